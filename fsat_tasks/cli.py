@@ -1,0 +1,178 @@
+"""The command `fsat`: one verb a step, and the few around them. It only parses, calls and prints."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fsat_tasks.errors import FsatError
+
+if TYPE_CHECKING:
+    from fsat_tasks.store import Artefact
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Few-shot adaptive tuning: a handful of labelled samples in, a calibrated and gated ONNX model out.",
+    epilog="Exit codes: 0 done; 1 a fault in fsat or the machine; 2 bad input, nothing was written; "
+    "3 a gate held the model. Folders: FSAT_DATA (tasks, ./data), FSAT_STORE (artefacts, ./.fsat).",
+)
+
+EXIT_HELD = 3
+
+
+class Device(StrEnum):
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+TaskName = Annotated[str, typer.Argument(help="Name of a task folder.", show_default=False)]
+Shots = Annotated[int | None, typer.Option(min=1, help="Samples of each class to use. Default: all.", show_default=False)]
+EncoderName = Annotated[str | None, typer.Option("--encoder", help="Encoder. Default: the task's.", show_default=False)]
+Seed = Annotated[int | None, typer.Option(min=0, help="Seed of every draw. Default: the task's.", show_default=False)]
+DeviceName = Annotated[Device | None, typer.Option(help="Where to run. Default: the task's.", show_default=False)]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Do all but the change of the champion.")]
+Out = Annotated[Path | None, typer.Option(help="Also copy the step's files into this folder.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+
+def main() -> None:
+    """Entry point: every expected error becomes one line and an exit code."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    try:
+        app()
+    except FsatError as error:
+        typer.secho(f"fsat: {error}", err=True, fg=None if not sys.stderr.isatty() else "red")
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has gone, as `head` does
+        sys.exit(0)
+
+
+def _step(step: str, summary: str) -> None:
+    """Add the verb of one step."""
+
+    def verb(
+        task: TaskName, shots: Shots = None, encoder: EncoderName = None, seed: Seed = None, device: DeviceName = None,
+        dry_run: DryRun = False, out: Out = None, as_json: AsJson = False,
+    ) -> None:  # fmt: skip
+        overrides = {"shots": shots, "encoder": encoder, "seed": seed, "device": device and device.value}
+        _run(step, task, overrides, dry_run, out, as_json)
+
+    app.command(step, help=summary)(verb)
+
+
+_step("run", "All steps: from samples to a published model, or to the reason why it is held.")
+_step("validate", "Check the task's data with Great Expectations.")
+_step("extract", "Encode every text of the task with ONNX Runtime.")
+_step("tune", "Fit the calibrated head, its settings chosen by leave-one-out evidence.")
+_step("evaluate", "Measure the head and ask the quality gates.")
+_step("export", "Write one ONNX graph from token ids to probabilities, and compare it with torch.")
+_step("publish", "Decide, write the report, and move the champion if every gate says so.")
+
+
+@app.command()
+def predict(
+    task: TaskName,
+    text: Annotated[str | None, typer.Argument(help="One text. Default: lines of standard input.", show_default=False)] = None,
+    file: Annotated[Path | None, typer.Option(help="A .csv, .jsonl, .parquet or text file.", show_default=False)] = None,
+    column: Annotated[str, typer.Option(help="Name of the text column in the file.")] = "text",
+) -> None:
+    """Label texts with the task's champion; one JSON object a line."""
+    from fsat_tasks.errors import InputError
+    from fsat_tasks.predict import predict as label_texts
+    from fsat_tasks.predict import read_texts
+
+    if text is not None and file is not None:
+        raise InputError("fsat predict", "a text or --file", "both")
+    if file is not None and not file.is_file():
+        raise InputError("--file", "a file", f"{str(file)!r}, which is not there")
+    texts = [text] if text is not None else read_texts(file, column) if file else (line.rstrip("\n") for line in sys.stdin)
+    for answer in label_texts(task, texts):
+        typer.echo(json.dumps(answer, ensure_ascii=False))
+
+
+@app.command()
+def status(task: Annotated[str | None, typer.Argument(help="Default: all tasks.")] = None, as_json: AsJson = False) -> None:
+    """Show each task's champion, its figures and its files."""
+    from fsat_tasks.status import task_status
+    from fsat_tasks.workspace import Workspace
+
+    workspace = Workspace.from_env()
+    if task is not None:
+        workspace.task_folder(task)
+    rows = [task_status(workspace, name) for name in ([task] if task else workspace.task_names())]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    from fsat_tasks.console import print_status
+
+    print_status(rows)
+
+
+@app.command()
+def init(
+    name: Annotated[str, typer.Argument(help="Name of the new task.", show_default=False)],
+    samples: Annotated[Path, typer.Option(help="A .csv, .jsonl or .parquet file of samples.", show_default=False)],
+    text: Annotated[str, typer.Option(help="Name of its text column.")] = "text",
+    label: Annotated[str, typer.Option(help="Name of its label column.")] = "label",
+) -> None:
+    """Make a task folder from a file of labelled samples."""
+    from fsat_tasks.scaffold import create_task
+
+    folder = create_task(name, samples, text, label)
+    typer.echo(f"Made {folder}. Describe the classes in task.yaml there, then: fsat run {name}")
+
+
+def _run(step: str, name: str, overrides: dict[str, Any], dry_run: bool, out: Path | None, as_json: bool) -> None:
+    from fsat_tasks.pipeline import run_steps, summary
+    from fsat_tasks.spec import load_task
+
+    task = load_task(name, overrides, dry_run)
+    last = "publish" if step == "run" else step
+    with _reporter(quiet=as_json) as report:
+        artefacts = run_steps(task, last, report)
+    if out is not None:
+        from fsat_tasks.copy_out import copy_out
+
+        copy_out(artefacts[last], out)
+    if as_json:
+        typer.echo(json.dumps({name: summary(artefact) for name, artefact in artefacts.items()}, indent=2))
+    elif last == "publish":
+        from fsat_tasks.console import print_decision
+
+        print_decision(task.name, artefacts["publish"], artefacts["export"])
+    if last == "publish" and not artefacts["publish"].json("decision.json")["promote"]:
+        sys.exit(EXIT_HELD)
+
+
+@contextlib.contextmanager
+def _reporter(quiet: bool) -> Iterator[Any]:
+    """Print a line for each step that ends, on standard error."""
+    if quiet:
+        yield None
+        return
+
+    def report(step: str, artefact: Artefact | None) -> None:
+        if artefact is not None:
+            seconds = artefact.manifest["wall_seconds"]
+            done = f"{seconds:.1f} s" if artefact.built else "unchanged"
+            notes = ", ".join(f"{key} {value}" for key, value in artefact.manifest["notes"].items())
+            typer.echo(f"{step:<9} {done:>9}  {notes}", err=True)
+
+    yield report
+
+
+if __name__ == "__main__":
+    main()

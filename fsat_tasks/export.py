@@ -1,0 +1,126 @@
+"""Step 5, export: one ONNX graph from token ids to calibrated probabilities, checked against torch."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fsat_tasks.encoder_source import find_encoder
+from fsat_tasks.extract import task_encoder
+from fsat_tasks.gates import parity_gates
+from fsat_tasks.spec import Task
+from fsat_tasks.store import Artefact, Recipe, Store, write_json
+from fsat_tasks.tune import Head, load_head
+from fsat_tasks.validate import load_split, load_texts
+
+if TYPE_CHECKING:
+    import numpy as np
+    import onnx
+    from numpy.typing import NDArray
+
+__all__ = ["export"]
+
+PARITY_ROWS = 500
+
+
+def export(task: Task, store: Store, validated: Artefact, tuned: Artefact, evaluated: Artefact) -> Artefact:
+    """Join encoder and head into one graph, and compare it with torch on the samples and query rows.
+
+    Writes model.onnx, tokenizer.json and config.json, which are all that serving needs; README.md, the model card;
+    parity.json and gates.json.
+    """
+    encoder = task_encoder(task, store)
+    recipe = Recipe(
+        "export", 1,
+        config={"max_parity_error": task.spec.gates.max_parity_error, "description": task.spec.description, "task": task.name},
+        inputs={"encoder": encoder.digest, "tune": tuned.digest, "evaluate": evaluated.digest,
+                "rows": validated.sha256("rows.parquet")},
+        numeric_class="onnxruntime-cpu-fp32",
+        parents={"encoder": encoder, "validate": validated, "tune": tuned, "evaluate": evaluated},
+    )  # fmt: skip
+
+    def write(folder: Path) -> dict[str, Any]:
+        import onnx
+
+        from fsat_tasks.model_card import model_card
+        from fsat_tasks.serving import ServedModel
+
+        head, config = load_head(tuned), encoder.json("encoder.json")
+        onnx.save(join_head(onnx.load(encoder.path / "encoder.onnx"), head), folder / "model.onnx")
+        shutil.copyfile(encoder.path / "tokenizer.json", folder / "tokenizer.json")
+        write_json(folder / "config.json", {
+            "task": task.name, "labels": head.labels, "temperature": head.temperature, "encoder": config["name"],
+            "encoder_revision": config["revision"], "max_tokens": config["max_tokens"],
+        })  # fmt: skip
+        texts = _parity_texts(validated)
+        served = ServedModel(folder).probabilities(texts)
+        parity = _parity(served, _torch_probabilities(task, folder, head, texts))
+        gates = parity_gates(parity, task.spec.gates)
+        write_json(folder / "parity.json", parity)
+        write_json(folder / "gates.json", [gate.to_json() for gate in gates])
+        card = model_card(task, head, evaluated.json("metrics.json"), parity)
+        (folder / "README.md").write_text(card, "utf-8")
+        return {**parity, "promote": all(gate.promote for gate in gates)}
+
+    return store.build(recipe, write)
+
+
+def join_head(encoder: onnx.ModelProto, head: Head) -> onnx.ModelProto:
+    """The encoder's graph, cut at `sentence`, followed by the head: `probabilities` (batch, classes) out."""
+    import numpy as np
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+    from onnx.utils import Extractor
+
+    model = Extractor(encoder).extract_model(["input_ids", "attention_mask"], ["sentence"])
+    weight = np.ascontiguousarray(head.weight.T / head.temperature, np.float32)  # (dim, classes)
+    bias = (head.bias / head.temperature).astype(np.float32)
+    model.graph.initializer.extend([
+        numpy_helper.from_array(weight, "head.weight"), numpy_helper.from_array(bias, "head.bias"),
+    ])  # fmt: skip
+    model.graph.node.extend([
+        helper.make_node("LpNormalization", ["sentence"], ["head.unit"], axis=-1, p=2),
+        helper.make_node("Gemm", ["head.unit", "head.weight", "head.bias"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["probabilities"], axis=-1),
+    ])  # fmt: skip
+    del model.graph.output[:]
+    model.graph.output.append(
+        helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", len(head.labels)])
+    )
+    onnx.checker.check_model(model)
+    return model
+
+
+def _parity_texts(validated: Artefact) -> list[str]:
+    texts = load_texts(validated)
+    rows = [*load_split(validated, "samples").text_ids, *load_split(validated, "query").text_ids]
+    return [texts[i] for i in rows[:PARITY_ROWS]]
+
+
+def _torch_probabilities(task: Task, folder: Path, head: Head, texts: list[str]) -> NDArray[np.float64]:
+    """The reference: the encoder as transformers runs it, the head in float64."""
+    import numpy as np
+    import torch
+
+    from fsat_tasks.encoder import load_tokenizer, token_batches
+    from fsat_tasks.encoder_graph import PooledEncoder
+
+    source = find_encoder(task.spec.encoder.name, task.spec.encoder.max_tokens)
+    encoder = PooledEncoder(source.folder, source.pooling, source.normalize)
+    probabilities = np.empty((len(texts), len(head.labels)))  # (n, classes)
+    with torch.inference_mode():
+        for rows, ids, mask in token_batches(*load_tokenizer(folder / "tokenizer.json"), texts):
+            _, sentence = encoder(torch.from_numpy(ids), torch.from_numpy(mask))
+            probabilities[rows] = head.probabilities(sentence.numpy())
+    return probabilities
+
+
+def _parity(served: NDArray[np.float32], reference: NDArray[np.float64]) -> dict[str, Any]:
+    import numpy as np
+
+    return {
+        "rows": len(served),
+        "max_difference": float(np.abs(served - reference).max()),
+        "label_agreement": float((served.argmax(1) == reference.argmax(1)).mean()),
+    }

@@ -1,0 +1,41 @@
+"""Figures of a classifier on labelled rows, and their uncertainty."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["accuracy_interval", "confusion_matrix", "macro_f1", "recalls"]
+
+Labels = NDArray[np.int64]
+RESAMPLES = 2000
+
+
+def confusion_matrix(truth: Labels, predicted: Labels, classes: int) -> NDArray[np.int64]:
+    """(classes, classes): rows are the truth, columns the prediction."""
+    return np.bincount(truth * classes + predicted, minlength=classes * classes).reshape(classes, classes)
+
+
+def recalls(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Share of each class's rows that are found, (classes,); NaN for a class without rows."""
+    rows = confusion.sum(axis=1).astype(np.float64)
+    return np.divide(confusion.diagonal(), rows, out=np.full(len(rows), np.nan), where=rows > 0)
+
+
+def macro_f1(confusion: NDArray[np.int64]) -> float:
+    """Mean F1 over the classes that are there, in truth or in prediction."""
+    total = confusion.sum(axis=0) + confusion.sum(axis=1)  # (classes,)
+    there = total > 0
+    return float(np.mean(2.0 * confusion.diagonal()[there] / total[there]))
+
+
+def accuracy_interval(correct: NDArray[np.bool_], seed: int, level: float = 0.95) -> tuple[float, float]:
+    """Percentile bootstrap interval of the accuracy.
+
+    The mean of n resampled zeros and ones is binomial, so it is drawn as such.
+    """
+    rng = np.random.default_rng(seed)
+    means = rng.binomial(len(correct), float(correct.mean()), size=RESAMPLES) / len(correct)
+    tail = (1.0 - level) / 2.0
+    low, high = np.quantile(means, [tail, 1.0 - tail])
+    return float(low), float(high)

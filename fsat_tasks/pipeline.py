@@ -1,0 +1,67 @@
+"""The order of the steps, and the one way to run them that the command line, DVC and Airflow share."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fsat_tasks.spec import Task
+from fsat_tasks.store import Artefact, Store
+from fsat_tasks.workspace import Workspace
+
+__all__ = ["STEPS", "run_steps", "summary"]
+
+log = logging.getLogger(__name__)
+
+STEPS: Mapping[str, tuple[str, ...]] = {
+    "validate": (),
+    "extract": ("validate",),
+    "tune": ("validate", "extract"),
+    "evaluate": ("validate", "extract", "tune"),
+    "export": ("validate", "tune", "evaluate"),
+    "publish": ("validate", "evaluate", "export"),
+}
+"""Each step and the steps whose artefacts it takes; a step is the function of its name in the module of its name."""
+
+
+def run_steps(
+    task: Task, until: str = "publish", report: Callable[[str, Artefact | None], None] | None = None
+) -> dict[str, Artefact]:
+    """Run the steps that `until` needs, and it; what the store has already is not done again.
+
+    So each caller may ask for any step, in any process: whatever came before it and is missing, damaged or out of date
+    is made first.
+
+    Args:
+        report: called with each step's name before it starts (and None), and after it (and its artefact).
+
+    Returns:
+        The artefact of each step.
+    """
+    store = Store(Workspace.from_env().store)
+    artefacts: dict[str, Artefact] = {}
+    for step in _needed(until):
+        if report is not None:
+            report(step, None)
+        function = getattr(importlib.import_module(f"fsat_tasks.{step}"), step)
+        artefact: Artefact = function(task, store, *(artefacts[parent] for parent in STEPS[step]))
+        artefacts[step] = artefact
+        log.info("%s %s: %s %s", task.name, step, "built" if artefact.built else "found", artefact.path)
+        if report is not None:
+            report(step, artefact)
+    return artefacts
+
+
+def _needed(step: str) -> list[str]:
+    wanted = {step}
+    for name in reversed(STEPS):
+        if name in wanted:
+            wanted.update(STEPS[name])
+    return [name for name in STEPS if name in wanted]
+
+
+def summary(artefact: Artefact) -> dict[str, Any]:
+    """What a caller passes on about an artefact: references and small numbers, never data."""
+    return {**artefact.reference(), "path": str(artefact.path), "built": artefact.built, **artefact.manifest["notes"]}

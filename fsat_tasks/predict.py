@@ -1,0 +1,62 @@
+"""Predict with a task's champion: the published ONNX alone, its checksums verified."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from fsat_tasks.errors import RegistryError
+from fsat_tasks.registry import Registry
+from fsat_tasks.serving import ServedModel
+from fsat_tasks.store import Artefact, Store
+from fsat_tasks.workspace import Workspace
+
+__all__ = ["champion_model", "predict"]
+
+BATCH = 512
+
+
+def predict(task: str, texts: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """Yield, for each text in order, the text, its label and the label's calibrated probability.
+
+    Texts are taken in batches, so an endless input is answered as it comes and memory stays bounded.
+
+    Raises:
+        RegistryError: where the task has no champion, or its files are not the ones that were published.
+    """
+    model = ServedModel(champion_model(task).path)
+    rest = iter(texts)
+    while batch := list(itertools.islice(rest, BATCH)):
+        probabilities = model.probabilities(batch)  # (batch, classes)
+        for text, row in zip(batch, probabilities, strict=True):
+            best = int(row.argmax())
+            yield {"text": text, "label": model.labels[best], "probability": round(float(row[best]), 4)}
+
+
+def champion_model(task: str) -> Artefact:
+    """The model folder that the task's champion points to."""
+    store = Store(Workspace.from_env().store)
+    champion = Registry(store.root, task).champion()
+    if champion is None:
+        raise RegistryError(f"task {task!r}", "a published model", "none yet", f"Make one with: fsat run {task}.")
+    reference = champion["model"]
+    model = store.find(reference["step"], reference["key"])
+    if model is None or model.digest != reference["digest"]:
+        raise RegistryError(
+            f"model {reference['key'][:16]} of task {task!r}", "the files that were published", "missing or altered ones",
+            f"Make it again with: fsat run {task}.",
+        )  # fmt: skip
+    return model
+
+
+def read_texts(path: Path, column: str) -> Iterator[str]:
+    """Texts of a .csv, .jsonl or .parquet file's column, or the lines of any other file."""
+    from fsat_tasks.samples import read_rows
+
+    if path.suffix in (".csv", ".jsonl", ".parquet"):
+        yield from (text or "" for text in read_rows(path, column, None, 2**31).texts)
+    else:
+        with path.open(encoding="utf-8") as file:
+            yield from (line.rstrip("\n") for line in file)

@@ -1,0 +1,47 @@
+"""Step 6, publish: gather the gates into one decision, write the report, and move the champion if it says promote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fsat_tasks.gates import decisions_from_json
+from fsat_tasks.registry import Registry
+from fsat_tasks.spec import Task
+from fsat_tasks.store import Artefact, Recipe, Store, write_json
+
+__all__ = ["publish"]
+
+
+def publish(task: Task, store: Store, validated: Artefact, evaluated: Artefact, exported: Artefact) -> Artefact:
+    """Decide about the exported model.
+
+    Writes decision.json (promote, gates, metrics) and report.html. Unless the task is a dry run, the registry then
+    records the decision, and a promoted model becomes the champion.
+    """
+    recipe = Recipe(
+        "publish", 1,
+        config={"task": task.name},
+        inputs={"validate": validated.sha256("findings.json"), "evaluate": evaluated.digest, "export": exported.digest},
+        parents={"validate": validated, "evaluate": evaluated, "export": exported},
+    )  # fmt: skip
+
+    def write(folder: Path) -> dict[str, Any]:
+        from fsat_tasks.report import render_report
+
+        gates = decisions_from_json(evaluated.json("gates.json") + exported.json("gates.json"))
+        decision = {
+            "promote": all(gate.promote for gate in gates),
+            "gates": [gate.to_json() for gate in gates],
+            "metrics": evaluated.json("metrics.json"),
+            "model": exported.reference(),
+        }
+        write_json(folder / "decision.json", decision)
+        (folder / "report.html").write_text(render_report(task, decision, validated, evaluated, exported), "utf-8")
+        return {"promote": decision["promote"]}
+
+    published = store.build(recipe, write)
+    if not task.dry_run:
+        decision = published.json("decision.json")
+        Registry(store.root, task.name).record(exported, published, decision["promote"], decision["metrics"])
+    return published

@@ -1,0 +1,101 @@
+"""The registry: for each task a pointer to its champion, and a history that only grows.
+
+`<store>/registry/<task>/champion.json` is replaced atomically; `history.jsonl` gets one line per decision. Both change
+under one lock, so of many publishers each sees the champion that it replaces.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from fsat_tasks.errors import RegistryError, StoreError
+from fsat_tasks.store import Artefact, canonical_json, write_json
+from fsat_tasks.workspace import check_task_name
+
+__all__ = ["Registry"]
+
+Outcome = Literal["promoted", "unchanged", "held"]
+
+
+class Registry:
+    """One task's champion and history."""
+
+    def __init__(self, store_root: Path, task: str) -> None:
+        self.task = check_task_name(task)
+        self.folder = store_root / "registry" / task
+
+    def champion(self) -> dict[str, Any] | None:
+        """The published model's entry: version, model and decision references, metrics. None before the first."""
+        try:
+            return dict(json.loads((self.folder / "champion.json").read_text("utf-8")))
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise RegistryError(str(self.folder / "champion.json"), "a JSON object", str(error)) from None
+
+    def history(self) -> list[dict[str, Any]]:
+        """All entries, oldest first. A line that a killed process left unfinished is not an entry."""
+        try:
+            lines = (self.folder / "history.jsonl").read_text("utf-8").split("\n")
+        except FileNotFoundError:
+            return []
+        return [json.loads(line) for line in lines[:-1]]
+
+    def record(self, model: Artefact, decision: Artefact, promote: bool, metrics: Mapping[str, Any]) -> Outcome:
+        """Enter a decision; make the model the champion if it says promote. Doing it again changes nothing.
+
+        Raises:
+            StoreError: where the registry cannot be written.
+        """
+        from filelock import FileLock
+
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.folder / ".lock"):
+                return self._record(model, decision, promote, metrics)
+        except OSError as error:
+            raise StoreError(f"registry {self.folder}", "a folder that can be written", error.strerror or str(error)) from error
+
+    def _record(self, model: Artefact, decision: Artefact, promote: bool, metrics: Mapping[str, Any]) -> Outcome:
+        history, champion = self.history(), self.champion()
+        reference = model.reference()
+        if promote and champion is not None and champion["model"] == reference:
+            return "unchanged"
+        last = history[-1] if history else None
+        entry = {
+            "action": "promote" if promote else "hold",
+            "version": 1 + max((old["version"] for old in history if old["action"] == "promote"), default=0) if promote else None,
+            "model": reference,
+            "decision": decision.reference(),
+            "metrics": dict(metrics),
+        }
+        # after a kill between the two writes the last line is this very promotion, or it is a hold said before
+        if last is not None and all(last[name] == entry[name] for name in ("action", "model", "decision")):
+            entry = last
+        else:
+            entry["time"] = datetime.now(UTC).isoformat(timespec="seconds")
+            self._append(entry)
+        if promote:
+            self._point_to(entry)
+        return "promoted" if promote else "held"
+
+    def _append(self, entry: Mapping[str, Any]) -> None:
+        path = self.folder / "history.jsonl"
+        with path.open("a+b") as file:
+            content = path.read_bytes()
+            file.truncate(content.rfind(b"\n") + 1)  # an unfinished line of a killed process
+            file.write(canonical_json(entry).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _point_to(self, entry: Mapping[str, Any]) -> None:
+        temporary = self.folder / ".champion.json"
+        write_json(temporary, dict(entry))
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(self.folder / "champion.json")

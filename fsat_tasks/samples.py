@@ -1,0 +1,148 @@
+"""Read CSV, JSON lines and Parquet files of texts, and say where a file is wrong."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fsat_tasks.errors import DataError
+
+__all__ = ["Rows", "read_rows"]
+
+type_name = {dict: "an object", list: "a list", float: "a number with a fraction", bool: "true or false"}
+
+
+@dataclass
+class Rows:
+    """The rows of one file, in its order. A missing cell is None."""
+
+    file: str
+    lines: list[int] = field(default_factory=list)
+    """Where each row is: the line in CSV and JSON lines, the record in Parquet; from 1."""
+    texts: list[str | None] = field(default_factory=list)
+    labels: list[str | None] = field(default_factory=list)
+    """Empty where the file has no labels."""
+
+
+def read_rows(path: Path, text: str, label: str | None, max_characters: int) -> Rows:
+    """Read the columns `text` and, unless it is None, `label`.
+
+    Raises:
+        DataError: for an empty file, a missing column, bytes that are not UTF-8, NUL bytes, a cell longer than
+            `max_characters`, or a record that cannot be parsed; it names the file, the line and the column.
+    """
+    if path.stat().st_size == 0:
+        raise DataError(str(path), "rows", "an empty file")
+    columns = [text] if label is None else [text, label]
+    records = {".csv": _csv, ".jsonl": _jsonl, ".parquet": _parquet}[path.suffix](path, columns)
+    rows = Rows(str(path))
+    for line, record in records:
+        cells = [_cell(path, line, column, record.get(column), max_characters) for column in columns]
+        rows.lines.append(line)
+        rows.texts.append(cells[0])
+        if label is not None:
+            rows.labels.append(cells[1])
+    if not rows.lines:
+        raise DataError(str(path), "rows", "a file without any")
+    return rows
+
+
+def _cell(path: Path, line: int, column: str, value: object, max_characters: int) -> str | None:
+    where = f"{path}, line {line}, column {column!r}"
+    if value is None:
+        return None
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)  # numeric labels are common and unambiguous
+    if not isinstance(value, str):
+        raise DataError(where, "text", type_name.get(type(value), type(value).__name__))
+    if len(value) > max_characters:
+        raise DataError(
+            where, f"at most {max_characters:,} characters", f"{len(value):,}",
+            "Shorten the text, or raise validation.max_characters in task.yaml.",
+        )  # fmt: skip
+    if "\0" in value:
+        raise DataError(where, "text", "a NUL character", "The file may be UTF-16 or binary; save it as UTF-8.")
+    return value
+
+
+def _decode(path: Path) -> str:
+    raw = path.read_bytes()
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"{path}, line {line}", "UTF-8", f"the byte 0x{raw[error.start]:02x}", "Save the file as UTF-8."
+        ) from None
+
+
+def _require(path: Path, columns: list[str], found: list[str]) -> None:
+    for column in columns:
+        if column not in found:
+            raise DataError(
+                str(path), f"a column {column!r}", f"the columns {', '.join(map(repr, found)) or 'none'}",
+                "Rename it, or set `text` and `label` in task.yaml.",
+            )  # fmt: skip
+
+
+def _csv(path: Path, columns: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    content = _decode(path)
+    csv.field_size_limit(2**31 - 1)  # _cell has the bound, with a better message
+    reader = csv.DictReader(io.StringIO(content, newline=""), strict=True)
+    line = 2
+    try:
+        _require(path, columns, list(reader.fieldnames or []))
+        for record in reader:
+            if None in record:
+                raise DataError(
+                    f"{path}, line {line}", f"{len(reader.fieldnames or [])} cells", "more",
+                    "Quote texts that contain commas.",
+                )  # fmt: skip
+            yield line, {key: value or None for key, value in record.items()}
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(f"{path}, line {line}", "a CSV record", str(error)) from None
+
+
+def _jsonl(path: Path, columns: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    for line, content in enumerate(_decode(path).split("\n"), start=1):
+        if not content.strip():
+            continue
+        try:
+            record = json.loads(content)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{path}, line {line}", "a JSON object", str(error)) from None
+        if not isinstance(record, dict):
+            raise DataError(f"{path}, line {line}", "a JSON object", type_name.get(type(record), type(record).__name__))
+        _require_keys(path, line, columns, record)
+        yield line, record
+
+
+def _require_keys(path: Path, line: int, columns: list[str], record: dict[str, Any]) -> None:
+    for column in columns:
+        if column not in record:
+            raise DataError(
+                f"{path}, line {line}", f"the key {column!r}", f"the keys {', '.join(map(repr, record)) or 'none'}",
+                "Rename it, or set `text` and `label` in task.yaml.",
+            )  # fmt: skip
+
+
+def _parquet(path: Path, columns: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(path)
+        _require(path, columns, file.schema_arrow.names)
+        line = 1
+        for batch in file.iter_batches(columns=columns):
+            for record in batch.to_pylist():
+                yield line, record
+                line += 1
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(str(path), "a readable Parquet file", str(error).split("\n")[0]) from None

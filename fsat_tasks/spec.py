@@ -1,0 +1,175 @@
+"""A task is a folder with a task.yaml; this module reads it into frozen models."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from fsat_tasks.errors import TaskError
+from fsat_tasks.workspace import TASK_FILE, Workspace, confine
+
+__all__ = ["Device", "EncoderSpec", "GateSpec", "Task", "TaskSpec", "ValidationSpec", "load_task"]
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class EncoderSpec(_Frozen):
+    """The pretrained encoder whose features are used."""
+
+    name: str = "all-MiniLM-L6-v2"
+    """A bundled name, `org/model` under FSAT_ENCODERS, or a model in the local Hugging Face cache."""
+    max_tokens: int | None = Field(default=None, ge=8, le=8192)
+    """Longer texts are cut; by default what the encoder's own config says."""
+
+
+class ValidationSpec(_Frozen):
+    """Bounds of the data checks."""
+
+    min_shots: int = Field(default=2, ge=1)
+    """Fewest labelled samples a class may have."""
+    max_characters: int = Field(default=20_000, ge=1)
+    """A longer cell is taken for a mistake."""
+    many_rows: int = Field(default=50_000, ge=1)
+    """More labelled rows than this are a warning: fsat is for small sample sets."""
+    near_duplicate: float = Field(default=0.9, gt=0, le=1)
+    """Cosine of character trigrams from which two texts are called near duplicates."""
+
+
+class GateSpec(_Frozen):
+    """What a model must reach to be promoted. Shares are in 0..1."""
+
+    min_accuracy: float = Field(default=0.7, ge=0, le=1)
+    min_macro_f1: float = Field(default=0.6, ge=0, le=1)
+    min_class_recall: float = Field(default=0.2, ge=0, le=1)
+    max_ece: float = Field(default=0.1, ge=0, le=1)
+    max_parity_error: float = Field(default=1e-4, gt=0, le=1)
+    """Largest difference of a probability between the ONNX graph and torch."""
+
+
+class TaskSpec(_Frozen):
+    """task.yaml. File names are relative to the task's folder."""
+
+    description: str = ""
+    samples: str
+    query: str | None = None
+    unlabelled: str | None = None
+    out_of_scope: str | None = None
+    text: str = "text"
+    """Name of the text column in every file."""
+    label: str = "label"
+    """Name of the label column in `samples` and `query`."""
+    classes: dict[str, str] = Field(default_factory=dict)
+    """Label -> what it means, in words; the prior of each class. By default the label's own words."""
+    encoder: EncoderSpec = EncoderSpec()
+    validation: ValidationSpec = ValidationSpec()
+    gates: GateSpec = GateSpec()
+    shots: int | None = Field(default=None, ge=1)
+    """Labelled samples to use of each class; by default all."""
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    device: Device = "auto"
+
+    @field_validator("samples", "query", "unlabelled", "out_of_scope")
+    @classmethod
+    def _known_format(cls, name: str | None) -> str | None:
+        if name is not None and Path(name).suffix not in (".csv", ".jsonl", ".parquet"):
+            raise ValueError("a .csv, .jsonl or .parquet file")
+        return name
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task's folder and its specification, with the run's overrides applied."""
+
+    name: str
+    folder: Path
+    spec: TaskSpec
+    dry_run: bool = False
+    """Do all but the change of the champion."""
+
+    def file(self, field: str) -> Path | None:
+        """The path of one of the task's files, or None where the task has none."""
+        name = getattr(self.spec, field)
+        return None if name is None else confine(self.folder, name, f"{self.folder / TASK_FILE}: {field}")
+
+
+def load_task(name: str, overrides: Mapping[str, Any] | None = None, dry_run: bool = False) -> Task:
+    """Read a task by name.
+
+    Args:
+        name: a folder of the data root.
+        overrides: values of `shots`, `encoder`, `seed`, `device` for this run; None keeps the task's own.
+
+    Raises:
+        TaskError: naming the file, the key, what was expected and what came.
+    """
+    folder = Workspace.from_env().task_folder(name)
+    path = folder / TASK_FILE
+    values = _parse(path)
+    for key, value in (overrides or {}).items():
+        if value is None:
+            continue
+        if key == "encoder":
+            values["encoder"] = {**(values.get("encoder") or {}), "name": value}
+        else:
+            values[key] = value
+    try:
+        spec = TaskSpec.model_validate(values)
+    except ValidationError as error:
+        raise _explain(path, error) from None
+    task = Task(name, folder, spec, dry_run)
+    for field in ("samples", "query", "unlabelled", "out_of_scope"):
+        file = task.file(field)
+        if file is not None and not file.is_file():
+            here = ", ".join(sorted(p.name for p in folder.iterdir() if p.is_file() and p.name != TASK_FILE))
+            raise TaskError(f"{path}: {field}", f"a file in {folder}", f"{getattr(spec, field)!r}, which is not there",
+                            f"Files there: {here or 'none'}.")  # fmt: skip
+    return task
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    # YAML 1.2: a label `no` or `on` stays text, and a key given twice is an error
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+    try:
+        values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        raise TaskError(f"{path}, line {line}", "valid YAML", str(error.problem).split("\n")[0]) from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise TaskError(str(path), "valid YAML in UTF-8", str(error).split("\n")[0]) from None
+    if not isinstance(values, dict):
+        raise TaskError(str(path), "keys and values, at least `samples: FILE`", type(values).__name__)
+    return values
+
+
+def _explain(path: Path, error: ValidationError) -> TaskError:
+    """The first problem in full; the number of the others."""
+    first, *others = error.errors()
+    key = ".".join(str(part) for part in first["loc"])
+    more = f"{len(others)} more problem(s) in this file." if others else ""
+    if first["type"] == "extra_forbidden":
+        known = _known_keys(first["loc"][:-1])
+        close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
+        hint = f"Did you mean {close[0]!r}? {more}" if close else more
+        return TaskError(f"{path}: {key}", f"one of the keys {', '.join(known)}", "an unknown key", hint.strip())
+    if first["type"] == "missing":
+        return TaskError(f"{path}: {key}", "this key", "nothing", more)
+    expected = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    return TaskError(f"{path}: {key}", expected, repr(first["input"]), more)
+
+
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+    model: Any = TaskSpec
+    for part in location:
+        model = model.model_fields[str(part)].annotation
+    return list(model.model_fields)

@@ -1,0 +1,272 @@
+"""The artefact store: content keys, atomic writes, checksums verified on every read.
+
+`<store>/<step>/<key[:2]>/<key>/` holds an artefact's files and, written last, its manifest.json. It is made in a
+temporary sibling and renamed, so a folder under its final name is whole, whoever was killed or raced.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import socket
+import sys
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import Any
+
+from fsat_tasks.errors import StoreError
+
+__all__ = ["Artefact", "Recipe", "Store", "canonical_json", "sha256_file", "write_json"]
+
+log = logging.getLogger(__name__)
+
+MANIFEST = "manifest.json"
+
+
+def canonical_json(value: object) -> str:
+    """The one JSON text of a value. Refuses NaN and whatever JSON does not know."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+
+
+def sha256_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_json(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n", "utf-8")
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A step's result: a folder of files and its manifest."""
+
+    path: Path
+    manifest: Mapping[str, Any]
+    built: bool = field(default=False, compare=False)
+    """Whether this call did the work, or found it done."""
+
+    @property
+    def step(self) -> str:
+        return str(self.manifest["step"])
+
+    @property
+    def key(self) -> str:
+        return str(self.manifest["key"])
+
+    @property
+    def digest(self) -> str:
+        """sha256 over the names and contents of the files: equal work gives equal digests."""
+        return str(self.manifest["digest"])
+
+    def sha256(self, name: str) -> str:
+        return str(self.manifest["files"][name]["sha256"])
+
+    def json(self, name: str) -> Any:
+        return json.loads((self.path / name).read_text("utf-8"))
+
+    def reference(self) -> dict[str, str]:
+        """What names this artefact elsewhere: in manifests, XCom, the registry."""
+        return {"step": self.step, "key": self.key, "digest": self.digest}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that a step's result depends on, and what to record beside it."""
+
+    step: str
+    version: int
+    """Raised when the step's code changes its result."""
+    config: Mapping[str, Any]
+    """The slice of the specification that the step reads."""
+    inputs: Mapping[str, str]
+    """Name -> sha256 of each input's content."""
+    numeric_class: str = "exact"
+    """Results of one class are equal to the bit; `exact` where no floating point is involved."""
+    parents: Mapping[str, Artefact] = field(default_factory=dict)
+    """Recorded for lineage; what counts of them is in `inputs`."""
+
+    @property
+    def key(self) -> str:
+        parts = {
+            "step": self.step,
+            "version": self.version,
+            "config": dict(self.config),
+            "inputs": dict(self.inputs),
+            "numeric_class": self.numeric_class,
+        }
+        return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
+
+
+class Store:
+    """Artefacts below one folder, which may be shared by many processes and machines."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def build(self, recipe: Recipe, write: Callable[[Path], Mapping[str, Any] | None]) -> Artefact:
+        """Return the recipe's artefact, made by `write(folder)` unless it is already there.
+
+        Args:
+            write: fills an empty folder; what it returns is recorded in the manifest as `notes`.
+
+        Raises:
+            StoreError: where the store cannot be written.
+        """
+        found = self.find(recipe.step, recipe.key)
+        if found is not None:
+            return found
+        final = self._folder(recipe.step, recipe.key)
+        started = time.perf_counter()
+        temporary = self._temporary(final)
+        try:
+            notes = write(temporary) or {}
+            manifest = _manifest(recipe, temporary, time.perf_counter() - started, notes)
+            write_json(temporary / MANIFEST, manifest)
+            _sync(temporary)
+            _rename(temporary, final)
+        except OSError as error:
+            raise self._unwritable(error) from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return Artefact(final, manifest, built=True)
+
+    def find(self, step: str, key: str) -> Artefact | None:
+        """The artefact if it is there and whole. A damaged one is set aside, with a warning that names it."""
+        folder = self._folder(step, key)
+        try:
+            if not folder.is_dir():
+                return None
+            problem, manifest = _read_manifest(folder)
+        except OSError as error:
+            raise self._unwritable(error) from error
+        if problem is None:
+            return Artefact(folder, manifest)
+        aside = self.root / "corrupt" / f"{step}-{key}-{uuid.uuid4().hex[:8]}"
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.rename(aside)
+        except FileNotFoundError:
+            return self.find(step, key)  # another process was first
+        log.warning("corrupted artefact: %s (%s); set aside as %s, will be rebuilt", folder, problem, aside)
+        return None
+
+    def _folder(self, step: str, key: str) -> Path:
+        return self.root / step / key[:2] / key
+
+    def _temporary(self, final: Path) -> Path:
+        """A new empty sibling of `final`; those that killed processes of this machine left are removed."""
+        owner = f".{final.name}.{socket.gethostname()}."
+        try:
+            final.parent.mkdir(parents=True, exist_ok=True)
+            for left in final.parent.glob(f"{owner}*"):
+                if not _alive(int(left.name.removeprefix(owner).split(".")[0])):
+                    shutil.rmtree(left, ignore_errors=True)
+            temporary = final.parent / f"{owner}{os.getpid()}.{uuid.uuid4().hex[:8]}"
+            temporary.mkdir()
+        except OSError as error:
+            raise self._unwritable(error) from error
+        return temporary
+
+    def _unwritable(self, error: OSError) -> StoreError:
+        return StoreError(
+            f"store {self.root}", "a folder that can be written", error.strerror or str(error),
+            "Free some space or set FSAT_STORE to another folder.",
+        )  # fmt: skip
+
+
+def _read_manifest(folder: Path) -> tuple[str | None, dict[str, Any]]:
+    """What is wrong with an artefact (None if nothing is), and its manifest."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+        files = {name: entry["sha256"] for name, entry in manifest["files"].items()}
+    except (FileNotFoundError, ValueError, LookupError, AttributeError, TypeError) as error:
+        return f"manifest.json: {error}", {}
+    for name, expected in files.items():
+        try:
+            if sha256_file(folder / name) != expected:
+                return f"{name}: sha256 differs from the manifest's", manifest
+        except FileNotFoundError:
+            return f"{name}: not there", manifest
+    return None, manifest
+
+
+def _manifest(recipe: Recipe, folder: Path, seconds: float, notes: Mapping[str, Any]) -> dict[str, Any]:
+    files = {
+        path.relative_to(folder).as_posix(): {"sha256": sha256_file(path), "bytes": path.stat().st_size}
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    digest = hashlib.sha256(canonical_json({name: entry["sha256"] for name, entry in files.items()}).encode())
+    return {
+        "schema": 1,
+        "step": recipe.step,
+        "version": recipe.version,
+        "key": recipe.key,
+        "digest": digest.hexdigest(),
+        "files": files,
+        "config": dict(recipe.config),
+        "inputs": dict(recipe.inputs),
+        "numeric_class": recipe.numeric_class,
+        "parents": {name: parent.reference() for name, parent in recipe.parents.items()},
+        "notes": dict(notes),
+        "caller": caller(),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "wall_seconds": round(seconds, 3),
+        "versions": _versions(),
+    }
+
+
+def caller() -> str:
+    """Who runs this process: `airflow`, `dvc` or `cli`."""
+    if "AIRFLOW_CTX_DAG_ID" in os.environ:
+        return "airflow"
+    return "dvc" if "DVC_STAGE" in os.environ else "cli"
+
+
+def _versions() -> dict[str, str]:
+    """Versions of what shapes results, of those that this process has loaded."""
+    packages = ("fsat", "numpy", "onnx", "onnxruntime-gpu", "pyarrow", "scikit-learn", "scipy", "torch", "transformers")
+    loaded = {name for name in packages if name.replace("-gpu", "").replace("scikit-learn", "sklearn") in sys.modules}
+    return {"python": ".".join(map(str, sys.version_info[:3])), **{name: package_version(name) for name in sorted(loaded)}}
+
+
+def _sync(folder: Path) -> None:
+    for path in [*folder.rglob("*"), folder]:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _rename(temporary: Path, final: Path) -> None:
+    """Publish a whole folder. If another process published the same key first, its folder stays."""
+    try:
+        temporary.rename(final)
+    except OSError:
+        if not final.is_dir():
+            raise
+    descriptor = os.open(final.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

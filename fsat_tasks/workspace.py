@@ -1,0 +1,71 @@
+"""Where task folders and the store are, and the confinement of every path that a user gives.
+
+Standard library only: DAG files import this module while they are parsed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from fsat_tasks.errors import TaskError
+
+__all__ = ["TASK_FILE", "Workspace", "check_task_name", "confine"]
+
+TASK_FILE = "task.yaml"
+_TASK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The two folders that fsat reads and writes."""
+
+    data: Path
+    """Task folders, one per task. `FSAT_DATA`, by default `./data`."""
+    store: Path
+    """Artefacts and the registry. `FSAT_STORE`, by default `./.fsat`."""
+
+    @classmethod
+    def from_env(cls) -> Workspace:
+        return cls(
+            data=Path(os.environ.get("FSAT_DATA", "data")).absolute(),
+            store=Path(os.environ.get("FSAT_STORE", ".fsat")).absolute(),
+        )
+
+    def task_folder(self, name: str) -> Path:
+        """The folder of an existing task. Raises TaskError where there is none."""
+        folder = self.data / check_task_name(name)
+        if not (folder / TASK_FILE).is_file():
+            known = ", ".join(self.task_names()) or "none"
+            raise TaskError(
+                f"task {name!r}",
+                f"a folder with a {TASK_FILE} under {self.data}",
+                "none of that name",
+                f"Tasks there: {known}. Make one with: fsat init {name} --samples FILE.",
+            )
+        return folder
+
+    def task_names(self) -> list[str]:
+        return sorted(path.parent.name for path in self.data.glob(f"*/{TASK_FILE}"))
+
+
+def check_task_name(name: str) -> str:
+    """Return the name if it is safe as a folder name, else raise TaskError."""
+    if not _TASK_NAME.fullmatch(name):
+        raise TaskError(
+            f"task name {name!r}",
+            "1 to 64 letters, digits, '-' or '_', starting with a letter or digit",
+            "something else",
+            "A task is named, not given as a path; FSAT_DATA says where task folders are.",
+        )
+    return name
+
+
+def confine(root: Path, relative: str, where: str) -> Path:
+    """Resolve `relative` below `root`. Raises TaskError where it leads out of it, by '..' or by a link."""
+    path = (root / relative).resolve()
+    if "\0" in relative or not path.is_relative_to(root.resolve()):
+        raise TaskError(where, f"a file inside {root}", repr(relative), "Copy the file into the task folder.")
+    return path
