@@ -119,7 +119,7 @@ def _checks(split: str, bounds: ValidationSpec) -> list[_Check]:
         checks += [
             check("label", "critical", "no label", gxe.ExpectColumnValuesToNotBeNull, column="label"),
             check("label_blanks", "critical", "a label with blanks around it; remove them",
-                  gxe.ExpectColumnValuesToMatchRegex, column="label", regex=r"^\S([\s\S]*\S)?$"),
+                  gxe.ExpectColumnValuesToMatchRegex, column="label", regex=r"^\S(?:[\s\S]*\S)?$"),
             check("conflicts", "critical", "the same text under two labels; keep one", gxe.ExpectColumnValuesToBeNull,
                   column="conflict"),
         ]  # fmt: skip
@@ -175,9 +175,7 @@ def _frames(files: Mapping[str, Rows], bounds: ValidationSpec) -> dict[str, pd.D
         line_of = dict(zip(samples["print"], samples["line"], strict=True))
         query["leaked_from"] = [line_of.get(mark) if mark else None for mark in query["print"]]
         near = _near_lines(query, samples, bounds.near_duplicate)
-        query["nearly_leaked_from"] = [
-            None if exact else line for exact, line in zip(query["leaked_from"], near, strict=True)
-        ]
+        query["nearly_leaked_from"] = [None if exact else line for exact, line in zip(query["leaked_from"], near, strict=True)]
     return {split: frame.astype(object).where(frame.notna(), None) for split, frame in frames.items()}
 
 
@@ -201,9 +199,7 @@ def _conflicts(frame: pd.DataFrame) -> list[str | None]:
     for mark, label in zip(frame["print"], frame["label"], strict=True):
         if mark and label:
             labels.setdefault(mark, set()).add(label)
-    return [
-        ", ".join(sorted(labels[mark])) if mark in labels and len(labels[mark]) > 1 else None for mark in frame["print"]
-    ]
+    return [", ".join(sorted(labels[mark])) if mark in labels and len(labels[mark]) > 1 else None for mark in frame["print"]]
 
 
 def _near_lines(rows: pd.DataFrame, among: pd.DataFrame, threshold: float) -> list[int | None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import uuid
 from pathlib import Path
@@ -32,7 +31,7 @@ def copy_out(artefact: Artefact, folder: Path) -> None:
             shutil.copyfile(artefact.path / name, temporary / name)
         write_json(temporary / "artefact.json", artefact.reference())
         shutil.rmtree(folder, ignore_errors=True)
-        os.replace(temporary, folder)
+        temporary.replace(folder)
     except OSError as error:
         raise StoreError(f"--out {folder}", "a folder that can be written", error.strerror or str(error)) from error
     finally:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from fsat_tasks.encoder_source import EncoderSource, find_encoder
-from fsat_tasks.errors import DeviceError, EncoderError, OutOfMemory
+from fsat_tasks.errors import DeviceError, EncoderError, OutOfMemoryError
 from fsat_tasks.store import Artefact, Recipe, Store, write_json
 from fsat_tasks.workspace import Workspace
 
@@ -105,7 +105,7 @@ class Encoder:
             layers: `last` gives (n, dim), `all` gives (n, layers, dim) from the embeddings to the last block.
 
         Raises:
-            OutOfMemory: where not even one batch fits.
+            OutOfMemoryError: where not even one batch fits.
         """
         import numpy as np
 
@@ -187,6 +187,6 @@ def _run(session: Any, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> NDArr
         features: NDArray[np.float32] = session.run(["features"], {"input_ids": ids, "attention_mask": mask})[0]
     except RuntimeException as error:
         if "alloc" in str(error).lower():
-            raise OutOfMemory(f"ONNX Runtime could not allocate memory for {ids.shape} tokens: {error}") from error
+            raise OutOfMemoryError(f"ONNX Runtime could not allocate memory for {ids.shape} tokens: {error}") from error
         raise
     return features

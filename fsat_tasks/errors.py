@@ -8,7 +8,7 @@ __all__ = [
     "EncoderError",
     "FsatError",
     "InputError",
-    "OutOfMemory",
+    "OutOfMemoryError",
     "RegistryError",
     "StoreError",
     "TaskError",
@@ -65,5 +65,5 @@ class RegistryError(InputError):
     """A model that was asked for is not published, or the registry cannot be read."""
 
 
-class OutOfMemory(FsatError):
+class OutOfMemoryError(FsatError):
     """The machine or the GPU ran out of memory; a later try may find more."""

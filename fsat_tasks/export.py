@@ -85,9 +85,7 @@ def join_head(encoder: onnx.ModelProto, head: Head) -> onnx.ModelProto:
         helper.make_node("Softmax", ["logits"], ["probabilities"], axis=-1),
     ])  # fmt: skip
     del model.graph.output[:]
-    model.graph.output.append(
-        helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", len(head.labels)])
-    )
+    model.graph.output.append(helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", len(head.labels)]))
     onnx.checker.check_model(model)
     return model
 

@@ -28,7 +28,7 @@ def extract(task: Task, store: Store, validated: Artefact) -> Artefact:
 
     Raises:
         EncoderError, DeviceError: where the encoder or the device is not on this machine.
-        OutOfMemory: where not even one batch fits.
+        OutOfMemoryError: where not even one batch fits.
     """
     encoder = task_encoder(task, store)
     device = pick_device(task.spec.device)

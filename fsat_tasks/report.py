@@ -17,9 +17,7 @@ CONFUSIONS = 12
 EXAMPLES = 3
 
 
-def render_report(
-    task: Task, decision: Mapping[str, Any], validated: Artefact, evaluated: Artefact, exported: Artefact
-) -> str:
+def render_report(task: Task, decision: Mapping[str, Any], validated: Artefact, evaluated: Artefact, exported: Artefact) -> str:
     """HTML with the decision on top, then gates, figures, classes, confusions with their sentences, data and lineage."""
     import csv
 

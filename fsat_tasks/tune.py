@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,7 @@ def tune(task: Task, store: Store, validated: Artefact, extracted: Artefact) -> 
 def _tune(task: Task, validated: Artefact, extracted: Artefact, folder: Path) -> dict[str, Any]:
     import numpy as np
     from safetensors.numpy import save_file
+    from threadpoolctl import threadpool_limits
 
     from fsat_tasks.numerics.calibration import fit_temperature, log_loss
     from fsat_tasks.numerics.probe import approximate_loo_logits, fit_probe
@@ -55,19 +57,24 @@ def _tune(task: Task, validated: Artefact, extracted: Artefact, folder: Path) ->
 
     evidence: list[dict[str, float]] = []
     best: tuple[LinearHead, NDArray[np.float64]] | None = None
-    for prior in PRIORS:
-        for ridge in RIDGES:
+    # one thread: products this small lose by sharing, and the result does not depend on the number of cores
+    with threadpool_limits(1):
+        for prior, ridge in itertools.product(PRIORS, RIDGES):
             head = fit_probe(rows, labels, names, prior, ridge)
             held_out = approximate_loo_logits(head, rows, labels, names, prior, ridge)  # (samples, classes)
             temperature = fit_temperature(held_out, labels)
-            loss = log_loss(held_out / temperature, labels)
-            accuracy = float((held_out.argmax(1) == labels).mean())
-            if not evidence or loss < min(entry["log_loss"] for entry in evidence):
+            candidate = {
+                "prior": prior, "ridge": ridge, "temperature": temperature,
+                "log_loss": log_loss(held_out / temperature, labels),
+                "accuracy": float((held_out.argmax(1) == labels).mean()),
+            }  # fmt: skip
+            if not evidence or candidate["log_loss"] < min(entry["log_loss"] for entry in evidence):
                 best, settings = (head, held_out), {"prior": prior, "ridge": ridge, "temperature": temperature}
-            evidence.append({"prior": prior, "ridge": ridge, "temperature": temperature, "log_loss": loss, "accuracy": accuracy})
+            evidence.append(candidate)
     assert best is not None
     head, held_out = best
-    save_file({"weight": head.weight.astype(np.float32), "bias": head.bias.astype(np.float32)}, folder / "head.safetensors")
+    tensors = {"weight": np.ascontiguousarray(head.weight, np.float32), "bias": np.ascontiguousarray(head.bias, np.float32)}
+    save_file(tensors, folder / "head.safetensors")
     write_json(folder / "head.json", {"labels": classes.labels, **settings, "lines": [samples.lines[i] for i in chosen]})
     write_json(folder / "evidence.json", evidence)
     np.save(folder / "leave_one_out.npy", held_out.astype(np.float32), allow_pickle=False)

@@ -57,9 +57,7 @@ def fit_probe(features: Array, labels: Labels, names: Array, prior: float, ridge
     return LinearHead(weight, bias)
 
 
-def approximate_loo_logits(
-    head: LinearHead, features: Array, labels: Labels, names: Array, prior: float, ridge: float
-) -> Array:
+def approximate_loo_logits(head: LinearHead, features: Array, labels: Labels, names: Array, prior: float, ridge: float) -> Array:
     """Logits of each row as if it had been left out of the fit, by one Newton step.
 
     Approximate leave-one-out (Rad and Maleki 2020, eq. 9) with the Hessian's diagonal class blocks: the step is the
