@@ -77,7 +77,7 @@ def check_rows(files: Mapping[str, Rows], bounds: ValidationSpec) -> list[Findin
     import great_expectations as gx
 
     context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False, "metric_calculations": False}  # type: ignore[assignment]
+    context.variables.progress_bars = {"globally": False, "metric_calculations": False}
     source = context.data_sources.add_pandas("rows")
     findings: list[Finding] = []
     for split, frame in _frames(files, bounds).items():

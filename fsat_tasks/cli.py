@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -42,7 +41,6 @@ Shots = Annotated[int | None, typer.Option(min=1, help="Samples of each class to
 EncoderName = Annotated[str | None, typer.Option("--encoder", help="Encoder. Default: the task's.", show_default=False)]
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed of every draw. Default: the task's.", show_default=False)]
 DeviceName = Annotated[Device | None, typer.Option(help="Where to run. Default: the task's.", show_default=False)]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Do all but the change of the champion.")]
 Out = Annotated[Path | None, typer.Option(help="Also copy the step's files into this folder.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
@@ -64,22 +62,32 @@ def _step(step: str, summary: str) -> None:
     """Add the verb of one step."""
 
     def verb(
-        task: TaskName, shots: Shots = None, encoder: EncoderName = None, seed: Seed = None, device: DeviceName = None,
-        dry_run: DryRun = False, out: Out = None, as_json: AsJson = False,
-    ) -> None:  # fmt: skip
+        task: TaskName,
+        shots: Shots = None,
+        encoder: EncoderName = None,
+        seed: Seed = None,
+        device: DeviceName = None,
+        out: Out = None,
+        as_json: AsJson = False,
+        dry_run: bool = False,
+    ) -> None:
         overrides = {"shots": shots, "encoder": encoder, "seed": seed, "device": device and device.value}
         _run(step, task, overrides, dry_run, out, as_json)
 
+    decides = step in ("run", "publish")
+    verb.__annotations__["dry_run"] = Annotated[
+        bool, typer.Option("--dry-run", help="Leave the champion alone.", hidden=not decides)
+    ]
     app.command(step, help=summary)(verb)
 
 
-_step("run", "All steps: from samples to a published model, or to the reason why it is held.")
+_step("run", "All steps: from samples to a published model.")
 _step("validate", "Check the task's data with Great Expectations.")
 _step("extract", "Encode every text of the task with ONNX Runtime.")
-_step("tune", "Fit the calibrated head, its settings chosen by leave-one-out evidence.")
+_step("tune", "Fit the calibrated head by leave-one-out evidence.")
 _step("evaluate", "Measure the head and ask the quality gates.")
-_step("export", "Write one ONNX graph from token ids to probabilities, and compare it with torch.")
-_step("publish", "Decide, write the report, and move the champion if every gate says so.")
+_step("export", "Write one ONNX graph and compare it with torch.")
+_step("publish", "Decide, write the report, move the champion.")
 
 
 @app.command()
@@ -141,8 +149,7 @@ def _run(step: str, name: str, overrides: dict[str, Any], dry_run: bool, out: Pa
 
     task = load_task(name, overrides, dry_run)
     last = "publish" if step == "run" else step
-    with _reporter(quiet=as_json) as report:
-        artefacts = run_steps(task, last, report)
+    artefacts = run_steps(task, last, None if as_json else _reporter(step))
     if out is not None:
         from fsat_tasks.copy_out import copy_out
 
@@ -157,21 +164,20 @@ def _run(step: str, name: str, overrides: dict[str, Any], dry_run: bool, out: Pa
         sys.exit(EXIT_HELD)
 
 
-@contextlib.contextmanager
-def _reporter(quiet: bool) -> Iterator[Any]:
-    """Print a line for each step that ends, on standard error."""
-    if quiet:
-        yield None
-        return
+def _reporter(verb: str) -> Callable[[str, Artefact], None]:
+    """A line on standard error for each step that did something, and for the one asked for."""
 
-    def report(step: str, artefact: Artefact | None) -> None:
-        if artefact is not None:
-            seconds = artefact.manifest["wall_seconds"]
-            done = f"{seconds:.1f} s" if artefact.built else "unchanged"
-            notes = ", ".join(f"{key} {value}" for key, value in artefact.manifest["notes"].items())
-            typer.echo(f"{step:<9} {done:>9}  {notes}", err=True)
+    def report(step: str, artefact: Artefact) -> None:
+        if artefact.built or verb in ("run", step):
+            done = f"{artefact.manifest['wall_seconds']:.1f} s" if artefact.built else "unchanged"
+            notes = (f"{name} {_short(value)}" for name, value in sorted(artefact.manifest["notes"].items()))
+            typer.echo(f"{step:<9} {done:>9}  {', '.join(notes)}", err=True)
 
-    yield report
+    return report
+
+
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 if __name__ == "__main__":

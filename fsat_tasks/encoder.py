@@ -153,9 +153,10 @@ def load_tokenizer(path: Path) -> tuple[Any, int]:
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(path))
-    pad_id: int = tokenizer.padding["pad_id"]
+    padding = tokenizer.padding
+    assert padding is not None, "export_encoder sets it"
     tokenizer.no_padding()
-    return tokenizer, pad_id
+    return tokenizer, padding["pad_id"]
 
 
 def token_batches(

@@ -20,7 +20,7 @@ __all__ = ["PooledEncoder", "export_onnx"]
 OPSET = 20
 
 
-class PooledEncoder(nn.Module):
+class PooledEncoder(nn.Module):  # type: ignore[misc]
     """A transformers body and its pooling.
 
     Args:

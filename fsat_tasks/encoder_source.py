@@ -84,7 +84,7 @@ def _locate(name: str) -> Path:
         repositories = []
     for repository in repositories:
         revisions = sorted(repository.revisions, key=lambda revision: ("main" not in revision.refs, revision.commit_hash))
-        return revisions[0].snapshot_path
+        return Path(revisions[0].snapshot_path)
     raise EncoderError(
         f"encoder {name!r}", "a model on this machine", "none of that name",
         f"Bundled: {', '.join(BUNDLED)}. Others: put the folder below FSAT_ENCODERS, or fetch it once with"

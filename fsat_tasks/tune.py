@@ -87,7 +87,8 @@ def unit_rows(features: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
 
     rows = np.asarray(features, np.float64)
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.where(norms > 0, norms, 1.0)
+    unit: NDArray[np.float64] = rows / np.where(norms > 0, norms, 1.0)
+    return unit
 
 
 def choose_shots(labels: NDArray[np.int64], shots: int | None, seed: int) -> NDArray[np.int64]:
@@ -117,7 +118,8 @@ class Head:
         from scipy.special import softmax
 
         logits = unit_rows(features) @ self.weight.T.astype("f8") + self.bias
-        return softmax(logits / self.temperature, axis=1)
+        probabilities: NDArray[np.float64] = softmax(logits / self.temperature, axis=1)
+        return probabilities
 
 
 def load_head(tuned: Artefact) -> Head:

@@ -90,8 +90,8 @@ def _write_tables(rows: dict[str, Rows], names: dict[str, str], folder: Path) ->
         table["text_id"].append(ids.setdefault(text, len(ids)))
         table["label"].append(label)
 
-    for number, (label, name) in enumerate(names.items()):
-        add(CLASSES, number, name, label)
+    for number, (class_label, name) in enumerate(names.items()):
+        add(CLASSES, number, name, class_label)
     for split, part in rows.items():
         for line, text, label in zip(part.lines, part.texts, part.labels or [None] * len(part.lines), strict=True):
             if text is not None and text.strip():

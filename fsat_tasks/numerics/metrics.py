@@ -19,7 +19,8 @@ def confusion_matrix(truth: Labels, predicted: Labels, classes: int) -> NDArray[
 def recalls(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
     """Share of each class's rows that are found, (classes,); NaN for a class without rows."""
     rows = confusion.sum(axis=1).astype(np.float64)
-    return np.divide(confusion.diagonal(), rows, out=np.full(len(rows), np.nan), where=rows > 0)
+    found: NDArray[np.float64] = np.divide(confusion.diagonal(), rows, out=np.full(len(rows), np.nan), where=rows > 0)
+    return found
 
 
 def macro_f1(confusion: NDArray[np.int64]) -> float:

@@ -1,0 +1,46 @@
+# `make demo` and `make test` are all that a new user needs; both make the environment first, and reuse it after.
+PYTHON ?= python3
+VENV := .venv
+INSTALLED := $(VENV)/.installed
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
+
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: help install demo test lint docs repro clean
+
+help: ## what can be made
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(INSTALLED) ## the environment, .venv
+
+# torch comes first and alone, so that a machine without a GPU that offers a CPU build of this version gets it
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "fsat needs Python 3.11 to 3.13, $(PYTHON) is %d.%d: make PYTHON=python3.11 ..." % v)'
+	@echo "Installing into $(VENV): some minutes and about 3 GB, once."
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet -c constraints.txt torch==2.13.0
+	$(PIP) install --quiet -c constraints.txt -e '.[airflow,dvc,dev]'
+	$(PIP) check
+	@touch $@
+
+demo: $(INSTALLED) ## the DAG fsat_tune on the demo task, with Airflow on SQLite
+	@docker/demo.sh
+
+test: $(INSTALLED) ## the whole test suite
+	pytest -q
+
+lint: $(INSTALLED) ## ruff, mypy, import contracts, generated docs
+	ruff check .
+	ruff format --check .
+	mypy
+	lint-imports
+	cog --check README.md
+
+docs: $(INSTALLED) ## write the generated parts of README.md again
+	cog -r README.md
+
+repro: $(INSTALLED) ## the same steps through DVC
+	dvc repro
+
+clean: ## remove the environment, the store and Airflow's files
+	rm -rf $(VENV) .fsat .airflow outputs

@@ -1,0 +1,64 @@
+"""`dvc repro` in a fresh copy of the repository, without a remote and without a store."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+OUTPUTS = Path("outputs/support-intents")
+
+
+def run(folder: Path, *command: str) -> str:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("FSAT_")}
+    result = subprocess.run(command, cwd=folder, env={**environment, "PATH": path}, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, f"{command}\n{result.stdout}\n{result.stderr}"
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What git would give a new user, with `dvc repro` run in it."""
+    folder = tmp_path_factory.mktemp("clone")
+    names = subprocess.run(["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, check=True).stdout.decode()
+    for name in filter(None, names.split("\0")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(REPOSITORY / name, folder / name)
+    run(folder, "git", "init", "--quiet")
+    run(folder, "git", "add", "--all")
+    run(folder, "git", "-c", "user.name=test", "-c", "user.email=test@example.org", "commit", "--quiet", "-m", "clone")
+    run(folder, "dvc", "repro")
+    return folder
+
+
+def test_repro_gives_the_digests_of_the_command_line(clone: Path, demo_store: Path) -> None:
+    for step in ("validate", "extract", "tune", "evaluate", "export", "publish"):
+        ours = json.loads((clone / OUTPUTS / step / "artefact.json").read_text())
+        theirs = [json.loads(path.read_text()) for path in demo_store.glob(f"{step}/*/*/manifest.json")]
+        assert [(one["key"], one["digest"]) for one in theirs] == [(ours["key"], ours["digest"])]
+
+
+def test_manifests_name_dvc_as_the_caller(clone: Path) -> None:
+    callers = {json.loads(path.read_text())["caller"] for path in (clone / ".fsat").glob("*/*/*/manifest.json")}
+    assert callers == {"dvc"}
+
+
+def test_second_repro_runs_nothing(clone: Path) -> None:
+    assert "Running stage" not in run(clone, "dvc", "repro")
+
+
+def test_metrics_plots_and_params_are_shown(clone: Path) -> None:
+    metrics = json.loads(run(clone, "dvc", "metrics", "show", "--json"))
+    assert metrics[""]["data"][str(OUTPUTS / "evaluate" / "metrics.json")]["data"]["accuracy"] > 0.5
+    run(clone, "dvc", "plots", "show", "--out", "plots")
+    assert "confusion" in (clone / "plots" / "index.html").read_text()
+    params = clone / "params.yaml"
+    params.write_text(params.read_text().replace("seed: 0", "seed: 7"))
+    assert json.loads(run(clone, "dvc", "params", "diff", "--json"))["params.yaml"]["run.seed"] == {"old": 0, "new": 7}

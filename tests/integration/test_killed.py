@@ -1,0 +1,86 @@
+"""A run that is killed in the middle of a step, and repeated, ends with the same artefacts as one that was not."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fsat_tasks.pipeline import STEPS
+
+REPOSITORY = Path(__file__).parents[2]
+
+# the worst moment: every file of the step is written, the manifest is not
+DIE_IN_STEP = """
+import os, signal, sys
+from fsat_tasks import cli, store
+manifest = store._manifest
+def die(recipe, *arguments):
+    if recipe.step == sys.argv[1]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return manifest(recipe, *arguments)
+store._manifest = die
+sys.argv = ["fsat", "run", "support-intents"]
+cli.main()
+"""
+
+DIE_BETWEEN_HISTORY_AND_POINTER = """
+import os, signal, sys
+from fsat_tasks import cli, registry
+registry.Registry._point_to = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+sys.argv = ["fsat", "run", "support-intents"]
+cli.main()
+"""
+
+
+def python(code: str, *arguments: str, store: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "FSAT_DATA": str(REPOSITORY / "data"), "FSAT_STORE": str(store)}
+    return subprocess.run([sys.executable, "-c", code, *arguments], env=environment, capture_output=True, text=True, check=False)
+
+
+def digests(store: Path) -> dict[str, set[str]]:
+    """Digests of the whole artefacts of each step."""
+    found: dict[str, set[str]] = {}
+    for path in store.glob("*/*/*/manifest.json"):
+        if not path.parent.name.startswith("."):
+            found.setdefault(path.parts[-4], set()).add(json.loads(path.read_text())["digest"])
+    return found
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One store for all kills: each run gets one step further than the last."""
+    return tmp_path_factory.mktemp("killed")
+
+
+@pytest.mark.parametrize("step", ["validate", "encoder", *list(STEPS)[1:]])
+def test_killed_step_leaves_no_artefact_and_keeps_those_before(step: str, store: Path, demo_store: Path) -> None:
+    before = digests(store)
+    result = python(DIE_IN_STEP, step, store=store)
+    assert result.returncode == -signal.SIGKILL, result.stderr
+    after = digests(store)
+    assert step not in after
+    assert before.items() <= after.items()
+
+
+def test_run_killed_before_the_pointer_moved_is_repeated_with_the_same_digests_and_one_entry(
+    store: Path, demo_store: Path
+) -> None:
+    assert python(DIE_BETWEEN_HISTORY_AND_POINTER, store=store).returncode == -signal.SIGKILL
+    registry = store / "registry" / "support-intents"
+    assert not (registry / "champion.json").exists()
+
+    result = python(
+        "import sys; from fsat_tasks import cli; sys.argv = ['fsat', 'run', 'support-intents']; cli.main()", store=store
+    )
+    assert result.returncode == 0, result.stderr
+    assert digests(store) == digests(demo_store)
+    assert len((registry / "history.jsonl").read_text().splitlines()) == 1
+    assert json.loads((registry / "champion.json").read_text())["version"] == 1
+    leftovers = [path for path in store.glob("*/*/.*") if path.is_dir()]
+    assert leftovers == []
