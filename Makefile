@@ -24,17 +24,18 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(INSTALLED) ## the DAG fsat_tune on the demo task, with Airflow on SQLite
-	@docker/demo.sh
+	@dags/demo.sh
 
 test: $(INSTALLED) ## the whole test suite
 	pytest -q
 
-lint: $(INSTALLED) ## ruff, mypy, import contracts, generated docs
+lint: $(INSTALLED) ## ruff, mypy, import contracts, generated docs, Dockerfiles
 	ruff check .
 	ruff format --check .
 	mypy
 	lint-imports
 	cog --check README.md
+	hadolint --failure-threshold style docker/*.Dockerfile
 
 docs: $(INSTALLED) ## write the generated parts of README.md again
 	cog -r README.md

@@ -76,6 +76,8 @@ def check_rows(files: Mapping[str, Rows], bounds: ValidationSpec) -> list[Findin
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
     import great_expectations as gx
 
+    # sets its own level when it is imported
+    logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False, "metric_calculations": False}
     source = context.data_sources.add_pandas("rows")

@@ -100,13 +100,15 @@ def predict(
     """Label texts with the task's champion; one JSON object a line."""
     from fsat_tasks.errors import InputError
     from fsat_tasks.predict import predict as label_texts
-    from fsat_tasks.predict import read_texts
+    from fsat_tasks.predict import read_lines, read_texts
 
     if text is not None and file is not None:
         raise InputError("fsat predict", "a text or --file", "both")
     if file is not None and not file.is_file():
         raise InputError("--file", "a file", f"{str(file)!r}, which is not there")
-    texts = [text] if text is not None else read_texts(file, column) if file else (line.rstrip("\n") for line in sys.stdin)
+    if text is not None and any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise InputError("text", "UTF-8", "bytes that are not")
+    texts = [text] if text is not None else read_texts(file, column) if file else read_lines(sys.stdin.buffer, "standard input")
     for answer in label_texts(task, texts):
         typer.echo(json.dumps(answer, ensure_ascii=False))
 

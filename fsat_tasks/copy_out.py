@@ -21,6 +21,9 @@ def copy_out(artefact: Artefact, folder: Path) -> None:
     Raises:
         StoreError: where the folder cannot be written, or holds something that is not such a copy.
     """
+    folder = folder.absolute()
+    if folder.exists() and not folder.is_dir():
+        raise StoreError(f"--out {folder}", "a folder", "a file")
     if folder.exists() and any(folder.iterdir()) and not (folder / "artefact.json").is_file():
         raise StoreError(f"--out {folder}", "a new folder or one that fsat wrote", "a folder with other files")
     temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")

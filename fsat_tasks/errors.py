@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "ChampionChangedError",
     "DataError",
     "DeviceError",
     "EncoderError",
@@ -63,6 +64,10 @@ class StoreError(InputError):
 
 class RegistryError(InputError):
     """A model that was asked for is not published, or the registry cannot be read."""
+
+
+class ChampionChangedError(FsatError):
+    """Another run moved the champion while this one decided; a later try decides against the new one."""
 
 
 class OutOfMemoryError(FsatError):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from fsat_tasks.errors import RegistryError
+from fsat_tasks.errors import DataError, RegistryError
 from fsat_tasks.registry import Registry
 from fsat_tasks.serving import ServedModel
 from fsat_tasks.store import Artefact, Store
@@ -58,5 +58,15 @@ def read_texts(path: Path, column: str) -> Iterator[str]:
     if path.suffix in (".csv", ".jsonl", ".parquet"):
         yield from (text or "" for text in read_rows(path, column, None, 2**31).texts)
     else:
-        with path.open(encoding="utf-8") as file:
-            yield from (line.rstrip("\n") for line in file)
+        with path.open("rb") as file:
+            yield from read_lines(file, str(path))
+
+
+def read_lines(lines: Iterable[bytes], name: str) -> Iterator[str]:
+    """Lines of UTF-8 without their ends. Raises DataError, which names the line, where they are something else."""
+    for number, line in enumerate(lines, start=1):
+        try:
+            yield line.decode("utf-8").rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            got = f"the byte 0x{line[error.start]:02x}"
+            raise DataError(f"{name}, line {number}", "UTF-8", got, "Save it as UTF-8.") from None

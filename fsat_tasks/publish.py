@@ -40,8 +40,9 @@ def publish(task: Task, store: Store, validated: Artefact, evaluated: Artefact, 
         (folder / "report.html").write_text(render_report(task, decision, validated, evaluated, exported), "utf-8")
         return {"promote": decision["promote"]}
 
+    registry = Registry(store.root, task.name)
+    champion = registry.version()
     published = store.build(recipe, write)
     if not task.dry_run:
-        decision = published.json("decision.json")
-        Registry(store.root, task.name).record(exported, published, decision["promote"], decision["metrics"])
+        registry.record(exported, published, replaces=champion)
     return published

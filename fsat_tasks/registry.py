@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from fsat_tasks.errors import RegistryError, StoreError
+from fsat_tasks.errors import ChampionChangedError, RegistryError, StoreError
 from fsat_tasks.store import Artefact, canonical_json, write_json
 from fsat_tasks.workspace import check_task_name
 
@@ -46,10 +46,19 @@ class Registry:
             return []
         return [json.loads(line) for line in lines[:-1]]
 
-    def record(self, model: Artefact, decision: Artefact, promote: bool, metrics: Mapping[str, Any]) -> Outcome:
+    def version(self) -> int:
+        """The champion's version, 0 before the first: what a decision says it replaces."""
+        champion = self.champion()
+        return champion["version"] if champion else 0
+
+    def record(self, model: Artefact, decision: Artefact, replaces: int) -> Outcome:
         """Enter a decision; make the model the champion if it says promote. Doing it again changes nothing.
 
+        Args:
+            replaces: the champion's version when the decision was made.
+
         Raises:
+            ChampionChangedError: where the model would replace another champion than that one.
             StoreError: where the registry cannot be written.
         """
         from filelock import FileLock
@@ -57,22 +66,29 @@ class Registry:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(self.folder / ".lock"):
-                return self._record(model, decision, promote, metrics)
+                return self._record(model, decision, replaces)
         except OSError as error:
             raise StoreError(f"registry {self.folder}", "a folder that can be written", error.strerror or str(error)) from error
 
-    def _record(self, model: Artefact, decision: Artefact, promote: bool, metrics: Mapping[str, Any]) -> Outcome:
+    def _record(self, model: Artefact, decision: Artefact, replaces: int) -> Outcome:
+        verdict = decision.json("decision.json")
+        promote: bool = verdict["promote"]
         history, champion = self.history(), self.champion()
         reference = model.reference()
         if promote and champion is not None and champion["model"] == reference:
             return "unchanged"
+        if promote and self.version() != replaces:
+            raise ChampionChangedError(
+                f"task {self.task!r}: the champion was version {replaces} when this model was judged and is version"
+                f" {self.version()} now; run it again"
+            )
         last = history[-1] if history else None
         entry = {
             "action": "promote" if promote else "hold",
             "version": 1 + max((old["version"] for old in history if old["action"] == "promote"), default=0) if promote else None,
             "model": reference,
             "decision": decision.reference(),
-            "metrics": dict(metrics),
+            "metrics": verdict["metrics"],
         }
         # after a kill between the two writes the last line is this very promotion, or it is a hold said before
         if last is not None and all(last[name] == entry[name] for name in ("action", "model", "decision")):

@@ -67,6 +67,10 @@ def _cell(path: Path, line: int, column: str, value: object, max_characters: int
         )  # fmt: skip
     if "\0" in value:
         raise DataError(where, "text", "a NUL character", "The file may be UTF-16 or binary; save it as UTF-8.")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise DataError(where, "text", "half of a surrogate pair", "Write the character itself, not \\u escapes.") from None
     return value
 
 
@@ -93,18 +97,23 @@ def _require(path: Path, columns: list[str], found: list[str]) -> None:
 def _csv(path: Path, columns: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
     content = _decode(path)
     csv.field_size_limit(2**31 - 1)  # _cell has the bound, with a better message
-    reader = csv.DictReader(io.StringIO(content, newline=""), strict=True)
-    line = 2
+    reader = csv.reader(io.StringIO(content, newline=""), strict=True)
+    header: list[str] = []
+    line = 1
     try:
-        _require(path, columns, list(reader.fieldnames or []))
-        for record in reader:
-            if None in record:
+        for cells in reader:
+            start, line = line, reader.line_num + 1
+            if not cells:
+                continue  # a blank line
+            if not header:
+                header = cells
+                _require(path, columns, header)
+                continue
+            if len(cells) > len(header):
                 raise DataError(
-                    f"{path}, line {line}", f"{len(reader.fieldnames or [])} cells", "more",
-                    "Quote texts that contain commas.",
-                )  # fmt: skip
-            yield line, {key: value or None for key, value in record.items()}
-            line = reader.line_num + 1
+                    f"{path}, line {start}", f"{len(header)} cells", f"{len(cells)}", "Quote texts that contain commas."
+                )
+            yield start, {name: cell or None for name, cell in zip(header, cells, strict=False)}
     except csv.Error as error:
         raise DataError(f"{path}, line {line}", "a CSV record", str(error)) from None
 

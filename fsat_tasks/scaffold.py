@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from fsat_tasks.errors import StoreError, TaskError
+from fsat_tasks.errors import DataError, StoreError, TaskError
 from fsat_tasks.samples import read_rows
 from fsat_tasks.spec import ValidationSpec
 from fsat_tasks.workspace import TASK_FILE, Workspace, check_task_name
@@ -48,6 +48,8 @@ def create_task(name: str, samples: Path, text: str = "text", label: str = "labe
         raise TaskError("--samples", "a .csv, .jsonl or .parquet file", f"{str(samples)!r}")
     rows = read_rows(samples, text, label, ValidationSpec().max_characters)
     labels = sorted({one for one in rows.labels if one})
+    if not labels:
+        raise DataError(str(samples), f"labels in the column {label!r}", "none")
     temporary = folder.with_name(f".{name}.{os.getpid()}")
     try:
         temporary.mkdir(parents=True)
@@ -63,9 +65,12 @@ def create_task(name: str, samples: Path, text: str = "text", label: str = "labe
 
 def _task_file(samples: str, text: str, label: str, labels: list[str]) -> str:
     import json
+    import re
 
     def quoted(value: str) -> str:
-        return json.dumps(value, ensure_ascii=False)  # a JSON string is a YAML string
+        # a JSON string is a YAML string but for what YAML takes for line breaks or refuses unescaped
+        unsafe = r"[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]"
+        return re.sub(unsafe, lambda match: f"\\u{ord(match[0]):04x}", json.dumps(value, ensure_ascii=False))
 
     classes = "\n".join(f"  {quoted(one)}: {quoted(one.replace('_', ' ').replace('-', ' '))}" for one in labels)
     return TEMPLATE.format(samples=samples, text=quoted(text), label=quoted(label), classes=classes)

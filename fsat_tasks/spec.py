@@ -117,10 +117,10 @@ def load_task(name: str, overrides: Mapping[str, Any] | None = None, dry_run: bo
     for key, value in (overrides or {}).items():
         if value is None:
             continue
-        if key == "encoder":
-            values["encoder"] = {**(values.get("encoder") or {}), "name": value}
-        else:
+        if key != "encoder":
             values[key] = value
+        elif isinstance(values.setdefault("encoder", {}), dict):  # else the model says what is wrong with it
+            values["encoder"] = {**values["encoder"], "name": value}
     try:
         spec = TaskSpec.model_validate(values)
     except ValidationError as error:
@@ -128,11 +128,18 @@ def load_task(name: str, overrides: Mapping[str, Any] | None = None, dry_run: bo
     task = Task(name, folder, spec, dry_run)
     for field in ("samples", "query", "unlabelled", "out_of_scope"):
         file = task.file(field)
-        if file is not None and not file.is_file():
+        if file is not None and not _is_file(file):
             here = ", ".join(sorted(p.name for p in folder.iterdir() if p.is_file() and p.name != TASK_FILE))
             raise TaskError(f"{path}: {field}", f"a file in {folder}", f"{getattr(spec, field)!r}, which is not there",
                             f"Files there: {here or 'none'}.")  # fmt: skip
     return task
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # such as a name that is too long
+        return False
 
 
 def _parse(path: Path) -> dict[str, Any]:
@@ -145,7 +152,7 @@ def _parse(path: Path) -> dict[str, Any]:
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         raise TaskError(f"{path}, line {line}", "valid YAML", str(error.problem).split("\n")[0]) from None
-    except (YAMLError, UnicodeDecodeError) as error:
+    except (YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise TaskError(str(path), "valid YAML in UTF-8", str(error).split("\n")[0]) from None
     if not isinstance(values, dict):
         raise TaskError(str(path), "keys and values, at least `samples: FILE`", type(values).__name__)

@@ -132,7 +132,8 @@ class Store:
             manifest = _manifest(recipe, temporary, time.perf_counter() - started, notes)
             write_json(temporary / MANIFEST, manifest)
             _sync(temporary)
-            _rename(temporary, final)
+            if not _rename(temporary, final):
+                return self.build(recipe, write)  # another process was first: its artefact is the one
         except OSError as error:
             raise self._unwritable(error) from error
         finally:
@@ -151,11 +152,13 @@ class Store:
         if problem is None:
             return Artefact(folder, manifest)
         aside = self.root / "corrupt" / f"{step}-{key}-{uuid.uuid4().hex[:8]}"
-        aside.parent.mkdir(parents=True, exist_ok=True)
         try:
+            aside.parent.mkdir(parents=True, exist_ok=True)
             folder.rename(aside)
         except FileNotFoundError:
             return self.find(step, key)  # another process was first
+        except OSError as error:
+            raise self._unwritable(error) from error
         log.warning("corrupted artefact: %s (%s); set aside as %s, will be rebuilt", folder, problem, aside)
         return None
 
@@ -248,18 +251,20 @@ def _sync(folder: Path) -> None:
             os.close(descriptor)
 
 
-def _rename(temporary: Path, final: Path) -> None:
-    """Publish a whole folder. If another process published the same key first, its folder stays."""
+def _rename(temporary: Path, final: Path) -> bool:
+    """Publish a whole folder. If another process published the same key first, its folder stays and the answer is no."""
     try:
         temporary.rename(final)
     except OSError:
         if not final.is_dir():
             raise
+        return False
     descriptor = os.open(final.parent, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+    return True
 
 
 def _alive(pid: int) -> bool:

@@ -43,7 +43,7 @@ def tune(task: Task, store: Store, validated: Artefact, extracted: Artefact) -> 
 
 def _tune(task: Task, validated: Artefact, extracted: Artefact, folder: Path) -> dict[str, Any]:
     import numpy as np
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
     from threadpoolctl import threadpool_limits
 
     from fsat_tasks.numerics.calibration import fit_temperature, log_loss
@@ -74,7 +74,7 @@ def _tune(task: Task, validated: Artefact, extracted: Artefact, folder: Path) ->
     assert best is not None
     head, held_out = best
     tensors = {"weight": np.ascontiguousarray(head.weight, np.float32), "bias": np.ascontiguousarray(head.bias, np.float32)}
-    save_file(tensors, folder / "head.safetensors")
+    (folder / "head.safetensors").write_bytes(save(tensors))  # save_file's own error on a full disk is no OSError
     write_json(folder / "head.json", {"labels": classes.labels, **settings, "lines": [samples.lines[i] for i in chosen]})
     write_json(folder / "evidence.json", evidence)
     np.save(folder / "leave_one_out.npy", held_out.astype(np.float32), allow_pickle=False)

@@ -5,6 +5,7 @@ Standard library only: DAG files import this module while they are parsed.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from dataclasses import dataclass
@@ -48,7 +49,8 @@ class Workspace:
         return folder
 
     def task_names(self) -> list[str]:
-        return sorted(path.parent.name for path in self.data.glob(f"*/{TASK_FILE}"))
+        names = (path.parent.name for path in self.data.glob(f"*/{TASK_FILE}"))
+        return sorted(name for name in names if _TASK_NAME.fullmatch(name))
 
 
 def check_task_name(name: str) -> str:
@@ -65,7 +67,9 @@ def check_task_name(name: str) -> str:
 
 def confine(root: Path, relative: str, where: str) -> Path:
     """Resolve `relative` below `root`. Raises TaskError where it leads out of it, by '..' or by a link."""
-    path = (root / relative).resolve()
-    if "\0" in relative or not path.is_relative_to(root.resolve()):
-        raise TaskError(where, f"a file inside {root}", repr(relative), "Copy the file into the task folder.")
-    return path
+    if "\0" not in relative:
+        with contextlib.suppress(RuntimeError):  # a link to itself
+            path = (root / relative).resolve()
+            if path.is_relative_to(root.resolve()):
+                return path
+    raise TaskError(where, f"a file inside {root}", repr(relative), "Copy the file into the task folder.")

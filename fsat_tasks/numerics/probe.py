@@ -50,7 +50,9 @@ def fit_probe(features: Array, labels: Labels, names: Array, prior: float, ridge
     rows = np.vstack([features, names])  # (n + classes, dim)
     targets = np.concatenate([labels, np.arange(classes)])
     weights = np.concatenate([np.ones(len(features)), np.full(classes, prior)])
-    model = LogisticRegression(C=1.0 / ridge, max_iter=1000, tol=1e-5).fit(rows, targets, sample_weight=weights)
+    # two classes: scikit-learn penalises the difference of their weights, of which the square is twice ||weight||^2
+    strength = ridge / 2 if classes == 2 else ridge
+    model = LogisticRegression(C=1.0 / strength, max_iter=1000, tol=1e-5).fit(rows, targets, sample_weight=weights)
     weight, bias = np.asarray(model.coef_), np.asarray(model.intercept_)
     if classes == 2:  # scikit-learn keeps one row of logits for two classes
         weight, bias = np.vstack([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
@@ -76,9 +78,9 @@ def approximate_loo_logits(head: LinearHead, features: Array, labels: Labels, na
     logits = head.logits(features)  # (n, classes)
     p = softmax(rows @ np.hstack([head.weight, head.bias[:, None]]).T, axis=1)  # (n + classes, classes)
     curvature = p * (1.0 - p)
-    # two classes share one free row of weights, of which each takes half of the step
+    # two classes share one free row of weights, of which each takes half of the step and of the penalty
     share = 0.5 if len(names) == 2 else 1.0
-    penalty = np.diag(np.append(np.full(features.shape[1], ridge), INTERCEPT_RIDGE))
+    penalty = np.diag(np.append(np.full(features.shape[1], share * ridge), INTERCEPT_RIDGE))
     for c in range(len(names)):
         hessian = (rows * (weights * curvature[:, c])[:, None]).T @ rows + penalty  # (dim + 1, dim + 1)
         factor = linalg.cholesky(hessian, lower=True)

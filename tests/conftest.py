@@ -1,0 +1,149 @@
+"""Fixtures that all tests share: one run of the demo task, and throw-away tasks and stores."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+ROOT = Path(__file__).parents[1]
+
+# no deadline: the machine may be busy; what an example costs is not what these tests are about
+settings.register_profile("fsat", deadline=None, max_examples=60)
+settings.load_profile("fsat")
+
+Row = tuple[str, str]
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def run_fsat(
+    *arguments: str,
+    store: Path,
+    data: Path = ROOT / "data",
+    input: str | bytes | None = None,  # noqa: A002
+    **options: Any,
+) -> subprocess.CompletedProcess[str]:
+    """The real command line in a process of its own; `options` are those of subprocess.run."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("FSAT_", "AIRFLOW_", "DVC_"))}
+    environment |= {"FSAT_DATA": str(data), "FSAT_STORE": str(store), "COLUMNS": "200"}
+    result = subprocess.run(
+        [sys.executable, "-m", "fsat_tasks.cli", *arguments],
+        env=environment, input=input.encode() if isinstance(input, str) else input, capture_output=True, check=False, **options,
+    )  # fmt: skip
+    return subprocess.CompletedProcess(result.args, result.returncode, result.stdout.decode(), result.stderr.decode())
+
+
+@pytest.fixture(scope="session")
+def fsat() -> Run:
+    """Call the command line: fsat("status", store=folder) -> CompletedProcess."""
+    return run_fsat
+
+
+@pytest.fixture(scope="session")
+def demo_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store in which `fsat run support-intents` was run once. It is shared: read it, or copy it with `demo_copy`."""
+    store = tmp_path_factory.mktemp("demo") / "store"
+    result = run_fsat("run", "support-intents", store=store)
+    assert result.returncode == 0, result.stderr
+    return store
+
+
+@pytest.fixture
+def store_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store of this test's own, not made yet; FSAT_STORE names it."""
+    monkeypatch.setenv("FSAT_STORE", str(tmp_path / "store"))
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def data_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder for tasks; FSAT_DATA names it."""
+    monkeypatch.setenv("FSAT_DATA", str(tmp_path / "data"))
+    (tmp_path / "data").mkdir()
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def encoder_store(demo_store: Path, store_root: Path) -> Path:
+    """This test's store with the exported encoder in it, so that no test exports it again."""
+    shutil.copytree(demo_store / "encoder", store_root / "encoder", copy_function=os.link)
+    return store_root
+
+
+@pytest.fixture
+def demo_copy(demo_store: Path, encoder_store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """This test's store with all that the demo run made, which it may change; FSAT_DATA names the repository's tasks."""
+    shutil.copytree(demo_store, encoder_store, ignore=shutil.ignore_patterns("encoder"), dirs_exist_ok=True)
+    monkeypatch.setenv("FSAT_DATA", str(ROOT / "data"))
+    return encoder_store
+
+
+@pytest.fixture
+def make_task(data_root: Path, store_root: Path) -> Callable[..., str]:
+    """Write a task folder: make_task(rows, **keys of task.yaml) -> its name.
+
+    `rows` are (text, label) pairs, or the bytes of samples.csv. A key that names a file may have rows or bytes too.
+    """
+    made: list[str] = []
+
+    def make(rows: Sequence[Row] | bytes, **keys: Any) -> str:
+        name = f"task-{len(made)}"
+        made.append(name)
+        folder = data_root / name
+        folder.mkdir()
+        for key, value in {"samples": rows, **keys}.items():
+            if key in ("samples", "query", "unlabelled", "out_of_scope") and not isinstance(value, str):
+                keys[key] = write_rows(folder / f"{key}.csv", value).name
+        (folder / "task.yaml").write_text(json.dumps(keys), "utf-8")  # JSON is YAML
+        return name
+
+    return make
+
+
+def write_rows(path: Path, rows: Sequence[Row] | bytes) -> Path:
+    if isinstance(rows, bytes):
+        path.write_bytes(rows)
+    else:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([("text", "label"), *rows])
+    return path
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """The command line in this process, which spares the imports: cli("validate", name) -> exit code, stdout, stderr."""
+    from fsat_tasks.cli import main
+
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["fsat", *arguments])
+        capsys.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        return code, *capsys.readouterr()
+
+    return call
+
+
+@pytest.fixture
+def toy_rows() -> list[Row]:
+    """Three classes of four rows that any encoder tells apart."""
+    texts: Mapping[str, Sequence[str]] = {
+        "animal": ("a cat asleep on the sofa", "the dog barks all night", "a horse in the field", "two goats on a hill"),
+        "number": ("seven plus two is nine", "the square root of sixteen", "count from one to ten", "half of forty is twenty"),
+        "travel": ("book a flight to Rome", "the train leaves at noon", "a hotel near the airport", "rent a car for a week"),
+    }
+    return [(text, label) for label, rows in texts.items() for text in rows]

@@ -1,0 +1,240 @@
+"""The DAG: how its file parses, what it is, and what its runs leave behind. Airflow itself runs in airflow_process.py."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+DEMO = REPOSITORY / "data" / "support-intents"
+STEPS = ["validate", "extract", "tune", "evaluate", "export", "publish"]
+HEAVY = {"torch", "transformers", "onnxruntime", "great_expectations", "pandas", "fsat_tasks.encoder", "fsat_tasks.pipeline"}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What airflow_process.py wrote, and what it printed, which is the tasks' log."""
+
+    values: dict[str, Any]
+    log: str
+
+
+def ask_airflow(folder: Path, data: Path, store: Path, *confs: dict[str, Any]) -> Answer:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "FSAT_", "DVC_"))}
+    environment |= {
+        "AIRFLOW_HOME": str(folder / "airflow"),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "FSAT_DATA": str(data),
+        "FSAT_STORE": str(store),
+    }
+    command = [sys.executable, str(Path(__file__).with_name("airflow_process.py")), str(folder / "answer.json")]
+    command += [json.dumps(conf) for conf in confs]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Answer(json.loads((folder / "answer.json").read_text("utf-8")), done.stdout + done.stderr)
+
+
+# ---- the file and the DAG, without a database
+
+
+@pytest.fixture(scope="module")
+def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("parsed")
+    return ask_airflow(folder, REPOSITORY / "data", folder / "store").values
+
+
+@pytest.fixture(scope="module")
+def dag(parsed: dict[str, Any]) -> dict[str, Any]:
+    described: dict[str, Any] = parsed["dag"]
+    return described
+
+
+def test_dag_files_parse_without_errors(dag: dict[str, Any]) -> None:
+    assert dag["errors"] == {}
+    assert dag["dags"] == ["fsat_tune"]
+
+
+def test_parsing_imports_nothing_heavy_and_takes_less_than_a_second(parsed: dict[str, Any]) -> None:
+    assert not HEAVY & set(parsed["import"]["before"]), "Airflow itself imports it now: this test sees no longer who does"
+    assert "fsat_tasks.workspace" in parsed["import"]["added"]
+    assert not HEAVY & set(parsed["import"]["added"])
+    assert parsed["import"]["seconds"] < 1
+
+
+def test_one_task_a_step_in_order(dag: dict[str, Any]) -> None:
+    assert {name: task["after"] for name, task in dag["tasks"].items()} == {
+        step: STEPS[number - 1 : number] if number else [] for number, step in enumerate(STEPS)
+    }
+
+
+def test_order_is_the_pipelines(dag: dict[str, Any]) -> None:
+    from fsat_tasks.pipeline import STEPS as PIPELINE
+
+    assert list(dag["tasks"]) == list(PIPELINE)
+
+
+def test_every_pool_is_created_by_the_demo(dag: dict[str, Any]) -> None:
+    # a task whose pool does not exist waits for ever
+    script = next(path for name in ("docker/demo.sh", "Makefile.airflow-proposal") if (path := REPOSITORY / name).exists())
+    created = set(re.findall(r"airflow pools set (\w+)", script.read_text("utf-8")))
+    assert created == {"gpu", "dvc"}
+    assert {task["pool"] for task in dag["tasks"].values()} <= created | {"default_pool"}
+    assert {name for name, task in dag["tasks"].items() if task["pool"] == "gpu"} == {"extract", "tune"}
+
+
+def test_bad_input_fails_at_once_and_lack_of_memory_is_retried(dag: dict[str, Any]) -> None:
+    for name, task in dag["tasks"].items():
+        assert task["retries"] == 2, name
+        assert task["on_exception"] == {
+            "InputError": "fail", "DataError": "fail", "DeviceError": "fail",
+            "OutOfMemoryError": "retry", "MemoryError": "retry", "ValueError": "default",
+        }, name  # fmt: skip
+
+
+def test_every_param_has_a_title_and_a_description(dag: dict[str, Any]) -> None:
+    assert list(dag["params"]) == ["task", "shots", "encoder", "seed", "device", "dry_run"]
+    for name, param in dag["params"].items():
+        assert param["schema"]["title"], name
+        assert param["description"], name
+
+
+@pytest.mark.parametrize(
+    ("name", "default", "accepted"),
+    [
+        ("task", "support-intents", ["support-intents"]),
+        ("shots", None, [None, 1, 1000]),
+        ("encoder", None, [None, "cpu", "tpu", "support-intents", "../x"]),
+        ("seed", None, [None, 0, 1, 1000, 1001]),
+        ("device", None, [None, "cpu"]),
+        ("dry_run", False, [True]),
+    ],
+)
+def test_params_accept_what_is_in_bounds_only(dag: dict[str, Any], name: str, default: object, accepted: list[object]) -> None:
+    assert dag["params"][name]["default"] == default
+    assert dag["params"][name]["accepted"] == accepted
+
+
+def test_documentation_is_there_for_the_dag_and_each_task(dag: dict[str, Any]) -> None:
+    assert "Held." in dag["doc"]
+    assert all(task["doc"] for task in dag["tasks"].values())
+    assert dag["schedule"] is None
+
+
+def test_file_parses_where_there_is_no_task_yet(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    assert ask_airflow(tmp_path, tmp_path / "data", tmp_path / "store").values["dag"]["errors"] == {}
+
+
+# ---- its runs
+
+
+@dataclass(frozen=True)
+class Runs:
+    """One run each of four tasks, after one another in the same store."""
+
+    promoted: dict[str, Any]
+    held: dict[str, Any]
+    dry: dict[str, Any]
+    broken: dict[str, Any]
+    store: Path
+    log: str
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, demo_store: Path) -> Runs:
+    folder = tmp_path_factory.mktemp("runs")
+    data, store = folder / "data", folder / "store"
+    shutil.copytree(DEMO, data / "support-intents")
+    few_samples(data / "held", "min_accuracy: 1.0")
+    few_samples(data / "dry", "min_accuracy: 0.0, min_macro_f1: 0.0, min_class_recall: 0.0, max_ece: 1.0")
+    few_samples(data / "broken", "")
+    (data / "broken" / "samples.csv").write_text("text,intent\nmy card is gone,card_lost\n", "utf-8")
+    for step in ("encoder", "extract"):  # the dear ones
+        shutil.copytree(demo_store / step, store / step, copy_function=os.link)
+    shutil.copytree(demo_store / "registry" / "support-intents", store / "registry" / "held")
+    confs: list[dict[str, Any]] = [{"task": "support-intents"}, {"task": "held"}, {"task": "dry", "dry_run": True}]
+    answer = ask_airflow(folder, data, store, *confs, {"task": "broken"})
+    promoted, held, dry, broken = answer.values["runs"]
+    return Runs(promoted, held, dry, broken, store, answer.log)
+
+
+def few_samples(folder: Path, gates: str) -> None:
+    """A task on the demo's samples alone: evaluated on left-out samples, and quick."""
+    folder.mkdir(parents=True)
+    shutil.copyfile(DEMO / "samples.csv", folder / "samples.csv")
+    (folder / "task.yaml").write_text(f"samples: samples.csv\ngates: {{{gates}}}\n", "utf-8")
+
+
+def test_demo_task_is_promoted(runs: Runs) -> None:
+    assert runs.promoted["state"] == "success"
+    assert set(runs.promoted["tasks"].values()) == {"success"}
+    champion = json.loads((runs.store / "registry" / "support-intents" / "champion.json").read_text("utf-8"))
+    assert champion["model"]["key"] == runs.promoted["xcoms"]["export"]["key"]
+
+
+def test_xcoms_are_references_and_small_numbers(runs: Runs) -> None:
+    assert list(runs.promoted["xcoms"]) == STEPS
+    for name, value in runs.promoted["xcoms"].items():
+        assert value["step"] == name
+        assert len(json.dumps(value)) < 4096, name
+
+
+def test_airflow_gives_the_digests_of_the_command_line(runs: Runs, demo_store: Path) -> None:
+    for name, value in runs.promoted["xcoms"].items():
+        theirs = [json.loads(path.read_text("utf-8")) for path in demo_store.glob(f"{name}/*/*/manifest.json")]
+        assert [(one["key"], one["digest"]) for one in theirs] == [(value["key"], value["digest"])]
+
+
+def test_manifests_name_airflow_as_the_caller(runs: Runs) -> None:
+    built = {name: value for name, value in runs.promoted["xcoms"].items() if value["built"]}
+    assert set(STEPS) - set(built) == {"extract"}
+    for value in built.values():
+        assert json.loads(Path(value["path"], "manifest.json").read_text("utf-8"))["caller"] == "airflow"
+
+
+def test_promotion_is_told_with_its_metrics(runs: Runs) -> None:
+    (event,) = runs.promoted["events"]
+    assert (event["asset"], event["uri"]) == ("champion-support-intents", "fsat://champion/support-intents")
+    assert event["extra"]["version"] == 1
+    assert event["extra"]["model"]["digest"] == runs.promoted["xcoms"]["export"]["digest"]
+    assert {"accuracy", "macro_f1", "ece"} <= set(event["extra"]["metrics"])
+
+
+def test_hold_skips_publish_and_leaves_the_champion(runs: Runs, demo_store: Path) -> None:
+    assert runs.held["state"] == "success"
+    assert runs.held["tasks"] == dict.fromkeys(STEPS, "success") | {"publish": "skipped"}
+    assert runs.held["events"] == []
+    assert "publish" not in runs.held["xcoms"]
+    champion = Path("registry", "held", "champion.json"), Path("registry", "support-intents", "champion.json")
+    assert (runs.store / champion[0]).read_bytes() == (demo_store / champion[1]).read_bytes()
+
+
+def test_hold_names_the_failed_gates_and_the_report(runs: Runs) -> None:
+    said = re.search(r"reason='Held, the champion is unchanged\. (.*) Report: (.*)'", runs.log)
+    assert said is not None
+    assert re.match(r"accuracy: accuracy on 140 left-out samples: 0\.\d+ < 1[;.]", said[1])
+    assert Path(said[2]).is_file()
+
+
+def test_dry_run_does_everything_but_the_registry(runs: Runs) -> None:
+    assert set(runs.dry["tasks"].values()) == {"success"}
+    assert runs.dry["xcoms"]["publish"]["promote"] is True
+    assert runs.dry["events"] == []
+    assert not (runs.store / "registry" / "dry").exists()
+
+
+def test_bad_input_ends_the_run_without_a_retry_and_says_what_to_do(runs: Runs) -> None:
+    assert runs.broken["state"] == "failed"
+    assert runs.broken["tasks"] == dict.fromkeys(STEPS, "upstream_failed") | {"validate": "failed"}
+    assert runs.broken["tries"]["validate"] == 1
+    assert re.search(r"DataError: \S*samples\.csv: expected a column 'label', got .*", runs.log)

@@ -1,0 +1,138 @@
+"""Temperature scaling against a search of the whole range, the calibration error against its definition."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import sklearn.metrics
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from fsat_tasks.numerics.calibration import expected_calibration_error, fit_temperature, log_loss, reliability_bins
+
+Array = NDArray[np.float64]
+Labels = NDArray[np.int64]
+
+seeds = st.integers(0, 2**32 - 1)
+rows_counts = st.integers(1, 60)
+classes_counts = st.integers(2, 8)
+
+
+def draw_labels(probabilities: Array, rng: np.random.Generator) -> Labels:
+    """Labels as a calibrated model's probabilities say."""
+    drawn = (probabilities.cumsum(1) < rng.random((len(probabilities), 1))).sum(1)
+    labels: Labels = np.minimum(drawn, probabilities.shape[1] - 1)
+    return labels
+
+
+def draw(rows: int, classes: int, seed: int) -> tuple[Array, Labels]:
+    """Logits, and labels that have nothing to do with their scale."""
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(rows, classes)) * rng.choice([0.1, 1.0, 10.0]), rng.integers(0, classes, rows)
+
+
+@given(rows_counts, classes_counts, seeds)
+def test_log_loss_is_scikit_learns(rows: int, classes: int, seed: int) -> None:
+    logits, labels = draw(rows, classes, seed)
+    logits = np.clip(logits, -15, 15)  # theirs takes probabilities, which round to 0 and 1 beyond
+    theirs = sklearn.metrics.log_loss(labels, softmax(logits, axis=1), labels=list(range(classes)))
+    assert log_loss(logits, labels) == pytest.approx(theirs, rel=1e-6, abs=1e-12)
+
+
+def test_log_loss_of_logits_far_apart_is_finite() -> None:
+    assert log_loss(np.array([[1e4, -1e4]]), np.array([1])) == pytest.approx(2e4)
+
+
+@pytest.mark.parametrize("scale", [0.05, 0.5, 1.0, 3.0, 20.0])
+def test_known_scale_of_calibrated_logits_is_found(scale: float) -> None:
+    rng = np.random.default_rng(0)
+    logits = 2.0 * rng.normal(size=(20_000, 4))
+    labels = draw_labels(softmax(logits, axis=1), rng)
+    assert fit_temperature(logits * scale, labels) == pytest.approx(scale, rel=0.03)
+
+
+@given(st.integers(5, 60), classes_counts, seeds)
+def test_no_temperature_of_a_grid_is_better(rows: int, classes: int, seed: int) -> None:
+    logits, labels = draw(rows, classes, seed)
+    found = log_loss(logits / fit_temperature(logits, labels), labels)
+    grid = min(log_loss(logits / temperature, labels) for temperature in np.exp(np.linspace(-7, 7, 281)))
+    assert found <= grid + 1e-6
+
+
+@given(st.integers(20, 60), seeds, st.floats(0.2, 5.0))
+def test_scaled_logits_have_the_scaled_temperature(rows: int, seed: int, scale: float) -> None:
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(rows, 3))
+    labels = draw_labels(softmax(logits, axis=1), rng)
+    temperature = fit_temperature(logits, labels)
+    if 0.01 < temperature < 100:  # else the best one lies at a bound
+        assert fit_temperature(scale * logits, labels) == pytest.approx(scale * temperature, rel=1e-3)
+
+
+@given(rows_counts, classes_counts, seeds)
+def test_temperature_is_positive_and_finite_and_keeps_the_labels(rows: int, classes: int, seed: int) -> None:
+    logits, labels = draw(rows, classes, seed)
+    temperature = fit_temperature(logits, labels)
+    assert 0 < temperature < np.inf
+    assert ((logits / temperature).argmax(1) == logits.argmax(1)).all()
+
+
+def slow_ece(probabilities: Array, labels: Labels, bins: int) -> float:
+    """Naeini et al. 2015, row by row; bins are closed below, the last on both sides."""
+    inside: dict[int, list[tuple[float, bool]]] = {}
+    for row, label in zip(probabilities.tolist(), labels.tolist(), strict=True):
+        top = max(row)
+        inside.setdefault(min(int(top * bins), bins - 1), []).append((top, row.index(top) == label))
+    gap = 0.0
+    for rows in inside.values():
+        confidence = sum(top for top, _ in rows) / len(rows)
+        accuracy = sum(right for _, right in rows) / len(rows)
+        gap += len(rows) / len(labels) * abs(confidence - accuracy)
+    return gap
+
+
+@given(rows_counts, classes_counts, seeds, st.integers(1, 30))
+def test_calibration_error_is_that_of_the_definition(rows: int, classes: int, seed: int, bins: int) -> None:
+    logits, labels = draw(rows, classes, seed)
+    probabilities = softmax(logits, axis=1)
+    error = expected_calibration_error(probabilities, labels, bins)
+    assert error == pytest.approx(slow_ece(probabilities, labels, bins), abs=1e-12)
+    assert 0 <= error <= 1
+
+
+@pytest.mark.parametrize(
+    ("confidence", "right", "error"), [(1.0, 10, 0.0), (1.0, 0, 1.0), (0.8, 8, 0.0), (0.8, 5, 0.3), (0.6, 10, 0.4)]
+)
+def test_calibration_error_of_equal_confidences_is_their_gap_to_the_accuracy(confidence: float, right: int, error: float) -> None:
+    probabilities = np.tile([confidence, 1 - confidence], (10, 1))
+    labels = np.array([0] * right + [1] * (10 - right))
+    assert expected_calibration_error(probabilities, labels) == pytest.approx(error)
+
+
+def test_gaps_of_two_bins_do_not_cancel() -> None:
+    probabilities = np.array([[0.95, 0.05], [0.55, 0.45]])
+    assert expected_calibration_error(probabilities, np.array([1, 0])) == pytest.approx((0.95 + 0.45) / 2)
+    assert expected_calibration_error(probabilities, np.array([1, 0]), bins=1) == pytest.approx(0.25)
+
+
+def test_calibrated_labels_have_a_small_error() -> None:
+    rng = np.random.default_rng(1)
+    probabilities = softmax(2.0 * rng.normal(size=(20_000, 3)), axis=1)
+    assert expected_calibration_error(probabilities, draw_labels(probabilities, rng)) < 0.02
+
+
+@given(rows_counts, classes_counts, seeds, st.integers(1, 30))
+def test_bins_add_up_to_the_rows_and_the_accuracy(rows: int, classes: int, seed: int, bins: int) -> None:
+    logits, labels = draw(rows, classes, seed)
+    probabilities = softmax(logits, axis=1)
+    entries = reliability_bins(probabilities, labels, bins)
+    assert sum(entry["rows"] for entry in entries) == rows
+    right = sum(entry["rows"] * entry["accuracy"] for entry in entries)
+    assert right == pytest.approx((probabilities.argmax(1) == labels).sum())
+    assert sum(entry["rows"] * entry["confidence"] for entry in entries) == pytest.approx(probabilities.max(1).sum())
+    assert len(entries) <= bins
+    assert all(entry["rows"] > 0 for entry in entries)
+    confidences = [entry["confidence"] for entry in entries]
+    assert confidences == sorted(confidences)
