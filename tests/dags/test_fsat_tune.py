@@ -85,8 +85,7 @@ def test_order_is_the_pipelines(dag: dict[str, Any]) -> None:
 
 def test_every_pool_is_created_by_the_demo(dag: dict[str, Any]) -> None:
     # a task whose pool does not exist waits for ever
-    script = next(path for name in ("docker/demo.sh", "Makefile.airflow-proposal") if (path := REPOSITORY / name).exists())
-    created = set(re.findall(r"airflow pools set (\w+)", script.read_text("utf-8")))
+    created = set(re.findall(r"airflow pools set (\w+)", (REPOSITORY / "dags" / "demo.sh").read_text("utf-8")))
     assert created == {"gpu", "dvc"}
     assert {task["pool"] for task in dag["tasks"].values()} <= created | {"default_pool"}
     assert {name for name, task in dag["tasks"].items() if task["pool"] == "gpu"} == {"extract", "tune"}

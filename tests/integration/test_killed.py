@@ -19,9 +19,9 @@ REPOSITORY = Path(__file__).parents[2]
 DIE_IN_STEP = """
 import os, signal, sys
 from fsat_tasks import cli, store
-manifest = store._manifest
+manifest, step = store._manifest, sys.argv[1]
 def die(recipe, *arguments):
-    if recipe.step == sys.argv[1]:
+    if recipe.step == step:
         os.kill(os.getpid(), signal.SIGKILL)
     return manifest(recipe, *arguments)
 store._manifest = die

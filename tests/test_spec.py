@@ -1,0 +1,133 @@
+"""task.yaml: what is accepted, and that whatever is wrong is said with the file, the key, what was expected and what came."""
+
+from __future__ import annotations
+
+import pickle  # noqa: TID251
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from fsat_tasks.errors import TaskError
+from fsat_tasks.spec import Task, load_task
+
+
+@pytest.fixture
+def load(data_root: Path) -> Callable[..., Task]:
+    """Load a task whose task.yaml has this content, beside an empty s.csv."""
+    folder = data_root / "task"
+    folder.mkdir()
+    (folder / "s.csv").touch()
+
+    def from_content(content: str | bytes, **overrides: Any) -> Task:
+        (folder / "task.yaml").write_bytes(content if isinstance(content, bytes) else content.encode())
+        return load_task("task", overrides)
+
+    return from_content
+
+
+def test_only_samples_are_required(load: Callable[..., Task]) -> None:
+    task = load("samples: s.csv\n")
+    assert (task.name, task.spec.samples, task.spec.query, task.dry_run) == ("task", "s.csv", None, False)
+    assert (task.spec.text, task.spec.label, task.spec.shots, task.spec.seed) == ("text", "label", None, 0)
+    assert task.file("samples") == (task.folder / "s.csv").resolve()
+    assert task.file("query") is None
+
+
+def test_specification_is_frozen(load: Callable[..., Task]) -> None:
+    task = load("samples: s.csv\n")
+    with pytest.raises(ValidationError, match="frozen"):
+        task.spec.seed = 3  # type: ignore[misc]
+
+
+def test_labels_like_no_and_on_stay_text(load: Callable[..., Task]) -> None:
+    task = load("samples: s.csv\nclasses: {no: refusal, on: switched on, y: yes please, off: off}\n")
+    assert task.spec.classes == {"no": "refusal", "on": "switched on", "y": "yes please", "off": "off"}
+
+
+def test_overrides_win_and_none_keeps_the_tasks_own(load: Callable[..., Task]) -> None:
+    content = "samples: s.csv\nshots: 5\nseed: 1\nencoder: {name: own, max_tokens: 64}\n"
+    assert load(content, shots=None, seed=None, encoder=None, device=None).spec.shots == 5
+    spec = load(content, shots=2, seed=9, encoder="other", device="cpu").spec
+    assert (spec.shots, spec.seed, spec.encoder.name, spec.encoder.max_tokens, spec.device) == (2, 9, "other", 64, "cpu")
+    assert load("samples: s.csv\n", encoder="other").spec.encoder.name == "other"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "expected keys and values, at least `samples: FILE`, got NoneType"),
+        ("- a\n", "at least `samples: FILE`, got list"),
+        ("description: x\n", "samples: expected this key, got nothing"),
+        ("samples: s.csv\nquery_rows: q.csv\n", "query_rows: expected one of the keys description, samples,"),
+        ("samples: s.csv\nqurey: q.csv\n", "got an unknown key. Did you mean 'query'?"),
+        ("samples: s.csv\ngates: {min_acuracy: 1}\n", "gates.min_acuracy: .* unknown key. Did you mean 'min_accuracy'?"),
+        ("samples: s.csv\nencoder: {nmae: x}\n", "encoder.nmae: expected one of the keys name, max_tokens,.*'name'"),
+        ("samples: s.csv\nshots: five\n", "shots: expected a valid integer, got 'five'"),
+        ("samples: s.csv\nshots: 2.0\n", "shots: expected a valid integer"),
+        ("samples: s.csv\nshots: true\n", "shots: expected a valid integer, got True"),
+        ("samples: s.csv\nshots: 0\n", "shots: expected greater than or equal to 1, got 0"),
+        ("samples: s.csv\nseed: -1\n", "seed: expected greater than or equal to 0, got -1"),
+        ("samples: s.csv\ngates: {max_ece: 2}\n", "gates.max_ece: expected less than or equal to 1, got 2"),
+        ("samples: s.csv\ngates: {max_ece: .nan}\n", "gates.max_ece: expected"),
+        ("samples: s.csv\ndevice: tpu\n", "device: expected 'auto', 'cpu' or 'cuda', got 'tpu'"),
+        ("samples: s.csv\nclasses: [a, b]\n", "classes: expected a valid dictionary, got ['a', 'b']"),
+        ("samples: s.csv\nclasses: {1: one}\n", "classes.1.*: expected a valid string, got 1"),
+        ("samples: 7\n", "samples: expected a valid string, got 7"),
+        ("samples: s.xlsx\n", "samples: expected a .csv, .jsonl or .parquet file, got 's.xlsx'"),
+        ("samples: s.csv\nencoder: minilm\n", "encoder: expected .*, got 'minilm'"),
+        ("samples: s.csv\nshots: x\nseed: y\n", "shots: .*1 more problem(s) in this file."),
+        ("samples: other.csv\n", "samples: expected a file in .*/task, got 'other.csv', which is not there. Files there: s.csv"),
+        (f"samples: {'a' * 300}.csv\n", "samples: expected a file in .*which is not there"),
+        ("samples: ../task/../x.csv\n", "samples: expected a file inside .*, got '../task/../x.csv'"),
+        ("samples: /etc/passwd.csv\n", "samples: expected a file inside .*, got '/etc/passwd.csv'"),
+        ('samples: "a\\0.csv"\n', r"samples: expected a file inside .*, got 'a\\x00.csv'"),
+        ("samples: s.csv\nquery: ../q.csv\n", "query: expected a file inside .*, got '../q.csv'"),
+        ("samples: s.csv\nseed: 1\nseed: 2\n", ', line 3: expected valid YAML, got found duplicate key "seed"'),
+        ("samples: s.csv\nclasses: {a: x, a: y}\n", ', line 2: expected valid YAML, got found duplicate key "a"'),
+        ("samples: [\n", ", line 2: expected valid YAML"),
+        ("samples: s.csv\n\tseed: 1\n", ", line 2: expected valid YAML"),
+        ("samples: " + "[" * 5000, "expected valid YAML"),
+        ("samples: !!python/object/apply:os.getcwd []\n", "line 1: expected valid YAML, got could not determine a constructor"),
+        ("samples: s.csv\ndescription: caf\xe9\n".encode("latin-1"), "expected valid YAML in UTF-8"),
+        ("samples: s.csv\n\0\n", "expected valid YAML in UTF-8"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line_with_the_file(
+    content: str | bytes, message: str, load: Callable[..., Task], data_root: Path
+) -> None:
+    with pytest.raises(TaskError) as caught:
+        load(content)
+    said = str(caught.value)
+    pattern = message if ".*" in message else re.escape(message)
+    assert re.search(pattern.replace("(s)", r"\(s\)"), said), said
+    assert said.startswith(str(data_root / "task" / "task.yaml"))
+    assert "\n" not in said
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(("name", "value"), [("shots", 0), ("seed", -1), ("seed", 2**32), ("device", "tpu")])
+def test_overrides_are_checked_like_the_file(name: str, value: object, load: Callable[..., Task]) -> None:
+    with pytest.raises(TaskError, match=f"{name}: expected"):
+        load("samples: s.csv\n", **{name: value})
+
+
+def test_wrong_type_is_said_even_where_an_override_would_hide_it(load: Callable[..., Task]) -> None:
+    with pytest.raises(TaskError, match="encoder: expected"):
+        load("samples: s.csv\nencoder: minilm\n", encoder="other")
+
+
+def test_link_out_of_the_folder_is_refused(load: Callable[..., Task], data_root: Path) -> None:
+    (data_root / "secret.csv").write_text("text,label\n")
+    (data_root / "task" / "link.csv").symlink_to("../secret.csv")
+    with pytest.raises(TaskError, match=r"samples: expected a file inside .*, got 'link.csv'"):
+        load("samples: link.csv\n")
+
+
+def test_errors_travel_between_processes_whole() -> None:
+    error = TaskError("here", "this", "that", "Do so.")
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again), again.fix) == (TaskError, "here: expected this, got that. Do so.", "Do so.")
