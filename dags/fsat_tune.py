@@ -41,6 +41,7 @@ TASKS = Workspace.from_env().task_names() or ["support-intents"]
 CHAMPIONS = AssetAlias("fsat-champions")
 
 RETRY_POLICY = ExceptionRetryPolicy([
+    RetryRule("fsat_tasks.errors.StoreError", RetryAction.DEFAULT, reason="A full or shared file system may come back."),
     RetryRule("fsat_tasks.errors.InputError", RetryAction.FAIL, reason="The same input would fail again."),
     RetryRule(
         ["fsat_tasks.errors.OutOfMemoryError", "builtins.MemoryError"], RetryAction.RETRY, timedelta(seconds=30),

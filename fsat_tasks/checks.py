@@ -121,7 +121,7 @@ def _checks(split: str, bounds: ValidationSpec) -> list[_Check]:
         checks += [
             check("label", "critical", "no label", gxe.ExpectColumnValuesToNotBeNull, column="label"),
             check("label_blanks", "critical", "a label with blanks around it; remove them",
-                  gxe.ExpectColumnValuesToMatchRegex, column="label", regex=r"^\S(?:[\s\S]*\S)?$"),
+                  gxe.ExpectColumnValuesToMatchRegex, column="label", regex=r"\A\S(?:[\s\S]*\S)?\Z"),
             check("conflicts", "critical", "the same text under two labels; keep one", gxe.ExpectColumnValuesToBeNull,
                   column="conflict"),
         ]  # fmt: skip
@@ -157,10 +157,10 @@ def _frames(files: Mapping[str, Rows], bounds: ValidationSpec) -> dict[str, pd.D
     for split, rows in files.items():
         labels = rows.labels or [None] * len(rows.lines)
         frame = pd.DataFrame({"line": rows.lines, "text": rows.texts, "label": labels}, dtype=object)
-        frame["clean"] = [text if text and text.strip() else None for text in rows.texts]
-        frame["print"] = [_fingerprint(text) if text else None for text in frame["clean"]]
-        frame["duplicate_of"] = _first_lines(frame["print"], rows.lines)
-        frame["odd_script"] = [_odd_script(text, common) for text in frame["clean"]]
+        frame["clean"] = _column(text if text and text.strip() else None for text in rows.texts)
+        frame["print"] = _column(_fingerprint(text) if text else None for text in frame["clean"])
+        frame["duplicate_of"] = _column(_first_lines(frame["print"], rows.lines))
+        frame["odd_script"] = _column(_odd_script(text, common) for text in frame["clean"])
         frame["near_duplicate_of"] = None
         frames[split] = frame
     samples = frames["samples"]
@@ -168,17 +168,25 @@ def _frames(files: Mapping[str, Rows], bounds: ValidationSpec) -> dict[str, pd.D
     samples["imbalance"] = samples["shots"] / (samples["shots"].min() or 1)
     labelled = [frames[split] for split in ("samples", "query") if split in frames]
     for frame in labelled:
-        frame["conflict"] = _conflicts(frame)
-        frame["near_duplicate_of"] = _near_lines(frame, frame, bounds.near_duplicate)
+        frame["conflict"] = _column(_conflicts(frame))
+        frame["near_duplicate_of"] = _column(_near_lines(frame, frame, bounds.near_duplicate))
     if "query" in frames:
         query = frames["query"]
         known = set(samples["label"])
-        query["unknown_label"] = [None if label in known or label is None else label for label in query["label"]]
+        query["unknown_label"] = _column(None if label in known else label for label in query["label"])
         line_of = dict(zip(samples["print"], samples["line"], strict=True))
-        query["leaked_from"] = [line_of.get(mark) if mark else None for mark in query["print"]]
+        query["leaked_from"] = _column(line_of.get(mark) if mark else None for mark in query["print"])
         near = _near_lines(query, samples, bounds.near_duplicate)
-        query["nearly_leaked_from"] = [None if exact else line for exact, line in zip(query["leaked_from"], near, strict=True)]
+        pairs = zip(query["leaked_from"], near, strict=True)
+        query["nearly_leaked_from"] = _column(None if exact else line for exact, line in pairs)
     return {split: frame.astype(object).where(frame.notna(), None) for split, frame in frames.items()}
+
+
+def _column(values: Iterable[object]) -> pd.Series:
+    """A column in which None stays None; pandas alone would make it NaN, which is true."""
+    import pandas as pd
+
+    return pd.Series(list(values), dtype=object)
 
 
 def _fingerprint(text: str) -> str:

@@ -44,7 +44,8 @@ def run_steps(task: Task, until: str = "publish", report: Callable[[str, Artefac
         function = getattr(importlib.import_module(f"fsat_tasks.{step}"), step)
         artefact: Artefact = function(task, store, *(artefacts[parent] for parent in STEPS[step]))
         artefacts[step] = artefact
-        log.info("%s %s: %s %s", task.name, step, "built" if artefact.built else "found", artefact.path)
+        level = logging.INFO if artefact.built or step == until else logging.DEBUG
+        log.log(level, "%s %s: %s %s", task.name, step, "built" if artefact.built else "found", artefact.path)
         if report is not None:
             report(step, artefact)
     return artefacts

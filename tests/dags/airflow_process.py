@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 DAGS = os.environ["AIRFLOW__CORE__DAGS_FOLDER"]
-EXCEPTIONS = ("InputError", "DataError", "DeviceError", "OutOfMemoryError", "MemoryError", "ValueError")
+EXCEPTIONS = ("InputError", "DataError", "DeviceError", "StoreError", "OutOfMemoryError", "MemoryError", "ValueError")
 
 
 def imported_by_the_file() -> dict[str, Any]:

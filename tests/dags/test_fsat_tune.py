@@ -95,7 +95,7 @@ def test_bad_input_fails_at_once_and_lack_of_memory_is_retried(dag: dict[str, An
     for name, task in dag["tasks"].items():
         assert task["retries"] == 2, name
         assert task["on_exception"] == {
-            "InputError": "fail", "DataError": "fail", "DeviceError": "fail",
+            "InputError": "fail", "DataError": "fail", "DeviceError": "fail", "StoreError": "default",
             "OutOfMemoryError": "retry", "MemoryError": "retry", "ValueError": "default",
         }, name  # fmt: skip
 
