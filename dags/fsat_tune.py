@@ -1,22 +1,25 @@
-"""## From a handful of labelled samples to a published ONNX model
+"""### From a few labelled samples to a published ONNX model
 
-`validate >> extract >> tune >> evaluate >> export >> publish`: each task is one fsat step, the same function that
-`fsat STEP TASK` and `dvc repro` call. Its artefact goes to the store (`FSAT_STORE`) under a key of all that it depends
-on; XCom carries that key and a few figures. What the store has already is not done again, so a task may be cleared,
-retried or run twice at any time.
+Each task of this DAG is one step of fsat: the same function that the command line and DVC call. Its artefact goes to
+the store (FSAT_STORE), under a key of all that it depends on; XCom has that key, the path and a few figures. What the
+store has already is not done again, so you may clear a step, retry it or run it twice at any time.
 
-**Parameters.** `task` names a folder with a `task.yaml` under `FSAT_DATA`. `shots`, `encoder`, `seed` and `device` stand
-in for what `task.yaml` says, for this run only; leave them empty to keep it. `dry_run` does all but publish.
+#### The form
 
-**Promoted.** The model becomes the task's champion, and the asset `champion-TASK` gets an event with its version, model
-and metrics; schedule on the asset alias `fsat-champions` to hear of every task. An event says which model is champion
-now: after a retry or a run that changed nothing it says the same again.
+- **Task:** which classification problem. It is a folder with a task.yaml under FSAT_DATA.
+- **Shots, encoder, seed, device:** for this run only, in place of what task.yaml says. Leave them empty to keep that.
+- **Dry run:** every step and the decision, but the champion stays as it is. Publish ends as it would: as success where
+  the model would be promoted, as skipped where it would be held.
 
-**Held.** A gate says no: the champion stays as it is, no asset event goes out, and `publish` ends as *skipped* (the run
-itself as success). Its log gives each failed gate with the figure and the bound, and the path of the report.
+#### How a run ends
 
-**Failed.** Bad input fails at once: the task's log names the file, row and field, and what to do; then clear the task.
-Anything else, and first of all a lack of memory, is tried twice more.
+- **Promoted.** The model becomes the champion of its task, the one that predictions are made with. The asset
+  `champion-TASK` gets an event with the version, model and metrics; to hear of every task, schedule on the asset alias
+  `fsat-champions`. After a retry, or a run that changed nothing, the event says the same again.
+- **Held.** A quality gate says no. The champion stays, no asset event goes out, and publish ends as skipped, the run
+  itself as success. Its log, under "Post Execute", has each failed gate with figure and bound, and the report's path.
+- **Failed.** Bad input fails at once: the log of the failed step names the file, row and field, and says what to do. Then
+  clear the step. Anything else, and first of all a lack of memory, is tried twice more.
 """
 
 from __future__ import annotations
@@ -49,26 +52,30 @@ RETRY_POLICY = ExceptionRetryPolicy([
     ),
 ])  # fmt: skip
 
+INSTEAD = "In place of task.yaml, for this run"
+"""A section of the form, closed at first: most runs need none of it."""
+
 PARAMS = {
     "task": Param(
         TASKS[0], type="string", enum=TASKS, title="Task",
-        description="A folder with a task.yaml under FSAT_DATA; a new one is offered here after the next parse of this file.",
+        description="Which problem: a folder with a task.yaml under FSAT_DATA. A new one is on offer within a minute or so.",
     ),
     "shots": Param(
-        None, type=["null", "integer"], minimum=1, maximum=1000, title="Shots",
-        description="Labelled samples to use of each class, 1 to 1000. Empty: what task.yaml says, by default all.",
+        None, type=["null", "integer"], minimum=1, maximum=1000, title="Shots", section=INSTEAD,
+        description="Labelled samples to use of each class, 1 to 1000. Empty: as task.yaml says, by default all.",
     ),
     "encoder": Param(
-        None, type=["null", "string"], minLength=1, maxLength=200, title="Encoder",
-        description="A bundled name such as all-MiniLM-L6-v2, or org/model on this machine. Empty: what task.yaml says.",
+        None, type=["null", "string"], minLength=1, maxLength=200, title="Encoder", section=INSTEAD,
+        description="The bundled all-MiniLM-L6-v2, or org/model where the worker has it. Empty: as task.yaml says.",
     ),
     "seed": Param(
-        None, type=["null", "integer"], minimum=0, maximum=2**32 - 1, title="Seed",
-        description="Seed of every random draw, from 0. Empty: what task.yaml says, by default 0.",
+        None, type=["null", "integer"], minimum=0, maximum=2**32 - 1, title="Seed", section=INSTEAD,
+        description="Seed of every random draw, 0 or more. Empty: as task.yaml says, by default 0.",
     ),
     "device": Param(
-        None, type=["null", "string"], enum=[None, "auto", "cpu", "cuda"], title="Device",
-        description="auto takes a GPU where there is one; cuda fails where there is none. Empty: what task.yaml says.",
+        None, type=["null", "string"], enum=[None, "auto", "cpu", "cuda"], title="Device", section=INSTEAD,
+        values_display={"null": "as task.yaml says", "auto": "auto", "cpu": "cpu", "cuda": "cuda"},
+        description="auto, the default of task.yaml, takes a GPU where there is one; cuda fails where there is none.",
     ),
     "dry_run": Param(
         False, type="boolean", title="Dry run",
@@ -112,8 +119,9 @@ def refer_or_skip(name: str, **context: Any) -> dict[str, Any]:
     return summary(published)
 
 
-def step(name: str, role: str, body: Callable[..., dict[str, Any]] = refer, **options: Any) -> XComArg:
-    return task(task_id=name, doc_md=role, **options)(body)(name)
+def step(name: str, role: str, files: str, body: Callable[..., dict[str, Any]] = refer, **options: Any) -> XComArg:
+    doc = f"#### {role}\n\nIn its artefact, whose path is in the log:\n\n{files}"
+    return task(task_id=name, doc_md=doc, **options)(body)(name)
 
 
 with DAG(
@@ -128,10 +136,32 @@ with DAG(
     tags=["fsat", "few-shot"],
 ):
     chain(
-        step("validate", "Check the task's data with Great Expectations."),
-        step("extract", "Encode every different text of the task, once.", pool="gpu"),
-        step("tune", "Fit the calibrated head, its settings chosen by leave-one-out evidence.", pool="gpu"),
-        step("evaluate", "Measure the head and ask the quality gates."),
-        step("export", "Write one ONNX graph from token ids to probabilities, and compare it with torch."),
-        step("publish", "Promote the model, or hold it and end as skipped.", refer_or_skip, outlets=[CHAMPIONS]),
-    )
+        step(
+            "validate", "Check the data with Great Expectations.",
+            "- **findings.json:** the warnings\n- **rows.parquet, texts.parquet:** the data as the next steps read them",
+        ),
+        step(
+            "extract", "Encode every different text, once.",
+            "- **features.npy:** the encoder's layers for each text", pool="gpu",
+        ),
+        step(
+            "tune", "Fit the calibrated head, its settings chosen by leave-one-out evidence.",
+            "- **head.safetensors, head.json:** its weights, labels and settings\n- **evidence.json:** what else was tried",
+            pool="gpu",
+        ),
+        step(
+            "evaluate", "Measure the head and ask the quality gates.",
+            "- **metrics.json, gates.json:** the figures and what the gates say of them\n"
+            "- **predictions.parquet, confusion.csv, reliability.csv:** where it is right, wrong and too sure",
+        ),
+        step(
+            "export", "Write one ONNX graph from token ids to probabilities, and compare it with torch.",
+            "- **model.onnx, tokenizer.json, config.json:** all that serving needs\n- **README.md:** the model card\n"
+            "- **parity.json, gates.json:** how far ONNX and torch are apart",
+        ),
+        step(
+            "publish", "Promote the model, or hold it and end as skipped.",
+            "- **report.html:** the run on one page\n- **decision.json:** promote or hold, and each gate with its reason",
+            refer_or_skip, outlets=[CHAMPIONS],
+        ),
+    )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable
 from enum import StrEnum
@@ -49,13 +50,10 @@ def main() -> None:
     """Entry point: every expected error becomes one line and an exit code."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     try:
-        app()
+        app(prog_name="fsat")
     except FsatError as error:
         typer.secho(f"fsat: {error}", err=True, fg=None if not sys.stderr.isatty() else "red")
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has gone, as `head` does
-        sys.exit(0)
 
 
 def _step(step: str, summary: str) -> None:
@@ -109,8 +107,11 @@ def predict(
     if text is not None and any("\ud800" <= letter <= "\udfff" for letter in text):
         raise InputError("text", "UTF-8", "bytes that are not")
     texts = [text] if text is not None else read_texts(file, column) if file else read_lines(sys.stdin.buffer, "standard input")
-    for answer in label_texts(task, texts):
-        typer.echo(json.dumps(answer, ensure_ascii=False))
+    try:
+        for answer in label_texts(task, texts):
+            typer.echo(json.dumps(answer, ensure_ascii=False))
+    except BrokenPipeError:  # the reader of our output has gone, as `head` does: that is no fault, and nothing is left to flush
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @app.command()
@@ -166,11 +167,14 @@ def _run(step: str, name: str, overrides: dict[str, Any], dry_run: bool, out: Pa
         sys.exit(EXIT_HELD)
 
 
-def _reporter(verb: str) -> Callable[[str, Artefact], None]:
+def _reporter(verb: str) -> Callable[[str, Artefact | None], None]:
     """A line on standard error for each step that did something, and for the one asked for."""
 
-    def report(step: str, artefact: Artefact) -> None:
-        if artefact.built or verb in ("run", step):
+    def report(step: str, artefact: Artefact | None) -> None:
+        if artefact is None:
+            if sys.stderr.isatty():  # the line is written over when the step ends
+                typer.echo(f"{step:<9} ...\r", err=True, nl=False)
+        elif artefact.built or verb in ("run", step):
             done = f"{artefact.manifest['wall_seconds']:.1f} s" if artefact.built else "unchanged"
             notes = (f"{name} {_short(value)}" for name, value in sorted(artefact.manifest["notes"].items()))
             typer.echo(f"{step:<9} {done:>9}  {', '.join(notes)}", err=True)

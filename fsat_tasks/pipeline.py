@@ -26,14 +26,16 @@ STEPS: dict[str, tuple[str, ...]] = {
 """Each step and the steps whose artefacts it takes; a step is the function of its name in the module of its name."""
 
 
-def run_steps(task: Task, until: str = "publish", report: Callable[[str, Artefact], None] | None = None) -> dict[str, Artefact]:
+def run_steps(
+    task: Task, until: str = "publish", report: Callable[[str, Artefact | None], None] | None = None
+) -> dict[str, Artefact]:
     """Run the steps that `until` needs, and it; what the store has already is not done again.
 
     So each caller may ask for any step, in any process: whatever came before it and is missing, damaged or out of date
     is made first.
 
     Args:
-        report: called after each step with its name and artefact.
+        report: called with each step's name before it starts (and None) and after it (and its artefact).
 
     Returns:
         The artefact of each step.
@@ -41,6 +43,8 @@ def run_steps(task: Task, until: str = "publish", report: Callable[[str, Artefac
     store = Store(Workspace.from_env().store)
     artefacts: dict[str, Artefact] = {}
     for step in _needed(until):
+        if report is not None:
+            report(step, None)
         function = getattr(importlib.import_module(f"fsat_tasks.{step}"), step)
         artefact: Artefact = function(task, store, *(artefacts[parent] for parent in STEPS[step]))
         artefacts[step] = artefact

@@ -33,16 +33,16 @@ class Registry:
         """The published model's entry: version, model and decision references, metrics. None before the first."""
         try:
             return dict(json.loads((self.folder / "champion.json").read_text("utf-8")))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise RegistryError(str(self.folder / "champion.json"), "a JSON object", str(error)) from None
 
     def history(self) -> list[dict[str, Any]]:
         """All entries, oldest first. A line that a killed process left unfinished is not an entry."""
         try:
             lines = (self.folder / "history.jsonl").read_text("utf-8").split("\n")
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
         return [json.loads(line) for line in lines[:-1]]
 

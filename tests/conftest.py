@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,12 @@ def run_fsat(
         env=environment, input=input.encode() if isinstance(input, str) else input, capture_output=True, check=False, **options,
     )  # fmt: skip
     return subprocess.CompletedProcess(result.args, result.returncode, result.stdout.decode(), result.stderr.decode())
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the working copy."""
+    return ROOT
 
 
 @pytest.fixture(scope="session")
@@ -147,3 +153,28 @@ def toy_rows() -> list[Row]:
         "travel": ("book a flight to Rome", "the train leaves at noon", "a hotel near the airport", "rent a car for a week"),
     }
     return [(text, label) for label, rows in texts.items() for text in rows]
+
+
+def mounted(folder: Path, options: str) -> Iterator[Path]:
+    folder.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        pytest.skip(f"mounting is not permitted here: {done.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 1 MB, where mounting is permitted."""
+    yield from mounted(tmp_path / "small", "size=1m")
+
+
+@pytest.fixture
+def read_only_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk on which nothing can be written, where mounting is permitted."""
+    yield from mounted(tmp_path / "read-only", "ro")

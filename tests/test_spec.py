@@ -40,7 +40,7 @@ def test_only_samples_are_required(load: Callable[..., Task]) -> None:
 def test_specification_is_frozen(load: Callable[..., Task]) -> None:
     task = load("samples: s.csv\n")
     with pytest.raises(ValidationError, match="frozen"):
-        task.spec.seed = 3  # type: ignore[misc]
+        task.spec.seed = 3
 
 
 def test_labels_like_no_and_on_stay_text(load: Callable[..., Task]) -> None:

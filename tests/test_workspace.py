@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -61,10 +62,8 @@ def test_links_may_stay_inside_and_not_lead_out(tmp_path: Path) -> None:
     for name in ("bad.csv", "up/outside.csv", str(tmp_path / "outside.csv"), "a\0.csv"):
         with pytest.raises(TaskError, match="expected a file inside"):
             confine(folder, name, "here")
-    try:  # newer Pythons resolve a link to itself, and the file is then not there
+    with contextlib.suppress(TaskError):  # newer Pythons resolve a link to itself, and the file is then not there
         assert not confine(folder, "loop.csv", "here").is_file()
-    except TaskError:
-        pass
 
 
 def test_a_root_that_is_a_link_itself_is_fine(tmp_path: Path) -> None:

@@ -1,0 +1,160 @@
+"""Serving: the exported folder alone answers as the tuned head does, and only with the files that were published."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fsat_tasks.errors import DataError, RegistryError, TaskError
+from fsat_tasks.predict import champion_model, predict, read_lines, read_texts
+from fsat_tasks.serving import ServedModel
+from fsat_tasks.spec import load_task
+
+TASK = "support-intents"
+TEXTS = ["my card has not arrived", "", "🎉", "word " * 1000, "the cash machine kept my money", "PIN blocked"]
+
+
+@pytest.fixture
+def served(demo_store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The demo's model folder; FSAT_STORE names its store, which is read alone."""
+    monkeypatch.setenv("FSAT_STORE", str(demo_store))
+    return champion_model(TASK).path
+
+
+def test_probabilities_add_up_to_one_in_the_order_of_the_labels(served: Path) -> None:
+    model = ServedModel(served)
+    probabilities = model.probabilities(TEXTS)
+    assert probabilities.shape == (len(TEXTS), len(model.labels)) == (len(TEXTS), 14)
+    np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-5)
+    assert model.labels == sorted(model.labels)
+    assert model.labels[probabilities[0].argmax()] == "card_not_arrived"
+
+
+def test_graph_answers_as_the_head_on_the_encoders_features(served: Path, demo_store: Path) -> None:
+    from fsat_tasks.encoder import load_encoder
+    from fsat_tasks.store import Store
+    from fsat_tasks.tune import load_head
+
+    (key,) = (path.name for path in demo_store.glob("tune/*/*"))
+    tuned = Store(demo_store).find("tune", key)
+    assert tuned is not None
+    head = load_head(tuned)
+    expected = head.probabilities(load_encoder("all-MiniLM-L6-v2", "cpu").encode(TEXTS))
+    np.testing.assert_allclose(ServedModel(served).probabilities(TEXTS), expected, atol=1e-4)
+
+
+def test_model_folder_works_anywhere(served: Path, tmp_path: Path) -> None:
+    for name in ("model.onnx", "tokenizer.json", "config.json"):
+        shutil.copyfile(served / name, tmp_path / name)
+    np.testing.assert_array_equal(ServedModel(tmp_path).probabilities(TEXTS), ServedModel(served).probabilities(TEXTS))
+
+
+def test_model_folder_says_what_it_is(served: Path, monkeypatch: pytest.MonkeyPatch, repository: Path) -> None:
+    monkeypatch.setenv("FSAT_DATA", str(repository / "data"))
+    config = json.loads((served / "config.json").read_text())
+    assert (config["task"], config["labels"]) == (TASK, sorted(load_task(TASK).spec.classes))
+    card = (served / "README.md").read_text()
+    assert TASK in card
+    assert all(label in card for label in config["labels"])
+
+
+def test_answers_come_in_the_order_of_the_texts(served: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fsat_tasks.predict.BATCH", 4)
+    model = ServedModel(served)
+    answers = list(predict(TASK, TEXTS))
+    assert [answer["text"] for answer in answers] == TEXTS
+    probabilities = model.probabilities(TEXTS)
+    assert [answer["label"] for answer in answers] == [model.labels[i] for i in probabilities.argmax(1)]
+    assert [answer["probability"] for answer in answers] == pytest.approx(probabilities.max(1).tolist(), abs=1e-4)
+
+
+def test_endless_input_is_answered_in_bounded_batches(served: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fsat_tasks.predict.BATCH", 3)
+    taken = 0
+
+    def endless() -> Iterator[str]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield "my card has not arrived"
+
+    assert len(list(itertools.islice(predict(TASK, endless()), 5))) == 5
+    assert taken == 6
+
+
+def test_no_texts_have_no_answers(served: Path) -> None:
+    assert list(predict(TASK, [])) == []
+
+
+def test_prediction_needs_neither_torch_nor_transformers(demo_store: Path) -> None:
+    code = (
+        "import sys; from fsat_tasks.predict import predict; print(list(predict('support-intents', ['hello'])));"
+        "print([name for name in ('torch', 'transformers', 'pandas', 'great_expectations', 'sklearn') if name in sys.modules])"
+    )
+    environment = {**os.environ, "FSAT_STORE": str(demo_store)}
+    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[1] == "[]"
+
+
+def test_task_without_a_champion_says_how_to_make_one(store_root: Path) -> None:
+    with pytest.raises(RegistryError, match=r"'support-intents': expected a published model, got none yet. .*fsat run"):
+        list(predict(TASK, ["x"]))
+    with pytest.raises(TaskError):
+        list(predict("../x", ["x"]))
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json", "manifest.json"])
+@pytest.mark.parametrize("damage", ["altered", "missing"])
+def test_model_that_is_not_the_published_one_answers_nothing(name: str, damage: str, demo_copy: Path) -> None:
+    path = champion_model(TASK).path / name
+    content = path.read_bytes()
+    path.unlink()
+    if damage == "altered":
+        path.write_bytes(content[:-10] + b"0123456789")
+    with pytest.raises(RegistryError, match=r"expected the files that were published, got missing or altered ones.*fsat run"):
+        list(predict(TASK, ["x"]))
+
+
+def test_whole_artefact_with_another_digest_is_not_the_published_model(demo_copy: Path) -> None:
+    path = demo_copy / "registry" / TASK / "champion.json"
+    champion = json.loads(path.read_text())
+    champion["model"]["digest"] = "0" * 64
+    path.write_text(json.dumps(champion))
+    with pytest.raises(RegistryError, match="expected the files that were published"):
+        champion_model(TASK)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("t.csv", b'id,body\n1,first\n2,"sec\nond"\n3,\n'),
+        ("t.jsonl", b'{"body": "first"}\n{"body": "sec\\nond"}\n{"body": null}\n'),
+        ("t.txt", b"first\nsec\r\n\n"),
+    ],
+)
+def test_texts_are_read_from_tables_and_from_lines(name: str, content: bytes, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    expected = ["first", "sec", ""] if name == "t.txt" else ["first", "sec\nond", ""]
+    assert list(read_texts(tmp_path / name, "body")) == expected
+
+
+def test_lines_that_are_not_utf_8_are_named(tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_bytes(b"good\ncaf\xe9\n")
+    with pytest.raises(DataError, match=r"t\.txt, line 2: expected UTF-8, got the byte 0xe9"):
+        list(read_texts(tmp_path / "t.txt", "text"))
+    assert list(read_lines([b"one\r\n", "zwölf".encode()], "standard input")) == ["one", "zwölf"]
+
+
+def test_missing_column_of_a_table_is_named(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(b"body\na\n")
+    with pytest.raises(DataError, match="expected a column 'text', got the columns 'body'"):
+        list(read_texts(tmp_path / "t.csv", "text"))
