@@ -26,7 +26,7 @@ __all__ = ["Finding", "check_rows"]
 Severity = Literal["critical", "warning"]
 
 NEAR_DUPLICATE_ROWS = 20_000
-"""Above this the quadratic search for near duplicates is left out, and said so."""
+"""Above this the quadratic search for near duplicates is left out."""
 BALANCE = 5
 """A class with more than this many times the shots of the smallest is a warning."""
 LONG_TEXT = 1_000

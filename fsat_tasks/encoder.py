@@ -56,7 +56,11 @@ def export_encoder(source: EncoderSource, store: Store) -> Artefact:
     def write(folder: Path) -> None:
         from fsat_tasks.encoder_graph import PooledEncoder, export_onnx
 
-        body = PooledEncoder(source.folder, source.pooling, source.normalize)
+        try:
+            body = PooledEncoder(source.folder, source.pooling, source.normalize)
+        except Exception as error:  # whatever transformers makes of a damaged folder
+            raise EncoderError(f"encoder {source.name!r}", f"a model that transformers can load from {source.folder}",
+                               f"{type(error).__name__}: {error}") from error  # fmt: skip
         export_onnx(body, folder / "encoder.onnx")
         _save_tokenizer(source, folder / "tokenizer.json")
         write_json(folder / "encoder.json", {

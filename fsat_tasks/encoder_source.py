@@ -104,7 +104,16 @@ def _read_config(path: Path, name: str) -> dict[str, Any]:
 
 
 def _modules(folder: Path) -> list[dict[str, Any]]:
-    return list(json.loads((folder / "modules.json").read_text("utf-8"))) if _has(folder, "modules.json") else []
+    """sentence-transformers' list of what follows the body; empty where there is none."""
+    if not _has(folder, "modules.json"):
+        return []
+    try:
+        return [
+            {"type": module["type"], "path": module["path"]}
+            for module in json.loads((folder / "modules.json").read_text("utf-8"))
+        ]
+    except (ValueError, LookupError, TypeError) as error:
+        raise EncoderError(f"encoder {folder.name!r}", f"a readable {folder / 'modules.json'}", str(error)) from None
 
 
 def _pooling(folder: Path, name: str) -> Literal["mean", "cls"]:

@@ -39,7 +39,7 @@ def _evaluate(task: Task, validated: Artefact, extracted: Artefact, tuned: Artef
     import numpy as np
 
     head = load_head(tuned)
-    features = load_features(extracted)[:, -1]  # (texts, dim)
+    features = load_features(extracted)  # (texts, layers, dim)
     query = load_split(validated, "query")
     if query.lines:
         evidence, lines = "query", query.lines

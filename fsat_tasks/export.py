@@ -67,23 +67,36 @@ def export(task: Task, store: Store, validated: Artefact, tuned: Artefact, evalu
 
 
 def join_head(encoder: onnx.ModelProto, head: Head) -> onnx.ModelProto:
-    """The encoder's graph, cut at `sentence`, followed by the head: `probabilities` (batch, classes) out."""
+    """The encoder's graph followed by the head: `probabilities` (batch, classes) out.
+
+    Where the head takes the last layer alone, the graph is cut at `sentence`, so the pooling of the others is gone.
+    """
     import numpy as np
     import onnx
     from onnx import TensorProto, helper, numpy_helper
     from onnx.utils import Extractor
 
-    model = Extractor(encoder).extract_model(["input_ids", "attention_mask"], ["sentence"])
-    weight = np.ascontiguousarray(head.weight.T / head.temperature, np.float32)  # (dim, classes)
-    bias = (head.bias / head.temperature).astype(np.float32)
-    model.graph.initializer.extend([
-        numpy_helper.from_array(weight, "head.weight"), numpy_helper.from_array(bias, "head.bias"),
-    ])  # fmt: skip
-    model.graph.node.extend([
-        helper.make_node("LpNormalization", ["sentence"], ["head.unit"], axis=-1, p=2),
-        helper.make_node("Gemm", ["head.unit", "head.weight", "head.bias"], ["logits"]),
+    source = "sentence" if head.layers == 1 else "features"
+    model = Extractor(encoder).extract_model(["input_ids", "attention_mask"], [source])
+    # temperature and the equal share of each layer are in the weights
+    weight = np.ascontiguousarray(head.weight.T / (head.temperature * np.sqrt(head.layers)), np.float32)
+    constants = {
+        "head.weight": weight,  # (layers * dim, classes)
+        "head.bias": (head.bias / head.temperature).astype(np.float32),
+        "head.shape": np.array([0, len(weight)]),  # 0: as many rows as came
+    }
+    nodes = [
+        helper.make_node("LpNormalization", [source], ["head.unit"], axis=-1, p=2),
+        helper.make_node("Reshape", ["head.unit", "head.shape"], ["head.row"]),
+        helper.make_node("Gemm", ["head.row", "head.weight", "head.bias"], ["logits"]),
         helper.make_node("Softmax", ["logits"], ["probabilities"], axis=-1),
-    ])  # fmt: skip
+    ]
+    if head.layers > 1:  # of (batch, all layers, dim) the last ones
+        constants |= {"head.first": np.array([-head.layers]), "head.end": np.array([2**31]), "head.axis": np.array([1])}
+        nodes[0].input[0] = "head.layers"
+        nodes.insert(0, helper.make_node("Slice", [source, "head.first", "head.end", "head.axis"], ["head.layers"]))
+    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
+    model.graph.node.extend(nodes)
     del model.graph.output[:]
     model.graph.output.append(helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", len(head.labels)]))
     onnx.checker.check_model(model)
@@ -109,8 +122,8 @@ def _torch_probabilities(task: Task, folder: Path, head: Head, texts: list[str])
     probabilities = np.empty((len(texts), len(head.labels)))  # (n, classes)
     with torch.inference_mode():
         for rows, ids, mask in token_batches(*load_tokenizer(folder / "tokenizer.json"), texts):
-            _, sentence = encoder(torch.from_numpy(ids), torch.from_numpy(mask))
-            probabilities[rows] = head.probabilities(sentence.numpy())
+            features, _ = encoder(torch.from_numpy(ids), torch.from_numpy(mask))
+            probabilities[rows] = head.probabilities(features.numpy())
     return probabilities
 
 

@@ -15,13 +15,13 @@ from fsat_tasks.workspace import Workspace
 
 __all__ = ["champion_model", "predict"]
 
-BATCH = 512
+BATCH = 64
 
 
 def predict(task: str, texts: Iterable[str]) -> Iterator[dict[str, Any]]:
     """Yield, for each text in order, the text, its label and the label's calibrated probability.
 
-    Texts are taken in batches, so an endless input is answered as it comes and memory stays bounded.
+    Texts are taken 64 at a time, so memory stays bounded on an endless input.
 
     Raises:
         RegistryError: where the task has no champion, or its files are not the ones that were published.

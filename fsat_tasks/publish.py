@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Recipe, Store, write_json
 
 __all__ = ["publish"]
+
+log = logging.getLogger(__name__)
 
 
 def publish(task: Task, store: Store, validated: Artefact, evaluated: Artefact, exported: Artefact) -> Artefact:
@@ -43,6 +46,13 @@ def publish(task: Task, store: Store, validated: Artefact, evaluated: Artefact, 
     registry = Registry(store.root, task.name)
     champion = registry.version()
     published = store.build(recipe, write)
-    if not task.dry_run:
-        registry.record(exported, published, replaces=champion)
+    outcome = "dry run" if task.dry_run else registry.record(exported, published, replaces=champion)
+    _log_outcome(task.name, outcome, published)
     return published
+
+
+def _log_outcome(task: str, outcome: str, published: Artefact) -> None:
+    """What a task's log in Airflow says of the decision; the command line prints a table instead."""
+    for gate in decisions_from_json(published.json("decision.json")["gates"]):
+        log.info("%s: gate %s says %s: %s", task, gate.gate, "promote" if gate.promote else "hold", gate.reason)
+    log.info("%s: %s; report: %s", task, outcome, published.path / "report.html")

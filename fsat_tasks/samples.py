@@ -87,6 +87,8 @@ def _decode(path: Path) -> str:
 
 def _require(path: Path, columns: list[str], found: list[str]) -> None:
     for column in columns:
+        if found.count(column) > 1:
+            raise DataError(str(path), f"one column {column!r}", f"{found.count(column)} of that name")
         if column not in found:
             raise DataError(
                 str(path), f"a column {column!r}", f"the columns {', '.join(map(repr, found)) or 'none'}",

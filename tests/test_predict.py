@@ -48,7 +48,7 @@ def test_graph_answers_as_the_head_on_the_encoders_features(served: Path, demo_s
     tuned = Store(demo_store).find("tune", key)
     assert tuned is not None
     head = load_head(tuned)
-    expected = head.probabilities(load_encoder("all-MiniLM-L6-v2", "cpu").encode(TEXTS))
+    expected = head.probabilities(load_encoder("all-MiniLM-L6-v2", "cpu").encode(TEXTS, "all"))
     np.testing.assert_allclose(ServedModel(served).probabilities(TEXTS), expected, atol=1e-4)
 
 

@@ -8,7 +8,7 @@ import sklearn.metrics
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scipy.special import softmax
+from scipy.special import log_softmax, softmax
 
 from fsat_tasks.numerics.calibration import expected_calibration_error, fit_temperature, log_loss, reliability_bins
 
@@ -56,9 +56,23 @@ def test_known_scale_of_calibrated_logits_is_found(scale: float) -> None:
 @given(st.integers(5, 60), classes_counts, seeds)
 def test_no_temperature_of_a_grid_is_better(rows: int, classes: int, seed: int) -> None:
     logits, labels = draw(rows, classes, seed)
-    found = log_loss(logits / fit_temperature(logits, labels), labels)
-    grid = min(log_loss(logits / temperature, labels) for temperature in np.exp(np.linspace(-7, 7, 281)))
-    assert found <= grid + 1e-6
+    targets = np.full((rows, classes), 1.0 / (rows + 2) / classes)
+    targets[np.arange(rows), labels] += 1.0 - 1.0 / (rows + 2)
+
+    def loss(temperature: float) -> float:
+        return float(-np.mean((targets * log_softmax(logits / temperature, axis=1)).sum(axis=1)))
+
+    grid = min(loss(temperature) for temperature in np.exp(np.linspace(-10, 10, 401)))
+    assert loss(fit_temperature(logits, labels)) <= grid + 1e-6
+
+
+@pytest.mark.parametrize("rows", [3, 30, 300])
+@pytest.mark.parametrize("classes", [2, 7])
+def test_rows_that_are_all_right_are_not_called_certain(rows: int, classes: int) -> None:
+    labels = np.arange(rows) % classes
+    logits = 5.0 * np.eye(classes)[labels]
+    confidence = softmax(logits / fit_temperature(logits, labels), axis=1).max(axis=1)
+    np.testing.assert_allclose(confidence, 1.0 - (1.0 - 1.0 / classes) / (rows + 2), rtol=1e-4)
 
 
 @given(st.integers(20, 60), seeds, st.floats(0.2, 5.0))
