@@ -6,7 +6,7 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help install demo test lint docs repro clean
+.PHONY: help install demo ui test lint docs repro clean
 
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,6 +25,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 demo: $(INSTALLED) ## the DAG fsat_tune on the demo task, with Airflow on SQLite
 	@dags/demo.sh
+
+ui: $(INSTALLED) ## Airflow with its scheduler and UI, at 127.0.0.1:8080, until Ctrl-C
+	@dags/ui.sh
 
 test: $(INSTALLED) ## the whole test suite
 	pytest -q

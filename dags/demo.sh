@@ -5,24 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 task=${1:-support-intents}
-export FSAT_DATA=${FSAT_DATA:-$PWD/data} FSAT_STORE=${FSAT_STORE:-$PWD/.fsat}
-export AIRFLOW_HOME=$PWD/.airflow
-export AIRFLOW__CORE__DAGS_FOLDER=$PWD/dags AIRFLOW__CORE__LOAD_EXAMPLES=False
-export AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=sqlite:///$AIRFLOW_HOME/airflow.db
-
-set_up() {
-  airflow db migrate
-  airflow pools set gpu 1 "Steps that may use the GPU: as many at once as there are GPUs"
-  airflow pools set dvc 1 "DVC, which lets only one command at a time write"
-}
-
-# the database is made once, and again after an install that may have brought another Airflow
-mkdir -p "$AIRFLOW_HOME"
-if ! [ "$AIRFLOW_HOME/ready" -nt .venv/.installed ] || ! [ -f "$AIRFLOW_HOME/airflow.db" ]; then
-  echo "Setting up Airflow in .airflow, once."
-  set_up > "$AIRFLOW_HOME/setup.log" 2>&1 || { tail -n 20 "$AIRFLOW_HOME/setup.log" >&2; exit 1; }
-  touch "$AIRFLOW_HOME/ready"
-fi
+. dags/airflow.env.sh
 
 log=$AIRFLOW_HOME/demo.log
 echo "Airflow runs the DAG fsat_tune on $task (log: .airflow/demo.log)"

@@ -11,6 +11,11 @@ store has already is not done again, so you may clear a step, retry it or run it
 - **Dry run:** every step and the decision, but the champion stays as it is. Publish ends as it would: as success where
   the model would be promoted, as skipped where it would be held.
 
+#### A schedule
+
+None, unless FSAT_SCHEDULE says so where the dag-processor runs: a cron line such as `0 3 * * *`, or `@daily`. A scheduled
+run takes the form's defaults, and so the first task by name.
+
 #### How a run ends
 
 - **Promoted.** The model becomes the champion of its task, the one that predictions are made with. The asset
@@ -24,6 +29,7 @@ store has already is not done again, so you may clear a step, retry it or run it
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -128,7 +134,7 @@ with DAG(
     "fsat_tune",
     description="Tune, gate and publish a classifier from a few labelled samples per class.",
     doc_md=__doc__,
-    schedule=None,
+    schedule=os.environ.get("FSAT_SCHEDULE") or None,
     catchup=False,
     max_active_runs=4,
     params=PARAMS,

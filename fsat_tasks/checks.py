@@ -112,7 +112,7 @@ def _checks(split: str, bounds: ValidationSpec) -> list[_Check]:
         check("duplicates", "warning", "the same text again", gxe.ExpectColumnValuesToBeNull, column="duplicate_of"),
         check("near_duplicates", "warning", "nearly the same text as another row", gxe.ExpectColumnValuesToBeNull,
               column="near_duplicate_of"),
-        check("length", "warning", f"over {LONG_TEXT:,} characters: the encoder will cut it",
+        check("length", "warning", f"over {LONG_TEXT:,} characters: the encoder may cut it",
               gxe.ExpectColumnValueLengthsToBeBetween, column="clean", max_value=LONG_TEXT),
         check("script", "warning", "written in another script than most rows", gxe.ExpectColumnValuesToBeNull,
               column="odd_script"),

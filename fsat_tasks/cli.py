@@ -40,9 +40,13 @@ class Device(StrEnum):
 TaskName = Annotated[str, typer.Argument(help="Name of a task folder.", show_default=False)]
 Shots = Annotated[int | None, typer.Option(min=1, help="Samples of each class to use. Default: all.", show_default=False)]
 EncoderName = Annotated[str | None, typer.Option("--encoder", help="Encoder. Default: the task's.", show_default=False)]
-Seed = Annotated[int | None, typer.Option(min=0, help="Seed of every draw. Default: the task's.", show_default=False)]
+Seed = Annotated[
+    int | None, typer.Option(min=0, max=2**32 - 1, help="Seed of every draw. Default: the task's.", show_default=False)
+]
 DeviceName = Annotated[Device | None, typer.Option(help="Where to run. Default: the task's.", show_default=False)]
-Out = Annotated[Path | None, typer.Option(help="Also copy the step's files into this folder.", show_default=False)]
+Out = Annotated[
+    Path | None, typer.Option(help="Also copy the step's files into this folder; for run, the model's.", show_default=False)
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
@@ -116,7 +120,7 @@ def predict(
 
 @app.command()
 def status(task: Annotated[str | None, typer.Argument(help="Default: all tasks.")] = None, as_json: AsJson = False) -> None:
-    """Show each task's champion, its figures and its files."""
+    """Show each task's champion and its figures; with --json also its files."""
     from fsat_tasks.status import task_status
     from fsat_tasks.workspace import Workspace
 
@@ -156,15 +160,26 @@ def _run(step: str, name: str, overrides: dict[str, Any], dry_run: bool, out: Pa
     if out is not None:
         from fsat_tasks.copy_out import copy_out
 
-        copy_out(artefacts[last], out)
+        copy_out(artefacts["export" if step == "run" else step], out)
     if as_json:
         typer.echo(json.dumps({name: summary(artefact) for name, artefact in artefacts.items()}, indent=2))
-    elif last == "publish":
-        from fsat_tasks.console import print_decision
-
-        print_decision(task.name, artefacts["publish"], artefacts["export"])
+    else:
+        _print(step, task.name, artefacts)
     if last == "publish" and not artefacts["publish"].json("decision.json")["promote"]:
         sys.exit(EXIT_HELD)
+
+
+def _print(step: str, task: str, artefacts: dict[str, Artefact]) -> None:
+    """What a person wants to see of a run: the data warnings of a new check, and the decision."""
+    from fsat_tasks.console import print_decision, print_findings
+    from fsat_tasks.registry import Registry
+    from fsat_tasks.workspace import Workspace
+
+    if artefacts["validate"].built or step == "validate":
+        print_findings(artefacts["validate"].json("findings.json"))
+    if "publish" in artefacts:
+        champion = Registry(Workspace.from_env().store, task).champion()
+        print_decision(task, artefacts["publish"], artefacts["export"], champion)
 
 
 def _reporter(verb: str) -> Callable[[str, Artefact | None], None]:

@@ -5,23 +5,29 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from fsat_tasks.gates import decisions_from_json
 from fsat_tasks.store import Artefact
 
-__all__ = ["print_decision", "print_status"]
+__all__ = ["print_decision", "print_findings", "print_status"]
 
 
-def print_decision(task: str, published: Artefact, model: Artefact) -> None:
-    """The gates, the decision, and where the model, the report and the manifest are."""
-    console = Console(soft_wrap=True, highlight=False)
+def print_decision(task: str, published: Artefact, model: Artefact, champion: dict[str, Any] | None) -> None:
+    """The gates, the decision, who is champion now, and where the model, the report and the manifest are."""
+    console = _console()
     decision = published.json("decision.json")
     table = Table("gate", "decision", "reason", title=f"{task}: gates", title_justify="left")
     for gate in decisions_from_json(decision["gates"]):
-        table.add_row(gate.gate, "[green]promote[/]" if gate.promote else "[red]hold[/]", gate.reason)
+        table.add_row(gate.gate, "[green]promote[/]" if gate.promote else "[red]hold[/]", escape(gate.reason))
     console.print(table)
     console.print("decision:", "[bold green]promote[/]" if decision["promote"] else "[bold red]hold[/]")
+    if champion is None:
+        console.print("champion: none yet")
+    else:
+        this = champion["model"]["digest"] == model.digest
+        console.print(f"champion: version {champion['version']}, {'this model' if this else 'which is not this model'}")
     for name, path in (("model", model.path / "model.onnx"), ("report", published.path / "report.html"),
                        ("manifest", model.path / "manifest.json")):  # fmt: skip
         console.print(f"{name + ':':<10}{path}", markup=False)
@@ -36,5 +42,19 @@ def print_status(rows: list[dict[str, Any]]) -> None:
         if champion:
             metrics = champion["metrics"]
             figures = (f"v{champion['version']}", f"{metrics['accuracy']:.3f}", f"{metrics['ece']:.3f}", champion["time"])
-        table.add_row(row["task"], *figures, last["action"] if last else "none yet")
-    Console(soft_wrap=True, highlight=False).print(table)
+        table.add_row(escape(row["task"]), *figures, last["action"] if last else "none yet")
+    _console().print(table)
+
+
+def _console() -> Console:
+    """A console that cuts nothing off where no terminal says how wide it is."""
+    console = Console(soft_wrap=True, highlight=False)
+    return console if console.is_terminal else Console(soft_wrap=True, highlight=False, width=200)
+
+
+def print_findings(findings: list[dict[str, Any]]) -> None:
+    """The data warnings, on standard error."""
+    for finding in findings:
+        lines = ", ".join(map(str, finding["lines"][:10])) + (" ..." if len(finding["lines"]) > 10 else "")
+        where = f"{finding['file']}, line {lines}" if lines else finding["file"]
+        Console(stderr=True, soft_wrap=True, highlight=False).print(f"warning: {where}: {finding['message']}", markup=False)

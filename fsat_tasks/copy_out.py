@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import uuid
 from pathlib import Path
@@ -13,29 +14,43 @@ __all__ = ["copy_out"]
 
 
 def copy_out(artefact: Artefact, folder: Path) -> None:
-    """Replace `folder` by the artefact's files and artefact.json, its reference.
+    """Replace `folder`, if it is a former copy, by the artefact's files and artefact.json: its reference and their names.
 
     The manifest stays in the store: it has times and names of machines, while what is copied here is the same for the
     same work, so that DVC sees a change only where there is one.
 
     Raises:
-        StoreError: where the folder cannot be written, or holds something that is not such a copy.
+        StoreError: where the folder cannot be written, or holds a file that no former copy put there.
     """
     folder = folder.absolute()
     if folder.exists() and not folder.is_dir():
         raise StoreError(f"--out {folder}", "a folder", "a file")
-    if folder.exists() and any(folder.iterdir()) and not (folder / "artefact.json").is_file():
-        raise StoreError(f"--out {folder}", "a new folder or one that fsat wrote", "a folder with other files")
+    files = sorted(artefact.manifest["files"])
     temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
     try:
+        if other := _other_files(folder):
+            raise StoreError(
+                f"--out {folder}", "a new folder or one with a former copy alone",
+                f"one with other files: {', '.join(other[:3])}", "Move them, or name another folder.",
+            )  # fmt: skip
         temporary.mkdir(parents=True)
-        for name in artefact.manifest["files"]:
+        for name in files:
             (temporary / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(artefact.path / name, temporary / name)
-        write_json(temporary / "artefact.json", artefact.reference())
+        write_json(temporary / "artefact.json", {**artefact.reference(), "files": files})
         shutil.rmtree(folder, ignore_errors=True)
         temporary.replace(folder)
     except OSError as error:
         raise StoreError(f"--out {folder}", "a folder that can be written", error.strerror or str(error)) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _other_files(folder: Path) -> list[str]:
+    """Files of a folder that its artefact.json does not list; all of them where there is none."""
+    try:
+        former = {"artefact.json", *json.loads((folder / "artefact.json").read_text("utf-8"))["files"]}
+    except (FileNotFoundError, IsADirectoryError, ValueError, LookupError, TypeError):
+        former = set()
+    found = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    return sorted({path.relative_to(folder).as_posix() for path in found} - former)

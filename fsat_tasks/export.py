@@ -32,10 +32,11 @@ def export(task: Task, store: Store, validated: Artefact, tuned: Artefact, evalu
     """
     encoder = task_encoder(task, store)
     recipe = Recipe(
-        "export", 1,
-        config={"max_parity_error": task.spec.gates.max_parity_error, "description": task.spec.description, "task": task.name},
+        "export", 2,
+        config={"task": task.name, "description": task.spec.description, "classes": task.spec.classes,
+                "encoder": task.spec.encoder.name, "max_parity_error": task.spec.gates.max_parity_error},
         inputs={"encoder": encoder.digest, "tune": tuned.digest, "evaluate": evaluated.digest,
-                "rows": validated.sha256("rows.parquet")},
+                "rows": validated.sha256("rows.parquet"), "texts": validated.sha256("texts.parquet")},
         numeric_class="onnxruntime-cpu-fp32",
         parents={"encoder": encoder, "validate": validated, "tune": tuned, "evaluate": evaluated},
     )  # fmt: skip
@@ -50,7 +51,7 @@ def export(task: Task, store: Store, validated: Artefact, tuned: Artefact, evalu
         onnx.save(join_head(onnx.load(encoder.path / "encoder.onnx"), head), folder / "model.onnx")
         shutil.copyfile(encoder.path / "tokenizer.json", folder / "tokenizer.json")
         write_json(folder / "config.json", {
-            "task": task.name, "labels": head.labels, "temperature": head.temperature, "encoder": config["name"],
+            "task": task.name, "labels": head.labels, "temperature": head.temperature, "encoder": task.spec.encoder.name,
             "encoder_revision": config["revision"], "max_tokens": config["max_tokens"],
         })  # fmt: skip
         texts = _parity_texts(validated)

@@ -48,7 +48,12 @@ def quality_gates(metrics: Mapping[str, Any], bounds: GateSpec) -> list[GateDeci
         GateDecision.at_least(
             "class_recall", metrics["min_class_recall"], bounds.min_class_recall, f"recall of {metrics['weakest_class']!r}:"
         ),
-        GateDecision.at_most("ece", metrics["ece"], bounds.max_ece, f"calibration error {on}:"),
+        GateDecision.at_most(
+            "ece",
+            max(metrics["ece"] - metrics["ece_by_chance"], 0.0),
+            bounds.max_ece,
+            f"calibration error {on}, {metrics['ece']:.3f}, less the {metrics['ece_by_chance']:.3f} that is chance:",
+        ),
     ]
 
 

@@ -7,6 +7,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from fsat_tasks.encoder import pick_device
+from fsat_tasks.encoder_source import find_encoder
 from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Store
 from fsat_tasks.workspace import Workspace
@@ -40,9 +42,13 @@ def run_steps(
     Returns:
         The artefact of each step.
     """
+    needed = _needed(until)
+    if "extract" in needed:  # what is missing on this machine is said before anything is written
+        find_encoder(task.spec.encoder.name, task.spec.encoder.max_tokens)
+        pick_device(task.spec.device)
     store = Store(Workspace.from_env().store)
     artefacts: dict[str, Artefact] = {}
-    for step in _needed(until):
+    for step in needed:
         if report is not None:
             report(step, None)
         function = getattr(importlib.import_module(f"fsat_tasks.{step}"), step)

@@ -66,7 +66,7 @@ def read_lines(lines: Iterable[bytes], name: str) -> Iterator[str]:
     """Lines of UTF-8 without their ends. Raises DataError, which names the line, where they are something else."""
     for number, line in enumerate(lines, start=1):
         try:
-            yield line.decode("utf-8").rstrip("\r\n")
+            yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
         except UnicodeDecodeError as error:
             got = f"the byte 0x{line[error.start]:02x}"
             raise DataError(f"{name}, line {number}", "UTF-8", got, "Save it as UTF-8.") from None

@@ -22,11 +22,15 @@ def publish(task: Task, store: Store, validated: Artefact, evaluated: Artefact, 
     Writes decision.json (promote, gates, metrics) and report.html. Unless the task is a dry run, the registry then
     records the decision, and a promoted model becomes the champion.
     """
+    parents = {"validate": validated, "evaluate": evaluated, "export": exported}
     recipe = Recipe(
-        "publish", 1,
-        config={"task": task.name},
-        inputs={"validate": validated.sha256("findings.json"), "evaluate": evaluated.digest, "export": exported.digest},
-        parents={"validate": validated, "evaluate": evaluated, "export": exported},
+        "publish", 2,
+        # the report shows all of these
+        config={"task": task.name, "description": task.spec.description, "encoder": task.spec.encoder.name,
+                "shots": task.spec.shots, "seed": task.spec.seed,
+                "lineage": {step: artefact.key for step, artefact in parents.items()}},
+        inputs={step: artefact.digest for step, artefact in parents.items()},
+        parents=parents,
     )  # fmt: skip
 
     def write(folder: Path) -> dict[str, Any]:

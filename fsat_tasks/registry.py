@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from types import NoneType
 from typing import Any, Literal
 
 from fsat_tasks.errors import ChampionChangedError, RegistryError, StoreError
@@ -31,34 +32,32 @@ class Registry:
 
     def champion(self) -> dict[str, Any] | None:
         """The published model's entry: version, model and decision references, metrics. None before the first."""
-        try:
-            return dict(json.loads((self.folder / "champion.json").read_text("utf-8")))
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except (TypeError, ValueError) as error:
-            raise RegistryError(str(self.folder / "champion.json"), "a JSON object", str(error)) from None
+        path = self.folder / "champion.json"
+        content = _read(path)
+        return None if content is None else _entry(str(path), content, "promote")
 
     def history(self) -> list[dict[str, Any]]:
         """All entries, oldest first. A line that a killed process left unfinished is not an entry."""
-        try:
-            lines = (self.folder / "history.jsonl").read_text("utf-8").split("\n")
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-        return [json.loads(line) for line in lines[:-1]]
+        path = self.folder / "history.jsonl"
+        lines = (_read(path) or b"").split(b"\n")
+        return [_entry(f"{path}, line {number}", line, "promote", "hold") for number, line in enumerate(lines[:-1], start=1)]
 
     def version(self) -> int:
         """The champion's version, 0 before the first: what a decision says it replaces."""
         champion = self.champion()
-        return champion["version"] if champion else 0
+        return int(champion["version"]) if champion else 0
 
     def record(self, model: Artefact, decision: Artefact, replaces: int) -> Outcome:
         """Enter a decision; make the model the champion if it says promote. Doing it again changes nothing.
+
+        A model with the champion's digest is the champion, whatever key it was made under now: no version, no entry.
 
         Args:
             replaces: the champion's version when the decision was made.
 
         Raises:
             ChampionChangedError: where the model would replace another champion than that one.
+            RegistryError: where the champion or the history cannot be read.
             StoreError: where the registry cannot be written.
         """
         from filelock import FileLock
@@ -75,7 +74,9 @@ class Registry:
         promote: bool = verdict["promote"]
         history, champion = self.history(), self.champion()
         reference = model.reference()
-        if promote and champion is not None and champion["model"] == reference:
+        if promote and champion is not None and champion["model"]["digest"] == model.digest:
+            if champion["model"] != reference:  # made again under another key: the old folder may be gone
+                self._point_to({**champion, "model": reference})
             return "unchanged"
         if promote and self.version() != replaces:
             raise ChampionChangedError(
@@ -115,3 +116,40 @@ class Registry:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(self.folder / "champion.json")
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise RegistryError(str(path), "a file that can be read", error.strerror or str(error)) from None
+
+
+def _entry(where: str, content: bytes, *actions: str) -> dict[str, Any]:
+    """Parse an entry and check the fields that others rely on."""
+    fix = "Restore it from a backup; history.jsonl has a line for every promotion."
+    try:
+        entry = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise RegistryError(where, "a JSON object", str(error), fix) from None
+    if not isinstance(entry, dict):
+        raise RegistryError(where, "a JSON object", type(entry).__name__, fix)
+    valid = {
+        "action": entry.get("action") in actions,
+        "version": isinstance(entry.get("version"), int if entry.get("action") == "promote" else NoneType),
+        "model": _is_reference(entry.get("model")),
+        "decision": _is_reference(entry.get("decision")),
+        "metrics": isinstance(entry.get("metrics"), dict),
+        "time": isinstance(entry.get("time"), str),
+    }
+    for name, good in valid.items():
+        if not good:
+            got = f"{entry[name]!r:.100}" if name in entry else "none"
+            raise RegistryError(where, f"an entry with a valid {name!r}", got, fix)
+    return entry
+
+
+def _is_reference(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(value.get(part), str) for part in ("step", "key", "digest"))

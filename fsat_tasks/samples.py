@@ -14,6 +14,8 @@ from fsat_tasks.errors import DataError
 
 __all__ = ["Rows", "read_rows"]
 
+RIGHT_COLUMN = "Name the right column: `text` and `label` in task.yaml, or the option."
+
 type_name = {dict: "an object", list: "a list", float: "a number with a fraction", bool: "true or false"}
 
 
@@ -33,9 +35,16 @@ def read_rows(path: Path, text: str, label: str | None, max_characters: int) -> 
     """Read the columns `text` and, unless it is None, `label`.
 
     Raises:
-        DataError: for an empty file, a missing column, bytes that are not UTF-8, NUL bytes, a cell longer than
-            `max_characters`, or a record that cannot be parsed; it names the file, the line and the column.
+        DataError: for a file that cannot be read, an empty file, a missing column, bytes that are not UTF-8, NUL bytes, a
+            cell longer than `max_characters`, or a record that cannot be parsed; it names the file, the line and the column.
     """
+    try:
+        return _read_rows(path, text, label, max_characters)
+    except OSError as error:
+        raise DataError(str(path), "a file that can be read", error.strerror or str(error)) from None
+
+
+def _read_rows(path: Path, text: str, label: str | None, max_characters: int) -> Rows:
     if path.stat().st_size == 0:
         raise DataError(str(path), "rows", "an empty file")
     columns = [text] if label is None else [text, label]
@@ -92,7 +101,7 @@ def _require(path: Path, columns: list[str], found: list[str]) -> None:
         if column not in found:
             raise DataError(
                 str(path), f"a column {column!r}", f"the columns {', '.join(map(repr, found)) or 'none'}",
-                "Rename it, or set `text` and `label` in task.yaml.",
+                RIGHT_COLUMN,
             )  # fmt: skip
 
 
@@ -139,7 +148,7 @@ def _require_keys(path: Path, line: int, columns: list[str], record: dict[str, A
         if column not in record:
             raise DataError(
                 f"{path}, line {line}", f"the key {column!r}", f"the keys {', '.join(map(repr, record)) or 'none'}",
-                "Rename it, or set `text` and `label` in task.yaml.",
+                RIGHT_COLUMN,
             )  # fmt: skip
 
 

@@ -51,6 +51,7 @@ class GateSpec(_Frozen):
     min_macro_f1: float = Field(default=0.6, ge=0, le=1)
     min_class_recall: float = Field(default=0.2, ge=0, le=1)
     max_ece: float = Field(default=0.1, ge=0, le=1)
+    """Calibration error beyond what a perfectly calibrated model shows by chance on as many rows."""
     max_parity_error: float = Field(default=1e-4, gt=0, le=1)
     """Largest difference of a probability between the ONNX graph and torch."""
 
@@ -76,6 +77,14 @@ class TaskSpec(_Frozen):
     """Labelled samples to use of each class; by default all."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     device: Device = "auto"
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _numbers_are_labels(cls, classes: object) -> object:
+        """YAML reads a label 0 as a number; in the data it is text."""
+        if not isinstance(classes, dict):
+            return classes
+        return {str(label) if isinstance(label, int) else label: name for label, name in classes.items()}
 
     @field_validator("samples", "query", "unlabelled", "out_of_scope")
     @classmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fsat_tasks.registry import Registry
+from fsat_tasks.store import Store
 from fsat_tasks.workspace import Workspace
 
 __all__ = ["task_status"]
@@ -22,9 +23,8 @@ def task_status(workspace: Workspace, task: str) -> dict[str, Any]:
 
 
 def _paths(workspace: Workspace, entry: dict[str, Any]) -> dict[str, str]:
-    model, decision = (
-        workspace.store / entry[name]["step"] / entry[name]["key"][:2] / entry[name]["key"] for name in ("model", "decision")
-    )
+    store = Store(workspace.store)
+    model, decision = (store.folder(entry[name]["step"], entry[name]["key"]) for name in ("model", "decision"))
     return {
         "model": str(model / "model.onnx"),
         "report": str(decision / "report.html"),

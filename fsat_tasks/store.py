@@ -6,6 +6,7 @@ temporary sibling and renamed, so a folder under its final name is whole, whoeve
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
@@ -16,8 +17,10 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any
@@ -29,6 +32,24 @@ __all__ = ["Artefact", "Recipe", "Store", "canonical_json", "sha256_file", "writ
 log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+DISTRIBUTIONS = {
+    "fsat_tasks": ("fsat",),
+    "great_expectations": ("great-expectations",),
+    "numpy": ("numpy",),
+    "onnx": ("onnx",),
+    "onnxruntime": ("onnxruntime-gpu", "onnxruntime"),
+    "onnxscript": ("onnxscript",),
+    "pandas": ("pandas",),
+    "pyarrow": ("pyarrow",),
+    "safetensors": ("safetensors",),
+    "scipy": ("scipy",),
+    "sklearn": ("scikit-learn",),
+    "tokenizers": ("tokenizers",),
+    "torch": ("torch",),
+    "transformers": ("transformers",),
+}
+"""Module -> the distributions that may have brought it, of what shapes results."""
 
 
 def canonical_json(value: object) -> str:
@@ -119,12 +140,12 @@ class Store:
             write: fills an empty folder; what it returns is recorded in the manifest as `notes`.
 
         Raises:
-            StoreError: where the store cannot be written.
+            StoreError: where the store cannot be written. Any other error of `write` comes out as it is.
         """
         found = self.find(recipe.step, recipe.key)
         if found is not None:
             return found
-        final = self._folder(recipe.step, recipe.key)
+        final = self.folder(recipe.step, recipe.key)
         started = time.perf_counter()
         temporary = self._temporary(final)
         try:
@@ -135,14 +156,16 @@ class Store:
             if not _rename(temporary, final):
                 return self.build(recipe, write)  # another process was first: its artefact is the one
         except OSError as error:
-            raise self._unwritable(error) from error
+            if self._concerns(error):
+                raise self._unwritable(error) from error
+            raise
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         return Artefact(final, manifest, built=True)
 
     def find(self, step: str, key: str) -> Artefact | None:
         """The artefact if it is there and whole. A damaged one is set aside, with a warning that names it."""
-        folder = self._folder(step, key)
+        folder = self.folder(step, key)
         try:
             if not folder.is_dir():
                 return None
@@ -162,7 +185,8 @@ class Store:
         log.warning("corrupted artefact: %s (%s); set aside as %s, will be rebuilt", folder, problem, aside)
         return None
 
-    def _folder(self, step: str, key: str) -> Path:
+    def folder(self, step: str, key: str) -> Path:
+        """Where an artefact lies, or would lie."""
         return self.root / step / key[:2] / key
 
     def _temporary(self, final: Path) -> Path:
@@ -179,6 +203,13 @@ class Store:
             raise self._unwritable(error) from error
         return temporary
 
+    def _concerns(self, error: OSError) -> bool:
+        """Whether an error is the store's own, and not that of some file that a step reads."""
+        if error.errno in NO_ROOM or (error.errno is None and " requested and " in str(error)):  # numpy's, on a full disk
+            return True
+        named = isinstance(error.filename, (str, bytes, os.PathLike))
+        return named and Path(os.fsdecode(error.filename)).absolute().is_relative_to(self.root.absolute())
+
     def _unwritable(self, error: OSError) -> StoreError:
         return StoreError(
             f"store {self.root}", "a folder that can be written", error.strerror or str(error),
@@ -191,13 +222,17 @@ def _read_manifest(folder: Path) -> tuple[str | None, dict[str, Any]]:
     try:
         manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
         files = {name: entry["sha256"] for name, entry in manifest["files"].items()}
-    except (FileNotFoundError, ValueError, LookupError, AttributeError, TypeError) as error:
+        expected = {"step": folder.parent.parent.name, "key": folder.name, "digest": _digest(manifest["files"])}
+        for field_name, value in expected.items():
+            if manifest[field_name] != value:
+                return f"manifest.json: {field_name} is not that of the folder and its files", manifest
+    except (FileNotFoundError, IsADirectoryError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as error:
         return f"manifest.json: {error}", {}
-    for name, expected in files.items():
+    for name, sha256 in files.items():
         try:
-            if sha256_file(folder / name) != expected:
+            if sha256_file(folder / name) != sha256:
                 return f"{name}: sha256 differs from the manifest's", manifest
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return f"{name}: not there", manifest
     return None, manifest
 
@@ -208,17 +243,18 @@ def _manifest(recipe: Recipe, folder: Path, seconds: float, notes: Mapping[str, 
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
-    digest = hashlib.sha256(canonical_json({name: entry["sha256"] for name, entry in files.items()}).encode())
     return {
         "schema": 1,
         "step": recipe.step,
         "version": recipe.version,
         "key": recipe.key,
-        "digest": digest.hexdigest(),
+        "digest": _digest(files),
         "files": files,
         "config": dict(recipe.config),
         "inputs": dict(recipe.inputs),
         "numeric_class": recipe.numeric_class,
+        "seed": recipe.config.get("seed"),
+        "device": recipe.numeric_class.partition("-")[2].partition("-")[0] or None,
         "parents": {name: parent.reference() for name, parent in recipe.parents.items()},
         "notes": dict(notes),
         "caller": caller(),
@@ -226,6 +262,10 @@ def _manifest(recipe: Recipe, folder: Path, seconds: float, notes: Mapping[str, 
         "wall_seconds": round(seconds, 3),
         "versions": _versions(),
     }
+
+
+def _digest(files: Mapping[str, Mapping[str, Any]]) -> str:
+    return hashlib.sha256(canonical_json({name: entry["sha256"] for name, entry in files.items()}).encode()).hexdigest()
 
 
 def caller() -> str:
@@ -237,9 +277,11 @@ def caller() -> str:
 
 def _versions() -> dict[str, str]:
     """Versions of what shapes results, of those that this process has loaded."""
-    packages = ("fsat", "numpy", "onnx", "onnxruntime-gpu", "pyarrow", "scikit-learn", "scipy", "torch", "transformers")
-    loaded = {name for name in packages if name.replace("-gpu", "").replace("scikit-learn", "sklearn") in sys.modules}
-    return {"python": ".".join(map(str, sys.version_info[:3])), **{name: package_version(name) for name in sorted(loaded)}}
+    found = {"python": ".".join(map(str, sys.version_info[:3]))}
+    for name in (name for module, names in DISTRIBUTIONS.items() if module in sys.modules for name in names):
+        with suppress(PackageNotFoundError):
+            found[name] = package_version(name)
+    return found
 
 
 def _sync(folder: Path) -> None:

@@ -25,7 +25,7 @@ def tune(task: Task, store: Store, validated: Artefact, extracted: Artefact) -> 
     and leave_one_out.npy, the kept candidate's logits (samples, classes) at temperature 1.
     """
     recipe = Recipe(
-        "tune", 2,
+        "tune", 3,
         config={"shots": task.spec.shots, "seed": task.spec.seed},
         inputs={"rows": validated.sha256("rows.parquet"), "features": extracted.sha256("features.npy")},
         numeric_class="numpy-cpu-fp64",

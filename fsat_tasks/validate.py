@@ -35,7 +35,7 @@ def validate(task: Task, store: Store) -> Artefact:
     """
     files = {split: path for split in SPLITS if (path := task.file(split)) is not None}
     recipe = Recipe(
-        "validate", 1,
+        "validate", 2,
         config={"text": task.spec.text, "label": task.spec.label, "classes": task.spec.classes,
                 "validation": task.spec.validation.model_dump(), "formats": {k: p.suffix for k, p in files.items()}},
         inputs={split: sha256_file(path) for split, path in files.items()},
@@ -54,8 +54,9 @@ def _validate(task: Task, files: dict[str, Path], folder: Path) -> dict[str, int
     findings = check_rows(rows, spec.validation)
     _raise_critical([finding for finding in findings if finding.severity == "critical"])
     _write_tables(rows, _class_names(task, rows["samples"]), folder)
-    # names of files, not paths: the artefact is the same wherever the task folder is
-    shown = [finding.to_json() | {"file": Path(finding.file).name} for finding in findings]
+    # keys of task.yaml, not paths: the artefact is the same wherever the task folder is and whatever its files are called
+    split_of = {part.file: split for split, part in rows.items()}
+    shown = [finding.to_json() | {"file": split_of[finding.file]} for finding in findings]
     write_json(folder / "findings.json", shown)
     return {**{split: len(part.lines) for split, part in rows.items()}, "warnings": len(findings)}
 

@@ -156,7 +156,8 @@ def test_out_folder_has_the_files_and_the_reference_and_is_replaced(demo_copy: P
     out = tmp_path / "outputs" / "evaluate"
     for _ in range(2):
         assert cli("evaluate", TASK, "--out", str(out))[0] == 0
-        (out / "stray").touch()
+    (out / "stray").touch()
+    assert cli("evaluate", TASK, "--out", str(out))[0] == 2
     (out / "stray").unlink()
     (folder,) = demo_copy.glob("evaluate/*/*")
     copied, made = tree(out), tree(folder)

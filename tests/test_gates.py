@@ -13,7 +13,7 @@ from fsat_tasks.spec import GateSpec
 
 METRICS = {
     "rows": 420, "evidence": "query", "accuracy": 0.7, "macro_f1": 0.6, "min_class_recall": 0.2, "weakest_class": "refund",
-    "ece": 0.1,
+    "ece": 0.13, "ece_by_chance": 0.03,
 }  # fmt: skip
 figures = st.floats(0, 1)
 
@@ -50,15 +50,21 @@ def test_metrics_at_all_bounds_promote() -> None:
         ("accuracy", 0.69, "accuracy"),
         ("macro_f1", 0.59, "macro_f1"),
         ("min_class_recall", 0.1, "class_recall"),
-        ("ece", 0.11, "ece"),
+        ("ece", 0.14, "ece"),
     ],
 )
 def test_each_metric_holds_by_its_own_gate(metric: str, worse: float, gate: str) -> None:
     gates = quality_gates({**METRICS, metric: worse}, GateSpec())
     held = [decision for decision in gates if not decision.promote]
     assert [decision.gate for decision in held] == [gate]
-    assert held[0].figure == worse
-    assert f"{worse:.4g}" in held[0].reason
+    figure = worse - METRICS["ece_by_chance"] if metric == "ece" else worse  # type: ignore[operator]
+    assert held[0].figure == pytest.approx(figure)
+    assert f"{figure:.4g}" in held[0].reason
+
+
+def test_a_calibration_error_that_is_chance_promotes() -> None:
+    metrics = {**METRICS, "rows": 40, "ece": 0.15, "ece_by_chance": 0.16}
+    assert all(gate.promote for gate in quality_gates(metrics, GateSpec()))
 
 
 def test_reasons_name_the_rows_and_the_weakest_class() -> None:

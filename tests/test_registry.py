@@ -84,6 +84,16 @@ def test_old_model_may_become_the_champion_again_under_a_new_version(tmp_path: P
     assert champion(tmp_path)["model"] == artefact("export", 1).reference()
 
 
+def test_model_of_the_same_bytes_under_another_key_is_no_new_version(tmp_path: Path) -> None:
+    record(tmp_path, 1, promote=True)
+    again = Artefact(Path("/nowhere"), {**artefact("export", 1).manifest, "key": "f" * 64})
+    (tmp_path / "decision.json").write_text('{"promote": true, "metrics": {}}')
+    assert Registry(tmp_path, "task").record(again, artefact("publish", 7, tmp_path), replaces=1) == "unchanged"
+    assert actions(tmp_path) == [("promote", 1)]
+    assert champion(tmp_path)["version"] == 1
+    assert champion(tmp_path)["model"] == again.reference()  # where the bytes lie now
+
+
 def test_tasks_do_not_share_a_registry(tmp_path: Path) -> None:
     record(tmp_path, 1, promote=True)
     assert Registry(tmp_path, "other").champion() is None
@@ -176,3 +186,29 @@ def test_champion_file_that_is_no_entry_is_named(content: str, tmp_path: Path) -
     path.write_text(content)
     with pytest.raises(RegistryError, match=r"champion\.json: expected a JSON object"):
         Registry(tmp_path, "task").champion()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [(name, None) for name in ("action", "model", "decision", "metrics", "time")]
+    + [("action", "hold"), ("version", "1"), ("version", None), ("model", {"step": "export", "key": 1, "digest": "d"})],
+)
+def test_champion_without_a_field_that_others_rely_on_is_named(field: str, value: object, tmp_path: Path) -> None:
+    record(tmp_path, 1, promote=True)
+    path = tmp_path / "registry" / "task" / "champion.json"
+    entry = champion(tmp_path)
+    for damaged in ({**entry, field: value}, {name: entry[name] for name in entry if name != field}):
+        path.write_text(json.dumps(damaged))
+        with pytest.raises(RegistryError, match=rf"champion\.json: expected an entry with a valid '{field}'"):
+            Registry(tmp_path, "task").champion()
+
+
+@pytest.mark.parametrize("line", [b"", b"{", b"\xff", b"[1]", b"{}", b"[" * 100_000])
+def test_bad_line_of_the_history_is_named(line: bytes, tmp_path: Path) -> None:
+    record(tmp_path, 1, promote=True)
+    path = tmp_path / "registry" / "task" / "history.jsonl"
+    path.write_bytes(path.read_bytes() + line + b"\n")
+    for use in (lambda: Registry(tmp_path, "task").history(), lambda: record(tmp_path, 2, promote=True)):
+        with pytest.raises(RegistryError, match=r"history\.jsonl, line 2: expected "):
+            use()
+    assert champion(tmp_path)["version"] == 1

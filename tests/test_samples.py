@@ -121,7 +121,11 @@ GOOD = b"text,label\na,x\n"
         (".csv", b"\n\n", ": expected rows, got a file without any."),
         (".jsonl", b"\n \n", ": expected rows, got a file without any."),
         (".parquet", parquet(text=pa.array([], pa.string()), label=pa.array([], pa.string())), ": expected rows, got a file w"),
-        (".csv", b"text,class\na,b\n", ": expected a column 'label', got the columns 'text', 'class'. Rename it"),
+        (
+            ".csv",
+            b"text,class\na,b\n",
+            ": expected a column 'label', got the columns 'text', 'class'. Name the right column: `text` and ",
+        ),
         (".jsonl", b'{"text": "a", "label": "b"}\n{"text": "a"}\n', ", line 2: expected the key 'label', got the keys 'text'"),
         (".parquet", parquet(body=["a"]), ": expected a column 'text', got the columns 'body'"),
         (".csv", GOOD + "caf\xe9,x\n".encode("latin-1"), ", line 3: expected UTF-8, got the byte 0xe9. Save the file as UTF-8."),
@@ -169,3 +173,13 @@ def test_huge_cell_is_named_and_not_repeated(suffix: str) -> None:
     assert "validation.max_characters" in said
     assert len(said) < 400
     assert read(content, suffix, limit=10_000_000).texts[1] == huge
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_file_that_cannot_be_read_is_named(suffix: str, tmp_path: Path) -> None:
+    (tmp_path / f"folder{suffix}" / "sub").mkdir(parents=True)
+    for name in ("folder", "nowhere"):
+        with pytest.raises(
+            DataError, match=rf"/{name}\{suffix}: expected a .*, got .*([Ii]s a directory|No such file|regular file)"
+        ):
+            read_rows(tmp_path / f"{name}{suffix}", "text", "label", 10)

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from fsat_tasks import store as store_module
 from fsat_tasks.errors import StoreError
 from fsat_tasks.store import Artefact, Recipe, Store, canonical_json, sha256_file
 
@@ -151,7 +153,34 @@ def test_digests_are_equal_for_equal_files_and_only_then(one: dict[str, bytes], 
         assert (digest(RECIPE, one) == digest(replace(RECIPE, step="other", version=7), other)) == (one == other)
 
 
-@pytest.mark.parametrize("error", [ValueError("bad data"), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    ("numeric_class", "device"),
+    [("exact", None), ("numpy-cpu-fp64", "cpu"), ("onnxruntime-cuda-fp32", "cuda")],
+)
+def test_manifest_has_the_seed_and_the_device(numeric_class: str, device: str | None, tmp_path: Path) -> None:
+    manifest = Store(tmp_path).build(replace(RECIPE, numeric_class=numeric_class), write_two).manifest
+    assert (manifest["seed"], manifest["device"]) == (0, device)
+    assert Store(tmp_path).build(replace(RECIPE, config={}), write_two).manifest["seed"] is None
+
+
+def test_manifest_has_the_versions_of_the_loaded_modules_that_are_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modules = {"fsat_tasks": "fsat", "great_expectations": "great-expectations", "sklearn": "scikit-learn", "absent": "absent"}
+    for module in modules:
+        monkeypatch.setitem(sys.modules, module, sys.modules.get(module))
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    monkeypatch.setitem(store_module.DISTRIBUTIONS, "absent", ("absent-distribution",))
+    versions = Store(tmp_path).build(RECIPE, write_two).manifest["versions"]
+    assert {name: versions.get(name) for name in modules.values()} == {
+        name: version(name) if name != "absent" else None for name in modules.values()
+    }
+    assert not {"torch", "absent-distribution"} & set(versions)
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("bad data"), KeyboardInterrupt(), OSError("no such model"), PermissionError(13, "no", "/elsewhere")]
+)
 def test_failed_write_leaves_nothing_and_is_not_hidden(error: BaseException, tmp_path: Path) -> None:
     def fail(folder: Path) -> None:
         write_two(folder)
@@ -170,6 +199,10 @@ def flip(path: Path) -> None:
     path.write_bytes(b"First")
 
 
+def edit(path: Path, **fields: object) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+
 def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
 
@@ -185,6 +218,12 @@ def cut(path: Path) -> None:
         ("manifest.json", lambda path: path.write_text("{}"), "manifest.json:"),
         ("manifest.json", lambda path: path.write_bytes(b"\xff\xfe"), "manifest.json:"),
         ("manifest.json", lambda path: path.write_text('{"files": {"a.txt": "x"}}'), "manifest.json:"),
+        ("manifest.json", lambda path: path.write_text('{"files": {}}'), "manifest.json:"),
+        ("manifest.json", lambda path: edit(path, digest="0" * 64), "manifest.json: digest is not"),
+        ("manifest.json", lambda path: edit(path, key="0" * 64), "manifest.json: key is not"),
+        ("manifest.json", lambda path: edit(path, step="other"), "manifest.json: step is not"),
+        ("manifest.json", lambda path: edit(path, files={}), "manifest.json: digest is not"),
+        ("a.txt", lambda path: (path.unlink(), path.mkdir()), "a.txt: not there"),
     ],
 )
 def test_damaged_artefact_is_set_aside_with_a_warning_and_built_again(
@@ -307,6 +346,19 @@ def test_store_where_no_folder_can_be_made_is_refused() -> None:
 def test_store_without_permission_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     assert_refused(tmp_path / "store")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(28, "No space left on device"), OSError("5 requested and 0 written"), None],
+    ids=["no room", "no room, as numpy says it", "a file of the store"],
+)
+def test_error_of_a_step_that_is_the_stores_is_refused(error: OSError | None, tmp_path: Path) -> None:
+    def fail(folder: Path) -> None:
+        raise error or PermissionError(13, "Permission denied", str(folder / "a.txt"))
+
+    assert_refused(tmp_path, fail)
+    assert files_below(tmp_path) == []
 
 
 def test_read_only_disk_is_refused(read_only_disk: Path) -> None:

@@ -39,6 +39,8 @@ def describe(bag: Any) -> dict[str, Any]:
         "dags": sorted(bag.dags),
         "doc": dag.doc_md,
         "schedule": dag.schedule,
+        "catchup": dag.catchup,
+        "max_active_runs": dag.max_active_runs,
         "params": {name: _param(dag.params.get_param(name)) for name in dag.params},
         "tasks": {
             task.task_id: {

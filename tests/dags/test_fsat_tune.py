@@ -28,7 +28,7 @@ class Answer:
     log: str
 
 
-def ask_airflow(folder: Path, data: Path, store: Path, *confs: dict[str, Any]) -> Answer:
+def ask_airflow(folder: Path, data: Path, store: Path, *confs: dict[str, Any], schedule: str = "") -> Answer:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "FSAT_", "DVC_"))}
     environment |= {
         "AIRFLOW_HOME": str(folder / "airflow"),
@@ -36,6 +36,7 @@ def ask_airflow(folder: Path, data: Path, store: Path, *confs: dict[str, Any]) -
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "FSAT_DATA": str(data),
         "FSAT_STORE": str(store),
+        "FSAT_SCHEDULE": schedule,
     }
     command = [sys.executable, str(Path(__file__).with_name("airflow_process.py")), str(folder / "answer.json")]
     command += [json.dumps(conf) for conf in confs]
@@ -83,11 +84,11 @@ def test_order_is_the_pipelines(dag: dict[str, Any]) -> None:
     assert list(dag["tasks"]) == list(PIPELINE)
 
 
-def test_every_pool_is_created_by_the_demo(dag: dict[str, Any]) -> None:
+@pytest.mark.parametrize("file", ["dags/airflow.env.sh", "README.md", "docker/README.md"])
+def test_every_pool_is_created_wherever_airflow_is_set_up(dag: dict[str, Any], file: str) -> None:
     # a task whose pool does not exist waits for ever
-    created = set(re.findall(r"airflow pools set (\w+)", (REPOSITORY / "dags" / "demo.sh").read_text("utf-8")))
-    assert created == {"gpu", "dvc"}
-    assert {task["pool"] for task in dag["tasks"].values()} <= created | {"default_pool"}
+    created = set(re.findall(r"airflow pools set (\w+)", (REPOSITORY / file).read_text("utf-8")))
+    assert {task["pool"] for task in dag["tasks"].values()} == created | {"default_pool"}
     assert {name for name, task in dag["tasks"].items() if task["pool"] == "gpu"} == {"extract", "tune"}
 
 
@@ -126,7 +127,14 @@ def test_params_accept_what_is_in_bounds_only(dag: dict[str, Any], name: str, de
 def test_documentation_is_there_for_the_dag_and_each_task(dag: dict[str, Any]) -> None:
     assert "Held." in dag["doc"]
     assert all(task["doc"] for task in dag["tasks"].values())
-    assert dag["schedule"] is None
+
+
+@pytest.mark.parametrize("schedule", ["0 3 * * *", "@daily"])
+def test_schedule_is_the_environments_and_none_by_default(dag: dict[str, Any], tmp_path: Path, schedule: str) -> None:
+    scheduled = ask_airflow(tmp_path, REPOSITORY / "data", tmp_path / "store", schedule=schedule).values["dag"]
+    assert scheduled["errors"] == {}
+    assert (scheduled["schedule"], scheduled["catchup"], scheduled["max_active_runs"]) == (schedule, False, 4)
+    assert dag == scheduled | {"schedule": None}
 
 
 def test_file_parses_where_there_is_no_task_yet(tmp_path: Path) -> None:

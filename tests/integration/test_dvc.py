@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -50,8 +51,10 @@ def test_manifests_name_dvc_as_the_caller(clone: Path) -> None:
     assert callers == {"dvc"}
 
 
-def test_second_repro_runs_nothing(clone: Path) -> None:
-    assert "Running stage" not in run(clone, "dvc", "repro")
+def test_second_repro_only_publishes_what_is_there(clone: Path) -> None:
+    output = run(clone, "dvc", "repro")
+    assert re.findall("Running stage '(.*)'", output) == ["publish@support-intents"]
+    assert "champion: version 1, this model" in output
 
 
 def test_metrics_plots_and_params_are_shown(clone: Path) -> None:

@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.special import log_softmax, softmax
 
-from fsat_tasks.numerics.calibration import expected_calibration_error, fit_temperature, log_loss, reliability_bins
+from fsat_tasks.numerics.calibration import (
+    expected_calibration_error,
+    expected_calibration_error_by_chance,
+    fit_temperature,
+    log_loss,
+    reliability_bins,
+)
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -150,3 +156,12 @@ def test_bins_add_up_to_the_rows_and_the_accuracy(rows: int, classes: int, seed:
     assert all(entry["rows"] > 0 for entry in entries)
     confidences = [entry["confidence"] for entry in entries]
     assert confidences == sorted(confidences)
+
+
+@pytest.mark.parametrize("rows", [40, 400])
+def test_chance_is_what_calibrated_models_show_on_so_many_rows(rows: int) -> None:
+    rng = np.random.default_rng(1)
+    probabilities = softmax(2.0 * rng.normal(size=(rows, 4)), axis=1)
+    shown = [expected_calibration_error(probabilities, draw_labels(probabilities, rng)) for _ in range(300)]
+    chance = expected_calibration_error_by_chance(probabilities, seed=0)
+    assert chance == pytest.approx(np.mean(shown), rel=0.1)

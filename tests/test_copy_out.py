@@ -1,0 +1,79 @@
+"""Copies of artefacts: the same bytes for the same work, and nothing of the user's is ever removed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from fsat_tasks.copy_out import copy_out
+from fsat_tasks.errors import StoreError
+from fsat_tasks.store import Artefact, Recipe, Store
+
+
+def make(root: Path, files: Mapping[str, str], version: int = 1) -> Artefact:
+    def write(folder: Path) -> None:
+        for name, content in files.items():
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_text(content)
+
+    return Store(root).build(Recipe("step", version, {}, {}), write)
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_copy_has_the_files_and_a_reference_that_lists_them(tmp_path: Path) -> None:
+    artefact, out = make(tmp_path / "store", {"b": "2", "sub/a": "1"}), tmp_path / "new" / "out"
+    copy_out(artefact, out)
+    copied = tree(out)
+    assert json.loads(copied.pop("artefact.json")) == {**artefact.reference(), "files": ["b", "sub/a"]}
+    assert copied == {"b": b"2", "sub/a": b"1"}
+    elsewhere = make(tmp_path / "other", {"b": "2", "sub/a": "1"})  # another time, another folder: the same copy
+    copy_out(elsewhere, tmp_path / "out")
+    assert tree(tmp_path / "out") == tree(out)
+
+
+def test_former_copy_is_replaced_whole(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    copy_out(make(tmp_path / "store", {"old": "1", "same": "1"}), out)
+    (out / "old").write_text("edited")
+    copy_out(make(tmp_path / "store", {"same": "2"}, version=2), out)
+    assert sorted(tree(out)) == ["artefact.json", "same"]
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("name", ["mine", "sub/mine"])
+def test_file_that_no_copy_put_there_is_kept_and_named(name: str, tmp_path: Path) -> None:
+    artefact, out = make(tmp_path / "store", {"sub/a": "1"}), tmp_path / "out"
+    copy_out(artefact, out)
+    (out / name).write_text("mine")
+    before = tree(out)
+    with pytest.raises(StoreError, match=f"expected a new folder or one with a former copy alone, .*: {name}. Move"):
+        copy_out(artefact, out)
+    assert tree(out) == before
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"files": 1}', '{"files": [[]]}'])
+def test_artefact_json_that_fsat_did_not_write_is_kept(content: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "artefact.json").write_text(content)
+    with pytest.raises(StoreError, match=r"one with other files: artefact\.json"):
+        copy_out(make(tmp_path / "store", {"a": "1"}), out)
+    assert tree(out) == {"artefact.json": content.encode()}
+
+
+def test_empty_folder_is_taken_and_a_file_is_not(tmp_path: Path) -> None:
+    artefact = make(tmp_path / "store", {"a": "1"})
+    (tmp_path / "empty").mkdir()
+    copy_out(artefact, tmp_path / "empty")
+    assert sorted(tree(tmp_path / "empty")) == ["a", "artefact.json"]
+    (tmp_path / "file").write_text("mine")
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(StoreError, match="expected a folder"):
+            copy_out(artefact, out)
+    assert (tmp_path / "file").read_text() == "mine"
