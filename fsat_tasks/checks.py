@@ -110,8 +110,6 @@ def _checks(split: str, bounds: ValidationSpec) -> list[_Check]:
     checks = [
         check("text", "critical" if labelled else "warning", "no text", gxe.ExpectColumnValuesToNotBeNull, column="clean"),
         check("duplicates", "warning", "the same text again", gxe.ExpectColumnValuesToBeNull, column="duplicate_of"),
-        check("near_duplicates", "warning", "nearly the same text as another row", gxe.ExpectColumnValuesToBeNull,
-              column="near_duplicate_of"),
         check("length", "warning", f"over {LONG_TEXT:,} characters: the encoder may cut it",
               gxe.ExpectColumnValueLengthsToBeBetween, column="clean", max_value=LONG_TEXT),
         check("script", "warning", "written in another script than most rows", gxe.ExpectColumnValuesToBeNull,
@@ -119,6 +117,8 @@ def _checks(split: str, bounds: ValidationSpec) -> list[_Check]:
     ]  # fmt: skip
     if labelled:
         checks += [
+            check("near_duplicates", "warning", "nearly the same text as another row", gxe.ExpectColumnValuesToBeNull,
+                  column="near_duplicate_of"),
             check("label", "critical", "no label", gxe.ExpectColumnValuesToNotBeNull, column="label"),
             check("label_blanks", "critical", "a label with blanks around it; remove them",
                   gxe.ExpectColumnValuesToMatchRegex, column="label", regex=r"\A\S(?:[\s\S]*\S)?\Z"),
@@ -161,7 +161,6 @@ def _frames(files: Mapping[str, Rows], bounds: ValidationSpec) -> dict[str, pd.D
         frame["print"] = _column(_fingerprint(text) if text else None for text in frame["clean"])
         frame["duplicate_of"] = _column(_first_lines(frame["print"], rows.lines))
         frame["odd_script"] = _column(_odd_script(text, common) for text in frame["clean"])
-        frame["near_duplicate_of"] = None
         frames[split] = frame
     samples = frames["samples"]
     samples["shots"] = samples["label"].map(samples["label"].value_counts())

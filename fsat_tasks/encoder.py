@@ -78,7 +78,7 @@ def _cuda_devices() -> int:
 
 def export_encoder(source: EncoderSource, store: Store) -> Artefact:
     """The encoder as ONNX with its tokenizer, made once per revision: encoder.onnx, tokenizer.json, encoder.json."""
-    recipe = Recipe("encoder", 1, {name: version(name) for name in EXPORTER}, {"encoder": source.revision})
+    recipe = Recipe("encoder", 2, {name: version(name) for name in EXPORTER}, {"encoder": source.revision})
 
     def write(folder: Path) -> None:
         from fsat_tasks.encoder_graph import PooledEncoder, export_onnx

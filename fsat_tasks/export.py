@@ -44,8 +44,8 @@ def export(task: Task, store: Store, validated: Artefact, tuned: Artefact, evalu
     def write(folder: Path) -> dict[str, Any]:
         import onnx
 
-        from fsat_tasks.model_card import model_card
         from fsat_tasks.serving import ServedModel
+        from fsat_tasks.templates import render
 
         head, config = load_head(tuned), encoder.json("encoder.json")
         onnx.save(join_head(onnx.load(encoder.path / "encoder.onnx"), head), folder / "model.onnx")
@@ -60,7 +60,7 @@ def export(task: Task, store: Store, validated: Artefact, tuned: Artefact, evalu
         gates = parity_gates(parity, task.spec.gates)
         write_json(folder / "parity.json", parity)
         write_json(folder / "gates.json", [gate.to_json() for gate in gates])
-        card = model_card(task, head, evaluated.json("metrics.json"), parity)
+        card = render("model_card.md.j2", task=task, head=head, metrics=evaluated.json("metrics.json"), parity=parity)
         (folder / "README.md").write_text(card, "utf-8")
         return {**parity, "promote": all(gate.promote for gate in gates)}
 

@@ -13,7 +13,7 @@ from fsat_tasks.serving import ServedModel
 from fsat_tasks.store import Artefact, Store
 from fsat_tasks.workspace import Workspace
 
-__all__ = ["champion_model", "predict"]
+__all__ = ["champion_model", "predict", "read_lines", "read_texts"]
 
 BATCH = 64
 

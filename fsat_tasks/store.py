@@ -111,7 +111,7 @@ class Recipe:
     inputs: Mapping[str, str]
     """Name -> sha256 of each input's content."""
     numeric_class: str = "exact"
-    """Results of one class are equal to the bit; `exact` where no floating point is involved."""
+    """What computed the numbers, on what, how precisely: `exact` where no floating point is involved."""
     parents: Mapping[str, Artefact] = field(default_factory=dict)
     """Recorded for lineage; what counts of them is in `inputs`."""
 

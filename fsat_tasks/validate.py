@@ -35,7 +35,7 @@ def validate(task: Task, store: Store) -> Artefact:
     """
     files = {split: path for split in SPLITS if (path := task.file(split)) is not None}
     recipe = Recipe(
-        "validate", 2,
+        "validate", 3,
         config={"text": task.spec.text, "label": task.spec.label, "classes": task.spec.classes,
                 "validation": task.spec.validation.model_dump(), "formats": {k: p.suffix for k, p in files.items()}},
         inputs={split: sha256_file(path) for split, path in files.items()},
