@@ -1,0 +1,177 @@
+"""Heads for rows that may have several labels, or none: one penalised logistic regression a class against the rest.
+
+As in the linear probe a class name counts as `prior` rows: positive for its own class, negative for the others. Strength
+of the prior and of the penalty are chosen by leave-one-out evidence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg
+from scipy.optimize import minimize, minimize_scalar
+from scipy.special import expit
+
+from fsat_tasks.numerics.probe import INTERCEPT_RIDGE, LinearHead
+
+__all__ = ["MultiLabelHead", "binary_log_loss", "fit_multilabel", "fit_sigmoids", "fit_temperature", "sigmoid_loo_logits"]
+
+Array = NDArray[np.float64]
+
+PRIORS = (0.5, 2.0, 4.0)
+"""Rows that a class name may count for, besides START_PRIOR."""
+RIDGES = (0.003, 0.01, 0.1, 0.3, 1.0)
+"""Besides START_RIDGE."""
+START_PRIOR, START_RIDGE = 1.0, 0.03
+EVEN_CURVATURE = 0.05
+"""Guess of a row's curvature p * (1 - p), by which the minimiser scales the axes; only its speed depends on it."""
+LOG_SCALE_BOUNDS = (-10.0, 10.0)
+
+
+@dataclass(frozen=True)
+class MultiLabelHead:
+    """The chosen head; the probability of a class is the sigmoid of its logit divided by the temperature."""
+
+    head: LinearHead
+    prior: float
+    ridge: float
+    temperature: float
+    log_loss: float
+    """Leave-one-out, at the temperature: nats, mean over rows and classes."""
+    held_out: Array  # (n, classes) leave-one-out logits at temperature 1
+
+
+def fit_multilabel(features: Array, targets: Array, names: Array, positive_weights: Array | None = None) -> MultiLabelHead:
+    """Choose the ridge, then the prior, by leave-one-out log-loss.
+
+    Args:
+        features: (n, dim), at least one row.
+        targets: (n, classes) of 0 and 1. A class may be in no row, or in all of them.
+        names: (classes, dim), the class names' embeddings.
+        positive_weights: (classes,), how many rows a positive row counts for in its class's fit, to balance rare classes.
+            The evidence and the temperature count each row once.
+    """
+
+    def try_setting(prior: float, ridge: float) -> MultiLabelHead:
+        head = fit_sigmoids(features, targets, names, prior, ridge, positive_weights)
+        held_out = sigmoid_loo_logits(head, features, targets, names, prior, ridge, positive_weights)
+        temperature = fit_temperature(held_out, targets)
+        return MultiLabelHead(head, prior, ridge, temperature, binary_log_loss(held_out / temperature, targets), held_out)
+
+    start = try_setting(START_PRIOR, START_RIDGE)
+    best = min([start, *(try_setting(START_PRIOR, ridge) for ridge in RIDGES)], key=lambda fit: fit.log_loss)
+    return min([best, *(try_setting(prior, best.ridge) for prior in PRIORS)], key=lambda fit: fit.log_loss)
+
+
+def fit_sigmoids(
+    features: Array, targets: Array, names: Array, prior: float, ridge: float, positive_weights: Array | None = None
+) -> LinearHead:
+    """Minimise, for each class, the weighted binary log-loss plus ridge / 2 * ||weight||^2 over the rows and all the names.
+
+    The intercept is free but for INTERCEPT_RIDGE, which keeps it finite where nothing contradicts a class.
+
+    Args:
+        features, targets, names, positive_weights: as for `fit_multilabel`; here there may be no row.
+        prior: > 0.
+        ridge: > 0.
+    """
+    classes = len(names)
+    rows, wanted, weights = _with_names(features, targets, names, prior, positive_weights)
+    spectrum, axes = linalg.eigh(rows[:, :-1].T @ rows[:, :-1])
+    kept = spectrum > 1e-12 * spectrum[-1]  # rows do not see the others, in which the penalty keeps the weight at zero
+    spectrum, axes = np.append(spectrum[kept], len(rows)), linalg.block_diag(axes[:, kept], 1.0)
+    penalty = np.append(np.full(len(spectrum) - 1, ridge), INTERCEPT_RIDGE)  # (directions + 1,)
+    scale = 1.0 / np.sqrt(EVEN_CURVATURE * spectrum + penalty)
+    rows, penalty = rows @ axes * scale, penalty * scale**2
+
+    def objective(flat: Array) -> tuple[float, Array]:
+        theta = flat.reshape(classes, -1)
+        logits = rows @ theta.T  # (n + classes, classes)
+        residual = weights * (expit(logits) - wanted)
+        loss = (weights * _nats(logits, wanted)).sum() + 0.5 * (penalty * theta**2).sum()
+        return float(loss), (residual.T @ rows + penalty * theta).ravel()
+
+    options = {"maxiter": 1000, "maxfun": 2000, "ftol": 1e-13, "gtol": 1e-5}
+    found = minimize(objective, np.zeros(classes * len(scale)), jac=True, method="L-BFGS-B", options=options)
+    theta = (found.x.reshape(classes, -1) * scale) @ axes.T  # (classes, dim + 1)
+    return LinearHead(theta[:, :-1], theta[:, -1])
+
+
+def sigmoid_loo_logits(
+    head: LinearHead,
+    features: Array,
+    targets: Array,
+    names: Array,
+    prior: float,
+    ridge: float,
+    positive_weights: Array | None = None,
+) -> Array:
+    """Logits of each row as if it had been left out of the fit, by one Newton step (Rad and Maleki 2020, eq. 9).
+
+    The Hessian is that of each class, exact. Time goes with classes * (n + classes) * min(dim, n + classes)^2.
+
+    Args:
+        head: what `fit_sigmoids` gave for the other arguments.
+
+    Returns:
+        (n, classes).
+    """
+    n = len(features)
+    rows, wanted, weights = _with_names(features, targets, names, prior, positive_weights)
+    logits = head.logits(rows[:, :-1])  # (n + classes, classes)
+    p = expit(logits)
+    curvature = weights * p * (1.0 - p)
+    if rows.shape[1] > len(rows) + 1:  # a rotation into the span of the rows, which the penalty does not see
+        basis = linalg.qr(rows[:, :-1].T, mode="economic")[0]
+        rows = np.hstack([rows[:, :-1] @ basis, rows[:, -1:]])
+    penalty = np.diag(np.append(np.full(rows.shape[1] - 1, ridge), INTERCEPT_RIDGE))
+    leverage: Array = np.empty((n, len(names)))
+    for c in range(len(names)):
+        factor = linalg.cholesky((rows * curvature[:, c : c + 1]).T @ rows + penalty, lower=True)
+        leverage[:, c] = np.square(linalg.solve_triangular(factor, rows[:n].T, lower=True)).sum(axis=0)
+    residual = weights[:n] * (p[:n] - wanted[:n])
+    step: Array = leverage * residual / (1.0 - leverage * curvature[:n])
+    return logits[:n] + step
+
+
+def fit_temperature(logits: Array, targets: Array) -> float:
+    """The temperature T > 0, one for all classes, for which sigmoid(logits / T) has the least binary log-loss.
+
+    Targets are smoothed as Platt (1999, section 2.2) does it, over all the rows and classes together.
+
+    Args:
+        logits: (n, classes) of rows that the model has not seen, such as leave-one-out logits.
+        targets: (n, classes) of 0 and 1.
+    """
+    positive = float(targets.sum())
+    smooth = np.where(targets > 0, (positive + 1.0) / (positive + 2.0), 1.0 / (targets.size - positive + 2.0))
+
+    def loss(log_scale: float) -> float:
+        return binary_log_loss(logits * np.exp(log_scale), smooth)
+
+    # convex in 1 / T, so one minimum; searched on the log scale
+    return float(np.exp(-minimize_scalar(loss, bounds=LOG_SCALE_BOUNDS, method="bounded").x))
+
+
+def binary_log_loss(logits: Array, targets: Array) -> float:
+    """Mean negative log-likelihood in nats of sigmoid(logits), over rows and classes, (n, classes) each."""
+    return float(_nats(logits, targets).mean())
+
+
+def _nats(logits: Array, targets: Array) -> Array:
+    nats: Array = np.logaddexp(0.0, logits) - targets * logits
+    return nats
+
+
+def _with_names(
+    features: Array, targets: Array, names: Array, prior: float, positive_weights: Array | None
+) -> tuple[Array, Array, Array]:
+    """Rows, names below, with a column of ones, (n + classes, dim + 1); targets and weights, (n + classes, classes)."""
+    rows = np.vstack([features, names])
+    wanted = np.vstack([targets, np.eye(len(names))])
+    weights = np.vstack([np.ones(targets.shape), np.full((len(names), len(names)), prior)])
+    if positive_weights is not None:
+        weights[: len(features)] = np.where(targets > 0, positive_weights, 1.0)
+    return np.hstack([rows, np.ones((len(rows), 1))]), wanted, weights
