@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fsat_tasks.classifier import FewShotClassifier
     from fsat_tasks.encoder import load_encoder
 
-__all__ = ["load_encoder"]
+__all__ = ["FewShotClassifier", "load_encoder"]
 
 __version__ = "0.1.0"
 
@@ -18,4 +19,8 @@ def __getattr__(name: str) -> Any:
         from fsat_tasks.encoder import load_encoder
 
         return load_encoder
+    if name == "FewShotClassifier":
+        from fsat_tasks.classifier import FewShotClassifier
+
+        return FewShotClassifier
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

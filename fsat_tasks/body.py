@@ -16,12 +16,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
+from fsat_tasks.device import has_bfloat16
 from fsat_tasks.encoder_graph import PooledEncoder
 from fsat_tasks.encoder_source import EncoderSource
 
-__all__ = ["BodySettings", "TokenRows", "average_weights", "encode_rows", "load_body", "tune_body", "tuned_weights"]
+__all__ = ["BodySettings", "TokenRows", "Weights", "average_weights", "encode_rows", "load_body", "tune_body", "tuned_weights"]
 
 TokenRows = Sequence[Sequence[int]]
 """Token ids of each row, unpadded."""
@@ -65,7 +66,8 @@ def load_body(source: EncoderSource, device: str, weights: Mapping[str, Tensor] 
         assert not unknown, f"weights of another encoder: {unknown[:3]}"
     if device == "cpu":  # the fused kernel's backward pass is slow for short rows
         body.body.set_attn_implementation("eager")
-    return body.to(device)
+    body.to(device)
+    return body
 
 
 def tune_body(
@@ -109,10 +111,10 @@ def tune_body(
         ids, mask = _pad([rows[i] for i in batch], device)
         with _mixed_precision(device):
             features = body(ids, mask)[1]  # (batch, dim)
-        unit = F.normalize(features.float(), dim=-1)
+        unit = functional.normalize(features.float(), dim=-1)
         wanted = torch.from_numpy(targets[batch]).to(device)  # (batch, classes)
-        cosines = unit @ F.normalize(classes, dim=-1).T  # (batch, classes)
-        loss = F.cross_entropy(cosines / settings.temperature, wanted)
+        cosines = unit @ functional.normalize(classes, dim=-1).T  # (batch, classes)
+        loss = functional.cross_entropy(cosines / settings.temperature, wanted)
         loss = loss + settings.contrastive * _contrastive(unit, wanted.argmax(1), settings.temperature)
         optimizer.zero_grad()
         loss.backward()
@@ -129,26 +131,18 @@ def tune_body(
     return error
 
 
-def encode_rows(
-    body: PooledEncoder, rows: TokenRows, progress: Callable[[int], None] | None = None
-) -> NDArray[np.float32]:
-    """Features of every layer, (n, layers, dim) float32."""
-    device = next(body.parameters()).device
+def encode_rows(body: PooledEncoder, rows: TokenRows) -> NDArray[np.float32]:
+    """Features of every layer, (n, layers, dim)."""
+    device, config = next(body.parameters()).device, body.body.config
     lengths = np.array([len(row) for row in rows], np.int64)
     order = np.argsort(-lengths, kind="stable")
-    features: NDArray[np.float32] | None = None
+    features = np.empty((len(rows), config.num_hidden_layers + 1, config.hidden_size), np.float32)
     start = 0
     with torch.inference_mode():
         while start < len(order):
             at = order[start : start + max(TOKENS_PER_BATCH // int(lengths[order[start]]), 1)]
-            batch = body(*_pad([rows[i] for i in at], device))[0].cpu().numpy()  # (batch, layers, dim)
-            if features is None:
-                features = np.empty((len(rows), *batch.shape[1:]), np.float32)
-            features[at] = batch
+            features[at] = body(*_pad([rows[i] for i in at], device))[0].cpu().numpy()
             start += len(at)
-            if progress is not None:
-                progress(start)
-    assert features is not None, "at least one row"
     return features
 
 
@@ -186,7 +180,7 @@ def _with_adapters(body: PooledEncoder, method: str) -> Any:
     config = (
         peft.LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules=targets)
         if method == "lora"
-        else peft.OFTConfig(r=0, oft_block_size=BLOCK, target_modules=targets)
+        else peft.OFTConfig(r=0, oft_block_size=BLOCK, use_cayley_neumann=False, target_modules=targets)
     )
     body.body = peft.get_peft_model(body.body, config)
     return body.body
@@ -236,9 +230,10 @@ def _pad(rows: TokenRows, device: torch.device) -> tuple[Tensor, Tensor]:
 
 def _mixed_precision(device: torch.device) -> contextlib.AbstractContextManager[Any]:
     """bfloat16 where the processor has instructions for it."""
-    if device.type == "cuda":
-        return torch.autocast("cuda", torch.bfloat16, enabled=torch.cuda.is_bf16_supported())
-    return torch.autocast("cpu", torch.bfloat16, enabled=torch.cpu._is_avx512_bf16_supported())
+    precision: contextlib.AbstractContextManager[Any] = torch.autocast(
+        device.type, torch.bfloat16, enabled=device.type == "cuda" or has_bfloat16()
+    )
+    return precision
 
 
 def _orthogonality_error(model: nn.Module) -> float:

@@ -124,6 +124,10 @@ class Encoder:
         self._tokenizer, self._pad_id = load_tokenizer(artefact.path / "tokenizer.json")
         self._session = open_session(artefact.path / "encoder.onnx", device)
 
+    def tokens(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text, cut at the encoder's number of tokens, unpadded."""
+        return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts))]
+
     def encode(
         self, texts: Sequence[str], layers: Literal["last", "all"] = "last", progress: Progress | None = None
     ) -> NDArray[np.float32]:

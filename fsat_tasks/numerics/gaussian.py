@@ -1,117 +1,59 @@
-"""Gaussian discriminant analysis with one shrunk covariance, in which each class name counts as `prior` rows.
-
-The name is a row of its class with weight `prior`, in the mean as well as in the within-class scatter. A row that is left
-out therefore changes the scatter by a rank-one term and nothing else, so leave-one-out is exact.
-"""
+"""Gaussian discriminant analysis: one shrunk covariance, class names that count as `prior` rows, exact leave-one-out."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-from numpy.typing import NDArray
 from scipy import linalg
 
-from fsat_tasks.numerics.probe import LinearHead
-from fsat_tasks.numerics.prototypes import class_sums
+from fsat_tasks.numerics.probe import Array, Labels, LinearHead
 
-__all__ = ["fit_gaussian", "gaussian_loo_logits"]
-
-Array = NDArray[np.float64]
-Labels = NDArray[np.int64]
-
-MIN_VARIANCE = 1e-8
-"""Of a feature, for rows of about unit length: classes without any spread still have a covariance that can be inverted."""
+__all__ = ["fit_discriminant"]
 
 
-def fit_gaussian(features: Array, labels: Labels, names: Array, prior: float, shrinkage: float) -> LinearHead:
-    """Linear discriminant analysis: logits are the log-densities of the classes, without the part that they share.
+def fit_discriminant(features: Array, labels: Labels, names: Array, prior: float, shrinkage: float) -> tuple[LinearHead, Array]:
+    """Linear discriminant of classes with one covariance, equal class priors and names that count for `prior` rows.
 
-    The covariance is (1 - shrinkage) * S + shrinkage * trace(S) / dim * I (the form of Ledoit and Wolf 2004, with a
-    shrinkage that is given), where S is the within-class scatter over its n + prior * classes rows. Classes are held equally
-    likely.
+    The covariance is shrunk towards the sphere (Friedman 1989, eq. 18, as a ridge): `shrinkage` times the mean variance
+    is added to each direction. A row is left out exactly: it moves its class's mean and takes a rank-one term from the
+    scatter (Sherman-Morrison), the ridge staying.
 
     Args:
-        features: (n, dim); dim may exceed n.
-        labels: (n,) in 0..classes-1; a class may have no row, its name then stands for it.
-        names: (classes, dim), the class names' embeddings.
-        prior: alpha > 0, the number of rows that a name counts for.
-        shrinkage: in (0, 1]; at 1 the nearest class mean wins.
-    """
-    fit = _moments(features, labels, names, prior)
-    variances = (1.0 - shrinkage) * fit.spectrum / fit.rows + shrinkage * _mean_variance(fit.trace, fit.rows, fit.dim)
-    scaled = fit.means / variances  # (classes, directions)
-    return LinearHead(scaled @ fit.basis.T, -0.5 * (scaled * fit.means).sum(axis=1))
-
-
-def gaussian_loo_logits(features: Array, labels: Labels, names: Array, prior: float, shrinkage: float) -> Array:
-    """Logits of each row under the fit to all the others, exactly and without a second fit.
-
-    A row x at a distance d = x - mean from the mean of its class, which has weight w, leaves the scatter with
-    w / (w - 1) * d d' less and moves the mean by -d / (w - 1). The part that stays diagonal along the axes of the full
-    scatter is inverted as such, and the rank-one term by Sherman and Morrison (1950).
-
-    Args:
-        features, labels, names, prior, shrinkage: as for `fit_gaussian`.
+        features: (n, dim).
+        labels: (n,) in 0..classes-1.
+        names: (classes, dim).
+        prior: > 0.
+        shrinkage: > 0.
 
     Returns:
-        (n, classes).
+        The head and each row's logits, left out, (n, classes).
     """
-    fit = _moments(features, labels, names, prior)
-    own, x = fit.means[labels], features @ fit.basis  # (n, directions)
-    # the maximum is for a prior so small that rounding would lose it
-    rest = np.maximum(fit.weights[labels] - 1.0, prior)  # (n,), the class's weight without the row
-    d = x - own
-    lost = (rest + 1.0) / rest  # (n,)
-    rows = fit.rows - 1.0
-    trace = fit.trace - lost * np.square(d).sum(axis=1)  # (n,)
-    spectrum = (1.0 - shrinkage) * fit.spectrum / rows  # (directions,)
-    inverse = 1.0 / (spectrum + shrinkage * _mean_variance(trace, rows, fit.dim)[:, None])  # (n, directions)
-    strength = (1.0 - shrinkage) * lost / rows  # (n,)
-    spread = strength / np.maximum(1.0 - strength * (inverse * np.square(d)).sum(axis=1), np.finfo(float).eps)
+    n, classes = len(features), len(names)
+    counts = np.bincount(labels, minlength=classes) + prior  # (classes,)
+    means = (np.eye(classes)[labels].T @ features + prior * names) / counts[:, None]  # (classes, dim)
+    apart, names_apart = features - means[labels], names - means
+    scatter = apart.T @ apart + prior * names_apart.T @ names_apart
+    # rows that all equal their class's name have no scatter to take a share of
+    least = 1e-9 * float(np.square(features).sum() + np.square(names).sum())
+    ridge = max(shrinkage * float(np.trace(scatter)), least) / len(scatter) or 1.0
+    factor = linalg.cho_factor(scatter + ridge * np.eye(len(scatter)), lower=True)
+    weight = linalg.cho_solve(factor, means.T).T  # (classes, dim)
+    head = LinearHead(n * weight, -0.5 * n * np.einsum("cd,cd->c", weight, means))
 
-    def log_density(x_m: Array, d_x: Array, d_m: Array, m_m: Array) -> Array:
-        """x' P m - m' P m / 2, with P = inverse + spread * inverse d d' inverse, from the products along `inverse`."""
-        density: Array = x_m - 0.5 * m_m + spread[:, None] * (d_x - 0.5 * d_m) * d_m
-        return density
-
-    d_x = (inverse * d * x).sum(axis=1, keepdims=True)  # (n, 1)
-    x_m, d_m, m_m = (inverse * x) @ fit.means.T, (inverse * d) @ fit.means.T, inverse @ np.square(fit.means).T
-    logits = log_density(x_m, d_x, d_m, m_m)  # (n, classes)
-    mean = own - d / rest[:, None]  # (n, directions), of the row's class without the row
-    x_m, d_m, m_m = ((inverse * left * mean).sum(axis=1, keepdims=True) for left in (x, d, mean))
-    logits[np.arange(len(labels)), labels] = log_density(x_m, d_x, d_m, m_m)[:, 0]
-    return logits
-
-
-@dataclass(frozen=True)
-class _Moments:
-    """Moments of the rows and the weighted names, along the axes of the within-class scatter."""
-
-    basis: Array  # (dim, directions), orthonormal; spans all rows and names
-    means: Array  # (classes, directions)
-    spectrum: Array  # (directions,) of the scatter
-    trace: float  # of the scatter
-    weights: Array  # (classes,), rows of the class and its name
-    rows: float
-    dim: int
-
-
-def _moments(features: Array, labels: Labels, names: Array, prior: float) -> _Moments:
-    dim = features.shape[1]
-    weights: Array = np.bincount(labels, minlength=len(names)).astype(np.float64) + prior
-    means = class_sums(features, labels, names, prior) / weights[:, None]
-    rows = np.vstack([features - means[labels], np.sqrt(prior) * (names - means)])  # (n + classes, dim)
-    if dim > len(rows):  # beyond the span of the rows and names the covariance is a multiple of I, which they do not see
-        span = linalg.qr(np.vstack([features, names]).T, mode="economic")[0]  # (dim, n + classes)
-        spectrum, axes = linalg.eigh((rows @ span).T @ (rows @ span), driver="evd")
-        basis = span @ axes
-    else:
-        spectrum, basis = linalg.eigh(rows.T @ rows, driver="evd")
-    spectrum = np.maximum(spectrum, 0.0)
-    return _Moments(basis, means @ basis, spectrum, float(spectrum.sum()), weights, float(weights.sum()), dim)
-
-
-def _mean_variance(trace: Array | float, rows: float, dim: int) -> Array:
-    variance: Array = np.maximum(np.asarray(trace) / (rows * dim), MIN_VARIANCE)
-    return variance
+    # inner products in the metric of the inverse: a row x, its own class's mean m, its distance d = x - m, any mean
+    own, at = labels, np.arange(n)
+    x_mean, mean_mean = features @ weight.T, means @ weight.T  # (n, classes), (classes, classes)
+    x_x = np.einsum("nd,nd->n", features, linalg.cho_solve(factor, features.T).T)  # (n,)
+    size, m_m = counts[own], mean_mean.diagonal()[own]
+    m_d = x_mean[at, own] - m_m
+    x_d = x_x - x_mean[at, own]
+    d_d = x_d - m_d
+    lost = size / (size - 1.0)  # of d d^T in the scatter, without the row
+    gain = lost / (1.0 - lost * d_d)  # of the inverse's d d^T
+    d_mean = x_mean - mean_mean[own]  # (n, classes)
+    held_out = x_mean + (gain * x_d)[:, None] * d_mean - 0.5 * (mean_mean.diagonal() + gain[:, None] * d_mean**2)
+    # the own class's mean is m - d / (size - 1)
+    moved, grown = 1.0 / (size - 1.0), 1.0 + gain * d_d
+    x_own = x_mean[at, own] + gain * x_d * m_d - moved * x_d * grown
+    own_own = m_m + gain * m_d**2 - 2.0 * moved * m_d * grown + moved**2 * d_d * grown
+    held_out[at, own] = x_own - 0.5 * own_own
+    return head, n * held_out

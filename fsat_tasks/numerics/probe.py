@@ -6,6 +6,7 @@ The name's embedding keeps a class with one or two shots near what it means; wit
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,16 +14,39 @@ from numpy.typing import NDArray
 from scipy import linalg
 from scipy.special import softmax
 
-__all__ = ["LinearHead", "approximate_loo_logits", "fit_probe"]
+__all__ = ["LinearHead", "approximate_loo_logits", "fit_probe", "fit_softmax"]
 
 Array = NDArray[np.float64]
+Floats = NDArray[np.float64] | NDArray[np.float32]
 Labels = NDArray[np.int64]
+Pair = tuple[Array, Array, float]
+"""A step, the gradient's change along it, and their product."""
 
 INTERCEPT_RIDGE = 1e-6
 """Keeps the Hessian invertible along the intercept, which the penalty leaves free."""
 
 CURVED_ROWS = 96
 """Rows of a class whose curvature counts one by one in the leave-one-out step."""
+CORRECTED_ROWS = 128
+"""Rows of a class of which the leave-one-out step takes the full leverage."""
+
+
+TOLERANCE = 1e-5
+"""Where the solver stops: the Newton decrement (square root of gradient' Hessian^-1 gradient), about the logits' error."""
+COARSE = 1e-2
+"""Decrement down to which the solver goes in single precision."""
+MEMORY = 10
+"""Pairs of steps and gradient changes that L-BFGS keeps."""
+MAX_ITERATIONS = 500
+SHORTEST_STEP = 1e-6
+FIRST_REFRESH = 5
+"""Iterations after which the solver takes the curvature anew, and again at each doubling."""
+GUESSED_CONFIDENCE = 0.5
+"""Share of the targets in the probabilities whose curvature stands for the unknown one at the first step of a cold start."""
+SOLVER_CURVED_ROWS = 24, 96
+"""Rows of a class whose curvature the solver counts one by one, least and most: as many as a class has rows."""
+SOLVER_CURVED_SIZE = 4_000_000
+"""Most numbers that the solver's curved rows of all classes may hold, 32 MB."""
 
 
 @dataclass(frozen=True)
@@ -47,19 +71,169 @@ def fit_probe(features: Array, labels: Labels, names: Array, prior: float, ridge
         prior: alpha > 0, the number of rows that a name counts for.
         ridge: > 0.
     """
-    from sklearn.linear_model import LogisticRegression
-
     classes = len(names)
-    rows = np.vstack([features, names])  # (n + classes, dim)
-    targets = np.concatenate([labels, np.arange(classes)])
+    targets = np.eye(classes)[np.concatenate([labels, np.arange(classes)])]
     weights = np.concatenate([np.ones(len(features)), np.full(classes, prior)])
-    # two classes: scikit-learn penalises the difference of their weights, of which the square is twice ||weight||^2
-    strength = ridge / 2 if classes == 2 else ridge
-    model = LogisticRegression(C=1.0 / strength, max_iter=1000, tol=1e-5).fit(rows, targets, sample_weight=weights)
-    weight, bias = np.asarray(model.coef_), np.asarray(model.intercept_)
-    if classes == 2:  # scikit-learn keeps one row of logits for two classes
-        weight, bias = np.vstack([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
-    return LinearHead(weight, bias)
+    return fit_softmax(np.vstack([features, names]), targets, weights, ridge)
+
+
+def fit_softmax(
+    rows: Array,
+    targets: Array,
+    weights: Array,
+    ridge: float,
+    start: LinearHead | None = None,
+    tolerance: float = TOLERANCE,
+) -> LinearHead:
+    """Minimise sum_i weights_i * cross-entropy(targets_i, softmax(logits_i)) + ridge / 2 * ||weight||^2.
+
+    L-BFGS (Nocedal and Wright 2006, algorithm 7.4) whose first matrix is the inverse of the Hessian's diagonal class
+    blocks, in the rows' principal directions and with the few rows that bend a class's loss most put in by Woodbury. It
+    needs a third of the passes over the rows that plain L-BFGS does.
+
+    Args:
+        rows: (n, dim).
+        targets: (n, classes), each row a distribution.
+        weights: (n,), none negative.
+        ridge: > 0; the intercept is free.
+        start: where to start, such as the fit at a near-by ridge; from zero otherwise.
+        tolerance: the Newton decrement to stop at, about the largest error of the logits.
+
+    Returns:
+        The head whose weights and biases sum to zero over the classes; two classes are mirror images.
+    """
+    total, classes = weights.sum(), targets.shape[1]
+    if not total > 0:
+        return LinearHead(np.zeros((classes, rows.shape[1])), np.zeros(classes))
+    # the intercept is free, so the centre may be moved: then the intercept does not mix with the weights
+    centre = weights @ rows / total  # (dim,)
+    axes = _axes((rows - centre) * np.sqrt(weights)[:, None])  # (dim, directions)
+    turned = np.hstack([(rows - centre) @ axes, np.ones((len(rows), 1))])  # (n, directions + 1)
+    theta = np.zeros((classes, turned.shape[1]))
+    if start is not None:
+        theta[:, :-1], theta[:, -1] = start.weight @ axes, start.bias + start.weight @ centre
+        theta -= theta.mean(axis=0)
+    guess = None if start is not None else GUESSED_CONFIDENCE * targets + (1.0 - GUESSED_CONFIDENCE) / classes
+    pairs: list[Pair] = []
+    if tolerance < COARSE:
+        singles = [array.astype(np.float32) for array in (turned, targets, weights)]
+        theta, guess = _descend(theta, singles[0], singles[1], singles[2], ridge, guess, pairs, COARSE), None
+    theta = _descend(theta, turned, targets, weights, ridge, guess, pairs, tolerance)
+    theta -= theta.mean(axis=0)
+    weight = theta[:, :-1] @ axes.T
+    return LinearHead(weight, theta[:, -1] - weight @ centre)
+
+
+def _axes(rows: Array) -> Array:
+    """Orthonormal directions along the rows' principal axes that span the rows, (dim, directions)."""
+    n, dim = rows.shape
+    if n < dim:
+        _, strengths, directions = linalg.svd(rows, full_matrices=False)
+        kept: Array = directions[strengths > 1e-9 * strengths[0]].T
+        return kept
+    axes: Array = linalg.eigh(rows.T @ rows)[1]
+    return axes
+
+
+def _descend(
+    theta: Array,
+    rows: Floats,
+    targets: Floats,
+    weights: Floats,
+    ridge: float,
+    guess: Array | None,
+    pairs: list[Pair],
+    tolerance: float,
+) -> Array:
+    """The minimising theta (classes, dim + 1), passes over the rows in the rows' own precision.
+
+    Args:
+        rows: (n, dim + 1), uncorrelated columns, of which the last is one.
+        guess: (n, classes) probabilities that give the first curvature; those at theta where None.
+        pairs: what L-BFGS remembers; added to.
+    """
+    penalty = np.append(np.full(rows.shape[1] - 1, ridge), 0.0)
+    value, gradient, p = _objective(theta, rows, targets, weights, penalty)
+    refresh = FIRST_REFRESH
+    inverse = _inverse_of_blocks(p if guess is None else guess, rows, weights, penalty)
+    for iteration in range(MAX_ITERATIONS):
+        if iteration == refresh:
+            inverse, refresh = _inverse_of_blocks(p, rows, weights, penalty), 2 * refresh
+        direction = -_quasi_newton(gradient, pairs, inverse)
+        slope = float(np.vdot(gradient, direction))
+        if slope > -(tolerance**2):
+            break
+        length, reached = 1.0, False
+        while not reached and length > SHORTEST_STEP:
+            step = length * direction
+            new_value, new_gradient, p = _objective(theta + step, rows, targets, weights, penalty)
+            reached = new_value <= value + 1e-4 * length * slope  # Armijo's rule
+            if not reached:  # the parabola through both values and the slope
+                parabola = -0.5 * length * slope / (new_value - value - length * slope)
+                length *= min(max(parabola, 0.1), 0.5)
+        if not reached:  # only rounding errors are left to gain
+            break
+        change = new_gradient - gradient
+        bend = float(np.vdot(step, change))
+        if bend > 0:
+            pairs.append((step, change, bend))
+            del pairs[:-MEMORY]
+        theta, value, gradient = theta + step, new_value, new_gradient
+    return theta
+
+
+def _objective(theta: Array, rows: Floats, targets: Floats, weights: Floats, penalty: Array) -> tuple[float, Array, Floats]:
+    """Its value, its gradient (classes, dim + 1) and the probabilities (n, classes)."""
+    logits = rows @ theta.T.astype(rows.dtype)  # (n, classes)
+    logits -= logits.max(axis=1, keepdims=True)
+    aimed = np.einsum("ij,ij->i", targets, logits)
+    p = np.exp(logits, out=logits)
+    sums = p.sum(axis=1)
+    losses = np.log(sums) - aimed
+    p /= sums[:, None]
+    gradient = ((p - targets) * weights[:, None]).T @ rows
+    pull = theta * penalty
+    return float(losses.astype(np.float64) @ weights) + 0.5 * float(np.vdot(theta, pull)), gradient + pull, p
+
+
+def _quasi_newton(gradient: Array, pairs: list[Pair], inverse: Callable[[Array], Array]) -> Array:
+    """The two-loop recursion of L-BFGS."""
+    rest, shares = gradient, []
+    for step, change, bend in reversed(pairs):
+        shares.append(float(np.vdot(step, rest)) / bend)
+        rest = rest - shares[-1] * change
+    result = inverse(rest)
+    for (step, change, bend), share in zip(pairs, reversed(shares), strict=True):
+        result = result + (share - float(np.vdot(change, result)) / bend) * step
+    return result
+
+
+def _inverse_of_blocks(p: Floats, rows: Floats, weights: Floats, penalty: Array) -> Callable[[Array], Array]:
+    """Multiplies (classes, dim + 1) by the inverse of the Hessian's diagonal class blocks, nearly.
+
+    As in `_leverages`: the rows that bend a class's loss most are put in exactly (Woodbury), the others by their mean
+    curvature and by the columns' squares alone.
+    """
+    classes, columns = p.shape[1], rows.shape[1]
+    fitting = max(SOLVER_CURVED_SIZE // (classes * columns), 1)
+    curved = min(int(np.clip(len(rows) // classes, *SOLVER_CURVED_ROWS)), fitting, len(rows))
+    bends = (p * (1.0 - p) * weights[:, None]).T.astype(np.float64)  # (classes, n)
+    most = np.argpartition(-bends, curved - 1, axis=1)[:, :curved]  # (classes, curved)
+    own, counts = np.take_along_axis(bends, most, axis=1), weights[most]
+    even = (bends.sum(axis=1) - own.sum(axis=1)) / np.maximum(weights.sum() - counts.sum(axis=1), 1e-6)  # (classes,)
+    spectrum = weights @ np.square(rows)  # (dim + 1,)
+    diagonal = 1.0 / (np.maximum(even, 0.0)[:, None] * spectrum + np.maximum(penalty, INTERCEPT_RIDGE))
+    strength = np.sqrt(np.maximum(own - even[:, None] * counts, 0.0))
+    half = rows[most] * strength[:, :, None]  # (classes, curved, dim + 1)
+    scaled = half * diagonal[:, None, :]
+    core = np.linalg.inv(np.eye(curved) + scaled @ half.transpose(0, 2, 1))  # (classes, curved, curved)
+
+    def inverse(vectors: Array) -> Array:
+        along = core @ (scaled @ vectors[:, :, None])  # (classes, curved, 1)
+        product: Array = diagonal * vectors - (along.transpose(0, 2, 1) @ scaled)[:, 0]
+        return product
+
+    return inverse
 
 
 def approximate_loo_logits(head: LinearHead, features: Array, labels: Labels, names: Array, prior: float, ridge: float) -> Array:
@@ -84,35 +258,42 @@ def approximate_loo_logits(head: LinearHead, features: Array, labels: Labels, na
     weights = np.concatenate([np.ones(n), np.full(classes, prior)])
     p = softmax(np.vstack([head.logits(features), head.logits(names)]), axis=1)  # (n + classes, classes)
     curvature = p * (1.0 - p)
-    leverage = _leverages(rows, weights, curvature, share * ridge)[:n]  # (n, classes)
     residual = p[:n] - np.eye(classes)[labels]
+    leverage = _leverages(rows, weights, curvature, share * ridge, np.abs(residual))  # (n, classes)
     step: Array = share * leverage * residual / (1.0 - leverage * curvature[:n])
     return head.logits(features) + step
 
 
-def _leverages(rows: Array, weights: Array, curvature: Array, ridge: float) -> Array:
+def _leverages(rows: Array, weights: Array, curvature: Array, ridge: float, matter: Array) -> Array:
     """rows @ inverse(rows.T @ diag(weights * curvature of the class) @ rows + ridge) @ rows.T, its diagonal, by class.
 
     A class bends the loss at few rows, and little and evenly at the others. So the others count with their mean
     curvature, for which one eigendecomposition serves all classes, and the rows that bend it most are put in exactly
     (Woodbury). With no more than CURVED_ROWS rows nothing is approximated.
 
+    Args:
+        matter: (n, classes), of the first n rows, those wanted. Where it is not among a class's CORRECTED_ROWS largest
+            the curved rows are left out, so that the leverage is an upper bound.
+
     Returns:
         (n, classes).
     """
     spectrum, axes = linalg.eigh((rows * weights[:, None]).T @ rows)
-    rows = rows @ axes  # (n, dim) along the axes
-    spectrum = np.maximum(spectrum, 0.0)
-    leverage: Array = np.empty_like(curvature)
+    rows = rows @ axes  # (rows, dim) along the axes
+    n, count = len(matter), min(CURVED_ROWS, len(rows))
+    bends = (weights[:, None] * curvature).T  # (classes, rows)
+    most = np.argpartition(-bends, count - 1, axis=1)[:, :count]  # (classes, count)
+    own, counts = np.take_along_axis(bends, most, axis=1), weights[most]
+    even = (bends.sum(axis=1) - own.sum(axis=1)) / np.maximum(weights.sum() - counts.sum(axis=1), 1e-6)  # (classes,)
+    even = np.maximum(even, 0.0) if count < len(rows) else np.zeros_like(even)
+    inverse = 1.0 / (even[:, None] * np.maximum(spectrum, 0.0) + ridge)  # (classes, dim)
+    leverage: Array = np.square(rows[:n]) @ inverse.T  # (n, classes)
     for c in range(curvature.shape[1]):
-        order = np.argsort(-curvature[:, c], kind="stable")
-        curved, others = order[:CURVED_ROWS], order[CURVED_ROWS:]
-        even = float(np.average(curvature[others, c], weights=weights[others])) if len(others) else 0.0
-        inverse = 1.0 / (even * spectrum + ridge)  # (dim,)
-        strength = np.sqrt(weights[curved] * (curvature[curved, c] - even))  # (curved,)
-        half = rows[curved] * strength[:, None]  # (curved, dim)
-        scaled = half * inverse
-        factor = linalg.cholesky(np.eye(len(curved)) + scaled @ half.T, lower=True)
-        correction = linalg.solve_triangular(factor, scaled @ rows.T, lower=True)  # (curved, n)
-        leverage[:, c] = np.square(rows) @ inverse - np.square(correction).sum(axis=0)
+        strength = np.sqrt(np.maximum(own[c] - even[c] * counts[c], 0.0))  # (count,)
+        half = rows[most[c]] * strength[:, None]  # (count, dim)
+        scaled = half * inverse[c]
+        factor = linalg.cholesky(np.eye(count) + scaled @ half.T, lower=True)
+        wanted = np.argpartition(-matter[:, c], CORRECTED_ROWS - 1)[:CORRECTED_ROWS] if n > CORRECTED_ROWS else np.arange(n)
+        correction = linalg.solve_triangular(factor, scaled @ rows[wanted].T, lower=True)
+        leverage[wanted, c] -= np.square(correction).sum(axis=0)
     return leverage

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.special import log_softmax, softmax
 
+from fsat_tasks.numerics.evidence import stratified_folds
+from fsat_tasks.numerics.frozen_head import Candidate, fit_setting
 from fsat_tasks.numerics.label_shift import estimate_target_prior, shift_evidence, shift_strength, shots_prior
-from fsat_tasks.numerics.probe import fit_probe
 
 __all__ = [
     "Adaptation",
@@ -208,10 +209,8 @@ def _class_distances(z: Array, features: Array, shots: Array, labels: Labels) ->
     return distances, max(total / max(len(z) + len(shots), 1), np.finfo(np.float64).eps)
 
 
-def hidden_shot_logits(
-    features: Array, shots: Array, labels: Labels, names: Array, prior: float, ridge: float, temperature: float
-) -> tuple[Array, Labels]:
-    """Refits of the probe, each without one fold of the shots: what the target rows look like to a head that has not seen these.
+def hidden_shot_logits(features: Array, shots: Array, labels: Labels, names: Array, setting: Candidate) -> tuple[Array, Labels]:
+    """Refits of the head without one fold of the shots each: what the target rows look like to one that has not seen these.
 
     The leave-one-out logits of the shots do not serve here: the head that predicts a hidden shot's neighbours has learnt
     from that shot, and they would give its label away.
@@ -221,19 +220,16 @@ def hidden_shot_logits(
         shots: (m, dim).
         labels: (m,).
         names: (classes, dim).
-        prior, ridge, temperature: the chosen setting, of `fit_frozen_head`.
+        setting: what `fit_frozen_head` chose.
 
     Returns:
         Calibrated logits of the target rows and then the shots, (folds, n + m, classes), and the fold in which each
         shot was hidden, (m,); each class is spread over the folds.
     """
-    folds: Labels = np.empty(len(labels), np.int64)
-    folds[np.argsort(labels, kind="stable")] = np.arange(len(labels)) % FOLDS
-    # the penalty does not see a rotation, and a fit never leaves the span of its rows
-    basis = np.linalg.qr(np.vstack([shots, names]).T)[0]  # (dim, directions)
-    rows, seen, anchors = np.vstack([features, shots]) @ basis, shots @ basis, names @ basis
-    heads = (fit_probe(seen[folds != fold], labels[folds != fold], anchors, prior, ridge) for fold in range(FOLDS))
-    return np.stack([head.logits(rows) for head in heads]) / temperature, folds
+    folds = stratified_folds(labels, FOLDS)
+    rows = np.vstack([features, shots])
+    heads = (fit_setting(shots[folds != fold], labels[folds != fold], names, setting) for fold in range(FOLDS))
+    return np.stack([head.logits(rows) for head in heads]), folds
 
 
 def adapt_to_target(features: Array, logits: Array, shots: Array, labels: Labels, hidden: Array, folds: Labels) -> Adaptation:

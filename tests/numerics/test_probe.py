@@ -14,7 +14,7 @@ from scipy.special import log_softmax, softmax
 from threadpoolctl import threadpool_limits
 
 from fsat_tasks.numerics.calibration import log_loss
-from fsat_tasks.numerics.probe import LinearHead, approximate_loo_logits, fit_probe
+from fsat_tasks.numerics.probe import LinearHead, approximate_loo_logits, fit_probe, fit_softmax
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -142,6 +142,72 @@ def test_numbering_of_classes_does_not_matter(classes: int, seed: int, prior: fl
     renamed = fit_probe(features, np.argsort(order)[labels], names[order], prior, ridge)
     logits, again = head.logits(features)[:, order], renamed.logits(features)
     np.testing.assert_allclose(softmax(again, axis=1), softmax(logits, axis=1), atol=5e-3)
+
+
+def centred(logits: Array) -> Array:
+    shifted: Array = logits - logits.mean(axis=1, keepdims=True)
+    return shifted
+
+
+@pytest.mark.parametrize("classes", [2, 5, 40])
+@pytest.mark.parametrize("ridge", [0.03, 1.0])
+def test_solver_reaches_scikit_learns_answer(classes: int, ridge: float) -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    features, labels, _ = draw(classes, 5, classes)
+    weights = np.random.default_rng(0).uniform(0.5, 3.0, len(labels))
+    head = fit_softmax(features, np.eye(classes)[labels], weights, ridge, tolerance=1e-7)
+    # scikit-learn penalises the difference of two classes' weights, of which the square is twice ||weight||^2
+    strength = ridge / 2 if classes == 2 else ridge
+    model = LogisticRegression(C=1 / strength, tol=1e-10, max_iter=10_000, solver="newton-cg")
+    model.fit(features, labels, sample_weight=weights)
+    expected = features @ model.coef_.T + model.intercept_
+    if classes == 2:
+        expected = np.hstack([-expected, expected]) / 2
+    np.testing.assert_allclose(centred(head.logits(features)), centred(expected), atol=1e-5)
+
+
+@few
+@given(classes_counts, st.integers(1, 8), seeds, ridges)
+def test_solver_zeroes_the_gradient_for_soft_targets_from_any_start(classes: int, shots: int, seed: int, ridge: float) -> None:
+    rng = np.random.default_rng(seed)
+    rows, targets = rng.normal(size=(shots * classes, DIM)), rng.dirichlet(np.ones(classes), shots * classes)
+    weights = rng.uniform(0.0, 2.0, len(rows))
+    start = LinearHead(rng.normal(size=(classes, DIM)), rng.normal(size=classes))
+    cold, warm = (fit_softmax(rows, targets, weights, ridge, begin, 1e-7) for begin in (None, start))
+    residual = weights[:, None] * (softmax(cold.logits(rows), axis=1) - targets)
+    np.testing.assert_allclose(residual.T @ rows + ridge * cold.weight, 0.0, atol=1e-5)
+    np.testing.assert_allclose(residual.sum(axis=0), 0.0, atol=1e-5)
+    np.testing.assert_allclose(warm.logits(rows), cold.logits(rows), atol=1e-4)
+
+
+def test_two_classes_are_mirror_images() -> None:
+    features, labels, _ = draw(2, 6, 0)
+    head = fit_softmax(features, np.eye(2)[labels], np.ones(len(labels)), 0.1)
+    np.testing.assert_allclose(head.weight[0], -head.weight[1], atol=1e-12)
+    np.testing.assert_allclose(head.bias[0], -head.bias[1], atol=1e-12)
+
+
+@pytest.mark.parametrize("rows", [np.zeros((6, DIM)), np.ones((6, DIM)), np.empty((0, DIM))])
+def test_solver_on_rows_that_say_nothing_gives_the_targets_shares(rows: Array) -> None:
+    targets = np.tile([0.5, 0.3, 0.2], (len(rows), 1))
+    head = fit_softmax(rows, targets, np.ones(len(rows)), 0.1)
+    expected = targets if len(rows) else np.empty((0, 3))
+    np.testing.assert_allclose(softmax(head.logits(rows), axis=1) if len(rows) else expected, expected, atol=1e-5)
+    assert np.isfinite(head.weight).all() and np.isfinite(head.bias).all()
+
+
+def test_solver_stays_finite_where_a_class_has_no_target_and_the_ridge_is_tiny() -> None:
+    features, labels, _ = draw(3, 4, 1, spread=0.1)
+    head = fit_softmax(features, np.eye(4)[labels], np.ones(len(labels)), 1e-6)
+    assert np.isfinite(head.logits(features)).all()
+    assert (head.logits(features).argmax(axis=1) == labels).all()
+
+
+def test_thousand_classes_of_one_row_are_told_apart() -> None:
+    rows = unit(np.random.default_rng(0).normal(size=(1000, 48)))
+    head = fit_softmax(rows, np.eye(1000), np.ones(1000), 0.1, tolerance=1e-2)
+    assert (head.logits(rows).argmax(axis=1) == np.arange(1000)).all()
 
 
 def test_class_names_alone_classify() -> None:

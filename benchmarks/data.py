@@ -1,0 +1,154 @@
+"""Few-shot sets as folders of JSON lines: fixed splits, resampled splits, and query sets under label shift."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "Shift",
+    "SplitRows",
+    "available_shots",
+    "class_name",
+    "digest",
+    "find_sets",
+    "label_shifts",
+    "load_split",
+    "read_rows",
+]
+
+Labels = NDArray[np.int64]
+
+CONCENTRATIONS = (2.0, 0.5)
+"""Of the Dirichlet prior over class shares: 2 as Veilleux et al. (2021) draw query sets, 0.5 for a harder shift."""
+SHIFT_SEEDS = 3
+SHIFT_ROWS = 1000
+"""Rows of a shifted query set, but at most half of the test rows: more, and the classes run out of rows."""
+
+
+@dataclass(frozen=True)
+class Shift:
+    """A query set with other class shares than the test set."""
+
+    concentration: float
+    seed: int
+    rows: Labels  # row numbers of the test set, none of them twice
+
+
+@dataclass(frozen=True)
+class SplitRows:
+    """What one cell may see, and what it is judged by. Labels are numbers of `classes`."""
+
+    classes: list[str]
+    texts: list[str]
+    labels: Labels  # (n,)
+    row_numbers: Labels  # (n,) lines of `source`
+    source: str  # the file that the shots are from, without .jsonl
+    unlabelled: list[str]  # the texts of train.jsonl that are not among the shots
+    query: list[str]
+    truth: Labels  # (queries,)
+    out_of_scope: list[str]  # empty where the set has none
+    shifts: list[Shift]
+
+
+def read_rows(path: Path) -> tuple[list[str], list[str]]:
+    """Texts and labels. Raises ValueError that names the line which is not {"text": string, "label": string}."""
+    texts, labels = [], []
+    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+        try:
+            row = json.loads(line)
+            text, label = row["text"], row["label"]
+            if not isinstance(text, str) or not isinstance(label, str):
+                raise TypeError("text and label must be strings")
+        except (ValueError, LookupError, TypeError) as error:
+            raise ValueError(f'{path.name}, line {number}: expected {{"text", "label"}}, got {line[:80]!r} ({error})') from None
+        texts.append(text)
+        labels.append(label)
+    return texts, labels
+
+
+def find_sets(folder: Path, wanted: list[str] | None) -> list[str]:
+    """Names of the sets: folders with a test.jsonl. Raises ValueError where one that is wanted is not there."""
+    found = sorted(path.parent.name for path in folder.glob("*/test.jsonl"))
+    missing = sorted(set(wanted or []) - set(found))
+    if missing or not found:
+        raise ValueError(f"expected sets {missing or 'NAME/test.jsonl'} in {folder}, found {', '.join(found) or 'none'}")
+    return wanted or found
+
+
+def available_shots(folder: Path) -> list[int]:
+    """Shots a class of the fixed splits, ascending."""
+    return sorted(int(path.stem.removeprefix("train_")) for path in folder.glob("train_*.jsonl"))
+
+
+def class_name(label: str) -> str:
+    """A label as words."""
+    return label.replace("_", " ")
+
+
+def digest(folder: Path) -> str:
+    """sha256 over the set's files, so that a cell of other data is not taken for this one's."""
+    parts = hashlib.sha256()
+    for path in sorted(folder.glob("*.jsonl")):
+        parts.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
+    return parts.hexdigest()[:16]
+
+
+def load_split(folder: Path, shots: int, split: str) -> SplitRows:
+    """The shots and all that goes with them.
+
+    Args:
+        split: `fixed` for train_K.jsonl, or `seed-N`: K rows of each class drawn from train.jsonl (all, where a class has
+            fewer), with N as the seed.
+    """
+    query, truth = read_rows(folder / "test.jsonl")
+    pool, pool_labels = read_rows(folder / "train.jsonl") if (folder / "train.jsonl").is_file() else ([], [])
+    if split == "fixed":
+        source = f"train_{shots}"
+        texts, labels = read_rows(folder / f"{source}.jsonl")
+        rows = np.arange(len(texts))
+    else:
+        source = "train"
+        rows = _draw(pool_labels, shots, int(split.removeprefix("seed-")))
+        texts, labels = [pool[i] for i in rows], [pool_labels[i] for i in rows]
+    classes = sorted(set(labels))
+    unknown = sorted(set(truth) - set(classes))
+    if unknown:
+        raise ValueError(f"{folder.name}: expected shots of every class of test.jsonl, none of {', '.join(unknown[:5])}")
+    number = {label: i for i, label in enumerate(classes)}
+    answers = np.array([number[label] for label in truth], np.int64)
+    taken = set(texts)
+    outside = folder / "oos_test.jsonl"
+    return SplitRows(
+        classes, texts, np.array([number[label] for label in labels], np.int64), rows, source,
+        [text for text in pool if text not in taken], query, answers,
+        read_rows(outside)[0] if outside.is_file() else [], label_shifts(answers),
+    )  # fmt: skip
+
+
+def label_shifts(truth: Labels) -> list[Shift]:
+    """Query sets whose class shares are drawn from a symmetric Dirichlet prior, the same for every method.
+
+    Rows of a class are drawn without replacement; a class that runs out of rows gives all that it has.
+    """
+    shifts = []
+    classes, size = int(truth.max()) + 1, min(SHIFT_ROWS, len(truth) // 2)
+    for concentration in CONCENTRATIONS:
+        for seed in range(SHIFT_SEEDS):
+            rng = np.random.default_rng([seed, int(10 * concentration)])
+            counts = rng.multinomial(size, rng.dirichlet(np.full(classes, concentration)))  # (classes,)
+            drawn = [rng.permutation(np.flatnonzero(truth == c))[: counts[c]] for c in range(classes)]
+            shifts.append(Shift(concentration, seed, rng.permutation(np.concatenate(drawn))))
+    return shifts
+
+
+def _draw(labels: list[str], shots: int, seed: int) -> Labels:
+    rng = np.random.default_rng(seed)
+    column = np.array(labels)
+    drawn = [rng.permutation(np.flatnonzero(column == label))[:shots] for label in sorted(set(labels))]
+    return np.sort(np.concatenate(drawn))

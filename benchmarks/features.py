@@ -1,0 +1,90 @@
+"""Features of a set's files, extracted once and shared by the methods that keep the encoder frozen.
+
+python -m benchmarks.features ENCODER SET_FOLDER CACHE FILE... (run by benchmarks.run in a process of its own)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.data import class_name, read_rows
+from fsat_tasks.encoder import Encoder, load_encoder
+from fsat_tasks.encoder_source import EncoderSource, find_encoder
+
+__all__ = ["FeatureCache", "encoder_source"]
+
+Features = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class FeatureCache:
+    """Where the features of every layer lie, one .npy and one .json a file of rows; named by what they are made from."""
+
+    folder: Path
+    encoder: str
+    revision: str
+
+    def load(self, path: Path) -> tuple[Features, float]:
+        """(n, layers, dim), mapped, and the seconds that a row took."""
+        seconds = json.loads(self._file(path, "json").read_text("utf-8"))["seconds_a_row"]
+        return np.load(self._file(path, "npy"), mmap_mode="r"), seconds
+
+    def load_names(self, path: Path, classes: list[str]) -> Features:
+        """(classes, layers, dim) of the class names; all of `classes` are labels of the file."""
+        names = sorted(set(read_rows(path)[1]))
+        features: Features = np.load(self._file(path, "names.npy"))
+        return features[[names.index(label) for label in classes]]
+
+    def missing(self, paths: list[Path]) -> list[Path]:
+        return [path for path in paths if not self._file(path, "json").is_file()]
+
+    def extract(self, paths: list[Path]) -> None:
+        """Write what is missing; the .json comes last, and without it nothing counts as there."""
+        encoder = load_encoder(self.encoder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        errors = []
+        for path in self.missing(paths):
+            try:
+                self._extract(encoder, path)
+            except ValueError as error:  # a bad file takes no other with it
+                errors.append(str(error))
+        if errors:
+            raise ValueError("; ".join(errors))
+
+    def _extract(self, encoder: Encoder, path: Path) -> None:
+        texts, labels = read_rows(path)
+        encoder.encode(texts[:64], "all")  # the first call pays for the session's memory
+        started = time.perf_counter()
+        features = encoder.encode(texts, "all")
+        seconds = time.perf_counter() - started
+        np.save(self._file(path, "npy"), features)
+        np.save(self._file(path, "names.npy"), encoder.encode([class_name(name) for name in sorted(set(labels))], "all"))
+        self._file(path, "json").write_text(json.dumps({"seconds_a_row": seconds / len(texts), "rows": len(texts)}), "utf-8")
+
+    def _file(self, path: Path, ending: str) -> Path:
+        content = hashlib.sha256(path.read_bytes() + self.revision.encode()).hexdigest()[:20]
+        return self.folder / f"{path.parent.name}-{path.stem}-{content}.{ending}"
+
+
+def encoder_source(name_or_path: str) -> EncoderSource:
+    """The encoder's folder and what its config says; nothing is fetched."""
+    path = Path(name_or_path)
+    return find_encoder(path if path.is_dir() else name_or_path)
+
+
+def main() -> None:
+    encoder, folder, cache, *files = sys.argv[1:]
+    revision = encoder_source(encoder).revision
+    FeatureCache(Path(cache), encoder, revision).extract([Path(folder) / f"{file}.jsonl" for file in files])
+
+
+if __name__ == "__main__":
+    main()

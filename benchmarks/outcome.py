@@ -1,0 +1,122 @@
+"""What a method is given besides the rows, what it gives back, and the figures made of that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.data import Shift, SplitRows
+from benchmarks.features import FeatureCache, encoder_source
+from fsat_tasks.encoder_source import EncoderSource
+from fsat_tasks.numerics.calibration import expected_calibration_error, reliability_bins
+from fsat_tasks.numerics.metrics import confusion_matrix, macro_f1
+
+__all__ = ["Context", "Outcome", "figures"]
+
+Array = NDArray[np.float64]
+Labels = NDArray[np.int64]
+
+LEAST_PROBABILITY = 1e-12
+"""Of the true class in the log-loss: a method that states 0 (k nearest neighbours) would else have an infinite one."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """Where a method finds its encoder and features, and how it is to run."""
+
+    set_folder: Path
+    cache: Path
+    encoder: str
+    track: str
+    seed: int
+    setfit_steps: int  # 0: a whole epoch
+    budget_seconds: float  # of fsat's ladder
+
+    @property
+    def source(self) -> EncoderSource:
+        return encoder_source(self.encoder)
+
+    @property
+    def features(self) -> FeatureCache:
+        return FeatureCache(self.cache / "features", self.encoder, self.source.revision)
+
+    def shots(self, rows: SplitRows) -> tuple[Array, float]:
+        """Last-layer features of the shots, (n, dim), and the seconds that their extraction took."""
+        features, seconds = self.features.load(self.set_folder / f"{rows.source}.jsonl")
+        return _last(features[rows.row_numbers]), seconds * len(rows.texts)
+
+    def last_layer(self, file: str) -> Array:
+        """(n, dim) of all rows of a file, such as `test`."""
+        return _last(self.features.load(self.set_folder / f"{file}.jsonl")[0])
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a method says of the query rows."""
+
+    probabilities: Array  # (queries, classes)
+    scope: Array  # (queries,) higher: rather in scope
+    out_of_scope: Array  # (out-of-scope rows,)
+    train_seconds: float
+    extract_seconds: float | None  # of the shots (and of the unlabelled rows, where it uses them); None: part of the training
+    shifted: list[Array] | None = None
+    """Probabilities for each label-shifted query set, where they depend on the others in it; None: rows of `probabilities`."""
+    details: dict[str, Any] = field(default_factory=dict)
+    peak_megabytes: float | None = None
+    """Where the work was done in a process of its own."""
+
+
+def figures(outcome: Outcome, rows: SplitRows) -> dict[str, Any]:
+    """All figures of one cell, as JSON."""
+    probabilities = np.asarray(outcome.probabilities, np.float64)
+    expected = (len(rows.query), len(rows.classes))
+    if probabilities.shape != expected or not np.isfinite(probabilities).all():
+        raise ValueError(f"expected finite probabilities of shape {expected}, got {probabilities.shape}")
+    shifted = outcome.shifted or [probabilities[shift.rows] for shift in rows.shifts]
+    return {
+        "rows": len(rows.query), "classes": len(rows.classes), "shot_rows": len(rows.texts),
+        **_answers(probabilities, rows.truth),
+        **_scope(outcome.scope, outcome.out_of_scope),
+        "train_seconds": outcome.train_seconds, "extract_seconds": outcome.extract_seconds,
+        "reliability": reliability_bins(probabilities, rows.truth),
+        "label_shift": [_shift(shift, p, rows.truth) for shift, p in zip(rows.shifts, shifted, strict=True)],
+        "details": outcome.details,
+    }  # fmt: skip
+
+
+def _answers(probabilities: Array, truth: Labels) -> dict[str, float]:
+    predicted = probabilities.argmax(axis=1)
+    chances = np.maximum(probabilities[np.arange(len(truth)), truth], LEAST_PROBABILITY)
+    return {
+        "accuracy": float((predicted == truth).mean()),
+        "macro_f1": macro_f1(confusion_matrix(truth, predicted, probabilities.shape[1])),
+        "log_loss": float(-np.log(chances).mean()),
+        "ece": expected_calibration_error(probabilities, truth),
+    }
+
+
+def _shift(shift: Shift, probabilities: Array, truth: Labels) -> dict[str, Any]:
+    answers = _answers(probabilities, truth[shift.rows])
+    return {"concentration": shift.concentration, "seed": shift.seed, "rows": len(shift.rows), **answers}
+
+
+def _scope(inside: Array, outside: Array) -> dict[str, float]:
+    """AUROC, and the share of out-of-scope rows that pass where 95 % of the others do; nothing where there are none."""
+    if len(outside) == 0:
+        return {}
+    from sklearn.metrics import roc_auc_score
+
+    truth = np.concatenate([np.ones(len(inside)), np.zeros(len(outside))])
+    bound = np.quantile(inside, 0.05, method="lower")
+    return {
+        "oos_auroc": float(roc_auc_score(truth, np.concatenate([inside, outside]))),
+        "oos_fpr95": float((outside >= bound).mean()),
+    }
+
+
+def _last(features: NDArray[np.float32]) -> Array:
+    return np.asarray(features[:, -1], np.float64)

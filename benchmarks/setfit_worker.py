@@ -1,0 +1,79 @@
+"""SetFit on one set of shots. Runs in SetFit's own environment, so it imports nothing of this project.
+
+python setfit_worker.py REQUEST.json ANSWER.npz
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+BATCH = 16  # SetFit's default, in pairs
+
+
+def train(request: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """SetFit's Trainer with its defaults, but for the cap of steps: 1 epoch of batches of 16 pairs at 2e-5, logistic head.
+
+    Returns:
+        The model, and the seconds, the steps taken and the steps that one epoch has.
+    """
+    from datasets import Dataset  # type: ignore[import-not-found]
+    from setfit import SetFitModel, Trainer, TrainingArguments  # type: ignore[import-not-found]
+    from transformers import set_seed
+
+    set_seed(request["seed"])
+    model = SetFitModel.from_pretrained(request["encoder"], local_files_only=True)
+    rows = Dataset.from_dict({"text": request["texts"], "label": request["labels"]})
+    arguments = {"output_dir": request["folder"], "save_strategy": "no", "report_to": "none", "seed": request["seed"]}
+    epoch = -(-pairs_of_an_epoch(request["labels"]) // BATCH)
+    steps = min(epoch, request["max_steps"] or epoch)
+    # max_steps is set only where it cuts the epoch short, so that an uncut run is SetFit's own
+    if steps < epoch:
+        arguments["max_steps"] = steps
+    trainer = Trainer(model=model, args=TrainingArguments(**arguments), train_dataset=rows)
+    started = time.perf_counter()
+    trainer.train()
+    seconds = time.perf_counter() - started
+    return model, {"train_seconds": seconds, "steps": trainer.st_trainer.state.global_step, "steps_of_an_epoch": epoch}
+
+
+def pairs_of_an_epoch(labels: list[int]) -> int:
+    """Pairs of SetFit's default `oversampling`: the fewer of equal and unequal pairs are repeated to as many as the others."""
+    rows = np.bincount(labels)
+    equal = int((rows * (rows + 1) // 2).sum())  # a row is paired with itself too
+    unequal = (len(labels) * (len(labels) + 1)) // 2 - equal
+    return 2 * max(equal, unequal)
+
+
+def peak_megabytes() -> float | None:
+    """The most memory that this process held (VmHWM), where the system says."""
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.is_file() else []
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), None)
+
+
+def main() -> None:
+    request = json.loads(Path(sys.argv[1]).read_text("utf-8"))
+    model, figures = train(request)
+    columns = [int(label) for label in model.model_head.classes_]
+
+    def probabilities(texts: list[str]) -> np.ndarray:
+        answer = np.zeros((len(texts), request["classes"]))
+        if texts:
+            answer[:, columns] = model.predict_proba(texts, as_numpy=True)
+        return answer
+
+    query, outside = probabilities(request["query"]), probabilities(request["out_of_scope"])
+    versions = {name: version(name) for name in ("setfit", "sentence-transformers", "transformers", "torch", "scikit-learn")}
+    said = {**figures, "versions": versions, "peak_megabytes": peak_megabytes()}
+    np.savez(sys.argv[2], figures=json.dumps(said), query=query, out_of_scope=outside)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,23 @@
+"""What this machine tunes bodies on, told without importing torch."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Literal
+
+__all__ = ["has_bfloat16", "tuning_class"]
+
+
+def tuning_class(device: Literal["cpu", "cuda"]) -> str:
+    """Device and precision of body tuning: part of the numeric class of what is tuned."""
+    return "torch-cuda-bf16" if device == "cuda" else "torch-cpu-bf16" if has_bfloat16() else "torch-cpu-fp32"
+
+
+@functools.cache
+def has_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 matrices faster than float32 ones."""
+    try:
+        return "avx512_bf16" in Path("/proc/cpuinfo").read_text("utf-8")
+    except OSError:  # not Linux
+        return False

@@ -1,0 +1,144 @@
+"""Nearest neighbours in an unlabelled pool: exact search, smoothing of rows over it, spreading of labels along it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from fsat_tasks.numerics.probe import Array
+
+__all__ = ["Neighbours", "affinity_graph", "is_copy", "nearest", "smooth", "spread"]
+
+Rows = NDArray[np.floating]
+
+NEIGHBOURS = 10
+SHARPNESS = 10.0
+"""A neighbour counts with exp(SHARPNESS * cosine similarity)."""
+SAME = 0.9999
+"""Rows more similar than this are copies of one text: they say nothing new, so they are no neighbours."""
+QUERY_BLOCK, POOL_BLOCK = 2048, 4096
+"""Rows of one matrix product: 32 MiB of similarities at a time, whatever the size of the pool."""
+SPREAD_STEPS = 15
+"""The rest after so many steps is pull ** 15: 4 % of the whole at a pull of 0.8."""
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The k most similar pool rows of each row, in no order; -inf where the pool holds fewer that are no copies."""
+
+    index: NDArray[np.int64]  # (n, k)
+    similarity: NDArray[np.float32]  # (n, k), cosine
+
+
+def nearest(rows: Rows, pool: Rows, k: int = NEIGHBOURS) -> Neighbours:
+    """Exact search by blocked matrix products; beyond the answer it keeps one block of similarities in memory.
+
+    Args:
+        rows: (n, dim) of unit length; rows of the pool itself are not their own neighbours.
+        pool: (m, dim) of unit length, m > 0; float16 or a memory map will do, it is read block by block.
+        k: > 0; no more than m are looked for.
+    """
+    n, k = len(rows), min(k, len(pool))
+    index = np.zeros((n, k), np.int64)
+    similarity = np.full((n, k), -np.inf, np.float32)
+    for at in range(0, len(pool), POOL_BLOCK):
+        block = np.asarray(pool[at : at + POOL_BLOCK], np.float32)  # (block, dim)
+        for first in range(0, n, QUERY_BLOCK):
+            some = slice(first, first + QUERY_BLOCK)
+            found = np.asarray(rows[some], np.float32) @ block.T  # (some, block)
+            found[found > SAME] = -np.inf
+            best = np.argpartition(-found, min(k, len(block)) - 1, axis=1)[:, :k]  # (some, k or fewer)
+            both = np.hstack([similarity[some], np.take_along_axis(found, best, axis=1)])
+            kept = np.argpartition(-both, k - 1, axis=1)[:, :k]  # (some, k)
+            similarity[some] = np.take_along_axis(both, kept, axis=1)
+            index[some] = np.take_along_axis(np.hstack([index[some], best + at]), kept, axis=1)
+    return Neighbours(index, similarity)
+
+
+def is_copy(rows: Rows, others: Rows) -> NDArray[np.bool_]:
+    """Whether a row is a copy of one of the others, (n,).
+
+    Args:
+        rows: (n, dim) of unit length.
+        others: (m, dim) of unit length.
+    """
+    blocks = (slice(at, at + POOL_BLOCK) for at in range(0, len(others), POOL_BLOCK))
+    found = ((np.asarray(rows, np.float32) @ np.asarray(others[block], np.float32).T > SAME).any(axis=1) for block in blocks)
+    copied: NDArray[np.bool_] = np.logical_or.reduce([np.zeros(len(rows), bool), *found])
+    return copied
+
+
+def smooth(rows: Rows, pool: Rows, strength: float, hops: int = 1) -> tuple[Array, Array]:
+    """Each row drawn towards the mean of its neighbours in the pool, the pool rows too, `hops` times over.
+
+    z <- normalize((1 - strength) * z + strength * mean of the neighbours weighted by softmax(SHARPNESS * similarity)),
+    the neighbours sought anew at each hop. (Simplified graph convolution, Wu et al. 2019, on a nearest-neighbour graph.)
+
+    Args:
+        rows: (n, dim) of unit length.
+        pool: (m, dim) of unit length; with m = 0 or no neighbours the rows stay.
+        strength: 0 to 1.
+
+    Returns:
+        The rows (n, dim) and the pool (m, dim), of unit length.
+    """
+    smoothed, base = np.asarray(rows, np.float64), np.asarray(pool, np.float64)
+    for _ in range(hops if len(pool) else 0):
+        smoothed, base = _drawn(smoothed, base, strength), _drawn(base, base, strength)
+    return smoothed, base
+
+
+def affinity_graph(rows: Rows) -> sparse.csr_array:
+    """The symmetric nearest-neighbour graph D^-1/2 A D^-1/2 with A = exp(SHARPNESS * (similarity - 1)), (n, n).
+
+    A holds the mean of both directions, so one row's neighbour is the other's too; a row without neighbours is empty.
+
+    Args:
+        rows: (n, dim) of unit length.
+    """
+    if not len(rows):
+        return sparse.csr_array((0, 0), dtype=np.float64)
+    links = _links(nearest(rows, rows), len(rows))
+    links = (links + links.T) / 2
+    degree = np.asarray(links.sum(axis=1)).ravel()  # (n,)
+    scale = sparse.diags_array(1.0 / np.sqrt(np.where(degree > 0, degree, 1.0)))
+    return sparse.csr_array(scale @ links @ scale)
+
+
+def spread(graph: sparse.csr_array, labels: Array, pull: float) -> Array:
+    """Label spreading (Zhou et al. 2004): (1 - pull) * (I - pull * graph)^-1 @ labels, by iteration, rows summing to 1.
+
+    Args:
+        graph: (n, n) of `affinity_graph`.
+        labels: (n, classes), each row a distribution: one-hot for labelled rows, a model's answer for the others.
+        pull: 0 to 1 (exclusive), the share that a row takes from its neighbours.
+
+    Returns:
+        (n, classes).
+    """
+    answer = labels
+    for _ in range(SPREAD_STEPS):
+        answer = pull * (graph @ answer) + (1.0 - pull) * labels
+    total: Array = answer / answer.sum(axis=1, keepdims=True)
+    return total
+
+
+def _links(found: Neighbours, pool: int) -> sparse.csr_array:
+    """(n, pool): exp(SHARPNESS * (similarity - 1)) of each row's neighbours."""
+    n, k = found.index.shape
+    weight = np.exp(SHARPNESS * (found.similarity.astype(np.float64) - 1.0))  # (n, k)
+    return sparse.csr_array((weight.ravel(), found.index.ravel(), np.arange(0, n * k + 1, k)), shape=(n, pool))
+
+
+def _drawn(rows: Array, pool: Array, strength: float) -> Array:
+    links = _links(nearest(rows, pool), len(pool))
+    total = np.asarray(links.sum(axis=1)).reshape(-1, 1)  # (n, 1)
+    alone = total == 0
+    mean = (links @ pool) / np.where(alone, 1.0, total)  # (n, dim)
+    drawn = np.where(alone, rows, (1.0 - strength) * rows + strength * mean)
+    norms = np.linalg.norm(drawn, axis=1, keepdims=True)
+    unit: Array = drawn / np.where(norms > 0, norms, 1.0)
+    return unit
