@@ -116,7 +116,6 @@ def cross_fit(
                 material, seen, rows, targets, settings, seed + k, device, checkpoints, functools.partial(_add, report, done)
             )
             done += settings.epochs * len(rows)
-            report(done)
             bodies.append(weights)
             errors.append(error)
             body = load_body(material.source, device, weights)

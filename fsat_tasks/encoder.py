@@ -19,7 +19,16 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Encoder", "export_encoder", "load_encoder", "load_tokenizer", "open_session", "pick_device", "token_batches"]
+__all__ = [
+    "Encoder",
+    "export_encoder",
+    "load_encoder",
+    "load_tokenizer",
+    "open_session",
+    "pick_device",
+    "token_batches",
+    "tokenize",
+]
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +135,7 @@ class Encoder:
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, cut at the encoder's number of tokens, unpadded."""
-        return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts))]
+        return tokenize(self._tokenizer, texts)
 
     def encode(
         self, texts: Sequence[str], layers: Literal["last", "all"] = "last", progress: Progress | None = None
@@ -193,13 +202,18 @@ def load_tokenizer(path: Path) -> tuple[Any, int]:
     return tokenizer, padding["pad_id"]
 
 
+def tokenize(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    """Token ids of each text, unpadded."""
+    return [encoding.ids for encoding in tokenizer.encode_batch_fast(list(texts))]
+
+
 def token_batches(
     tokenizer: Any, pad_id: int, texts: Sequence[str]
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
     """Row numbers, token ids and mask of batches of about equal cost: longest rows first, little padding."""
     import numpy as np
 
-    encodings = [encoding.ids for encoding in tokenizer.encode_batch_fast(list(texts))]
+    encodings = tokenize(tokenizer, texts)
     lengths = np.array([len(ids) for ids in encodings], np.int64)
     order = np.argsort(-lengths, kind="stable")
     start = 0

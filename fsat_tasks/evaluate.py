@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fsat_tasks.encoder import Encoder, pick_device
 from fsat_tasks.extract import load_features
 from fsat_tasks.gates import quality_gates
+from fsat_tasks.head import Head, load_head
 from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Recipe, Store, write_json
-from fsat_tasks.tune import load_head
-from fsat_tasks.validate import load_split
+from fsat_tasks.validate import load_split, load_texts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,10 +28,10 @@ def evaluate(task: Task, store: Store, validated: Artefact, extracted: Artefact,
     confusion.csv and reliability.csv.
     """
     recipe = Recipe(
-        "evaluate", 2,
+        "evaluate", 3,
         config={"gates": task.spec.gates.model_dump(), "seed": task.spec.seed},
         inputs={"rows": validated.sha256("rows.parquet"), "features": extracted.sha256("features.npy"), "tune": tuned.digest},
-        numeric_class="numpy-cpu-fp64",
+        numeric_class=f"onnxruntime-{pick_device(task.spec.device)}-fp32",  # of a tuned body's features
         parents={"validate": validated, "extract": extracted, "tune": tuned},
     )  # fmt: skip
     return store.build(recipe, lambda folder: _evaluate(task, validated, extracted, tuned, folder))
@@ -39,12 +41,13 @@ def _evaluate(task: Task, validated: Artefact, extracted: Artefact, tuned: Artef
     import numpy as np
 
     head = load_head(tuned)
-    features = load_features(extracted)  # (texts, layers, dim)
-    query = load_split(validated, "query")
+    query, outside = load_split(validated, "query"), load_split(validated, "out_of_scope")
+    features = _features(task, validated, extracted, tuned, head)
     if query.lines:
         evidence, lines = "query", query.lines
         labels = np.searchsorted(head.labels, query.labels)
-        probabilities = head.probabilities(features[query.text_ids])  # (rows, classes)
+        inside = features(query.text_ids)
+        probabilities = head.probabilities(inside)  # (rows, classes)
     else:
         from scipy.special import softmax
 
@@ -52,12 +55,13 @@ def _evaluate(task: Task, validated: Artefact, extracted: Artefact, tuned: Artef
         samples = load_split(validated, "samples")
         label_of = dict(zip(samples.lines, samples.labels, strict=True))
         labels = np.searchsorted(head.labels, [label_of[line] for line in lines])
-        held_out = np.load(tuned.path / "leave_one_out.npy", allow_pickle=False)
-        probabilities = softmax(held_out.astype("f8") / head.temperature, axis=1)
+        held_out = np.load(tuned.path / "held_out.npy", allow_pickle=False)  # calibrated logits
+        probabilities = softmax(held_out.astype("f8"), axis=1)
     metrics = _metrics(probabilities, labels, head.labels, task.spec.seed) | {"evidence": evidence}
-    outside = load_split(validated, "out_of_scope")
+    in_scope = head.scope_scores(inside) if query.lines else head.scope.held_out
+    metrics["coverage"] = float((in_scope >= head.scope_threshold).mean())
     if outside.lines:
-        metrics["oos_auroc"] = _oos_auroc(probabilities, head.probabilities(features[outside.text_ids]))
+        metrics |= _out_of_scope(in_scope, head.scope_scores(features(outside.text_ids)), head.scope_threshold)
     gates = quality_gates(metrics, task.spec.gates)
     write_json(folder / "metrics.json", metrics)
     write_json(folder / "gates.json", [gate.to_json() for gate in gates])
@@ -91,14 +95,26 @@ def _metrics(probabilities: NDArray[np.float64], labels: NDArray[np.int64], name
     }
 
 
-def _oos_auroc(inside: NDArray[np.float64], outside: NDArray[np.float64]) -> float:
-    """How well the top probability tells rows of the task from rows out of its scope."""
-    import numpy as np
-    from sklearn.metrics import roc_auc_score
+def _features(
+    task: Task, validated: Artefact, extracted: Artefact, tuned: Artefact, head: Head
+) -> Callable[[NDArray[np.int64]], NDArray[np.float32]]:
+    """Text ids -> features (n, layers, dim): the extracted ones, or those of the tuned body."""
+    if not head.tuned_body:
+        extracted_features = load_features(extracted)
+        return lambda text_ids: extracted_features[text_ids]
+    encoder, texts = Encoder(tuned, pick_device(task.spec.device)), load_texts(validated)
+    return lambda text_ids: encoder.encode([texts[i] for i in text_ids], "all")
 
-    scores = np.concatenate([inside.max(axis=1), outside.max(axis=1)])
-    truth = np.concatenate([np.ones(len(inside)), np.zeros(len(outside))])
-    return float(roc_auc_score(truth, scores))
+
+def _out_of_scope(inside: NDArray[np.float64], outside: NDArray[np.float64], threshold: float) -> dict[str, float]:
+    """How well the scope score tells rows of the task from rows out of its scope."""
+    from fsat_tasks.numerics.scope import area_under_roc, false_positive_rate
+
+    return {
+        "oos_auroc": area_under_roc(inside, outside),
+        "oos_fpr95": false_positive_rate(inside, outside),
+        "oos_refused": float((outside < threshold).mean()),
+    }
 
 
 def _write_predictions(

@@ -6,22 +6,27 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fsat_tasks.encoder_source import find_encoder
-from fsat_tasks.extract import task_encoder
 from fsat_tasks.gates import parity_gates
+from fsat_tasks.head import Head, finite, load_head
 from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Recipe, Store, write_json
-from fsat_tasks.tune import Head, load_head
+from fsat_tasks.tune import tuned_encoder
 from fsat_tasks.validate import load_split, load_texts
 
 if TYPE_CHECKING:
-    import numpy as np
     import onnx
     from numpy.typing import NDArray
 
 __all__ = ["export"]
 
 PARITY_ROWS = 500
+
+Nodes = list[tuple[str, list[str], list[str], dict[str, Any]]]
+Part = tuple[dict[str, Any], Nodes]
+"""Constants and nodes (operator, inputs, outputs, attributes) of a piece of the graph."""
 
 
 def export(task: Task, store: Store, validated: Artefact, tuned: Artefact, evaluated: Artefact) -> Artefact:
@@ -30,9 +35,9 @@ def export(task: Task, store: Store, validated: Artefact, tuned: Artefact, evalu
     Writes model.onnx, tokenizer.json and config.json, which are all that serving needs; README.md, the model card;
     parity.json and gates.json.
     """
-    encoder = task_encoder(task, store)
+    encoder = tuned_encoder(task, store, tuned)
     recipe = Recipe(
-        "export", 2,
+        "export", 3,
         config={"task": task.name, "description": task.spec.description, "classes": task.spec.classes,
                 "encoder": task.spec.encoder.name, "max_parity_error": task.spec.gates.max_parity_error},
         inputs={"encoder": encoder.digest, "tune": tuned.digest, "evaluate": evaluated.digest,
@@ -52,11 +57,12 @@ def export(task: Task, store: Store, validated: Artefact, tuned: Artefact, evalu
         shutil.copyfile(encoder.path / "tokenizer.json", folder / "tokenizer.json")
         write_json(folder / "config.json", {
             "task": task.name, "labels": head.labels, "temperature": head.temperature, "encoder": task.spec.encoder.name,
-            "encoder_revision": config["revision"], "max_tokens": config["max_tokens"],
+            "encoder_revision": config["revision"], "max_tokens": config["max_tokens"], "rung": head.rung,
+            "scope_threshold": finite(head.scope_threshold),
+            "set_thresholds": {coverage: finite(value) for coverage, value in head.set_thresholds.items()},
         })  # fmt: skip
         texts = _parity_texts(validated)
-        served = ServedModel(folder).probabilities(texts)
-        parity = _parity(served, _torch_probabilities(task, folder, head, texts))
+        parity = _parity(ServedModel(folder).run(texts), _reference(task, folder, tuned, head, texts), head.scope_threshold)
         gates = parity_gates(parity, task.spec.gates)
         write_json(folder / "parity.json", parity)
         write_json(folder / "gates.json", [gate.to_json() for gate in gates])
@@ -68,40 +74,86 @@ def export(task: Task, store: Store, validated: Artefact, tuned: Artefact, evalu
 
 
 def join_head(encoder: onnx.ModelProto, head: Head) -> onnx.ModelProto:
-    """The encoder's graph followed by the head: `probabilities` (batch, classes) out.
+    """The encoder's graph followed by the head: `probabilities` (batch, classes) and `scope` (batch,) out.
 
     Where the head takes the last layer alone, the graph is cut at `sentence`, so the pooling of the others is gone.
     """
-    import numpy as np
     import onnx
     from onnx import TensorProto, helper, numpy_helper
     from onnx.utils import Extractor
 
     source = "sentence" if head.layers == 1 else "features"
     model = Extractor(encoder).extract_model(["input_ids", "attention_mask"], [source])
-    # temperature and the equal share of each layer are in the weights
-    weight = np.ascontiguousarray(head.weight.T / (head.temperature * np.sqrt(head.layers)), np.float32)
-    constants = {
-        "head.weight": weight,  # (layers * dim, classes)
-        "head.bias": (head.bias / head.temperature).astype(np.float32),
-        "head.shape": np.array([0, len(weight)]),  # 0: as many rows as came
-    }
-    nodes = [
-        helper.make_node("LpNormalization", [source], ["head.unit"], axis=-1, p=2),
-        helper.make_node("Reshape", ["head.unit", "head.shape"], ["head.row"]),
-        helper.make_node("Gemm", ["head.row", "head.weight", "head.bias"], ["logits"]),
-        helper.make_node("Softmax", ["logits"], ["probabilities"], axis=-1),
-    ]
-    if head.layers > 1:  # of (batch, all layers, dim) the last ones
-        constants |= {"head.first": np.array([-head.layers]), "head.end": np.array([2**31]), "head.axis": np.array([1])}
-        nodes[0].input[0] = "head.layers"
-        nodes.insert(0, helper.make_node("Slice", [source, "head.first", "head.end", "head.axis"], ["head.layers"]))
+    constants: dict[str, Any] = {}
+    nodes = []
+    for some_constants, some_nodes in (_unit_row(head, source), _class_probabilities(head), _scope_score(head)):
+        constants |= some_constants
+        nodes += [helper.make_node(*node[:3], **node[3]) for node in some_nodes]
     model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
     model.graph.node.extend(nodes)
     del model.graph.output[:]
-    model.graph.output.append(helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", len(head.labels)]))
+    for name, shape in (("probabilities", ["batch", len(head.labels)]), ("scope", ["batch"])):
+        model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
     onnx.checker.check_model(model)
     return model
+
+
+def _unit_row(head: Head, source: str) -> Part:
+    """`head.row` (batch, layers * dim): the layers side by side, each of unit length."""
+    import numpy as np
+
+    layers: Nodes = []
+    constants = {"head.shape": np.array([0, head.weight.shape[1]])}  # 0: as many rows as came
+    if head.layers > 1:  # of (batch, all layers, dim) the last ones
+        constants |= {"head.first": np.array([-head.layers]), "head.end": np.array([2**31]), "head.axis": np.array([1])}
+        layers = [("Slice", [source, "head.first", "head.end", "head.axis"], ["head.layers"], {})]
+        source = "head.layers"
+    return constants, [
+        *layers,
+        ("LpNormalization", [source], ["head.unit"], {"axis": -1, "p": 2}),
+        ("Reshape", ["head.unit", "head.shape"], ["head.row"], {}),
+    ]
+
+
+def _class_probabilities(head: Head) -> Part:
+    """`logits`, calibrated, and `probabilities`; temperature and the equal share of each layer are in the weights."""
+    weight = head.weight.T / (head.temperature * np.sqrt(head.layers))
+    constants = {"head.weight": weight, "head.bias": head.bias / head.temperature}
+    return _float32(constants), [
+        ("Gemm", ["head.row", "head.weight", "head.bias"], ["logits"], {}),
+        ("Softmax", ["logits"], ["probabilities"], {"axis": -1}),
+    ]
+
+
+def _scope_score(head: Head) -> Part:
+    """`scope`, as `numerics.scope.scope_scores` gives it; the equal share of each layer is in the constants."""
+    model, share = head.scope, 1.0 / np.sqrt(head.layers)
+    constants = {
+        "scope.prototypes": model.prototypes.T * share,  # (layers * dim, classes)
+        "scope.bank": model.bank.T * share,  # (layers * dim, bank)
+        "scope.usual": model.usual,
+        "scope.weight": model.weight[:, None],  # (views, 1)
+        "scope.offset": -model.centre @ model.weight[:, None],  # (1,)
+    }
+    counts = {"scope.nearest": np.array([model.nearest]), "scope.axis": np.array([1])}
+    return _float32(constants) | counts, [
+        ("LogSoftmax", ["logits"], ["scope.log_p"], {"axis": -1}),
+        ("Mul", ["probabilities", "scope.log_p"], ["scope.p_log_p"], {}),
+        ("ReduceSum", ["scope.p_log_p", "scope.axis"], ["scope.certainty"], {"keepdims": 1}),
+        ("MatMul", ["head.row", "scope.prototypes"], ["scope.to_prototypes"], {}),
+        ("ReduceMax", ["scope.to_prototypes", "scope.axis"], ["scope.nearest_prototype"], {"keepdims": 1}),
+        ("MatMul", ["head.row", "scope.bank"], ["scope.to_bank"], {}),
+        ("Sub", ["scope.to_bank", "scope.usual"], ["scope.relative"], {}),
+        ("TopK", ["scope.relative", "scope.nearest"], ["scope.top", "scope.top_at"], {"axis": 1}),
+        ("ReduceMean", ["scope.top", "scope.axis"], ["scope.nearness"], {"keepdims": 1}),
+        ("Concat", ["scope.certainty", "scope.nearest_prototype", "scope.nearness"], ["scope.views"], {"axis": 1}),
+        ("Gemm", ["scope.views", "scope.weight", "scope.offset"], ["scope.column"], {}),
+        ("Squeeze", ["scope.column", "scope.axis"], ["scope"], {}),
+    ]
+
+
+def _float32(constants: dict[str, Any]) -> dict[str, Any]:
+    return {name: np.ascontiguousarray(value, np.float32) for name, value in constants.items()}
 
 
 def _parity_texts(validated: Artefact) -> list[str]:
@@ -110,29 +162,31 @@ def _parity_texts(validated: Artefact) -> list[str]:
     return [texts[i] for i in rows[:PARITY_ROWS]]
 
 
-def _torch_probabilities(task: Task, folder: Path, head: Head, texts: list[str]) -> NDArray[np.float64]:
-    """The reference: the encoder as transformers runs it, the head in float64."""
-    import numpy as np
-    import torch
+def _reference(
+    task: Task, folder: Path, tuned: Artefact, head: Head, texts: list[str]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Probabilities and scope scores by the encoder as transformers runs it, the head in float64."""
+    from safetensors.torch import load_file
 
-    from fsat_tasks.encoder import load_tokenizer, token_batches
-    from fsat_tasks.encoder_graph import PooledEncoder
+    from fsat_tasks.body import encode_rows, load_body
+    from fsat_tasks.encoder import load_tokenizer, tokenize
 
     source = find_encoder(task.spec.encoder.name, task.spec.encoder.max_tokens)
-    encoder = PooledEncoder(source.folder, source.pooling, source.normalize)
-    probabilities = np.empty((len(texts), len(head.labels)))  # (n, classes)
-    with torch.inference_mode():
-        for rows, ids, mask in token_batches(*load_tokenizer(folder / "tokenizer.json"), texts):
-            features, _ = encoder(torch.from_numpy(ids), torch.from_numpy(mask))
-            probabilities[rows] = head.probabilities(features.numpy())
-    return probabilities
+    weights = load_file(tuned.path / "body.safetensors") if head.tuned_body else None
+    tokenizer, _ = load_tokenizer(folder / "tokenizer.json")
+    features = encode_rows(load_body(source, "cpu", weights), tokenize(tokenizer, texts))
+    return head.probabilities(features), head.scope_scores(features)
 
 
-def _parity(served: NDArray[np.float32], reference: NDArray[np.float64]) -> dict[str, Any]:
-    import numpy as np
-
+def _parity(
+    served: tuple[NDArray[np.float32], NDArray[np.float32]],
+    reference: tuple[NDArray[np.float64], NDArray[np.float64]],
+    threshold: float,
+) -> dict[str, Any]:
+    (probabilities, scope), (expected, expected_scope) = served, reference
     return {
-        "rows": len(served),
-        "max_difference": float(np.abs(served - reference).max()),
-        "label_agreement": float((served.argmax(1) == reference.argmax(1)).mean()),
+        "rows": len(probabilities),
+        "max_difference": float(np.abs(probabilities - expected).max()),
+        "label_agreement": float((probabilities.argmax(1) == expected.argmax(1)).mean()),
+        "scope_agreement": float(((scope >= threshold) == (expected_scope >= threshold)).mean()),
     }

@@ -197,8 +197,8 @@ class _Ladder:
         evidence = hold_out(teaching)
         self.standing = evidence.probe
         held_out = evidence.student
-        # what more shots do to the temperature of the probe they do to that of the student
-        held_out = replace(held_out, temperature=held_out.temperature * setting.temperature / evidence.probe.temperature)
+        # what more shots do to the temperature of the probe, which is 1 on all of them, they do to that of the student
+        held_out = replace(held_out, temperature=held_out.temperature / evidence.probe.temperature)
 
         def climb() -> Climb:
             head = fit_heads(teaching, np.ones(len(material.labels), bool)).student

@@ -19,7 +19,7 @@ BATCH = 64
 
 
 def predict(task: str, texts: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """Yield, for each text in order, the text, its label and the label's calibrated probability.
+    """Yield, for each text in order, the text, its label, the label's calibrated probability, and whether the text is in scope.
 
     Texts are taken 64 at a time, so memory stays bounded on an endless input.
 
@@ -29,10 +29,10 @@ def predict(task: str, texts: Iterable[str]) -> Iterator[dict[str, Any]]:
     model = ServedModel(champion_model(task).path)
     rest = iter(texts)
     while batch := list(itertools.islice(rest, BATCH)):
-        probabilities = model.probabilities(batch)  # (batch, classes)
-        for text, row in zip(batch, probabilities, strict=True):
+        for text, row, scope in zip(batch, *model.run(batch), strict=True):
             best = int(row.argmax())
-            yield {"text": text, "label": model.labels[best], "probability": round(float(row[best]), 4)}
+            yield {"text": text, "label": model.labels[best], "probability": round(float(row[best]), 4),
+                   "in_scope": bool(scope >= model.scope_threshold)}  # fmt: skip
 
 
 def champion_model(task: str) -> Artefact:

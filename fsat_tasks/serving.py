@@ -20,15 +20,21 @@ class ServedModel:
     """A model folder: model.onnx, tokenizer.json, config.json."""
 
     def __init__(self, folder: Path) -> None:
-        self.labels: list[str] = json.loads((folder / "config.json").read_text("utf-8"))["labels"]
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+        self.labels: list[str] = config["labels"]
+        self.scope_threshold = float(config["scope_threshold"])
+        """The scope score from which a text is taken for one of the task."""
+        self.set_thresholds = {coverage: float(value) for coverage, value in config["set_thresholds"].items()}
         self._tokenizer, self._pad_id = load_tokenizer(folder / "tokenizer.json")
         self._session = open_session(folder / "model.onnx", "cpu")
 
-    def probabilities(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(n, classes), in the order of `labels`."""
+    def run(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Probabilities (n, classes), in the order of `labels`, and scope scores (n,)."""
         import numpy as np
 
         probabilities = np.empty((len(texts), len(self.labels)), np.float32)
+        scope = np.empty(len(texts), np.float32)
         for rows, ids, mask in token_batches(self._tokenizer, self._pad_id, texts):
-            probabilities[rows] = self._session.run(["probabilities"], {"input_ids": ids, "attention_mask": mask})[0]
-        return probabilities
+            feed = {"input_ids": ids, "attention_mask": mask}
+            probabilities[rows], scope[rows] = self._session.run(["probabilities", "scope"], feed)
+        return probabilities, scope

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from fsat_tasks.errors import TaskError
 from fsat_tasks.workspace import TASK_FILE, Workspace, confine
 
-__all__ = ["Device", "EncoderSpec", "GateSpec", "Task", "TaskSpec", "ValidationSpec", "load_task"]
+__all__ = ["Device", "EncoderSpec", "GateSpec", "Task", "TaskSpec", "TuneSpec", "ValidationSpec", "load_task"]
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -44,6 +44,17 @@ class ValidationSpec(_Frozen):
     """Cosine of character trigrams from which two texts are called near duplicates."""
 
 
+class TuneSpec(_Frozen):
+    """How far up the ladder a run may go."""
+
+    body: Literal["full", "lora", "oft", "off"] = "full"
+    """How the encoder's body is tuned: wholly, by low-rank or orthogonal adapters that are merged, or not at all."""
+    budget_seconds: float = Field(default=240.0, ge=0)
+    """Planned time of body tuning, at most; it is left out where it would take longer."""
+    coverage: float = Field(default=0.95, gt=0, lt=1)
+    """Share of the task's own texts that should pass as in scope."""
+
+
 class GateSpec(_Frozen):
     """What a model must reach to be promoted. Shares are in 0..1."""
 
@@ -72,6 +83,7 @@ class TaskSpec(_Frozen):
     """Label -> what it means, in words; the prior of each class. By default the label's own words."""
     encoder: EncoderSpec = EncoderSpec()
     validation: ValidationSpec = ValidationSpec()
+    tune: TuneSpec = TuneSpec()
     gates: GateSpec = GateSpec()
     shots: int | None = Field(default=None, ge=1)
     """Labelled samples to use of each class; by default all."""

@@ -1,62 +1,142 @@
-"""Step 3, tune: fit a calibrated head on the samples' features, its settings chosen by leave-one-out evidence."""
+"""Step 3, tune: climb the ladder on the samples, from prototypes to a tuned body, as far as evidence and budget allow."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import os
+import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fsat_tasks.extract import load_features
+from fsat_tasks.device import tuning_class
+from fsat_tasks.encoder import load_tokenizer, pick_device, tokenize
+from fsat_tasks.encoder_source import find_encoder
+from fsat_tasks.extract import load_features, task_encoder
+from fsat_tasks.head import SET_COVERAGES, Head, save_head
 from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Recipe, Store, write_json
-from fsat_tasks.validate import CLASSES, load_split
+from fsat_tasks.validate import CLASSES, load_split, load_texts
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Head", "load_head", "tune"]
+    from fsat_tasks.body_rung import Material
+    from fsat_tasks.ladder import Climb
+
+__all__ = ["tune", "tuned_encoder"]
 
 
 def tune(task: Task, store: Store, validated: Artefact, extracted: Artefact) -> Artefact:
-    """Fit the anchored linear probe; leave-one-out evidence chooses the layers, the prior, the ridge and the temperature.
+    """Climb the ladder.
 
-    Writes head.safetensors (weight, bias), head.json (labels, temperature, settings), evidence.json (every candidate)
-    and leave_one_out.npy, the kept candidate's logits (samples, classes) at temperature 1.
+    Writes head.safetensors and head.json, the head; ladder.json, every rung with its evidence and what became of it; and
+    held_out.npy, (samples, classes), the calibrated logits of samples that the model had not seen. Where a body was tuned
+    also body.safetensors, its weights, and encoder.onnx, encoder.json and tokenizer.json, the encoder with these weights.
     """
+    spec, device = task.spec, pick_device(task.spec.device)
+    cores = len(os.sched_getaffinity(0))  # the budget is planned with them
     recipe = Recipe(
-        "tune", 3,
-        config={"shots": task.spec.shots, "seed": task.spec.seed},
-        inputs={"rows": validated.sha256("rows.parquet"), "features": extracted.sha256("features.npy")},
-        numeric_class="numpy-cpu-fp64",
+        "tune", 4,
+        config={"shots": spec.shots, "seed": spec.seed, **spec.tune.model_dump()},
+        inputs={"rows": validated.sha256("rows.parquet"), "features": extracted.sha256("features.npy"),
+                "encoder": find_encoder(spec.encoder.name, spec.encoder.max_tokens).revision},
+        numeric_class="numpy-cpu-fp64" if spec.tune.body == "off" else f"numpy-cpu-fp64, {tuning_class(device)}, {cores} cores",
         parents={"validate": validated, "extract": extracted},
     )  # fmt: skip
-    return store.build(recipe, lambda folder: _tune(task, validated, extracted, folder))
+    checkpoints = store.root / "checkpoints" / recipe.key
+    tuned = store.build(recipe, lambda folder: _tune(task, store, validated, extracted, checkpoints, folder))
+    if tuned.built:
+        shutil.rmtree(checkpoints, ignore_errors=True)
+    return tuned
 
 
-def _tune(task: Task, validated: Artefact, extracted: Artefact, folder: Path) -> dict[str, Any]:
+def tuned_encoder(task: Task, store: Store, tuned: Artefact) -> Artefact:
+    """The encoder that the head's features come from: with the tuned body, or as it was pretrained."""
+    return tuned if "encoder.onnx" in tuned.manifest["files"] else task_encoder(task, store)
+
+
+def _tune(task: Task, store: Store, validated: Artefact, extracted: Artefact, checkpoints: Path, folder: Path) -> dict[str, Any]:
     import numpy as np
-    from safetensors.numpy import save
-    from threadpoolctl import threadpool_limits
 
-    from fsat_tasks.numerics.frozen_head import fit_frozen_head
+    from fsat_tasks.ladder import FROZEN_RUNGS, RUNGS, LadderSettings, climb
 
+    spec = task.spec
     classes, samples = load_split(validated, CLASSES), load_split(validated, "samples")
-    features = load_features(extracted)  # (texts, layers, dim)
     all_labels = np.searchsorted(classes.labels, samples.labels)  # classes are sorted
-    rows = choose_shots(all_labels, task.spec.shots, task.spec.seed)
-    # one thread: products this small lose by sharing, and the result does not depend on the number of cores
-    with threadpool_limits(1):
-        tuned = fit_frozen_head(features[samples.text_ids[rows]], all_labels[rows], features[classes.text_ids])
+    rows = choose_shots(all_labels, spec.shots, spec.seed)
+    encoder = task_encoder(task, store)
+    material = _material(task, encoder, validated, extracted, samples.text_ids[rows], all_labels[rows])
+    settings = (
+        LadderSettings(RUNGS, spec.tune.budget_seconds, spec.tune.body)
+        if spec.tune.body != "off"
+        else LadderSettings(FROZEN_RUNGS)
+    )
+    reached = climb(material, settings, spec.seed, pick_device(spec.device), checkpoints)
 
-    head, chosen = tuned.head, tuned.chosen
-    tensors = {"weight": np.ascontiguousarray(head.weight, np.float32), "bias": np.ascontiguousarray(head.bias, np.float32)}
-    (folder / "head.safetensors").write_bytes(save(tensors))  # save_file's own error on a full disk is no OSError
-    settings = {"layers": chosen.layers, "prior": chosen.prior, "ridge": chosen.ridge, "temperature": chosen.temperature}
-    write_json(folder / "head.json", {"labels": classes.labels, **settings, "lines": [samples.lines[i] for i in rows]})
-    write_json(folder / "evidence.json", [asdict(candidate) for candidate in tuned.trace])
-    np.save(folder / "leave_one_out.npy", tuned.held_out.astype(np.float32), allow_pickle=False)
-    return {"samples": len(rows), "classes": len(classes.labels), **settings, "seed": task.spec.seed}
+    save_head(_head(task, reached, material.labels, classes.labels, [samples.lines[i] for i in rows]), folder)
+    # seconds differ from run to run; they are in the manifest, so that equal work has an equal digest
+    rungs = [{name: value for name, value in asdict(rung).items() if name != "seconds"} for rung in reached.trace]
+    write_json(folder / "ladder.json", rungs)
+    np.save(folder / "held_out.npy", reached.held_out.logits.astype(np.float32), allow_pickle=False)
+    if reached.weights is not None:
+        _save_body(task, encoder, reached.weights, folder)
+    taken = [rung.name for rung in reached.trace if rung.taken]
+    seconds = {rung.name: round(rung.seconds, 2) for rung in reached.trace if rung.log_loss is not None}
+    return {"samples": len(rows), "classes": len(classes.labels), "rung": taken[-1], "layers": reached.layers,
+            "log_loss": reached.held_out.log_loss, "rung_seconds": seconds}  # fmt: skip
+
+
+def _material(
+    task: Task, encoder: Artefact, validated: Artefact, extracted: Artefact, samples: NDArray[np.int64], labels: NDArray[np.int64]
+) -> Material:
+    from fsat_tasks.body_rung import Material, Rows
+
+    features, texts = load_features(extracted), load_texts(validated)
+    tokenizer, _ = load_tokenizer(encoder.path / "tokenizer.json")
+
+    def rows(text_ids: NDArray[np.int64]) -> Rows:
+        return Rows(features[text_ids], tokenize(tokenizer, [texts[i] for i in text_ids]))
+
+    source = find_encoder(task.spec.encoder.name, task.spec.encoder.max_tokens)
+    pool = load_split(validated, "unlabelled").text_ids
+    return Material(source, rows(samples), labels, rows(load_split(validated, CLASSES).text_ids), rows(pool))
+
+
+def _head(task: Task, reached: Climb, labels: NDArray[np.int64], names: list[str], lines: list[int]) -> Head:
+    import numpy as np
+    from scipy.special import softmax
+
+    from fsat_tasks.numerics.conformal import conformal_threshold, lac_scores
+    from fsat_tasks.numerics.frozen_head import mix_layers
+    from fsat_tasks.numerics.scope import coverage_threshold, fit_scope
+
+    held_out, temperature = reached.held_out.logits, reached.held_out.temperature
+    shots, anchors = mix_layers(reached.shots, reached.layers), mix_layers(reached.names, reached.layers)
+    scope = fit_scope(shots, labels, anchors, temperature, held_out * temperature)
+    scores = lac_scores(softmax(held_out, axis=1))
+    return Head(
+        labels=names, layers=reached.layers, weight=reached.head.weight.astype(np.float32),
+        bias=reached.head.bias.astype(np.float32), temperature=temperature, lines=lines,
+        rung=[rung.name for rung in reached.trace if rung.taken][-1],
+        scope=scope, scope_threshold=coverage_threshold(scope.held_out, task.spec.tune.coverage),
+        set_thresholds={str(coverage): conformal_threshold(scores, labels, coverage) for coverage in SET_COVERAGES},
+    )  # fmt: skip
+
+
+def _save_body(task: Task, encoder: Artefact, weights: Any, folder: Path) -> None:
+    """The tuned weights, and the encoder's graph with them."""
+    from safetensors.torch import save
+
+    from fsat_tasks.body import load_body
+    from fsat_tasks.encoder_graph import export_onnx
+
+    (folder / "body.safetensors").write_bytes(save(weights))
+    export_onnx(
+        load_body(find_encoder(task.spec.encoder.name, task.spec.encoder.max_tokens), "cpu", weights), folder / "encoder.onnx"
+    )
+    for name in ("encoder.json", "tokenizer.json"):
+        shutil.copyfile(encoder.path / name, folder / name)
 
 
 def choose_shots(labels: NDArray[np.int64], shots: int | None, seed: int) -> NDArray[np.int64]:
@@ -68,36 +148,3 @@ def choose_shots(labels: NDArray[np.int64], shots: int | None, seed: int) -> NDA
     order = np.random.default_rng(seed).permutation(len(labels))
     kept = np.concatenate([order[labels[order] == label][:shots] for label in np.unique(labels)])
     return np.sort(kept)
-
-
-@dataclass(frozen=True)
-class Head:
-    """A tuned head: probabilities are softmax((the last layers' unit rows @ weight.T + bias) / temperature)."""
-
-    labels: list[str]
-    layers: int
-    """The encoder's last so many layers, side by side."""
-    weight: NDArray[np.float32]  # (classes, layers * dim)
-    bias: NDArray[np.float32]  # (classes,)
-    temperature: float
-    lines: list[int]
-    """Lines of the samples file that it was fitted on."""
-
-    def probabilities(self, features: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-        """(n, all layers, dim) to (n, classes)."""
-        from scipy.special import softmax
-
-        from fsat_tasks.numerics.frozen_head import mix_layers
-
-        logits = mix_layers(features, self.layers) @ self.weight.T.astype("f8") + self.bias
-        probabilities: NDArray[np.float64] = softmax(logits / self.temperature, axis=1)
-        return probabilities
-
-
-def load_head(tuned: Artefact) -> Head:
-    from safetensors.numpy import load_file
-
-    tensors, settings = load_file(tuned.path / "head.safetensors"), tuned.json("head.json")
-    return Head(
-        settings["labels"], settings["layers"], tensors["weight"], tensors["bias"], settings["temperature"], settings["lines"]
-    )

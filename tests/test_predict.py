@@ -32,7 +32,7 @@ def served(demo_store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_probabilities_add_up_to_one_in_the_order_of_the_labels(served: Path) -> None:
     model = ServedModel(served)
-    probabilities = model.probabilities(TEXTS)
+    probabilities = model.run(TEXTS)[0]
     assert probabilities.shape == (len(TEXTS), len(model.labels)) == (len(TEXTS), 14)
     np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-5)
     assert model.labels == sorted(model.labels)
@@ -42,20 +42,20 @@ def test_probabilities_add_up_to_one_in_the_order_of_the_labels(served: Path) ->
 def test_graph_answers_as_the_head_on_the_encoders_features(served: Path, demo_store: Path) -> None:
     from fsat_tasks.encoder import load_encoder
     from fsat_tasks.store import Store
-    from fsat_tasks.tune import load_head
+    from fsat_tasks.head import load_head
 
     (key,) = (path.name for path in demo_store.glob("tune/*/*"))
     tuned = Store(demo_store).find("tune", key)
     assert tuned is not None
     head = load_head(tuned)
     expected = head.probabilities(load_encoder("all-MiniLM-L6-v2", "cpu").encode(TEXTS, "all"))
-    np.testing.assert_allclose(ServedModel(served).probabilities(TEXTS), expected, atol=1e-4)
+    np.testing.assert_allclose(ServedModel(served).run(TEXTS)[0], expected, atol=1e-4)
 
 
 def test_model_folder_works_anywhere(served: Path, tmp_path: Path) -> None:
     for name in ("model.onnx", "tokenizer.json", "config.json"):
         shutil.copyfile(served / name, tmp_path / name)
-    np.testing.assert_array_equal(ServedModel(tmp_path).probabilities(TEXTS), ServedModel(served).probabilities(TEXTS))
+    np.testing.assert_array_equal(ServedModel(tmp_path).run(TEXTS)[0], ServedModel(served).run(TEXTS)[0])
 
 
 def test_model_folder_says_what_it_is(served: Path, monkeypatch: pytest.MonkeyPatch, repository: Path) -> None:
@@ -72,7 +72,7 @@ def test_answers_come_in_the_order_of_the_texts(served: Path, monkeypatch: pytes
     model = ServedModel(served)
     answers = list(predict(TASK, TEXTS))
     assert [answer["text"] for answer in answers] == TEXTS
-    probabilities = model.probabilities(TEXTS)
+    probabilities = model.run(TEXTS)[0]
     assert [answer["label"] for answer in answers] == [model.labels[i] for i in probabilities.argmax(1)]
     assert [answer["probability"] for answer in answers] == pytest.approx(probabilities.max(1).tolist(), abs=1e-4)
 

@@ -81,7 +81,7 @@ def mix_layers(features: Features, layers: int) -> Array:
     rows = np.asarray(features[:, -layers:], np.float64)  # (n, layers, dim)
     norms = np.linalg.norm(rows, axis=2, keepdims=True)
     unit: Array = rows / (np.where(norms > 0, norms, 1.0) * np.sqrt(layers))
-    return unit.reshape(len(unit), -1)
+    return unit.reshape(len(unit), unit.shape[1] * unit.shape[2])
 
 
 def fit_frozen_head(features: Features, labels: Labels, names: Features) -> FrozenHead:

@@ -8,7 +8,15 @@ from numpy.typing import NDArray
 
 from fsat_tasks.numerics import frozen_head
 from fsat_tasks.numerics.calibration import fit_temperature
-from fsat_tasks.numerics.frozen_head import MAX_DIRECTIONS, SHRINKAGE, START_PRIOR, fit_frozen_head, mix_layers
+from fsat_tasks.numerics.frozen_head import (
+    MAX_DIRECTIONS,
+    SHRINKAGE,
+    START_PRIOR,
+    fit_frozen_head,
+    fit_setting,
+    mix_layers,
+    refit_frozen_head,
+)
 from fsat_tasks.numerics.gaussian import fit_discriminant
 from fsat_tasks.numerics.probe import approximate_loo_logits, fit_probe
 
@@ -38,6 +46,10 @@ def test_mixed_rows_are_on_the_unit_sphere_and_each_layer_has_an_equal_share() -
 def test_a_layer_of_zeros_stays_and_makes_no_warning() -> None:
     with np.errstate(all="raise"):
         assert not mix_layers(np.zeros((2, 3, 4)), 2).any()
+
+
+def test_no_rows_stay_no_rows() -> None:
+    assert mix_layers(np.zeros((0, 3, 4)), 2).shape == (0, 8)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -82,51 +94,6 @@ def test_settings_are_screened_on_whole_classes_and_the_chosen_is_fitted_on_all(
     assert result.held_out.shape == (len(labels), CLASSES)
 
 
-def left_out_by_refits(features: Array, labels: NDArray[np.int64], names: Array, prior: float, ridge: float) -> Array:
-    """The discriminant's logits with each row left out and the ridge as given, row by row and class by class."""
-    logits = []
-    for i in range(len(features)):
-        kept = np.arange(len(features)) != i
-        rows, own = features[kept], labels[kept]
-        scatter, means = ridge * np.eye(features.shape[1]), []
-        for c, name in enumerate(names):
-            points, weights = np.vstack([rows[own == c], name]), np.append(np.ones(int((own == c).sum())), prior)
-            means.append(weights @ points / weights.sum())
-            scatter += ((points - means[c]) * weights[:, None]).T @ (points - means[c])
-        inverse = np.linalg.inv(scatter)
-        logits.append([features[i] @ inverse @ mean - mean @ inverse @ mean / 2 for mean in means])
-    return len(features) * np.array(logits)
-
-
-@pytest.mark.parametrize("prior", [0.5, 2.0])
-@pytest.mark.parametrize("counts", [(4, 4, 4), (1, 6), (2, 0, 3)])
-def test_discriminant_leaves_out_exactly(counts: tuple[int, ...], prior: float) -> None:
-    rng = np.random.default_rng(len(counts))
-    labels = np.repeat(np.arange(len(counts)), counts)
-    features, names = rng.normal(size=(len(labels), 5)), rng.normal(size=(len(counts), 5))
-    _, held_out = fit_discriminant(features, labels, names, prior, 0.7)
-    scatter = 0.0  # of all rows: its mean over the directions, times the shrinkage, is the ridge
-    for c, name in enumerate(names):
-        points, weights = np.vstack([features[labels == c], name]), np.append(np.ones(counts[c]), prior)
-        scatter += float((weights[:, None] * (points - weights @ points / weights.sum()) ** 2).sum())
-    np.testing.assert_allclose(held_out, left_out_by_refits(features, labels, names, prior, 0.7 * scatter / 5), rtol=1e-8)
-
-
-def test_discriminant_is_scikit_learns_with_the_same_covariance() -> None:
-    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-
-    layers, labels, name_layers = layered((1.0,), 1)
-    features, names = layers[:, 0], name_layers[:, 0]
-    prior, shrinkage = 1e-9, 1e-9  # the names and the ridge fade
-    wide = np.vstack([features, features + np.random.default_rng(2).normal(size=features.shape)])
-    twice = np.concatenate([labels, labels])
-    head, _ = fit_discriminant(wide, twice, names, prior, shrinkage)
-    reference = LinearDiscriminantAnalysis(solver="lsqr", priors=np.full(CLASSES, 1 / CLASSES)).fit(wide, twice)
-    logits, expected = head.logits(wide), wide @ reference.coef_.T + reference.intercept_
-    centred = [each - each.mean(axis=1, keepdims=True) for each in (logits, expected)]
-    np.testing.assert_allclose(centred[0], centred[1], rtol=1e-5, atol=1e-5)
-
-
 def test_degenerate_features_make_no_warning_and_no_nan() -> None:
     labels = np.repeat(np.arange(3), 2)
     for features in (np.zeros((6, 3, 4)), np.ones((6, 3, 4))):
@@ -139,3 +106,57 @@ def test_one_block_and_one_shot_a_class_give_finite_calibrated_logits() -> None:
     first = np.unique(labels, return_index=True)[1]
     result = fit_frozen_head(features[first], labels[first], names)
     assert np.isfinite(result.head.weight).all() and 0 < result.chosen.temperature < np.inf
+
+
+@pytest.mark.parametrize("screen", [3 * SHOTS, 400])
+def test_a_fit_at_the_found_setting_is_the_found_head_calibrated(screen: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frozen_head, "SCREEN_ROWS", screen)
+    features, labels, names = layered((0.0, 1.0, 1.0), 6)
+    found = fit_frozen_head(features, labels, names)
+    rows, anchors = (mix_layers(part, found.chosen.layers) for part in (features, names))
+    head = fit_setting(rows, labels, anchors, found.chosen)
+    np.testing.assert_allclose(head.logits(rows), found.head.logits(rows) / found.chosen.temperature, atol=1e-9)
+    # its rows left out are calibrated too
+    assert fit_temperature(found.held_out / found.chosen.temperature, labels) == pytest.approx(1.0, abs=1e-3)
+
+
+def test_a_fit_at_a_setting_does_not_see_a_rotation_or_the_order_of_the_rows() -> None:
+    features, labels, names = layered((0.0, 1.0), 8)
+    chosen = fit_frozen_head(features, labels, names).chosen
+    rows, anchors = (mix_layers(part, chosen.layers) for part in (features, names))
+    head = fit_setting(rows, labels, anchors, chosen)
+    rng = np.random.default_rng(0)
+    rotation, order = np.linalg.qr(rng.normal(size=(rows.shape[1],) * 2))[0], rng.permutation(len(labels))
+    turned = fit_setting(rows[order] @ rotation, labels[order], anchors @ rotation, chosen)
+    np.testing.assert_allclose(turned.logits(rows @ rotation), head.logits(rows), atol=5e-3)
+
+
+def test_a_class_without_a_row_is_fitted_from_its_name() -> None:
+    features, labels, names = layered((0.0, 2.0), 9)
+    names = np.stack([features[labels == c].mean(axis=0) for c in range(CLASSES)])
+    chosen = fit_frozen_head(features, labels, names).chosen
+    rows, anchors = (mix_layers(part, chosen.layers) for part in (features, names))
+    head = fit_setting(rows[labels != 2], labels[labels != 2], anchors, chosen)
+    assert (head.logits(rows[labels == 2]).argmax(axis=1) == 2).mean() > 0.8
+
+
+def test_a_refit_on_the_same_samples_is_the_found_head() -> None:
+    features, labels, names = layered((0.0, 1.0, 1.0), 6)
+    found = fit_frozen_head(features, labels, names)
+    again = refit_frozen_head(features, labels, names, found.chosen)
+    assert again.chosen == found.chosen
+    assert again.trace == [found.chosen]
+    np.testing.assert_array_equal(again.held_out, found.held_out)
+    np.testing.assert_array_equal(again.head.weight, found.head.weight)
+
+
+def test_a_refit_with_more_samples_and_a_new_class_keeps_the_setting_and_takes_new_temperatures() -> None:
+    features, labels, names = layered((0.0, 1.0), 10)
+    known = labels < CLASSES - 1
+    found = fit_frozen_head(features[known], labels[known], names[: CLASSES - 1])
+    more = refit_frozen_head(features, labels, names, found.chosen)
+    for field in ("layers", "prior", "ridge", "share"):
+        assert getattr(more.chosen, field) == getattr(found.chosen, field)
+    assert more.held_out.shape == (len(labels), CLASSES)
+    assert more.chosen.rows == len(labels)
+    assert more.chosen.temperature == fit_temperature(more.held_out, labels)

@@ -11,7 +11,7 @@ from scipy.special import log_softmax, softmax, xlogy
 from threadpoolctl import threadpool_limits
 
 from fsat_tasks.numerics import transduction
-from fsat_tasks.numerics.probe import fit_probe
+from fsat_tasks.numerics.frozen_head import Candidate, fit_setting, refit_frozen_head
 from fsat_tasks.numerics.transduction import (
     CLUSTER_WEIGHT,
     GROUP,
@@ -30,7 +30,12 @@ Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
 Sample = tuple[Array, Array, Array, Labels]
 """Target rows (n, dim), their logits, shots, labels."""
-SETTING = {"prior": 1.0, "ridge": 0.03, "temperature": 1.0}
+
+
+def setting_of(shots: Array, labels: Labels, names: Array) -> Candidate:
+    """The start of the head's search, with the temperatures that leave-one-out evidence gives it."""
+    start = Candidate(1, 1.0, 0.03, 0.2, 1.0, 1.0, 1.0, 0.0, 0.0, len(labels))
+    return refit_frozen_head(shots[:, None], labels, names[:, None], start).chosen if len(labels) else start
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -169,21 +174,23 @@ def test_equal_rows_give_finite_probabilities(features: Array) -> None:
 def test_hidden_logits_are_those_of_refits_without_the_fold() -> None:
     features, _, shots, labels = draw(3, dim=20)
     names = unit(np.random.default_rng(4).normal(size=(4, 20)))
-    logits, folds = hidden_shot_logits(features, shots, labels, names, 1.0, 0.03, 0.5)
+    setting = setting_of(shots, labels, names)
+    logits, folds = hidden_shot_logits(features, shots, labels, names, setting)
     for fold in range(len(logits)):
-        head = fit_probe(shots[folds != fold], labels[folds != fold], names, 1.0, 0.03)
-        assert logits[fold] == pytest.approx(head.logits(np.vstack([features, shots])) / 0.5, abs=1e-3)
+        head = fit_setting(shots[folds != fold], labels[folds != fold], names, setting)
+        assert logits[fold] == pytest.approx(head.logits(np.vstack([features, shots])))
     assert all(len(set(folds[labels == c])) == (labels == c).sum() for c in range(4))
 
 
 def adapted(truth: Labels, labels: Labels, spread: float, seed: int, shown: Labels | None = None) -> tuple[Adaptation, Array]:
-    """Adaptation of a probe on shots with the labels `shown` (default: their own), and the probe's own probabilities."""
+    """Adaptation of a head on shots with the labels `shown` (default: their own), and the head's own probabilities."""
     centres = np.random.default_rng(seed).normal(size=(5, 30))
     features, shots = clusters(truth, centres, spread, seed + 1), clusters(labels, centres, spread, seed + 2)
     names = unit(centres + 2.0 * np.random.default_rng(seed + 3).normal(size=centres.shape))
     shown = labels if shown is None else shown
-    logits = fit_probe(shots, shown, names, SETTING["prior"], SETTING["ridge"]).logits(features)
-    hidden, folds = hidden_shot_logits(features, shots, shown, names, **SETTING)
+    setting = setting_of(shots, shown, names)
+    logits = fit_setting(shots, shown, names, setting).logits(features)
+    hidden, folds = hidden_shot_logits(features, shots, shown, names, setting)
     return adapt_to_target(features, logits, shots, shown, hidden, folds), softmax(logits, axis=1)
 
 

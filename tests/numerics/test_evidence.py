@@ -1,0 +1,112 @@
+"""Held-out losses against scipy, paired comparisons against their definitions, folds against what stratified means."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy import stats
+from scipy.special import log_softmax
+
+from fsat_tasks.numerics.calibration import fit_temperature
+from fsat_tasks.numerics.evidence import HeldOut, compare, judge, row_losses, stratified_folds
+
+Array = NDArray[np.float64]
+Labels = NDArray[np.int64]
+
+seeds = st.integers(0, 2**32 - 1)
+rows_counts = st.integers(1, 40)
+classes_counts = st.integers(2, 8)
+
+
+def draw(rows: int, classes: int, seed: int) -> tuple[Array, Labels]:
+    """Logits that are right more often than chance, and labels."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, classes, rows)
+    return rng.normal(size=(rows, classes)) + np.eye(classes)[labels], labels
+
+
+def held_out(losses: list[float], accuracy: float = 0.5) -> HeldOut:
+    return HeldOut(np.zeros((len(losses), 2)), 1.0, np.array(losses), accuracy)
+
+
+@given(rows_counts, classes_counts, seeds)
+def test_row_losses_are_minus_the_log_softmax_at_the_label(rows: int, classes: int, seed: int) -> None:
+    logits, labels = draw(rows, classes, seed)
+    expected = [-log_softmax(row)[label] for row, label in zip(logits, labels, strict=True)]
+    np.testing.assert_allclose(row_losses(logits, labels), expected)
+
+
+def test_row_losses_of_logits_far_apart_are_finite() -> None:
+    assert row_losses(np.array([[1e4, -1e4], [1e4, -1e4]]), np.array([0, 1])).tolist() == [0.0, 2e4]
+
+
+@given(rows_counts, classes_counts, seeds)
+def test_judged_logits_are_divided_by_the_temperature_that_fits_them(rows: int, classes: int, seed: int) -> None:
+    logits, labels = draw(rows, classes, seed)
+    found = judge(logits, labels)
+    assert found.temperature == fit_temperature(logits, labels)
+    np.testing.assert_allclose(found.logits * found.temperature, logits)
+    np.testing.assert_array_equal(found.losses, row_losses(found.logits, labels))
+    assert found.log_loss == pytest.approx(found.losses.mean())
+    assert found.accuracy == pytest.approx(float((logits.argmax(axis=1) == labels).mean()))
+
+
+@given(seeds, st.floats(0.05, 20.0))
+def test_scale_of_the_logits_does_not_matter(seed: int, scale: float) -> None:
+    logits, labels = draw(30, 4, seed)
+    np.testing.assert_allclose(judge(scale * logits, labels).losses, judge(logits, labels).losses, atol=1e-3)
+
+
+@given(st.integers(2, 40), seeds)
+def test_gain_and_error_are_those_of_a_paired_test(rows: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    challenger, incumbent = (held_out(rng.exponential(size=rows).tolist()) for _ in range(2))
+    found = compare(challenger, incumbent)
+    assert found.gain == pytest.approx(incumbent.log_loss - challenger.log_loss)
+    assert found.error == pytest.approx(stats.sem(incumbent.losses - challenger.losses, ddof=0))
+    back = compare(incumbent, challenger)
+    assert (back.gain, back.error, back.accuracy) == (-found.gain, found.error, -found.accuracy)
+    assert not (found.better and back.better)
+
+
+@pytest.mark.parametrize(
+    ("gains", "before", "after", "better"),
+    [
+        ([0.1, 0.2, 0.3], 0.5, 0.5, True),
+        ([0.1, 0.2, 0.3], 0.5, 0.4, False),  # accuracy is lost
+        ([1.0, -0.9, 0.0], 0.5, 0.9, False),  # within a standard error
+        ([0.0, 0.0, 0.0], 0.5, 0.5, False),
+        ([0.1], 0.0, 1.0, True),
+    ],
+)
+def test_a_challenger_needs_a_gain_beyond_its_standard_error_and_no_loss_of_accuracy(
+    gains: list[float], before: float, after: float, better: bool
+) -> None:
+    incumbent, challenger = held_out([1.0] * len(gains), before), held_out((1.0 - np.array(gains)).tolist(), after)
+    assert compare(challenger, incumbent).better is better
+
+
+def test_a_comparison_says_its_figures() -> None:
+    found = compare(held_out([0.5, 0.75], 0.9), held_out([1.0, 1.5], 0.8))
+    assert str(found) == "log-loss -0.625 (standard error 0.088), accuracy +0.100"
+
+
+@given(st.lists(st.integers(0, 6), max_size=60), st.integers(1, 6))
+def test_folds_are_as_even_as_can_be_in_all_and_in_each_class(drawn: list[int], folds: int) -> None:
+    labels = np.array(drawn, np.int64)
+    fold = stratified_folds(labels, folds)
+    assert fold.shape == labels.shape
+    for rows in (fold, *(fold[labels == c] for c in range(7))):
+        counts = np.bincount(rows, minlength=folds)
+        assert len(counts) == folds
+        assert counts.max() - counts.min() <= 1
+    np.testing.assert_array_equal(fold, stratified_folds(labels, folds))
+
+
+def test_a_class_of_two_is_never_hidden_whole() -> None:
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(50), 2))
+    fold = stratified_folds(labels, 4)
+    assert all(len(set(fold[labels == c])) == 2 for c in range(50))
