@@ -151,8 +151,10 @@ with DAG(
             "- **features.npy:** the encoder's layers for each text", pool="gpu",
         ),
         step(
-            "tune", "Fit the calibrated head, its settings chosen by leave-one-out evidence.",
-            "- **head.safetensors, head.json:** its weights, labels and settings\n- **evidence.json:** what else was tried",
+            "tune", "Climb the ladder, from prototypes to a tuned body, as far as evidence and budget allow.",
+            "- **head.safetensors, head.json:** the head's weights, labels and settings\n"
+            "- **ladder.json:** every rung, its evidence, and whether it was taken\n"
+            "- **body.safetensors, encoder.onnx:** the tuned body, where one was taken",
             pool="gpu",
         ),
         step(

@@ -140,7 +140,7 @@ def encode_rows(body: PooledEncoder, rows: TokenRows) -> NDArray[np.float32]:
     start = 0
     with torch.inference_mode():
         while start < len(order):
-            at = order[start : start + max(TOKENS_PER_BATCH // int(lengths[order[start]]), 1)]
+            at = order[start : start + max(TOKENS_PER_BATCH // max(int(lengths[order[start]]), 1), 1)]
             features[at] = body(*_pad([rows[i] for i in at], device))[0].cpu().numpy()
             start += len(at)
     return features
@@ -220,7 +220,7 @@ def _contrastive(unit: Tensor, labels: Tensor, temperature: float) -> Tensor:
 
 def _pad(rows: TokenRows, device: torch.device) -> tuple[Tensor, Tensor]:
     """Ids and mask, (rows, longest); the padding's id does not matter, since the mask hides it."""
-    ids = torch.zeros(len(rows), max(len(row) for row in rows), dtype=torch.int64)
+    ids = torch.zeros(len(rows), max(*map(len, rows), 1), dtype=torch.int64)
     mask = torch.zeros_like(ids)
     for at, row in enumerate(rows):
         ids[at, : len(row)] = torch.as_tensor(row)

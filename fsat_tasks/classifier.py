@@ -14,22 +14,29 @@ from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.preprocessing import MultiLabelBinarizer
 from sklearn.utils.validation import check_is_fitted
+from threadpoolctl import threadpool_limits
 
 from fsat_tasks.body_rung import Material, Rows
 from fsat_tasks.encoder import load_encoder, pick_device
 from fsat_tasks.encoder_source import find_encoder
 from fsat_tasks.errors import DataError
-from fsat_tasks.ladder import RUNGS, Climb, LadderSettings, climb, fit_head
+from fsat_tasks.ladder import PROTOTYPE_PRIOR, RUNGS, Climb, LadderSettings, climb, fit_head
 from fsat_tasks.numerics.conformal import conformal_threshold, lac_scores, prediction_sets
 from fsat_tasks.numerics.evidence import judge
 from fsat_tasks.numerics.frozen_head import mix_layers, refit_frozen_head
-from fsat_tasks.numerics.multilabel import MultiLabelHead, fit_multilabel
+from fsat_tasks.numerics.multilabel import fit_multilabel
+from fsat_tasks.numerics.prototypes import fit_prototypes, prototype_loo_logits
 from fsat_tasks.numerics.scope import coverage_threshold, fit_scope, scope_scores
 from fsat_tasks.numerics.transduction import adapt_to_target, hidden_shot_logits
 
 __all__ = ["FewShotClassifier"]
 
 Array = NDArray[np.float64]
+Labels = NDArray[np.int64]
+
+COLLECTIONS = (list, tuple, set, frozenset)
+LABELS = (str, bool, int, float, np.bool_, np.integer, np.floating)
+DEVICES = ("auto", "cpu", "cuda")
 
 
 class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -46,9 +53,11 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     Attributes:
         classes_: the labels, in the order of the columns of `predict_proba`.
+        multilabel_: whether a text may have several labels, or none.
         trace_: the rungs in order, as dicts: name, taken, reason, log_loss, accuracy, seconds.
         fit_seconds_: seconds of "features", "head" and "total".
-        scope_threshold_: the score from which a text is taken for one of the task.
+        scope_threshold_: the score from which a text is taken for one of the task; with one label a text.
+        adaptation_: what `adapt` accepted and why; None before. With one label a text.
     """
 
     def __init__(
@@ -72,48 +81,59 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit(
         self,
-        texts: Sequence[str],
+        texts: Iterable[str],
         labels: Sequence[Any] | NDArray[Any],
-        unlabelled: Sequence[str] = (),
+        unlabelled: Iterable[str] | None = None,
         class_names: Mapping[Any, str] | None = None,
-        out_of_scope: Sequence[str] = (),
+        out_of_scope: Iterable[str] | None = None,
     ) -> FewShotClassifier:
         """Tune on labelled texts.
 
         Args:
             texts: n texts.
-            labels: n labels; or, for texts with several labels or none, n collections of labels or a 0/1 matrix (n, classes).
+            labels: n labels (text, numbers or booleans); or, for texts with several labels or none, n collections of labels or
+                a 0/1 matrix (n, classes), whose classes are its column numbers. Several labels have one head: no rungs, and
+                no use of `unlabelled` and `out_of_scope`.
             unlabelled: texts as they come in; they teach the model where held-out samples say that this helps.
             class_names: label -> what it means, in words; by default the label's own words.
             out_of_scope: texts that belong to none of the classes, for `score_samples`.
 
         Raises:
-            DataError: for texts or labels that cannot be used; it names the row.
+            DataError: for texts, labels or parameters that cannot be used; it names the row. The classifier stays as it was.
         """
         started = time.perf_counter()
-        texts, unlabelled = _texts(texts, "texts"), _texts(() if unlabelled is None else unlabelled, "unlabelled")
-        outside = _texts(out_of_scope, "out_of_scope")
-        targets = self._read_labels(labels, len(texts))
-        self._encoder = load_encoder(self.encoder, self.device)
-        self._body: Any = None
-        names = [(class_names or {}).get(label, _words(label)) for label in self.classes_.tolist()]
-        shots, anchors, pool = self._rows(texts), self._rows(names), self._rows(unlabelled)
-        self._outside = outside
+        settings = self._settings()
+        texts, unlabelled, outside = (
+            _texts(() if part is None else part, where)
+            for part, where in ((texts, "texts"), (unlabelled, "unlabelled"), (out_of_scope, "out_of_scope"))
+        )
+        classes, targets, several = _read_labels(labels, len(texts))
+        if len(classes) < 2:
+            raise DataError("labels", "at least two classes", f"only {classes.tolist()}")
+        names = _class_words(classes.tolist(), class_names)
+        source, encoder = find_encoder(self.encoder), load_encoder(self.encoder, self.device)
+        shots, anchors, pool = (Rows(encoder.encode(part, "all"), encoder.tokens(part)) for part in (texts, names, unlabelled))
         extracted = time.perf_counter()
-        if self.multilabel_:
-            self._fit_multilabel(shots, targets, anchors)
+        if several:
+            last = shots.features[:, -1].astype(np.float64), anchors.features[:, -1].astype(np.float64)
+            with threadpool_limits(1):  # products this small lose by sharing
+                self._multilabel = fit_multilabel(last[0], targets.astype(np.float64), last[1])
+            self.trace_ = [{"name": "sigmoids", "taken": True, "reason": "several labels a text", "seconds": None,
+                            "log_loss": self._multilabel.log_loss, "accuracy": None}]  # fmt: skip
         else:
-            material = Material(find_encoder(self.encoder), shots, targets, anchors, pool)
-            settings = LadderSettings(RUNGS if self.rungs is None else tuple(self.rungs), self.budget_seconds, self.body)
-            self._labels = targets
-            self._stand_on(climb(material, settings, self.seed, pick_device(self.device)))
+            reached = climb(Material(source, shots, targets, anchors, pool), settings, self.seed, pick_device(self.device))
+        self._source, self._encoder, self._outside = source, encoder, outside
+        self._body: Any = None
+        self.classes_, self.multilabel_ = classes, several
+        if not several:
+            self._stand_on(reached, targets)
         done = time.perf_counter()
         self.fit_seconds_ = {"features": extracted - started, "head": done - extracted, "total": done - started}
         return self
 
     def partial_fit(
         self,
-        texts: Sequence[str],
+        texts: Iterable[str],
         labels: Sequence[Any],
         classes: Sequence[Any] | None = None,
         class_names: Mapping[Any, str] | None = None,
@@ -122,36 +142,34 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Args:
             classes: taken for scikit-learn's sake; new classes are found in the labels.
-            class_names: of the new classes.
+            class_names: of the new classes, or other words for old ones.
 
         Raises:
-            DataError: where the classifier has labels of the other kind, one label a text or several.
+            DataError: as `fit`; and where there are several labels a text.
         """
-        if not hasattr(self, "classes_"):
+        if not self.__sklearn_is_fitted__():
             return self.fit(texts, labels, class_names=class_names)
-        if self.multilabel_:
-            raise DataError("partial_fit", "a classifier with one label a text", "one with several", "Call fit with all texts.")
-        texts = _texts(texts, "texts")
-        fresh = _one_label(labels, len(texts))
-        known = self.classes_
-        self.classes_ = np.unique(np.concatenate([known, fresh]))
-        added = [label for label in self.classes_.tolist() if label not in set(known.tolist())]
-        names = np.empty((len(self.classes_), *self._climb.names.shape[1:]), np.float32)
-        names[np.searchsorted(self.classes_, known)] = self._climb.names
-        if added:
-            words = [(class_names or {}).get(label, _words(label)) for label in added]
-            names[np.searchsorted(self.classes_, added)] = self._features(words)
+        self._require_one_label("partial_fit")
+        texts, known = _texts(texts, "texts"), self.classes_
+        fresh, targets, several = _read_labels(labels, len(texts))
+        if several or (fresh.dtype.kind == "U") != (known.dtype.kind == "U"):
+            raise DataError("labels", f"labels such as {known[0]!r}", "collections" if several else repr(fresh[0]))
+        united = np.unique(np.concatenate([known, fresh]))
+        words = _class_words(united.tolist(), class_names)
+        at = np.searchsorted(united, known)
+        names = np.empty((len(united), *self._climb.names.shape[1:]), np.float32)
+        names[at] = self._climb.names
+        changed = [i for i, label in enumerate(united.tolist()) if i not in set(at.tolist()) or label in (class_names or {})]
+        names[changed] = self._features([words[i] for i in changed])
         shots = np.concatenate([self._climb.shots, self._features(texts)])
-        self._labels = np.searchsorted(self.classes_, np.concatenate([known[self._labels], fresh]))
-        held_out = judge(refit_frozen_head(shots, self._labels, names, self._climb.setting).held_out, self._labels)
-        if self._climb.weights is not None:  # a tuned body has seen the samples: left out by the head alone they look too easy
-            held_out = replace(held_out, temperature=self._climb.held_out.temperature)
-        head = fit_head(shots, self._labels, names, self._climb.pool, self._climb.setting)
-        layers = self._climb.setting.layers
-        self._stand_on(replace(self._climb, head=head, layers=layers, held_out=held_out, shots=shots, names=names))
+        all_labels = np.concatenate([at[self._labels], np.searchsorted(united, fresh)[targets]])
+        with threadpool_limits(1):  # products this small lose by sharing
+            reached = _refit(self._climb, shots, all_labels, names)
+        self.classes_ = united
+        self._stand_on(reached, all_labels)
         return self
 
-    def predict(self, texts: Sequence[str]) -> NDArray[Any]:
+    def predict(self, texts: Iterable[str]) -> NDArray[Any]:
         """The most probable label of each text, (n,); with several labels a text, a 0/1 matrix (n, classes)."""
         probabilities = self.predict_proba(texts)
         if self.multilabel_:
@@ -159,7 +177,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         labels: NDArray[Any] = self.classes_[probabilities.argmax(axis=1)]
         return labels
 
-    def predict_proba(self, texts: Sequence[str]) -> Array:
+    def predict_proba(self, texts: Iterable[str]) -> Array:
         """Calibrated probabilities, (n, classes), in the order of `classes_`."""
         check_is_fitted(self)
         texts = _texts(texts, "texts")
@@ -175,23 +193,31 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 probabilities[at] = adapted.rows[text]
         return probabilities
 
-    def predict_sets(self, texts: Sequence[str], coverage: float = 0.9) -> NDArray[np.bool_]:
+    def score(self, texts: Iterable[str], labels: Any, sample_weight: Any = None) -> float:
+        """Accuracy on n texts; with several labels a text, the share of texts that get all of them right."""
+        check_is_fitted(self)
+        if self.multilabel_ and getattr(labels, "ndim", 1) != 2:
+            labels = MultiLabelBinarizer(classes=self.classes_).fit_transform(labels)
+        return float(super().score(texts, labels, sample_weight))
+
+    def predict_sets(self, texts: Iterable[str], coverage: float = 0.9) -> NDArray[np.bool_]:
         """Conformal sets: (n, classes), true for labels of which one is right with at least the probability `coverage`."""
         self._require_one_label("predict_sets")
+        _require_share(coverage, "coverage")
         held_out = lac_scores(softmax(self._climb.held_out.logits, axis=1))
         return prediction_sets(lac_scores(self.predict_proba(texts)), conformal_threshold(held_out, self._labels, coverage))
 
-    def score_samples(self, texts: Sequence[str]) -> Array:
+    def score_samples(self, texts: Iterable[str]) -> Array:
         """How much each text looks like one of the task, (n,); higher is more."""
         self._require_one_label("score_samples")
         features = self._features(_texts(texts, "texts"))
         return scope_scores(self._scope, mix_layers(features, self._climb.layers), self._logits(features))
 
-    def in_scope(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+    def in_scope(self, texts: Iterable[str]) -> NDArray[np.bool_]:
         """Whether each text is one of the task: about the share `coverage` of the task's texts are."""
         return self.score_samples(texts) >= self.scope_threshold_
 
-    def adapt(self, texts: Sequence[str]) -> FewShotClassifier:
+    def adapt(self, texts: Iterable[str]) -> FewShotClassifier:
         """A copy that has adapted to unlabelled texts as they come in: to their class shares, and to their neighbours.
 
         Each only where hidden samples say that it helps; `adaptation_` says what was accepted and why. The class shares
@@ -211,24 +237,27 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         adapted.adaptation_ = found.reason
         return adapted
 
-    def _stand_on(self, reached: Climb) -> None:
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "fit_seconds_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.one_d_array, tags.input_tags.two_d_array, tags.input_tags.string = True, False, True
+        tags.classifier_tags.multi_label = True
+        return tags
+
+    def _stand_on(self, reached: Climb, labels: Labels) -> None:
         """Take over what the ladder reached."""
-        self._climb = reached
+        self._climb, self._labels = reached, labels
         self.trace_ = [asdict(rung) for rung in reached.trace]
         self._temperature = reached.held_out.temperature
         self._adapted = _Adapted(np.zeros(len(self.classes_)), {})
+        self.adaptation_: str | None = None
         shots, names = mix_layers(reached.shots, reached.layers), mix_layers(reached.names, reached.layers)
         outside = mix_layers(self._features(self._outside), reached.layers) if self._outside else None
         raw = reached.held_out.logits * self._temperature
         self._scope = fit_scope(shots, self._labels, names, self._temperature, raw, outside)
         self.scope_threshold_ = coverage_threshold(self._scope.held_out, self.coverage)
-
-    def _fit_multilabel(self, shots: Rows, targets: NDArray[np.int64], names: Rows) -> None:
-        rows, anchors = shots.features[:, -1].astype(np.float64), names.features[:, -1].astype(np.float64)
-        self._multilabel: MultiLabelHead = fit_multilabel(rows, targets.astype(np.float64), anchors)
-        found = self._multilabel
-        self.trace_ = [{"name": "sigmoids", "taken": True, "reason": "several labels a text", "log_loss": found.log_loss,
-                        "accuracy": None, "seconds": None}]  # fmt: skip
 
     def _logits(self, features: NDArray[np.float32]) -> Array:
         """(n, layers, dim) to (n, classes), before the temperature."""
@@ -236,41 +265,25 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _features(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """(n, layers, dim), by the tuned body where there is one."""
-        weights = None if self.multilabel_ or not hasattr(self, "_climb") else self._climb.weights
+        weights = None if self.multilabel_ else self._climb.weights
         if weights is None or not texts:
             return self._encoder.encode(texts, "all")
         from fsat_tasks.body import encode_rows, load_body
 
         if self._body is None:
-            self._body = load_body(find_encoder(self.encoder), pick_device(self.device), weights)
+            self._body = load_body(self._source, pick_device(self.device), weights)
         return encode_rows(self._body, self._encoder.tokens(texts))
 
-    def _rows(self, texts: Sequence[str]) -> Rows:
-        return Rows(self._encoder.encode(texts, "all"), self._encoder.tokens(texts))
-
-    def _read_labels(self, labels: Any, n: int) -> NDArray[np.int64]:
-        """Sets `classes_` and `multilabel_`; gives (n,) positions, or a 0/1 matrix (n, classes)."""
-        matrix = isinstance(labels, np.ndarray) and labels.ndim == 2
-        collections = (
-            not matrix and len(labels) > 0 and all(isinstance(label, list | tuple | set | frozenset) for label in labels)
-        )
-        self.multilabel_ = matrix or collections
-        self.classes_: NDArray[Any]
-        if not self.multilabel_:
-            values = _one_label(labels, n)
-            self.classes_, targets = np.unique(values, return_inverse=True)
-            if len(self.classes_) < 2:
-                raise DataError("labels", "at least two classes", f"only {self.classes_.tolist()}")
-            return targets.astype(np.int64)
-        if len(labels) != n:
-            raise DataError("labels", f"as many as texts, {n}", str(len(labels)))
-        if matrix:
-            self.classes_ = np.arange(labels.shape[1])
-            return np.asarray(labels != 0, np.int64)
-        binarizer = MultiLabelBinarizer()
-        found: NDArray[np.int64] = binarizer.fit_transform(labels).astype(np.int64)
-        self.classes_ = binarizer.classes_
-        return found
+    def _settings(self) -> LadderSettings:
+        """The parameters, checked."""
+        rungs = RUNGS if self.rungs is None else tuple(_texts(self.rungs, "rungs"))
+        for name, values, known in (
+            ("rungs", rungs, RUNGS), ("body", (self.body,), ("full", "lora", "oft")), ("device", (self.device,), DEVICES)
+        ):  # fmt: skip
+            if unknown := [value for value in values if value not in known]:
+                raise DataError(name, f"of {', '.join(known)}", repr(unknown[0]))
+        _require_share(self.coverage, "coverage")
+        return LadderSettings(rungs, self.budget_seconds, self.body)
 
     def _require_one_label(self, method: str) -> None:
         check_is_fitted(self)
@@ -286,26 +299,91 @@ class _Adapted:
     rows: dict[str, Array]  # text -> probabilities (classes,)
 
 
-def _texts(texts: Iterable[Any], where: str) -> list[str]:
-    if isinstance(texts, str):
-        raise DataError(where, "a list of texts", "one text")
+def _refit(reached: Climb, shots: NDArray[np.float32], labels: Labels, names: NDArray[np.float32]) -> Climb:
+    """The rung that stands on more samples, (n, layers, dim); its settings stay."""
+    rung = [rung.name for rung in reached.trace if rung.taken][-1]
+    if rung == "prototypes":
+        rows, anchors = mix_layers(shots, reached.layers), mix_layers(names, reached.layers)
+        held_out = judge(prototype_loo_logits(rows, labels, anchors, PROTOTYPE_PRIOR), labels)
+        head = fit_prototypes(rows, labels, anchors, PROTOTYPE_PRIOR)
+    else:
+        found = refit_frozen_head(shots, labels, names, reached.setting)
+        head, held_out = found.head, judge(found.held_out, labels)
+        if rung != "probe":  # the samples taught a body or a pool's labels: left out by the probe alone they look too easy
+            head = fit_head(shots, labels, names, reached.pool, reached.setting)
+            held_out = replace(held_out, temperature=reached.held_out.temperature)
+    return replace(reached, head=head, held_out=held_out, shots=shots, names=names)
+
+
+def _texts(texts: Any, where: str) -> list[str]:
+    if isinstance(texts, str | bytes | Mapping) or getattr(texts, "ndim", 1) != 1 or not isinstance(texts, Iterable):
+        raise DataError(where, "a list of texts", "one text" if isinstance(texts, str) else type(texts).__name__)
     rows = list(texts)
     for number, text in enumerate(rows, start=1):
         if not isinstance(text, str):
-            raise DataError(f"{where}, row {number}", "a text", type(text).__name__)
+            raise DataError(f"{where}, row {number}", "a text", "none" if text is None else type(text).__name__)
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise DataError(f"{where}, row {number}", "a text", "half of a surrogate pair") from None
     return rows
 
 
-def _one_label(labels: Any, n: int) -> NDArray[Any]:
-    values = np.asarray(labels)
-    if values.shape != (n,):
-        raise DataError("labels", f"one label for each of the {n} texts", f"labels of shape {values.shape}")
-    missing = [at for at, label in enumerate(values.tolist(), start=1) if label is None or label != label]
-    if missing:
-        raise DataError(f"labels, row {missing[0]}", "a label", "none")
-    return values
+def _read_labels(labels: Any, n: int) -> tuple[NDArray[Any], Labels, bool]:
+    """The classes; positions in them, (n,), or a 0/1 matrix (n, classes); and whether it is the matrix."""
+    if n == 0:
+        raise DataError("texts", "at least one text", "none")
+    if getattr(labels, "ndim", 1) == 2:
+        return (*_read_matrix(np.asarray(labels), n), True)
+    if isinstance(labels, str | bytes | Mapping) or not isinstance(labels, Iterable):
+        raise DataError("labels", "a list of labels", type(labels).__name__)
+    rows = list(labels)
+    if len(rows) != n:
+        raise DataError("labels", f"one for each of the {n} texts", f"{len(rows)}")
+    several = any(isinstance(row, COLLECTIONS) for row in rows)
+    given: list[tuple[int, Any]] = []  # row from 0, label
+    for at, row in enumerate(rows):
+        if several and not isinstance(row, COLLECTIONS):
+            raise DataError(f"labels, row {at + 1}", "a list of labels, as in other rows", repr(row))
+        given += [(at, label) for label in (row if several else (row,))]
+    for at, label in given:
+        if not isinstance(label, LABELS) or label != label:
+            got = type(label).__name__ if label is not None and label == label else "none"
+            raise DataError(f"labels, row {at + 1}", "a label (text, a number, true or false)", got)
+        if isinstance(label, str) != isinstance(given[0][1], str):
+            raise DataError(f"labels, row {at + 1}", f"a label such as {given[0][1]!r} in row {given[0][0] + 1}", repr(label))
+    classes, targets = np.unique(np.asarray([label for _, label in given]), return_inverse=True)
+    if not several:
+        return classes, targets.astype(np.int64), False
+    matrix = np.zeros((n, len(classes)), np.int64)
+    matrix[[at for at, _ in given], targets] = 1
+    return classes, matrix, True
 
 
-def _words(label: Any) -> str:
-    """What a label says, in words."""
-    return str(label).replace("_", " ").replace("-", " ")
+def _read_matrix(matrix: NDArray[Any], n: int) -> tuple[NDArray[Any], Labels]:
+    if matrix.ndim != 2 or len(matrix) != n or matrix.shape[1] < 2:
+        raise DataError("labels", f"a matrix of {n} rows, one for each text, and two columns or more", f"shape {matrix.shape}",
+                        "One label a text is a list of n labels.")  # fmt: skip
+    usable = np.isin(matrix, (0, 1)).all(axis=1)
+    if not usable.all():
+        at = int(usable.argmin())
+        raise DataError(f"labels, row {at + 1}", "zeros and ones", str(matrix[at].tolist()))
+    return np.arange(matrix.shape[1]), matrix.astype(np.int64)
+
+
+def _class_words(labels: list[Any], class_names: Mapping[Any, str] | None) -> list[str]:
+    """What each label means, in words: as given, or the label's own."""
+    given = {} if class_names is None else class_names
+    if not isinstance(given, Mapping):
+        raise DataError("class_names", "a mapping of labels to words", type(given).__name__)
+    for label, words in given.items():
+        if label not in labels:
+            raise DataError("class_names", "labels of the samples", repr(label))
+        if not isinstance(words, str):
+            raise DataError(f"class_names, label {label!r}", "words", type(words).__name__)
+    return [given.get(label, str(label).replace("_", " ").replace("-", " ")) for label in labels]
+
+
+def _require_share(value: float, where: str) -> None:
+    if not 0.0 <= value <= 1.0:
+        raise DataError(where, "a share, 0 to 1", str(value))

@@ -86,7 +86,7 @@ def _step(step: str, summary: str) -> None:
 _step("run", "All steps: from samples to a published model.")
 _step("validate", "Check the task's data with Great Expectations.")
 _step("extract", "Encode every text of the task with ONNX Runtime.")
-_step("tune", "Fit the calibrated head by leave-one-out evidence.")
+_step("tune", "Climb the ladder: prototypes, probe, pool, tuned body.")
 _step("evaluate", "Measure the head and ask the quality gates.")
 _step("export", "Write one ONNX graph and compare it with torch.")
 _step("publish", "Decide, write the report, move the champion.")
@@ -171,12 +171,14 @@ def _run(step: str, name: str, overrides: dict[str, Any], dry_run: bool, out: Pa
 
 def _print(step: str, task: str, artefacts: dict[str, Artefact]) -> None:
     """What a person wants to see of a run: the data warnings of a new check, and the decision."""
-    from fsat_tasks.console import print_decision, print_findings
+    from fsat_tasks.console import print_decision, print_findings, print_ladder
     from fsat_tasks.registry import Registry
     from fsat_tasks.workspace import Workspace
 
     if artefacts["validate"].built or step == "validate":
         print_findings(artefacts["validate"].json("findings.json"))
+    if step == "tune" or ("tune" in artefacts and artefacts["tune"].built):
+        print_ladder(artefacts["tune"])
     if "publish" in artefacts:
         champion = Registry(Workspace.from_env().store, task).champion()
         print_decision(task, artefacts["publish"], artefacts["export"], champion)
@@ -191,7 +193,11 @@ def _reporter(verb: str) -> Callable[[str, Artefact | None], None]:
                 typer.echo(f"{step:<9} ...\r", err=True, nl=False)
         elif artefact.built or verb in ("run", step):
             done = f"{artefact.manifest['wall_seconds']:.1f} s" if artefact.built else "unchanged"
-            notes = (f"{name} {_short(value)}" for name, value in sorted(artefact.manifest["notes"].items()))
+            notes = (
+                f"{name} {_short(value)}"
+                for name, value in sorted(artefact.manifest["notes"].items())
+                if not isinstance(value, dict)
+            )
             typer.echo(f"{step:<9} {done:>9}  {', '.join(notes)}", err=True)
 
     return report

@@ -11,7 +11,7 @@ from rich.table import Table
 from fsat_tasks.gates import decisions_from_json
 from fsat_tasks.store import Artefact
 
-__all__ = ["print_decision", "print_findings", "print_status"]
+__all__ = ["print_decision", "print_findings", "print_ladder", "print_status"]
 
 
 def print_decision(task: str, published: Artefact, model: Artefact, champion: dict[str, Any] | None) -> None:
@@ -31,6 +31,18 @@ def print_decision(task: str, published: Artefact, model: Artefact, champion: di
     for name, path in (("model", model.path / "model.onnx"), ("report", published.path / "report.html"),
                        ("manifest", model.path / "manifest.json")):  # fmt: skip
         console.print(f"{name + ':':<10}{path}", markup=False)
+
+
+def print_ladder(tuned: Artefact) -> None:
+    """The rungs: evidence, seconds, what was decided and why."""
+    table = Table("rung", "taken", "log-loss", "accuracy", "seconds", "why", title="the ladder", title_justify="left")
+    seconds = tuned.manifest["notes"]["rung_seconds"]
+    for rung in tuned.json("ladder.json"):
+        figures = ("", "", "")
+        if rung["log_loss"] is not None:
+            figures = (f"{rung['log_loss']:.3f}", f"{rung['accuracy']:.3f}", f"{seconds[rung['name']]:.1f}")
+        table.add_row(rung["name"], "[green]yes[/]" if rung["taken"] else "no", *figures, escape(rung["reason"]))
+    _console().print(table)
 
 
 def print_status(rows: list[dict[str, Any]]) -> None:

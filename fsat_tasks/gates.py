@@ -63,7 +63,5 @@ def parity_gates(parity: Mapping[str, Any], bounds: GateSpec) -> list[GateDecisi
     return [
         GateDecision.at_most("onnx_parity", parity["max_difference"], bounds.max_parity_error, what),
         GateDecision.at_least("onnx_labels", parity["label_agreement"], 1.0, "same label on a share of rows:"),
-        GateDecision.at_least(
-            "onnx_scope", parity["scope_agreement"], 0.99, "same side of the scope bound, share of rows:"
-        ),
+        GateDecision.at_least("onnx_scope", parity["scope_agreement"], 0.99, "same side of the scope bound, share of rows:"),
     ]

@@ -131,7 +131,7 @@ def climb(
         taken = result.comparison is None or result.comparison.better
         if taken:
             with threadpool_limits(1):
-                standing, ladder.standing = result.climb(), result.held_out
+                standing, ladder.standing, ladder.stands = result.climb(), result.held_out, name
         reason = "the first rung" if result.comparison is None else str(result.comparison)
         held_out = result.held_out
         trace.append(Rung(name, taken, reason, held_out.log_loss, held_out.accuracy, time.perf_counter() - started))
@@ -158,6 +158,7 @@ class _Ladder:
         self.budget = settings.budget_seconds
         self.standing: HeldOut | None = None
         """Evidence of the rung that stands, of the kind that the next rung is compared with."""
+        self.stands = ""
         self.tuned: CrossFit | None = None
         self.used = Rows(material.pool.features[:0], [])
         """The pool rows that teach."""
@@ -195,7 +196,9 @@ class _Ladder:
         self.used = Rows(material.pool.features[rows], [material.pool.tokens[i] for i in rows])
         teaching = prepare(material.shots.features, material.labels, material.names.features, self.used.features, setting)
         evidence = hold_out(teaching)
-        self.standing = evidence.probe
+        if self.stands == "probe":
+            self.standing = evidence.probe
+        assert self.standing is not None
         held_out = evidence.student
         # what more shots do to the temperature of the probe, which is 1 on all of them, they do to that of the student
         held_out = replace(held_out, temperature=held_out.temperature / evidence.probe.temperature)
@@ -204,7 +207,7 @@ class _Ladder:
             head = fit_heads(teaching, np.ones(len(material.labels), bool)).student
             return replace(self._on_pretrained(head, setting.layers, held_out), pool=self.used.features)
 
-        return _Try(climb, held_out, evidence.comparison)
+        return _Try(climb, held_out, compare(held_out, self.standing))
 
     def body(self) -> _Try | str:
         """The probe on the features of a body tuned on the samples."""
@@ -215,7 +218,7 @@ class _Ladder:
         settings = self._planned("body", tokens)
         if isinstance(settings, str):
             return settings
-        if self.standing is None or not len(self.used):
+        if self.stands == "probe" and not len(self.used):
             self.standing = probe_on_folds(material, self.frozen.chosen)
         self.tuned = cross_fit(
             replace(material, pool=self.used), self.frozen.chosen, settings, None, self.seed, self.device, self.checkpoints

@@ -17,8 +17,10 @@ CONFUSIONS = 12
 EXAMPLES = 3
 
 
-def render_report(task: Task, decision: Mapping[str, Any], validated: Artefact, evaluated: Artefact, exported: Artefact) -> str:
-    """HTML with the decision on top, then gates, figures, classes, confusions with their sentences, data and lineage."""
+def render_report(
+    task: Task, decision: Mapping[str, Any], validated: Artefact, tuned: Artefact, evaluated: Artefact, exported: Artefact
+) -> str:
+    """HTML with the decision on top, then gates, figures, the ladder, classes, confusions with their sentences, data and lineage."""
     import csv
 
     import pyarrow.parquet as pq
@@ -34,9 +36,10 @@ def render_report(task: Task, decision: Mapping[str, Any], validated: Artefact, 
         classes=_classes(predictions),
         confusions=_confusions(predictions, _texts_of_lines(validated, decision["metrics"]["evidence"])),
         reliability=bins,
+        ladder=tuned.json("ladder.json"),
         findings=validated.json("findings.json"),
         parity=exported.json("parity.json"),
-        lineage=[validated, evaluated, exported],
+        lineage=[validated, tuned, evaluated, exported],
         sizes={split: len(load_split(validated, split).lines) for split in ("samples", "query", "unlabelled", "out_of_scope")},
     )
 

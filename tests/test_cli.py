@@ -239,7 +239,7 @@ def test_predict_answers_lines_of_standard_input_in_order(demo_store: Path, fsat
     answers = [json.loads(line) for line in result.stdout.splitlines()]
     assert [answer["text"] for answer in answers] == texts
     assert answers[0]["label"] == "card_not_arrived"
-    assert all(set(answer) == {"text", "label", "probability"} for answer in answers)
+    assert all(set(answer) == {"text", "label", "probability", "in_scope"} for answer in answers)
 
 
 @pytest.mark.parametrize(

@@ -11,18 +11,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
-from scipy.special import log_softmax
 from threadpoolctl import threadpool_limits
 
 from fsat_tasks import ladder
-from fsat_tasks.body_rung import Material, Rows
+from fsat_tasks.body_rung import CrossFit, Material, Rows, probe_on_folds
 from fsat_tasks.encoder_source import EncoderSource
 from fsat_tasks.errors import DataError
 from fsat_tasks.ladder import FROZEN_RUNGS, RUNGS, Climb, LadderSettings, climb, fit_head
 from fsat_tasks.numerics.calibration import fit_temperature, log_loss
 from fsat_tasks.numerics.distil import hold_out, prepare
-from fsat_tasks.numerics.evidence import Comparison, HeldOut
-from fsat_tasks.numerics.frozen_head import mix_layers
+from fsat_tasks.numerics.evidence import Comparison, HeldOut, judge
+from fsat_tasks.numerics.frozen_head import fit_frozen_head, mix_layers
 from fsat_tasks.numerics.prototypes import fit_prototypes
 
 Array = NDArray[np.float64]
@@ -62,7 +61,7 @@ def with_shots(features: Array, labels: Labels, classes: int, pool: int = 20) ->
     return Material(other.source, rows_of(features), labels, other.names, other.pool)
 
 
-def calibrated(reached: Climb, features: Array) -> Array:
+def calibrated(reached: Climb, features: NDArray[np.floating]) -> Array:
     logits: Array = reached.head.logits(mix_layers(features, reached.layers)) / reached.held_out.temperature
     return logits
 
@@ -88,9 +87,7 @@ def test_clusters_are_climbed_to_the_pool_and_each_step_is_told() -> None:
     assert reached.trace[0].reason == "the first rung"
     assert len(reached.pool) == len(given.pool)
     fresh, truth = clusters(8, 100, 3, 2.0)
-    losses = [
-        log_loss(calibrated(climb(given, LadderSettings(FROZEN_RUNGS[:rungs]), 0), fresh), truth) for rungs in (1, 2, 3)
-    ]
+    losses = [log_loss(calibrated(climb(given, LadderSettings(FROZEN_RUNGS[:rungs]), 0), fresh), truth) for rungs in (1, 2, 3)]
     assert losses[0] > losses[1] > losses[2]
 
 
@@ -108,11 +105,27 @@ def test_a_rung_is_taken_just_where_its_reason_says_that_it_is_better(seed: int)
         assert rung.taken == (-loss > error and accuracy >= 0)
 
 
-def test_shots_whose_labels_are_random_stay_on_the_first_rung() -> None:
-    features, labels = clusters(5, 8, 1, 1.0)
-    reached = climb(with_shots(features, np.random.default_rng(0).permutation(labels), 5), FROZEN, 0)
-    assert [rung.taken for rung in reached.trace] == [True, False, False]
-    assert len(reached.pool) == 0
+def test_shots_whose_labels_are_random_mostly_stay_on_the_first_rung() -> None:
+    tops = []
+    for seed in range(6):
+        features, labels = clusters(5, 8, seed, 1.0)
+        reached = climb(with_shots(features, np.random.default_rng(seed).permutation(labels), 5, pool=10), FROZEN, 0)
+        tops.append([rung.name for rung in reached.trace if rung.taken][-1])
+    assert tops.count("prototypes") > 3
+
+
+def test_a_pool_that_betters_a_refused_probe_must_better_the_prototypes_too() -> None:
+    """One shot a class: the probe is often worse than the prototypes, and a student that is better than the probe still is."""
+    refused = 0
+    for seed in range(6):
+        features, labels = clusters(5, 1, seed, 1.0)
+        given = with_shots(features, labels, 5, pool=40)
+        reached = climb(given, FROZEN, 0)
+        first, probe, pool = reached.trace
+        refused += not probe.taken
+        assert first.log_loss is not None and pool.log_loss is not None
+        assert not pool.taken or probe.taken or pool.log_loss < first.log_loss
+    assert refused >= 3
 
 
 def test_where_no_rung_is_better_the_prototypes_stand(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +169,7 @@ def test_temperature_costs_little_against_the_best_on_fresh_rows(rungs: tuple[st
     reached = climb(material(8, 10, pool=60, spread=2.0), LadderSettings(rungs), 0)
     fresh, truth = clusters(8, 200, 3, 2.0)
     logits = calibrated(reached, fresh)
-    assert log_loss(logits, truth) < log_loss(logits / fit_temperature(logits, truth), truth) + 0.02
+    assert log_loss(logits, truth) < 1.1 * log_loss(logits / fit_temperature(logits, truth), truth)
     assert log_loss(logits, truth) == pytest.approx(reached.held_out.log_loss, abs=0.15)
 
 
@@ -218,13 +231,13 @@ def test_a_pool_of_one_row(row: int) -> None:
     assert_sound(climb(given, FROZEN, 0), given)
 
 
-def test_a_thousand_classes_of_one_shot_are_climbed_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_thousand_classes_of_one_shot_are_climbed_quickly() -> None:
     given = material(1000, 1, spread=0.2)
     started = time.process_time()
     reached = climb(given, FROZEN, 0)
     assert time.process_time() - started < 20
     assert_sound(reached, given)
-    assert (calibrated(reached, given.shots.features.astype(np.float64)).argmax(axis=1) == given.labels).mean() > 0.9
+    assert (calibrated(reached, given.shots.features).argmax(axis=1) == given.labels).mean() > 0.9
 
 
 def test_same_seed_gives_the_same_climb() -> None:
@@ -271,24 +284,46 @@ def test_upper_rungs_say_what_they_need() -> None:
     assert not any(rung.taken for rung in trace[3:])
 
 
-def test_body_is_compared_with_the_probe_on_the_same_folds_where_no_pool_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not with the leave-one-out evidence of the rung below, which has seen more samples."""
+def incumbents(given: Material, rungs: tuple[str, ...], probe_taken: bool, monkeypatch: pytest.MonkeyPatch) -> list[HeldOut]:
+    """What each rung above the first was compared with; the probe is taken or not, and no other."""
     seen: list[HeldOut] = []
 
-    def refuse(challenger: HeldOut, incumbent: HeldOut) -> Comparison:
+    def decide(challenger: HeldOut, incumbent: HeldOut) -> Comparison:
         seen.append(incumbent)
-        return Comparison(-1.0, 0.0, 0.0)
+        return Comparison(1.0 if probe_taken and len(seen) == 1 else -1.0, 0.0, 0.0)
 
+    held_out = judge(np.eye(len(given.names))[given.labels], given.labels)
+    parts = given.shots.features, given.names.features, given.pool.features
+    monkeypatch.setattr(ladder, "compare", decide)
+    monkeypatch.setattr(ladder, "cross_fit", lambda *_: CrossFit({}, *parts, held_out, held_out, [], 0.0))
+    climb(given, LadderSettings(rungs), 0)
+    return seen
+
+
+def test_upper_rungs_are_compared_with_the_probe_on_the_same_folds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not with its leave-one-out evidence, for which it has seen more samples."""
     given = material()
-    monkeypatch.setattr(ladder, "compare", refuse)
-    monkeypatch.setattr(ladder, "cross_fit", lambda *_: _tuned(given))
-    climb(given, LadderSettings(("body",)), 0)
-    on_folds = ladder.probe_on_folds(given, ladder.fit_frozen_head(
-        given.shots.features, given.labels, given.names.features).chosen)  # fmt: skip
-    np.testing.assert_array_equal(seen[-1].losses, on_folds.losses)
+    setting = fit_frozen_head(given.shots.features, given.labels, given.names.features).chosen
+    of_probe, of_body = incumbents(given, ("probe", "body"), True, monkeypatch)
+    np.testing.assert_array_equal(of_body.losses, probe_on_folds(given, setting).losses)
+    given = material(pool=10)
+    _, of_pool, of_body = incumbents(given, ("probe", "pool", "body"), True, monkeypatch)[:3]
+    np.testing.assert_allclose(of_pool.losses, probe_on_folds(given, setting).losses, atol=0.02)
+    assert of_body is of_pool
+    assert not np.array_equal(of_probe.losses, of_body.losses)
 
 
-def _tuned(given: Material) -> ladder.CrossFit:
-    held_out = ladder.judge(log_softmax(np.eye(5)[given.labels], axis=1), given.labels)
-    parts = (part.features for part in (given.shots, given.names, given.pool))
-    return ladder.CrossFit({}, *parts, held_out, None, [], 0.0)
+def test_upper_rungs_are_compared_with_the_prototypes_where_these_stand(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = incumbents(material(pool=10), ("probe", "pool", "body"), False, monkeypatch)
+    assert len(seen) >= 3
+    assert all(incumbent is seen[0] for incumbent in seen)
+
+
+def test_a_body_whose_rotations_are_off_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = material()
+    held_out = judge(np.eye(len(given.names))[given.labels], given.labels)
+    found = CrossFit({}, given.shots.features, given.names.features, given.pool.features, held_out, None, [], 0.01)
+    monkeypatch.setattr(ladder, "cross_fit", lambda *_: found)
+    trace = climb(given, LadderSettings(("probe", "body"), body="oft"), 0).trace
+    assert not trace[2].taken
+    assert trace[2].reason == "rotations are off by 0.01, more than 1e-03"

@@ -191,7 +191,8 @@ def test_features_that_are_all_equal_or_zero() -> None:
         assert_sound(teach(features, labels, 3, np.concatenate([features, clusters(3, 5, 2)[0]]))[0])
 
 
-def test_a_thousand_classes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distil, "FOLDS", 2)  # for time
+def test_a_thousand_classes_of_one_shot() -> None:
     features, labels = clusters(1000, 1, 1, spread=0.2)
-    assert_sound(teach(features, labels, 1000, clusters(1000, 1, 2, spread=0.2)[0])[0])
+    heads = fit(teach(features, labels, 1000, clusters(1000, 1, 2, spread=0.2)[0])[0])
+    assert np.isfinite(heads.student.weight).all()
+    assert accuracy(heads.student, features, labels) > 0.9

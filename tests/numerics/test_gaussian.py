@@ -59,7 +59,7 @@ def ridge_of(sample: Sample, prior: float, shrinkage: float) -> float:
         rows = features[labels == c]
         points, weights = np.vstack([rows, name]), np.append(np.ones(len(rows)), prior)
         scatter += float((weights[:, None] * (points - weights @ points / weights.sum()) ** 2).sum())
-    return shrinkage * scatter / features.shape[1]
+    return float(shrinkage * scatter / features.shape[1])
 
 
 @pytest.mark.parametrize("prior", [0.5, 2.0])
