@@ -6,10 +6,7 @@ good as a body tuned on all samples ("model soups", Wortsman et al. 2022; measur
 
 from __future__ import annotations
 
-import functools
-import logging
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -18,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from fsat_tasks.body_process import BodyJob, tune_bodies
 from fsat_tasks.device import tuning_class
 from fsat_tasks.encoder_source import EncoderSource
 from fsat_tasks.numerics.distil import FOLDS, fit_heads, prepare
@@ -31,8 +29,6 @@ if TYPE_CHECKING:
     from fsat_tasks.body import BodySettings, TokenRows, Weights
 
 __all__ = ["CrossFit", "Material", "Rows", "cross_fit", "planned_seconds", "probe_on_folds"]
-
-log = logging.getLogger(__name__)
 
 Features = NDArray[np.float32]
 Array = NDArray[np.float64]
@@ -106,34 +102,28 @@ def cross_fit(
     labels, shape = material.labels, (len(material.labels), len(material.names))
     fold = stratified_folds(labels, FOLDS)
     probe, student = np.empty(shape), np.empty(shape)
-    bodies, errors, soft = [], [], []
-    batches = [_training_rows(material, fold != k, None if soft_labels is None else soft_labels[k]) for k in range(FOLDS)]
-    with progress("tune the body", settings.epochs * sum(len(rows) for rows, _ in batches)) as report:
-        done = 0
-        for k, (rows, targets) in enumerate(batches):
-            seen = fold != k
-            weights, error = _tuned(
-                material, seen, rows, targets, settings, seed + k, device, checkpoints, functools.partial(_add, report, done)
-            )
-            done += settings.epochs * len(rows)
-            bodies.append(weights)
-            errors.append(error)
-            body = load_body(material.source, device, weights)
-            views = [encode_rows(body, part.tokens) for part in (material.shots, material.names, material.pool)]
-            with threadpool_limits(1):  # products this small lose by sharing
-                heads = _heads(views, labels, setting, seen)
-            hidden = mix_layers(views[0][~seen], setting.layers)
-            probe[~seen], student[~seen] = heads[0].logits(hidden), heads[1].logits(hidden)
-            soft.append(heads[2])
-    mean = average_weights(bodies)
+    jobs = []
+    for k in range(FOLDS):
+        rows, targets = _training_rows(material, fold != k, None if soft_labels is None else soft_labels[k])
+        vectors = _class_vectors(material, fold != k)
+        jobs.append(BodyJob(material.source, rows, targets, vectors, settings, seed + k, device))
+    with progress("tune the body", settings.epochs * sum(len(job.rows) for job in jobs)) as report:
+        bodies = tune_bodies(jobs, checkpoints, report)
+    soft = []
+    for k, (weights, _) in enumerate(bodies):
+        seen = fold != k
+        body = load_body(material.source, device, weights)
+        views = [encode_rows(body, part.tokens) for part in (material.shots, material.names, material.pool)]
+        with threadpool_limits(1):  # products this small lose by sharing
+            heads = _heads(views, labels, setting, seen)
+        hidden = mix_layers(views[0][~seen], setting.layers)
+        probe[~seen], student[~seen] = heads[0].logits(hidden), heads[1].logits(hidden)
+        soft.append(heads[2])
+    mean = average_weights([weights for weights, _ in bodies])
     body = load_body(material.source, device, mean)
     shots, names, pool = (encode_rows(body, part.tokens) for part in (material.shots, material.names, material.pool))
     taught = judge(student, labels) if len(material.pool) else None
-    return CrossFit(mean, shots, names, pool, judge(probe, labels), taught, soft, max(errors))
-
-
-def _add(report: Callable[[int], None], before: int, done: int) -> None:
-    report(before + done)
+    return CrossFit(mean, shots, names, pool, judge(probe, labels), taught, soft, max(error for _, error in bodies))
 
 
 def _training_rows(material: Material, seen: NDArray[np.bool_], soft: Array | None) -> tuple[TokenRows, NDArray[np.float32]]:
@@ -161,40 +151,10 @@ def _heads(
     return probe, probe, np.empty((0, len(names)))
 
 
-def _tuned(
-    material: Material,
-    seen: NDArray[np.bool_],
-    rows: TokenRows,
-    targets: NDArray[np.float32],
-    settings: BodySettings,
-    seed: int,
-    device: Literal["cpu", "cuda"],
-    checkpoints: Path | None,
-    report: Callable[[int], None],
-) -> tuple[Weights, float]:
-    """The weights of a body tuned on the rows, from its checkpoint if there is one, and its orthogonality error."""
-    from safetensors import safe_open
-    from safetensors.torch import save
-
-    from fsat_tasks.body import load_body, tune_body, tuned_weights
-
-    path = None if checkpoints is None else checkpoints / f"body-{len(rows)}-{seed}.safetensors"
-    if path is not None and path.is_file():
-        log.info("tune: found %s", path)
-        with safe_open(path, "pt") as file:
-            kept = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return kept, float(file.metadata()["orthogonality_error"])
-    body = load_body(material.source, device)
-    last = material.shots.features[seen, -1].astype(np.float64), material.names.features[:, -1].astype(np.float64)
-    vectors = class_sums(last[0], material.labels[seen], last[1], 1.0).astype(np.float32)  # (classes, dim)
-    error = tune_body(body, rows, targets, vectors, settings, seed, report)
-    weights = tuned_weights(body)
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(f".{os.getpid()}")
-        unfinished.write_bytes(save(weights, {"orthogonality_error": str(error)}))
-        unfinished.replace(path)
-    return weights, error
+def _class_vectors(material: Material, seen: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """(classes, dim): where the tuned body's class vectors start, the sums of name and samples on the last layer."""
+    shots, names = material.shots.features[seen, -1].astype(np.float64), material.names.features[:, -1].astype(np.float64)
+    return class_sums(shots, material.labels[seen], names, 1.0).astype(np.float32)
 
 
 def probe_on_folds(material: Material, setting: Candidate) -> HeldOut:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.preprocessing import MultiLabelBinarizer
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
@@ -197,7 +196,9 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Accuracy on n texts; with several labels a text, the share of texts that get all of them right."""
         check_is_fitted(self)
         if self.multilabel_ and getattr(labels, "ndim", 1) != 2:
-            labels = MultiLabelBinarizer(classes=self.classes_).fit_transform(labels)
+            rows = zip(self.predict(texts), labels, strict=True)
+            right = [set(self.classes_[answer == 1].tolist()) == set(wanted) for answer, wanted in rows]
+            return float(np.average(right, weights=sample_weight))
         return float(super().score(texts, labels, sample_weight))
 
     def predict_sets(self, texts: Iterable[str], coverage: float = 0.9) -> NDArray[np.bool_]:
@@ -316,7 +317,7 @@ def _refit(reached: Climb, shots: NDArray[np.float32], labels: Labels, names: ND
 
 
 def _texts(texts: Any, where: str) -> list[str]:
-    if isinstance(texts, str | bytes | Mapping) or getattr(texts, "ndim", 1) != 1 or not isinstance(texts, Iterable):
+    if isinstance(texts, str | bytes | Mapping | Set) or getattr(texts, "ndim", 1) != 1 or not isinstance(texts, Iterable):
         raise DataError(where, "a list of texts", "one text" if isinstance(texts, str) else type(texts).__name__)
     rows = list(texts)
     for number, text in enumerate(rows, start=1):
@@ -335,7 +336,7 @@ def _read_labels(labels: Any, n: int) -> tuple[NDArray[Any], Labels, bool]:
         raise DataError("texts", "at least one text", "none")
     if getattr(labels, "ndim", 1) == 2:
         return (*_read_matrix(np.asarray(labels), n), True)
-    if isinstance(labels, str | bytes | Mapping) or not isinstance(labels, Iterable):
+    if isinstance(labels, str | bytes | Mapping | Set) or not isinstance(labels, Iterable):
         raise DataError("labels", "a list of labels", type(labels).__name__)
     rows = list(labels)
     if len(rows) != n:
@@ -348,7 +349,7 @@ def _read_labels(labels: Any, n: int) -> tuple[NDArray[Any], Labels, bool]:
         given += [(at, label) for label in (row if several else (row,))]
     for at, label in given:
         if not isinstance(label, LABELS) or label != label:
-            got = type(label).__name__ if label is not None and label == label else "none"
+            got = "none" if label is None or isinstance(label, LABELS) else type(label).__name__
             raise DataError(f"labels, row {at + 1}", "a label (text, a number, true or false)", got)
         if isinstance(label, str) != isinstance(given[0][1], str):
             raise DataError(f"labels, row {at + 1}", f"a label such as {given[0][1]!r} in row {given[0][0] + 1}", repr(label))

@@ -20,7 +20,7 @@ EXAMPLES = 3
 def render_report(
     task: Task, decision: Mapping[str, Any], validated: Artefact, tuned: Artefact, evaluated: Artefact, exported: Artefact
 ) -> str:
-    """HTML with the decision on top, then gates, figures, the ladder, classes, confusions with their sentences, data and lineage."""
+    """HTML with the decision on top, then gates, figures, ladder, classes, confusions with their sentences, data and lineage."""
     import csv
 
     import pyarrow.parquet as pq

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 from sklearn.base import clone, is_classifier
@@ -41,11 +43,12 @@ NEW = ["the puppy chases a cat", "three times three", "a bus ticket to the coast
 
 
 class Remembering:
-    """The real encoder, which encodes a text once."""
+    """The real encoder, which encodes a text once; the texts of the demo have been encoded by its run."""
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: Encoder, demo_store: Path) -> None:
         self.encoder, self.tokens = encoder, encoder.tokens
-        self.known: dict[str, NDArray[np.float32]] = {}
+        (texts,), (features,) = demo_store.glob("validate/*/*/texts.parquet"), demo_store.glob("extract/*/*/features.npy")
+        self.known = dict(zip(pq.read_table(texts)["text"].to_pylist(), np.load(features), strict=True))
 
     def encode(self, texts: Sequence[str], layers: Any) -> NDArray[np.float32]:
         if fresh := [text for text in dict.fromkeys(texts) if text not in self.known]:
@@ -57,7 +60,7 @@ class Remembering:
 def remembering(demo_store: Path) -> Remembering:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FSAT_STORE", str(demo_store))  # read alone: the encoder is there already
-        return Remembering(load_encoder("all-MiniLM-L6-v2", "cpu"))
+        return Remembering(load_encoder("all-MiniLM-L6-v2", "cpu"), demo_store)
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +114,7 @@ def test_no_texts_give_no_rows(toy: FewShotClassifier) -> None:
     "of", [str, str.upper, {"animal": 3, "number": 1, "travel": 2}.get, {"animal": 0.5, "number": -1.0, "travel": 2.0}.get,
            "animal".__eq__]
 )  # fmt: skip
-@pytest.mark.parametrize("box", [list, np.array, lambda values: np.array(values, object)])
+@pytest.mark.parametrize("box", [list, np.array, pd.Series])
 def test_labels_of_every_kind_come_back_as_they_were(encoder: None, of: Any, box: Any) -> None:
     labels = box([of(label) for label in LABELS])
     classifier = frozen(rungs=("prototypes",)).fit(np.array(TEXTS), labels)
@@ -251,6 +254,7 @@ def test_collections_of_labels(encoder: None) -> None:
     np.testing.assert_array_equal(answers, (probabilities >= 0.5).astype(int))
     np.testing.assert_array_equal(classifier.classes_[classifier.predict(TEXTS[:1])[0] == 1], ["animal"])
     assert classifier.score(TEXTS, SEVERAL) == classifier.score(TEXTS, MATRIX) > 0.5
+    assert classifier.score(NEW[:2], [["animal"], ["animal", "unknown"]]) == 0.5
     assert classifier.predict([]).shape == classifier.predict_proba([]).shape == (0, 3)
 
 
@@ -293,11 +297,13 @@ def nan_row(values: Sequence[Any], value: Any) -> list[Any]:
         (nan_row(TEXTS, "\ud800"), LABELS, {}, "texts, row 3: expected a text, got half of a surrogate pair"),
         ("one text", LABELS, {}, "texts: expected a list of texts, got one text"),
         (7, LABELS, {}, "texts: expected a list of texts, got int"),
+        (set(TEXTS), LABELS, {}, "texts: expected a list of texts, got set"),
         (np.array([TEXTS]), LABELS, {}, "texts: expected a list of texts, got ndarray"),
         ([], [], {}, "texts: expected at least one text, got none"),
         (None, [], {}, "texts: expected at least one text, got none"),
         (TEXTS, nan_row(LABELS, None), {}, r"labels, row 3: expected a label .*, got none"),
         (TEXTS, nan_row(LABELS, float("nan")), {}, r"labels, row 3: expected a label .*, got none"),
+        (TEXTS, nan_row(LABELS, pd.NA), {}, r"labels, row 3: expected a label .*, got NAType"),
         (TEXTS, nan_row(LABELS, 7), {}, "labels, row 3: expected a label such as 'animal' in row 1, got 7"),
         (TEXTS, nan_row(LABELS, b"animal"), {}, r"labels, row 3: expected a label .*, got bytes"),
         (TEXTS, nan_row(LABELS, ["animal"]), {}, "labels, row 1: expected a list of labels, as in other rows, got 'animal'"),
@@ -413,7 +419,7 @@ class Demo:
     def __init__(self) -> None:
         samples = list(csv.DictReader((DEMO / "samples.csv").read_text("utf-8").splitlines()))
         self.texts, self.labels = [row["text"] for row in samples], [row["label"] for row in samples]
-        query = self.read("query")[::2]  # 15 of each class
+        query = self.read("query")
         self.query, self.truth = [row["text"] for row in query], np.array([row["label"] for row in query])
         self.outside = [row["text"] for row in self.read("out_of_scope")]
         self.classifier = frozen().fit(self.texts, self.labels)
