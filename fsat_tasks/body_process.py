@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BodyJob", "tune_bodies"]
 
-WORTH_A_PROCESS = 20_000
+WORTH_A_PROCESS = 6_000
 """Tokens of training from which a process, which takes some seconds to start, pays."""
 FAILED = "out of memory"
 
