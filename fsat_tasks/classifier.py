@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from fsat_tasks.body_rung import Material, Rows
 from fsat_tasks.encoder import load_encoder, pick_device
 from fsat_tasks.encoder_source import find_encoder
 from fsat_tasks.errors import DataError
+from fsat_tasks.inputs import class_words, read_labels, read_texts, require_share
 from fsat_tasks.ladder import PROTOTYPE_PRIOR, RUNGS, Climb, LadderSettings, climb, fit_head
 from fsat_tasks.numerics.conformal import conformal_threshold, lac_scores, prediction_sets
 from fsat_tasks.numerics.evidence import judge
@@ -33,8 +34,6 @@ __all__ = ["FewShotClassifier"]
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
-COLLECTIONS = (list, tuple, set, frozenset)
-LABELS = (str, bool, int, float, np.bool_, np.integer, np.floating)
 DEVICES = ("auto", "cpu", "cuda")
 
 
@@ -103,13 +102,13 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         started = time.perf_counter()
         settings = self._settings()
         texts, unlabelled, outside = (
-            _texts(() if part is None else part, where)
+            read_texts(() if part is None else part, where)
             for part, where in ((texts, "texts"), (unlabelled, "unlabelled"), (out_of_scope, "out_of_scope"))
         )
-        classes, targets, several = _read_labels(labels, len(texts))
+        classes, targets, several = read_labels(labels, len(texts))
         if len(classes) < 2:
             raise DataError("labels", "at least two classes", f"only {classes.tolist()}")
-        names = _class_words(classes.tolist(), class_names)
+        names = class_words(classes.tolist(), class_names)
         source, encoder = find_encoder(self.encoder), load_encoder(self.encoder, self.device)
         shots, anchors, pool = (Rows(encoder.encode(part, "all"), encoder.tokens(part)) for part in (texts, names, unlabelled))
         extracted = time.perf_counter()
@@ -149,12 +148,12 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if not self.__sklearn_is_fitted__():
             return self.fit(texts, labels, class_names=class_names)
         self._require_one_label("partial_fit")
-        texts, known = _texts(texts, "texts"), self.classes_
-        fresh, targets, several = _read_labels(labels, len(texts))
+        texts, known = read_texts(texts, "texts"), self.classes_
+        fresh, targets, several = read_labels(labels, len(texts))
         if several or (fresh.dtype.kind == "U") != (known.dtype.kind == "U"):
             raise DataError("labels", f"labels such as {known[0]!r}", "collections" if several else repr(fresh[0]))
         united = np.unique(np.concatenate([known, fresh]))
-        words = _class_words(united.tolist(), class_names)
+        words = class_words(united.tolist(), class_names)
         at = np.searchsorted(united, known)
         names = np.empty((len(united), *self._climb.names.shape[1:]), np.float32)
         names[at] = self._climb.names
@@ -179,7 +178,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def predict_proba(self, texts: Iterable[str]) -> Array:
         """Calibrated probabilities, (n, classes), in the order of `classes_`."""
         check_is_fitted(self)
-        texts = _texts(texts, "texts")
+        texts = read_texts(texts, "texts")
         if self.multilabel_:
             probabilities: Array = expit(
                 self._multilabel.head.logits(self._features(texts)[:, -1].astype(np.float64)) / self._multilabel.temperature
@@ -204,14 +203,14 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def predict_sets(self, texts: Iterable[str], coverage: float = 0.9) -> NDArray[np.bool_]:
         """Conformal sets: (n, classes), true for labels of which one is right with at least the probability `coverage`."""
         self._require_one_label("predict_sets")
-        _require_share(coverage, "coverage")
+        require_share(coverage, "coverage")
         held_out = lac_scores(softmax(self._climb.held_out.logits, axis=1))
         return prediction_sets(lac_scores(self.predict_proba(texts)), conformal_threshold(held_out, self._labels, coverage))
 
     def score_samples(self, texts: Iterable[str]) -> Array:
         """How much each text looks like one of the task, (n,); higher is more."""
         self._require_one_label("score_samples")
-        features = self._features(_texts(texts, "texts"))
+        features = self._features(read_texts(texts, "texts"))
         return scope_scores(self._scope, mix_layers(features, self._climb.layers), self._logits(features))
 
     def in_scope(self, texts: Iterable[str]) -> NDArray[np.bool_]:
@@ -225,7 +224,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         count for every text, the neighbours for the texts that were given here.
         """
         self._require_one_label("adapt")
-        texts = _texts(texts, "texts")
+        texts = read_texts(texts, "texts")
         adapted = copy.copy(self)
         if not len(texts):
             return adapted
@@ -277,13 +276,13 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _settings(self) -> LadderSettings:
         """The parameters, checked."""
-        rungs = RUNGS if self.rungs is None else tuple(_texts(self.rungs, "rungs"))
+        rungs = RUNGS if self.rungs is None else tuple(read_texts(self.rungs, "rungs"))
         for name, values, known in (
             ("rungs", rungs, RUNGS), ("body", (self.body,), ("full", "lora", "oft")), ("device", (self.device,), DEVICES)
         ):  # fmt: skip
             if unknown := [value for value in values if value not in known]:
                 raise DataError(name, f"of {', '.join(known)}", repr(unknown[0]))
-        _require_share(self.coverage, "coverage")
+        require_share(self.coverage, "coverage")
         return LadderSettings(rungs, self.budget_seconds, self.body)
 
     def _require_one_label(self, method: str) -> None:
@@ -314,77 +313,3 @@ def _refit(reached: Climb, shots: NDArray[np.float32], labels: Labels, names: ND
             head = fit_head(shots, labels, names, reached.pool, reached.setting)
             held_out = replace(held_out, temperature=reached.held_out.temperature)
     return replace(reached, head=head, held_out=held_out, shots=shots, names=names)
-
-
-def _texts(texts: Any, where: str) -> list[str]:
-    if isinstance(texts, str | bytes | Mapping | Set) or getattr(texts, "ndim", 1) != 1 or not isinstance(texts, Iterable):
-        raise DataError(where, "a list of texts", "one text" if isinstance(texts, str) else type(texts).__name__)
-    rows = list(texts)
-    for number, text in enumerate(rows, start=1):
-        if not isinstance(text, str):
-            raise DataError(f"{where}, row {number}", "a text", "none" if text is None else type(text).__name__)
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise DataError(f"{where}, row {number}", "a text", "half of a surrogate pair") from None
-    return rows
-
-
-def _read_labels(labels: Any, n: int) -> tuple[NDArray[Any], Labels, bool]:
-    """The classes; positions in them, (n,), or a 0/1 matrix (n, classes); and whether it is the matrix."""
-    if n == 0:
-        raise DataError("texts", "at least one text", "none")
-    if getattr(labels, "ndim", 1) == 2:
-        return (*_read_matrix(np.asarray(labels), n), True)
-    if isinstance(labels, str | bytes | Mapping | Set) or not isinstance(labels, Iterable):
-        raise DataError("labels", "a list of labels", type(labels).__name__)
-    rows = list(labels)
-    if len(rows) != n:
-        raise DataError("labels", f"one for each of the {n} texts", f"{len(rows)}")
-    several = any(isinstance(row, COLLECTIONS) for row in rows)
-    given: list[tuple[int, Any]] = []  # row from 0, label
-    for at, row in enumerate(rows):
-        if several and not isinstance(row, COLLECTIONS):
-            raise DataError(f"labels, row {at + 1}", "a list of labels, as in other rows", repr(row))
-        given += [(at, label) for label in (row if several else (row,))]
-    for at, label in given:
-        if not isinstance(label, LABELS) or label != label:
-            got = "none" if label is None or isinstance(label, LABELS) else type(label).__name__
-            raise DataError(f"labels, row {at + 1}", "a label (text, a number, true or false)", got)
-        if isinstance(label, str) != isinstance(given[0][1], str):
-            raise DataError(f"labels, row {at + 1}", f"a label such as {given[0][1]!r} in row {given[0][0] + 1}", repr(label))
-    classes, targets = np.unique(np.asarray([label for _, label in given]), return_inverse=True)
-    if not several:
-        return classes, targets.astype(np.int64), False
-    matrix = np.zeros((n, len(classes)), np.int64)
-    matrix[[at for at, _ in given], targets] = 1
-    return classes, matrix, True
-
-
-def _read_matrix(matrix: NDArray[Any], n: int) -> tuple[NDArray[Any], Labels]:
-    if matrix.ndim != 2 or len(matrix) != n or matrix.shape[1] < 2:
-        raise DataError("labels", f"a matrix of {n} rows, one for each text, and two columns or more", f"shape {matrix.shape}",
-                        "One label a text is a list of n labels.")  # fmt: skip
-    usable = np.isin(matrix, (0, 1)).all(axis=1)
-    if not usable.all():
-        at = int(usable.argmin())
-        raise DataError(f"labels, row {at + 1}", "zeros and ones", str(matrix[at].tolist()))
-    return np.arange(matrix.shape[1]), matrix.astype(np.int64)
-
-
-def _class_words(labels: list[Any], class_names: Mapping[Any, str] | None) -> list[str]:
-    """What each label means, in words: as given, or the label's own."""
-    given = {} if class_names is None else class_names
-    if not isinstance(given, Mapping):
-        raise DataError("class_names", "a mapping of labels to words", type(given).__name__)
-    for label, words in given.items():
-        if label not in labels:
-            raise DataError("class_names", "labels of the samples", repr(label))
-        if not isinstance(words, str):
-            raise DataError(f"class_names, label {label!r}", "words", type(words).__name__)
-    return [given.get(label, str(label).replace("_", " ").replace("-", " ")) for label in labels]
-
-
-def _require_share(value: float, where: str) -> None:
-    if not 0.0 <= value <= 1.0:
-        raise DataError(where, "a share, 0 to 1", str(value))

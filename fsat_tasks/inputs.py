@@ -1,0 +1,94 @@
+"""Read what users of the library give, and say where it is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Set
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsat_tasks.errors import DataError
+
+__all__ = ["class_words", "read_labels", "read_texts", "require_share"]
+
+Labels = NDArray[np.int64]
+
+COLLECTIONS = (list, tuple, set, frozenset)
+LABELS = (str, bool, int, float, np.bool_, np.integer, np.floating)
+
+
+def read_texts(texts: Any, where: str) -> list[str]:
+    """The texts as a list. Raises DataError, which names the row, for what is no text."""
+    if isinstance(texts, str | bytes | Mapping | Set) or getattr(texts, "ndim", 1) != 1 or not isinstance(texts, Iterable):
+        raise DataError(where, "a list of texts", "one text" if isinstance(texts, str) else type(texts).__name__)
+    rows = list(texts)
+    for number, text in enumerate(rows, start=1):
+        if not isinstance(text, str):
+            raise DataError(f"{where}, row {number}", "a text", "none" if text is None else type(text).__name__)
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise DataError(f"{where}, row {number}", "a text", "half of a surrogate pair") from None
+    return rows
+
+
+def read_labels(labels: Any, n: int) -> tuple[NDArray[Any], Labels, bool]:
+    """The classes; positions in them, (n,), or a 0/1 matrix (n, classes); and whether it is the matrix."""
+    if n == 0:
+        raise DataError("texts", "at least one text", "none")
+    if getattr(labels, "ndim", 1) == 2:
+        return (*_read_matrix(np.asarray(labels), n), True)
+    if isinstance(labels, str | bytes | Mapping | Set) or not isinstance(labels, Iterable):
+        raise DataError("labels", "a list of labels", type(labels).__name__)
+    rows = list(labels)
+    if len(rows) != n:
+        raise DataError("labels", f"one for each of the {n} texts", f"{len(rows)}")
+    several = any(isinstance(row, COLLECTIONS) for row in rows)
+    given: list[tuple[int, Any]] = []  # row from 0, label
+    for at, row in enumerate(rows):
+        if several and not isinstance(row, COLLECTIONS):
+            raise DataError(f"labels, row {at + 1}", "a list of labels, as in other rows", repr(row))
+        given += [(at, label) for label in (row if several else (row,))]
+    for at, label in given:
+        if not isinstance(label, LABELS) or label != label:
+            got = "none" if label is None or isinstance(label, LABELS) else type(label).__name__
+            raise DataError(f"labels, row {at + 1}", "a label (text, a number, true or false)", got)
+        if isinstance(label, str) != isinstance(given[0][1], str):
+            raise DataError(f"labels, row {at + 1}", f"a label such as {given[0][1]!r} in row {given[0][0] + 1}", repr(label))
+    classes, targets = np.unique(np.asarray([label for _, label in given]), return_inverse=True)
+    if not several:
+        return classes, targets.astype(np.int64), False
+    matrix = np.zeros((n, len(classes)), np.int64)
+    matrix[[at for at, _ in given], targets] = 1
+    return classes, matrix, True
+
+
+def _read_matrix(matrix: NDArray[Any], n: int) -> tuple[NDArray[Any], Labels]:
+    if matrix.ndim != 2 or len(matrix) != n or matrix.shape[1] < 2:
+        raise DataError("labels", f"a matrix of {n} rows, one for each text, and two columns or more", f"shape {matrix.shape}",
+                        "One label a text is a list of n labels.")  # fmt: skip
+    usable = np.isin(matrix, (0, 1)).all(axis=1)
+    if not usable.all():
+        at = int(usable.argmin())
+        raise DataError(f"labels, row {at + 1}", "zeros and ones", str(matrix[at].tolist()))
+    return np.arange(matrix.shape[1]), matrix.astype(np.int64)
+
+
+def class_words(labels: list[Any], class_names: Mapping[Any, str] | None) -> list[str]:
+    """What each label means, in words: as given, or the label's own."""
+    given = {} if class_names is None else class_names
+    if not isinstance(given, Mapping):
+        raise DataError("class_names", "a mapping of labels to words", type(given).__name__)
+    for label, words in given.items():
+        if label not in labels:
+            raise DataError("class_names", "labels of the samples", repr(label))
+        if not isinstance(words, str):
+            raise DataError(f"class_names, label {label!r}", "words", type(words).__name__)
+    return [given.get(label, str(label).replace("_", " ").replace("-", " ")) for label in labels]
+
+
+def require_share(value: float, where: str) -> None:
+    """Raises DataError for what is no share, 0 to 1."""
+    if not 0.0 <= value <= 1.0:
+        raise DataError(where, "a share, 0 to 1", str(value))
