@@ -11,11 +11,23 @@ import pytest
 from fsat_tasks.encoder import Encoder, load_tokenizer, open_session, token_batches
 from fsat_tasks.export import join_head
 from fsat_tasks.extract import task_encoder
+from fsat_tasks.head import Head
+from fsat_tasks.numerics.frozen_head import mix_layers
+from fsat_tasks.numerics.scope import fit_scope
 from fsat_tasks.spec import load_task
 from fsat_tasks.store import Artefact, Store
-from fsat_tasks.tune import Head
 
 TEXTS = ["short", "a somewhat longer text about a card that was declined", "", "ünïcödé 🙂"]
+
+
+def made_up_head(classes: int, layers: int) -> Head:
+    """Weights and samples at random; the scope score has all its views."""
+    rng = np.random.default_rng(layers)
+    weight, bias = rng.normal(size=(classes, layers * 384)).astype(np.float32) * 5, rng.normal(size=classes).astype(np.float32)
+    labels = np.repeat(np.arange(classes), 3)
+    samples, names = (mix_layers(rng.normal(size=(rows, layers, 384)), layers) for rows in (len(labels), classes))
+    scope = fit_scope(samples, labels, names, 0.7, samples @ weight.T.astype(np.float64) + bias)
+    return Head([str(c) for c in range(classes)], layers, weight, bias, 0.7, [], "probe", scope, 0.0, {})
 
 
 @pytest.fixture
@@ -25,23 +37,20 @@ def exported(encoder_store: Path, repository: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("layers", [1, 2, 6])
-def test_graph_gives_the_probabilities_of_the_head(layers: int, exported: Artefact, tmp_path: Path) -> None:
-    rng = np.random.default_rng(layers)
-    weight = rng.normal(size=(5, layers * 384)).astype(np.float32) * 5
-    head = Head(list("abcde"), layers, weight, rng.normal(size=5).astype(np.float32), temperature=0.7, lines=[])
+def test_graph_gives_the_probabilities_and_scope_scores_of_the_head(layers: int, exported: Artefact, tmp_path: Path) -> None:
+    head = made_up_head(5, layers)
     onnx.save(join_head(onnx.load(exported.path / "encoder.onnx"), head), tmp_path / "model.onnx")
     session = open_session(tmp_path / "model.onnx", "cpu")
-    assert [value.name for value in session.get_outputs()] == ["probabilities"]
-    expected = head.probabilities(Encoder(exported, "cpu").encode(TEXTS, "all"))
+    assert [value.name for value in session.get_outputs()] == ["probabilities", "scope"]
+    features = Encoder(exported, "cpu").encode(TEXTS, "all")
+    expected, expected_scope = head.probabilities(features), head.scope_scores(features)
     for rows, ids, mask in token_batches(*load_tokenizer(exported.path / "tokenizer.json"), TEXTS):
-        found = session.run(None, {"input_ids": ids, "attention_mask": mask})[0]
+        found, scope = session.run(None, {"input_ids": ids, "attention_mask": mask})
         np.testing.assert_allclose(found, expected[rows], atol=2e-6)
+        np.testing.assert_allclose(scope, expected_scope[rows], rtol=1e-4, atol=1e-4)
 
 
 def test_graph_of_the_last_layer_alone_has_no_pooling_of_the_others(exported: Artefact) -> None:
     encoder = onnx.load(exported.path / "encoder.onnx")
-    heads = [
-        Head(["a", "b"], layers, np.ones((2, layers * 384), np.float32), np.zeros(2, np.float32), 1.0, []) for layers in (1, 6)
-    ]
-    last, all_blocks = (len(join_head(encoder, head).graph.node) for head in heads)
+    last, all_blocks = (len(join_head(encoder, made_up_head(2, layers)).graph.node) for layers in (1, 6))
     assert last < all_blocks

@@ -41,8 +41,8 @@ def test_probabilities_add_up_to_one_in_the_order_of_the_labels(served: Path) ->
 
 def test_graph_answers_as_the_head_on_the_encoders_features(served: Path, demo_store: Path) -> None:
     from fsat_tasks.encoder import load_encoder
-    from fsat_tasks.store import Store
     from fsat_tasks.head import load_head
+    from fsat_tasks.store import Store
 
     (key,) = (path.name for path in demo_store.glob("tune/*/*"))
     tuned = Store(demo_store).find("tune", key)
