@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from fsat_tasks import __version__
+from fsat_tasks.ladder import RUNGS
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 Cli = Callable[..., tuple[int, str, str]]
@@ -147,7 +148,8 @@ def test_json_is_references_and_small_numbers(demo_copy: Path, cli: Cli) -> None
 
 def test_step_says_what_it_did_and_not_what_was_there_already(demo_copy: Path, cli: Cli) -> None:
     code, out, err = cli("tune", TASK)
-    assert (code, out) == (0, "")
+    assert (code, out.split("\n")[0].strip()) == (0, "the ladder")
+    assert all(rung in out for rung in RUNGS)
     assert err.split()[:2] == ["tune", "unchanged"]
     assert err.count("\n") == 1
 
@@ -173,11 +175,11 @@ def toy(make_task: MakeTask, encoder_store: Path, toy_rows: list[tuple[str, str]
 
 
 def test_held_model_ends_with_code_3_and_leaves_the_champion(toy: Callable[..., str], cli: Cli, encoder_store: Path) -> None:
-    task = toy(min_accuracy=1.0, min_macro_f1=1.0, max_ece=0.0)
+    task = toy(max_parity_error=1e-12)
     code, out, _ = cli("run", task)
     assert code == 3
     assert "decision: hold" in out
-    assert "ece" in out
+    assert "onnx_parity" in out
     registry = encoder_store / "registry" / task
     assert not (registry / "champion.json").exists()
     (entry,) = map(json.loads, (registry / "history.jsonl").read_text().splitlines())

@@ -77,10 +77,16 @@ def test_reasons_name_the_rows_and_the_weakest_class() -> None:
 
 
 @pytest.mark.parametrize(
-    ("difference", "agreement", "held"), [(1e-4, 1.0, []), (2e-4, 1.0, ["onnx_parity"]), (0, 0.99, ["onnx_labels"])]
+    ("difference", "labels", "scope", "held"),
+    [
+        (1e-4, 1.0, 1.0, []),
+        (2e-4, 1.0, 0.99, ["onnx_parity"]),
+        (0, 0.99, 1.0, ["onnx_labels"]),
+        (0, 1.0, 0.98, ["onnx_scope"]),
+    ],
 )
-def test_onnx_must_agree_with_torch(difference: float, agreement: float, held: list[str]) -> None:
-    parity = {"rows": 10, "max_difference": difference, "label_agreement": agreement}
+def test_onnx_must_agree_with_torch(difference: float, labels: float, scope: float, held: list[str]) -> None:
+    parity = {"rows": 10, "max_difference": difference, "label_agreement": labels, "scope_agreement": scope}
     assert [gate.gate for gate in parity_gates(parity, GateSpec()) if not gate.promote] == held
 
 

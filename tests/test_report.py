@@ -68,9 +68,9 @@ def test_report_has_the_decision_and_every_gate(hostile: dict[str, Artefact]) ->
     for gate in decision["gates"]:
         assert gate["gate"] in page.text
         assert page.text.count(gate["reason"]) >= (1 if gate["promote"] else 2)  # the table, and on top what held it
-    (label,) = (attributes["aria-label"] for tag, attributes in page.tags if tag == "svg")
-    assert label is not None
-    assert label.startswith("Reliability diagram: ")
+    ladder, reliability = (attributes["aria-label"] or "" for tag, attributes in page.tags if tag == "svg")
+    assert ladder.startswith("Log-loss of each rung. prototypes: ")
+    assert reliability.startswith("Reliability diagram: ")
 
 
 def test_model_card_has_no_markup_of_the_tasks(hostile: dict[str, Artefact]) -> None:
