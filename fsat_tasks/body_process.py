@@ -1,7 +1,7 @@
 """Tune bodies side by side, each in a process of its own on one thread.
 
 Two threads on one small body mostly wait for each other (1.1 times one thread's speed, and many times slower where the machine
-is busy); two bodies on one thread each do not. And the result does not depend on the number of cores.
+is busy); two bodies on one thread each do not. And a body does not depend on the number of cores.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fsat_tasks.device import available_cores
 from fsat_tasks.encoder_source import EncoderSource
 from fsat_tasks.errors import FsatError, OutOfMemoryError
 
@@ -81,7 +82,7 @@ def tune_bodies(jobs: Sequence[BodyJob], checkpoints: Path | None, report: Calla
                 finish(at)
         else:
             tune = _tune_apart
-            with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            with ThreadPoolExecutor(available_cores()) as pool:
                 list(pool.map(finish, range(len(jobs))))
         return [_read(file) for file in files]
 
@@ -121,7 +122,7 @@ def _tune_apart(job: BodyJob, file: Path, report: Callable[[int], None]) -> None
         plain = {"source": asdict(replace(job.source, folder=Path())) | {"folder": str(job.source.folder)},
                  "settings": asdict(job.settings), "seed": job.seed, "device": job.device, "file": str(file)}  # fmt: skip
         (folder / "job.json").write_text(json.dumps(plain | {"parent": os.getpid()}, default=str), "utf-8")
-        command = [sys.executable, "-m", "fsat_tasks.body_process", str(folder)]
+        command = [sys.executable, "-P", "-m", "fsat_tasks.body_process", str(folder)]
         with (folder / "errors.txt").open("w+", encoding="utf-8") as errors:
             process = subprocess.Popen(  # noqa: S603 - our own module, no shell
                 command, stdout=subprocess.PIPE, stderr=errors, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}

@@ -6,7 +6,6 @@ good as a body tuned on all samples ("model soups", Wortsman et al. 2022; measur
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from fsat_tasks.body_process import BodyJob, tune_bodies
-from fsat_tasks.device import tuning_class
+from fsat_tasks.device import available_cores, tuning_class
 from fsat_tasks.encoder_source import EncoderSource
 from fsat_tasks.numerics.distil import FOLDS, fit_heads, prepare
 from fsat_tasks.numerics.evidence import HeldOut, judge, stratified_folds
@@ -177,5 +176,5 @@ def planned_seconds(source: EncoderSource, tokens: int, device: Literal["cpu", "
         with safe_open(path, "np") as file:
             shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
         weights += sum(int(np.prod(shape)) for name, shape in shapes.items() if "embedding" not in name)
-    cores = 1 if device == "cuda" else len(os.sched_getaffinity(0))
+    cores = 1 if device == "cuda" else min(available_cores(), FOLDS)  # a fold is tuned on one
     return OPERATIONS_A_WEIGHT * weights * tokens / (cores * RATES[tuning_class(device)])

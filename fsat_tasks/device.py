@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import functools
+import os
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["has_bfloat16", "tuning_class"]
+__all__ = ["available_cores", "has_bfloat16", "tuning_class"]
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def tuning_class(device: Literal["cpu", "cuda"]) -> str:

@@ -253,7 +253,7 @@ class _Ladder:
         from fsat_tasks.body import BodySettings
 
         seconds = planned_seconds(self.material.source, tokens, self.device)  # of one epoch
-        epochs = min(int(self.budget / seconds), EPOCHS[rung]) if seconds else EPOCHS[rung]
+        epochs = int(min(self.budget / seconds, EPOCHS[rung])) if seconds else EPOCHS[rung]
         if epochs < FEWEST_EPOCHS[rung]:
             return f"planned at {seconds * FEWEST_EPOCHS[rung]:.0f} s; {self.budget:.0f} s of the budget are left"
         self.budget -= epochs * seconds

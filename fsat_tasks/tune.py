@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fsat_tasks.device import tuning_class
+from fsat_tasks.device import available_cores, tuning_class
 from fsat_tasks.encoder import load_tokenizer, pick_device, tokenize
 from fsat_tasks.encoder_source import find_encoder
 from fsat_tasks.extract import load_features, task_encoder
@@ -35,7 +34,7 @@ def tune(task: Task, store: Store, validated: Artefact, extracted: Artefact) -> 
     also body.safetensors, its weights, and encoder.onnx, encoder.json and tokenizer.json, the encoder with these weights.
     """
     spec, device = task.spec, pick_device(task.spec.device)
-    cores = len(os.sched_getaffinity(0))  # the budget is planned with them
+    cores = available_cores()  # the budget is planned with them
     recipe = Recipe(
         "tune", 4,
         config={"shots": spec.shots, "seed": spec.seed, **spec.tune.model_dump()},
