@@ -22,7 +22,17 @@ from fsat_tasks.device import has_bfloat16
 from fsat_tasks.encoder_graph import PooledEncoder
 from fsat_tasks.encoder_source import EncoderSource
 
-__all__ = ["BodySettings", "TokenRows", "Weights", "average_weights", "encode_rows", "load_body", "tune_body", "tuned_weights"]
+__all__ = [
+    "BodySettings",
+    "TokenRows",
+    "Weights",
+    "average_weights",
+    "encode_rows",
+    "load_body",
+    "tune_body",
+    "tuned_weights",
+    "weights_between",
+]
 
 TokenRows = Sequence[Sequence[int]]
 """Token ids of each row, unpadded."""
@@ -131,17 +141,21 @@ def tune_body(
     return error
 
 
-def encode_rows(body: PooledEncoder, rows: TokenRows) -> NDArray[np.float32]:
-    """Features of every layer, (n, layers, dim)."""
+def encode_rows(body: PooledEncoder, rows: TokenRows, exact: bool = True) -> NDArray[np.float32]:
+    """Features of every layer, (n, layers, dim).
+
+    Args:
+        exact: in float32; else in the mixed precision of training, faster and with three digits.
+    """
     device, config = next(body.parameters()).device, body.body.config
     lengths = np.array([len(row) for row in rows], np.int64)
     order = np.argsort(-lengths, kind="stable")
     features = np.empty((len(rows), config.num_hidden_layers + 1, config.hidden_size), np.float32)
     start = 0
-    with torch.inference_mode():
+    with torch.inference_mode(), contextlib.nullcontext() if exact else _mixed_precision(device):
         while start < len(order):
             at = order[start : start + max(TOKENS_PER_BATCH // max(int(lengths[order[start]]), 1), 1)]
-            features[at] = body(*_pad([rows[i] for i in at], device))[0].cpu().numpy()
+            features[at] = body(*_pad([rows[i] for i in at], device))[0].float().cpu().numpy()
             start += len(at)
     return features
 
@@ -159,6 +173,11 @@ def tuned_weights(body: PooledEncoder) -> Weights:
 def average_weights(bodies: Sequence[Weights]) -> Weights:
     """The mean of bodies tuned from one start: as good as one tuned on all their rows (Wortsman et al. 2022)."""
     return {name: torch.stack([weights[name] for weights in bodies]).mean(0) for name in bodies[0]}
+
+
+def weights_between(pretrained: Weights, tuned: Weights, distance: float) -> Weights:
+    """The weights that lie so far on the way from the pretrained (0) to the tuned ones (1)."""
+    return {name: torch.lerp(pretrained[name], weight, distance) for name, weight in tuned.items()}
 
 
 def _kept(body: PooledEncoder) -> list[nn.Parameter]:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +33,8 @@ __all__ = ["BodyJob", "tune_bodies"]
 
 WORTH_A_PROCESS = 6_000
 """Tokens of training from which a process, which takes some seconds to start, pays."""
-FAILED = "out of memory"
+NO_MEMORY = ("MemoryError", "out of memory", "not enough memory", "can't allocate memory")
+"""What Python, CUDA and torch's allocators say where there is none left."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +83,17 @@ def tune_bodies(jobs: Sequence[BodyJob], checkpoints: Path | None, report: Calla
             for at in range(len(jobs)):
                 finish(at)
         else:
-            tune = _tune_apart
+            processes = _Processes()
+            tune = processes.tune
             with ThreadPoolExecutor(available_cores()) as pool:
-                list(pool.map(finish, range(len(jobs))))
+                work = [pool.submit(finish, at) for at in range(len(jobs))]
+                try:
+                    for done_work in as_completed(work):
+                        done_work.result()
+                except BaseException:  # the others would work on for nobody
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    processes.kill()
+                    raise
         return [_read(file) for file in files]
 
 
@@ -103,6 +113,10 @@ def _tune_here(job: BodyJob, file: Path, report: Callable[[int], None]) -> None:
     try:
         body = load_body(job.source, job.device)
         error = tune_body(body, job.rows, job.targets, job.vectors, job.settings, job.seed, report)
+    except (MemoryError, RuntimeError) as failure:
+        if _is_memory(repr(failure)):
+            raise OutOfMemoryError(f"not enough memory to tune the body on {len(job.rows)} rows") from failure
+        raise
     finally:
         torch.set_num_threads(threads)
     unfinished = file.with_suffix(f".{os.getpid()}")
@@ -110,37 +124,67 @@ def _tune_here(job: BodyJob, file: Path, report: Callable[[int], None]) -> None:
     unfinished.replace(file)
 
 
-def _tune_apart(job: BodyJob, file: Path, report: Callable[[int], None]) -> None:
-    """Run this module on the job's files; it prints the number of rows done."""
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        tokens = np.array([token for row in job.rows for token in row], np.int64)
-        lengths = np.array([len(row) for row in job.rows], np.int64)
-        arrays: dict[str, NDArray[Any]] = {"tokens": tokens, "lengths": lengths, "targets": job.targets, "vectors": job.vectors}
-        for name, array in arrays.items():
-            np.save(folder / f"{name}.npy", array, allow_pickle=False)
-        plain = {"source": asdict(replace(job.source, folder=Path())) | {"folder": str(job.source.folder)},
-                 "settings": asdict(job.settings), "seed": job.seed, "device": job.device, "file": str(file)}  # fmt: skip
-        (folder / "job.json").write_text(json.dumps(plain | {"parent": os.getpid()}, default=str), "utf-8")
-        command = [sys.executable, "-P", "-m", "fsat_tasks.body_process", str(folder)]
-        with (folder / "errors.txt").open("w+", encoding="utf-8") as errors:
+def _is_memory(said: str) -> bool:
+    return any(words in said for words in NO_MEMORY)
+
+
+class _Processes:
+    """The processes that tune, so that all can be ended when one fails."""
+
+    def __init__(self) -> None:
+        self._running: set[subprocess.Popen[str]] = set()
+        self._lock = threading.Lock()
+        self._ended = False
+
+    def kill(self) -> None:
+        with self._lock:
+            self._ended = True
+            for process in self._running:
+                process.kill()
+
+    def tune(self, job: BodyJob, file: Path, report: Callable[[int], None]) -> None:
+        """Run this module on the job's files; it prints the number of rows done."""
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            _write_job(job, file, folder)
+            with (folder / "errors.txt").open("w+", encoding="utf-8") as errors:
+                code = self._run([sys.executable, "-P", "-m", "fsat_tasks.body_process", str(folder)], errors, report)
+                errors.seek(0)
+                said = errors.read()
+        if code == -signal.SIGKILL or _is_memory(said):
+            raise OutOfMemoryError(f"not enough memory to tune the body on {len(job.rows)} rows")
+        if code != 0:
+            raise FsatError(f"tuning the body failed with exit code {code}: {said[-2000:]}")
+
+    def _run(self, command: list[str], errors: TextIO, report: Callable[[int], None]) -> int:
+        with self._lock:
+            if self._ended:
+                return 1
             process = subprocess.Popen(  # noqa: S603 - our own module, no shell
                 command, stdout=subprocess.PIPE, stderr=errors, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
             )
-            try:
-                assert process.stdout is not None
-                for line in process.stdout:
-                    report(int(line))
-            finally:
-                if process.poll() is None and sys.exc_info()[0] is not None:
-                    process.kill()
-                code = process.wait()
-            errors.seek(0)
-            said = errors.read()
-        if code != 0:
-            if code == -9 or "MemoryError" in said or FAILED in said:
-                raise OutOfMemoryError(f"not enough memory to tune the body on {len(job.rows)} rows")
-            raise FsatError(f"tuning the body failed with exit code {code}: {said[-2000:]}")
+            self._running.add(process)
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                report(int(line))
+            return process.wait()
+        finally:
+            process.kill()  # of no effect where it has ended
+            process.wait()
+            with self._lock:
+                self._running.discard(process)
+
+
+def _write_job(job: BodyJob, file: Path, folder: Path) -> None:
+    tokens = np.array([token for row in job.rows for token in row], np.int64)
+    lengths = np.array([len(row) for row in job.rows], np.int64)
+    arrays: dict[str, NDArray[Any]] = {"tokens": tokens, "lengths": lengths, "targets": job.targets, "vectors": job.vectors}
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+    plain = {"source": asdict(replace(job.source, folder=Path())) | {"folder": str(job.source.folder)},
+             "settings": asdict(job.settings), "seed": job.seed, "device": job.device, "file": str(file)}  # fmt: skip
+    (folder / "job.json").write_text(json.dumps(plain | {"parent": os.getpid()}, default=str), "utf-8")
 
 
 def _read(file: Path) -> tuple[Weights, float]:

@@ -1,33 +1,35 @@
 """The ladder's upper rung: a body tuned without each fold of the samples gives the evidence, and their mean is the result.
 
 So the time that evidence costs is not spent twice. The mean of weights tuned from one start lies in the same basin, and is as
-good as a body tuned on all samples ("model soups", Wortsman et al. 2022; measured in docs/method.md).
+good as a body tuned on all samples ("model soups", Wortsman et al. 2022; measured in docs/method.md). How much of the way from
+the pretrained weights to go, and which layers to read, is told by the samples left out (WiSE-FT, Wortsman et al. 2022b).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from fsat_tasks.body_process import BodyJob, tune_bodies
 from fsat_tasks.device import available_cores, tuning_class
 from fsat_tasks.encoder_source import EncoderSource
-from fsat_tasks.numerics.distil import FOLDS, fit_heads, prepare
-from fsat_tasks.numerics.evidence import HeldOut, judge, stratified_folds
-from fsat_tasks.numerics.frozen_head import Candidate, fit_setting, mix_layers
-from fsat_tasks.numerics.probe import LinearHead
+from fsat_tasks.errors import DivergedError
+from fsat_tasks.numerics.distil import FOLDS
+from fsat_tasks.numerics.evidence import HeldOut, stratified_folds
+from fsat_tasks.numerics.fold_heads import FoldHead, FoldView, depths, probe_folds, teach_folds
+from fsat_tasks.numerics.frozen_head import Candidate
 from fsat_tasks.numerics.prototypes import class_sums
 from fsat_tasks.progress import progress
 
 if TYPE_CHECKING:
     from fsat_tasks.body import BodySettings, TokenRows, Weights
 
-__all__ = ["CrossFit", "Material", "Rows", "cross_fit", "planned_seconds", "probe_on_folds"]
+__all__ = ["CrossFit", "FoldPool", "Material", "Rows", "TunedHead", "cross_fit", "planned_seconds", "probe_on_folds"]
 
 Features = NDArray[np.float32]
 Array = NDArray[np.float64]
@@ -36,10 +38,12 @@ Labels = NDArray[np.int64]
 RATES = {"torch-cpu-fp32": 25e9, "torch-cpu-bf16": 50e9, "torch-cuda-bf16": 2e13}
 """Floating point operations a second that training reaches, of a core or a GPU. Plans are made with these figures and not
 with a clock: a busy machine takes longer, but tunes the same model."""
-OPERATIONS_A_WEIGHT = 6
-"""Of each token: two forward, four backward."""
+OPERATIONS_TO_TRAIN, OPERATIONS_TO_ENCODE = 6, 2
+"""Of each weight and token: two forward, four backward."""
 SHARE_OF_SHOTS = 0.25
 """The shots are repeated until they are about so large a share of the pool."""
+DISTANCES = (1.0, 0.5)
+"""From the pretrained weights, as a share of the way to the tuned ones."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,10 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.features)
+
+    def at(self, rows: NDArray[np.int64]) -> Rows:
+        """Some of them."""
+        return Rows(self.features[rows], [self.tokens[i] for i in rows.tolist()])
 
 
 @dataclass(frozen=True)
@@ -65,18 +73,39 @@ class Material:
 
 
 @dataclass(frozen=True)
+class FoldPool:
+    """The pool rows that one fold's body sees, and what the best teacher that knew no shot of the fold says of them."""
+
+    rows: NDArray[np.int64]  # (m,) numbers of pool rows
+    soft_labels: Array | None  # (m, classes); None before there is a teacher
+
+
+@dataclass(frozen=True)
+class TunedHead:
+    """A head on the mean body's features, and what its fold bodies' evidence is."""
+
+    fold_head: FoldHead
+    unseen: Array  # (n, 2) `scope.unseen_views` of the samples by the bodies that had not seen them
+
+    @property
+    def held_out(self) -> HeldOut:
+        return self.fold_head.held_out
+
+
+@dataclass(frozen=True)
 class CrossFit:
-    """Bodies tuned fold by fold, and their mean; with what heads on the tuned features say of samples that were left out."""
+    """Bodies tuned fold by fold, and their mean; with the evidence of heads on the tuned features."""
 
     weights: Weights
     """Of the mean body, as the next three."""
     shots: Features  # (n, layers, dim)
     names: Features
     pool: Features
-    probe: HeldOut
-    student: HeldOut | None
-    """Of the student that the pool taught; None without a pool."""
-    soft_labels: list[Array]  # of each fold, (used, classes): the teacher's that knew no shot of the fold
+    probe: TunedHead
+    taught: TunedHead | None
+    """By the pool; None without one."""
+    pools: list[FoldPool]
+    """Of each fold, with the soft labels of the tuned bodies' teachers; empty without a pool."""
     orthogonality_error: float
 
 
@@ -84,7 +113,8 @@ def cross_fit(
     material: Material,
     setting: Candidate,
     settings: BodySettings,
-    soft_labels: list[Array] | None,
+    pools: Sequence[FoldPool],
+    lesson: int,
     seed: int,
     device: Literal["cpu", "cuda"],
     checkpoints: Path | None,
@@ -93,61 +123,62 @@ def cross_fit(
 
     Args:
         setting: of the heads that are fitted on the tuned features.
-        soft_labels: of each fold, (pool, classes), by which the pool takes part in the tuning; None leaves it out.
+        pools: of each fold; empty without a pool.
+        lesson: how many of these rows, the first ones, take part in the tuning with their soft labels.
         checkpoints: a folder where each fold's body is kept once it is tuned, and found by a run that follows a killed one.
-    """
-    from fsat_tasks.body import average_weights, encode_rows, load_body
 
-    labels, shape = material.labels, (len(material.labels), len(material.names))
+    Raises:
+        DivergedError: where a body's features are no numbers any more.
+    """
+    from fsat_tasks.body import average_weights, encode_rows, load_body, tuned_weights, weights_between
+
+    labels = material.labels
     fold = stratified_folds(labels, FOLDS)
-    probe, student = np.empty(shape), np.empty(shape)
     jobs = []
     for k in range(FOLDS):
-        rows, targets = _training_rows(material, fold != k, None if soft_labels is None else soft_labels[k])
-        vectors = _class_vectors(material, fold != k)
-        jobs.append(BodyJob(material.source, rows, targets, vectors, settings, seed + k, device))
+        rows, targets = _training_rows(material, fold != k, pools[k] if lesson else None, lesson)
+        jobs.append(BodyJob(material.source, rows, targets, _class_vectors(material, fold != k), settings, seed + k, device))
     with progress("tune the body", settings.epochs * sum(len(job.rows) for job in jobs)) as report:
         bodies = tune_bodies(jobs, checkpoints, report)
-    soft = []
-    for k, (weights, _) in enumerate(bodies):
-        seen = fold != k
-        body = load_body(material.source, device, weights)
-        views = [encode_rows(body, part.tokens) for part in (material.shots, material.names, material.pool)]
-        with threadpool_limits(1):  # products this small lose by sharing
-            heads = _heads(views, labels, setting, seen)
-        hidden = mix_layers(views[0][~seen], setting.layers)
-        probe[~seen], student[~seen] = heads[0].logits(hidden), heads[1].logits(hidden)
-        soft.append(heads[2])
-    mean = average_weights([weights for weights, _ in bodies])
-    body = load_body(material.source, device, mean)
-    shots, names, pool = (encode_rows(body, part.tokens) for part in (material.shots, material.names, material.pool))
-    taught = judge(student, labels) if len(material.pool) else None
-    return CrossFit(mean, shots, names, pool, judge(probe, labels), taught, soft, max(error for _, error in bodies))
+    pretrained = tuned_weights(load_body(material.source, "cpu"))
+
+    def encode(weights: Weights, distance: float, *parts: Rows, exact: bool = False) -> list[Features]:
+        body = load_body(material.source, device, weights_between(pretrained, weights, distance))
+        return [encode_rows(body, part.tokens, exact) for part in parts]
+
+    empty = material.pool.features[:0]
+    encoded = {d: [encode(weights, d, material.shots, material.names) for weights, _ in bodies] for d in DISTANCES}
+    views = {d: [FoldView(shots, names, empty) for shots, names in folds] for d, folds in encoded.items()}
+    if not all(np.isfinite(part).all() for folds in views.values() for view in folds for part in (view.shots, view.names)):
+        raise DivergedError("the body diverged: its features are no numbers any more")
+    settings_tried = depths(setting, material.shots.features.shape[1])
+    tried = [(d, probe_folds(views[d], labels, at)) for d in DISTANCES for at in settings_tried]
+    distance, probe = min(tried, key=lambda found: found[1].held_out.log_loss)
+    seen = views[distance]
+    taught = None
+    if pools:
+        parts = [encode(w, distance, material.pool.at(pool.rows))[0] for (w, _), pool in zip(bodies, pools, strict=True)]
+        seen = [replace(view, pool=part) for view, part in zip(seen, parts, strict=True)]
+        taught = min((teach_folds(seen, labels, at) for at in settings_tried), key=lambda found: found.held_out.log_loss)
+        pools = [replace(pool, soft_labels=soft) for pool, soft in zip(pools, taught.soft_labels, strict=True)]
+    mean = weights_between(pretrained, average_weights([weights for weights, _ in bodies]), distance)
+    shots, names, pool = encode(mean, 1.0, material.shots, material.names, material.pool, exact=True)
+    return CrossFit(
+        mean, shots, names, pool,
+        TunedHead(probe, probe.unseen(seen, labels)), None if taught is None else TunedHead(taught, taught.unseen(seen, labels)),
+        list(pools), max(error for _, error in bodies),
+    )  # fmt: skip
 
 
-def _training_rows(material: Material, seen: NDArray[np.bool_], soft: Array | None) -> tuple[TokenRows, NDArray[np.float32]]:
-    """Token ids and targets (rows, classes): the shots that are seen, and the pool with its soft labels if there are any."""
+def _training_rows(material: Material, seen: NDArray[np.bool_], pool: FoldPool | None, lesson: int) -> tuple[TokenRows, Features]:
+    """Token ids and targets (rows, classes): the shots that are seen, and the first `lesson` pool rows if there is a pool."""
     hard = np.eye(len(material.names), dtype=np.float32)[material.labels[seen]]
-    shots = [material.shots.tokens[i] for i in np.flatnonzero(seen).tolist()]
-    if soft is None:
+    shots = material.shots.at(np.flatnonzero(seen)).tokens
+    if pool is None or pool.soft_labels is None:
         return shots, hard
-    repeats = max(round(len(material.pool) * SHARE_OF_SHOTS / len(shots)), 1)
-    sharp = np.square(soft)  # a teacher that averages its neighbours is less certain than it is right
-    sharp /= sharp.sum(axis=1, keepdims=True)
-    return shots * repeats + list(material.pool.tokens), np.vstack([hard] * repeats + [sharp.astype(np.float32)])
-
-
-def _heads(
-    views: list[Features], labels: Labels, setting: Candidate, seen: NDArray[np.bool_]
-) -> tuple[LinearHead, LinearHead, Array]:
-    """Probe, student and soft labels on the features of shots, names and pool; without a pool the probe is the student."""
-    shots, names, pool = views
-    if len(pool):
-        heads = fit_heads(prepare(shots, labels, names, pool, setting), seen)
-        return heads.probe, heads.student, heads.soft_labels
-    rows, anchors = mix_layers(shots[seen], setting.layers), mix_layers(names, setting.layers)
-    probe = fit_setting(rows, labels[seen], anchors, setting)
-    return probe, probe, np.empty((0, len(names)))
+    repeats = max(round(lesson * SHARE_OF_SHOTS / len(shots)), 1)
+    taught = material.pool.at(pool.rows[:lesson]).tokens
+    return [*list(shots) * repeats, *taught], np.vstack([hard] * repeats + [pool.soft_labels[:lesson].astype(np.float32)])
 
 
 def _class_vectors(material: Material, seen: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -158,17 +189,12 @@ def _class_vectors(material: Material, seen: NDArray[np.bool_]) -> NDArray[np.fl
 
 def probe_on_folds(material: Material, setting: Candidate) -> HeldOut:
     """The probe on the pretrained encoder's features, by the folds that judge bodies."""
-    labels = material.labels
-    rows, anchors = mix_layers(material.shots.features, setting.layers), mix_layers(material.names.features, setting.layers)
-    fold, logits = stratified_folds(labels, FOLDS), np.empty((len(labels), len(anchors)))
-    for k in range(FOLDS):
-        seen = fold != k
-        logits[~seen] = fit_setting(rows[seen], labels[seen], anchors, setting).logits(rows[~seen])
-    return judge(logits, labels)
+    view = FoldView(material.shots.features, material.names.features, material.pool.features)
+    return probe_folds([view] * FOLDS, material.labels, setting).held_out
 
 
-def planned_seconds(source: EncoderSource, tokens: int, device: Literal["cpu", "cuda"]) -> float:
-    """About how long training over so many tokens takes on the device."""
+def planned_seconds(source: EncoderSource, trained: int, encoded: int, device: Literal["cpu", "cuda"]) -> float:
+    """About how long it takes to train over so many tokens, and to encode so many, on the device."""
     from safetensors import safe_open
 
     weights = 0
@@ -177,4 +203,5 @@ def planned_seconds(source: EncoderSource, tokens: int, device: Literal["cpu", "
             shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
         weights += sum(int(np.prod(shape)) for name, shape in shapes.items() if "embedding" not in name)
     cores = 1 if device == "cuda" else min(available_cores(), FOLDS)  # a fold is tuned on one
-    return OPERATIONS_A_WEIGHT * weights * tokens / (cores * RATES[tuning_class(device)])
+    operations = weights * (OPERATIONS_TO_TRAIN * trained + OPERATIONS_TO_ENCODE * encoded)
+    return operations / (cores * RATES[tuning_class(device)])

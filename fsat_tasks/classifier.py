@@ -20,11 +20,13 @@ from fsat_tasks.encoder import load_encoder, pick_device
 from fsat_tasks.encoder_source import find_encoder
 from fsat_tasks.errors import DataError
 from fsat_tasks.inputs import class_words, read_labels, read_texts, require_share
-from fsat_tasks.ladder import PROTOTYPE_PRIOR, RUNGS, Climb, LadderSettings, climb, fit_head
+from fsat_tasks.ladder import PROTOTYPE_PRIOR, RUNGS, Climb, LadderSettings, balance, climb, fit_head
 from fsat_tasks.numerics.conformal import conformal_threshold, lac_scores, prediction_sets
 from fsat_tasks.numerics.evidence import judge
 from fsat_tasks.numerics.frozen_head import mix_layers, refit_frozen_head
+from fsat_tasks.numerics.memory import TaughtHead
 from fsat_tasks.numerics.multilabel import fit_multilabel
+from fsat_tasks.numerics.probe import LinearHead
 from fsat_tasks.numerics.prototypes import fit_prototypes, prototype_loo_logits
 from fsat_tasks.numerics.scope import coverage_threshold, fit_scope, scope_scores
 from fsat_tasks.numerics.transduction import adapt_to_target, hidden_shot_logits
@@ -45,6 +47,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         rungs: names of the ladder's rungs that may be taken (`fsat_tasks.ladder.RUNGS`); all by default.
         budget_seconds: planned time of body tuning, at most; the rung is left out where it would take longer.
         body: how the body is tuned: "full", or by adapters, "lora" or "oft".
+        class_weight: "balanced" makes every class count alike, however many samples it has; by default classes with more
+            samples are held more likely.
         coverage: share of the texts of the task that should pass as in scope, 0 to 1; see `in_scope`.
         device: "auto", "cpu" or "cuda".
         seed: of all that is drawn; the same seed gives the same model on the same machine.
@@ -65,6 +69,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         rungs: Sequence[str] | None = None,
         budget_seconds: float = 240.0,
         body: Literal["full", "lora", "oft"] = "full",
+        class_weight: Literal["balanced"] | None = None,
         coverage: float = 0.95,
         device: Literal["auto", "cpu", "cuda"] = "auto",
         seed: int = 0,
@@ -73,6 +78,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.rungs = rungs
         self.budget_seconds = budget_seconds
         self.body = body
+        self.class_weight = class_weight
         self.coverage = coverage
         self.device = device
         self.seed = seed
@@ -163,6 +169,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         all_labels = np.concatenate([at[self._labels], np.searchsorted(united, fresh)[targets]])
         with threadpool_limits(1):  # products this small lose by sharing
             reached = _refit(self._climb, shots, all_labels, names)
+            if self.class_weight == "balanced":
+                reached = balance(reached, all_labels)
         self.classes_ = united
         self._stand_on(reached, all_labels)
         return self
@@ -256,7 +264,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         shots, names = mix_layers(reached.shots, reached.layers), mix_layers(reached.names, reached.layers)
         outside = mix_layers(self._features(self._outside), reached.layers) if self._outside else None
         raw = reached.held_out.logits * self._temperature
-        self._scope = fit_scope(shots, self._labels, names, self._temperature, raw, outside)
+        self._scope = fit_scope(shots, self._labels, names, self._temperature, raw, outside, reached.unseen)
         self.scope_threshold_ = coverage_threshold(self._scope.held_out, self.coverage)
 
     def _logits(self, features: NDArray[np.float32]) -> Array:
@@ -278,12 +286,15 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """The parameters, checked."""
         rungs = RUNGS if self.rungs is None else tuple(read_texts(self.rungs, "rungs"))
         for name, values, known in (
-            ("rungs", rungs, RUNGS), ("body", (self.body,), ("full", "lora", "oft")), ("device", (self.device,), DEVICES)
+            ("rungs", rungs, RUNGS), ("body", (self.body,), ("full", "lora", "oft")), ("device", (self.device,), DEVICES),
+            ("class_weight", (self.class_weight,), ("balanced", None)),
         ):  # fmt: skip
             if unknown := [value for value in values if value not in known]:
-                raise DataError(name, f"of {', '.join(known)}", repr(unknown[0]))
+                raise DataError(name, f"of {', '.join(map(str, known))}", repr(unknown[0]))
         require_share(self.coverage, "coverage")
-        return LadderSettings(rungs, self.budget_seconds, self.body)
+        if not (self.budget_seconds >= 0 and np.isfinite(self.budget_seconds)):
+            raise DataError("budget_seconds", "a number of seconds, 0 or more", str(self.budget_seconds))
+        return LadderSettings(rungs, self.budget_seconds, self.body, self.class_weight)
 
     def _require_one_label(self, method: str) -> None:
         check_is_fitted(self)
@@ -302,14 +313,16 @@ class _Adapted:
 def _refit(reached: Climb, shots: NDArray[np.float32], labels: Labels, names: NDArray[np.float32]) -> Climb:
     """The rung that stands on more samples, (n, layers, dim); its settings stay."""
     rung = [rung.name for rung in reached.trace if rung.taken][-1]
+    head: LinearHead | TaughtHead
     if rung == "prototypes":
         rows, anchors = mix_layers(shots, reached.layers), mix_layers(names, reached.layers)
         held_out = judge(prototype_loo_logits(rows, labels, anchors, PROTOTYPE_PRIOR), labels)
         head = fit_prototypes(rows, labels, anchors, PROTOTYPE_PRIOR)
     else:
         found = refit_frozen_head(shots, labels, names, reached.setting)
-        head, held_out = found.head, judge(found.held_out, labels)
+        held_out = judge(found.held_out, labels)
+        head = found.head
         if rung != "probe":  # the samples taught a body or a pool's labels: left out by the probe alone they look too easy
-            head = fit_head(shots, labels, names, reached.pool, reached.setting)
+            head = fit_head(shots, labels, names, reached.pool, reached.setting, reached.share)
             held_out = replace(held_out, temperature=reached.held_out.temperature)
     return replace(reached, head=head, held_out=held_out, shots=shots, names=names)

@@ -6,6 +6,7 @@ __all__ = [
     "ChampionChangedError",
     "DataError",
     "DeviceError",
+    "DivergedError",
     "EncoderError",
     "FsatError",
     "InputError",
@@ -72,3 +73,7 @@ class ChampionChangedError(FsatError):
 
 class OutOfMemoryError(FsatError):
     """The machine or the GPU ran out of memory; a later try may find more."""
+
+
+class DivergedError(FsatError):
+    """Training ran away: numbers that are none. The ladder goes on without the rung."""

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import onnx
     from numpy.typing import NDArray
 
+    from fsat_tasks.numerics.memory import Memory
+
 __all__ = ["export"]
 
 PARITY_ROWS = 500
@@ -37,7 +39,7 @@ def export(task: Task, store: Store, validated: Artefact, tuned: Artefact, evalu
     """
     encoder = tuned_encoder(task, store, tuned)
     recipe = Recipe(
-        "export", 3,
+        "export", 4,
         config={"task": task.name, "description": task.spec.description, "classes": task.spec.classes,
                 "encoder": task.spec.encoder.name, "max_parity_error": task.spec.gates.max_parity_error},
         inputs={"encoder": encoder.digest, "tune": tuned.digest, "evaluate": evaluated.digest,
@@ -86,7 +88,8 @@ def join_head(encoder: onnx.ModelProto, head: Head) -> onnx.ModelProto:
     model = Extractor(encoder).extract_model(["input_ids", "attention_mask"], [source])
     constants: dict[str, Any] = {}
     nodes = []
-    for some_constants, some_nodes in (_unit_row(head, source), _class_probabilities(head), _scope_score(head)):
+    parts = [_unit_row(head, source), _memory_logits(head.memory), _class_probabilities(head), _scope_score(head)]
+    for some_constants, some_nodes in parts:
         constants |= some_constants
         nodes += [helper.make_node(*node[:3], **node[3]) for node in some_nodes]
     model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
@@ -119,9 +122,42 @@ def _class_probabilities(head: Head) -> Part:
     """`logits`, calibrated, and `probabilities`; temperature and the equal share of each layer are in the weights."""
     weight = head.weight.T / (head.temperature * np.sqrt(head.layers))
     constants = {"head.weight": weight, "head.bias": head.bias / head.temperature}
-    return _float32(constants), [
-        ("Gemm", ["head.row", "head.weight", "head.bias"], ["logits"], {}),
-        ("Softmax", ["logits"], ["probabilities"], {"axis": -1}),
+    linear: Nodes = [("Gemm", ["head.row", "head.weight", "head.bias"], ["logits"], {})]
+    if head.memory is not None:
+        constants["head.memory_share"] = np.array(head.memory.share / head.temperature)
+        linear = [
+            ("Gemm", ["head.row", "head.weight", "head.bias"], ["head.linear"], {}),
+            ("Mul", ["memory.logits", "head.memory_share"], ["head.remembered"], {}),
+            ("Add", ["head.linear", "head.remembered"], ["logits"], {}),
+        ]
+    return _float32(constants), [*linear, ("Softmax", ["logits"], ["probabilities"], {"axis": -1})]
+
+
+def _memory_logits(memory: Memory | None) -> Part:
+    """`memory.logits` (batch, classes), as `numerics.memory.Memory.logits` gives them; nothing without a memory."""
+    if memory is None:
+        return {}, []
+    from fsat_tasks.numerics.memory import DOUBT, NEAREST, SHARPNESS
+
+    constants = {
+        "memory.basis": memory.basis,  # (layers * dim, directions); the length of the product does not matter
+        "memory.keys": memory.keys.T * SHARPNESS,  # (directions, rows)
+        "memory.labels": memory.labels * (1.0 - DOUBT),  # (rows, classes)
+        "memory.doubt": np.array(DOUBT / memory.labels.shape[1]),
+    }
+    counts = {"memory.nearest": np.array([min(NEAREST, len(memory.keys))]), "memory.axis": np.array([1])}
+    return _float32(constants) | counts, [
+        ("MatMul", ["head.row", "memory.basis"], ["memory.projected"], {}),
+        ("LpNormalization", ["memory.projected"], ["memory.query"], {"axis": -1, "p": 2}),
+        ("MatMul", ["memory.query", "memory.keys"], ["memory.similarity"], {}),
+        ("TopK", ["memory.similarity", "memory.nearest"], ["memory.top", "memory.at"], {"axis": 1}),
+        ("Softmax", ["memory.top"], ["memory.weight"], {"axis": -1}),
+        ("Gather", ["memory.labels", "memory.at"], ["memory.found"], {"axis": 0}),  # (batch, nearest, classes)
+        ("Unsqueeze", ["memory.weight", "memory.axis"], ["memory.row"], {}),  # (batch, 1, nearest)
+        ("MatMul", ["memory.row", "memory.found"], ["memory.mean"], {}),
+        ("Squeeze", ["memory.mean", "memory.axis"], ["memory.probability"], {}),
+        ("Add", ["memory.probability", "memory.doubt"], ["memory.softened"], {}),
+        ("Log", ["memory.softened"], ["memory.logits"], {}),
     ]
 
 

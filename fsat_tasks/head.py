@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from fsat_tasks.numerics.memory import Memory
     from fsat_tasks.numerics.scope import ScopeModel
 
 __all__ = ["SET_COVERAGES", "Head", "finite", "load_head", "save_head"]
@@ -23,13 +24,18 @@ SET_COVERAGES = (0.8, 0.9, 0.95, 0.99)
 
 @dataclass(frozen=True)
 class Head:
-    """Probabilities are softmax((the last layers' unit rows @ weight.T + bias) / temperature)."""
+    """Probabilities are softmax((rows @ weight.T + bias + share * the memory's logits) / temperature).
+
+    Rows are the last layers' unit rows, side by side; see `mix_layers`.
+    """
 
     labels: list[str]
     layers: int
     """The encoder's last so many layers, side by side."""
     weight: NDArray[np.float32]  # (classes, layers * dim)
     bias: NDArray[np.float32]  # (classes,)
+    memory: Memory | None
+    """Of pool rows; None where it did not help."""
     temperature: float
     lines: list[int]
     """Lines of the samples file that it was fitted on."""
@@ -63,8 +69,9 @@ class Head:
     def _logits(self, features: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         from fsat_tasks.numerics.frozen_head import mix_layers
 
-        logits: NDArray[np.float64] = mix_layers(features, self.layers) @ self.weight.T.astype("f8") + self.bias
-        return logits
+        rows = mix_layers(features, self.layers)
+        logits: NDArray[np.float64] = rows @ self.weight.T.astype("f8") + self.bias
+        return logits if self.memory is None else logits + self.memory.share * self.memory.logits(rows)
 
 
 def save_head(head: Head, folder: Path) -> None:
@@ -72,12 +79,15 @@ def save_head(head: Head, folder: Path) -> None:
     import numpy as np
     from safetensors.numpy import save
 
-    scope = {f"scope.{name}": value for name, value in asdict(head.scope).items() if isinstance(value, np.ndarray)}
-    tensors = {"weight": head.weight, "bias": head.bias, **scope}
+    parts = {"scope": asdict(head.scope), "memory": asdict(head.memory) if head.memory else {}}
+    arrays = {f"{part}.{name}": value for part, values in parts.items() for name, value in values.items()}
+    tensors = {name: value for name, value in arrays.items() if isinstance(value, np.ndarray)}
+    tensors |= {"weight": head.weight, "bias": head.bias}
     data = save({name: np.ascontiguousarray(value, np.float32) for name, value in tensors.items()})
     (folder / "head.safetensors").write_bytes(data)  # save_file's own error on a full disk is no OSError
     write_json(folder / "head.json", {
         "labels": head.labels, "layers": head.layers, "temperature": head.temperature, "lines": head.lines, "rung": head.rung,
+        "memory_share": head.memory.share if head.memory else 0.0,
         "nearest": head.scope.nearest, "scope_threshold": finite(head.scope_threshold),
         "set_thresholds": {coverage: finite(value) for coverage, value in head.set_thresholds.items()},
     })  # fmt: skip
@@ -87,15 +97,20 @@ def load_head(tuned: Artefact) -> Head:
     import numpy as np
     from safetensors.numpy import load_file
 
+    from fsat_tasks.numerics.memory import Memory
     from fsat_tasks.numerics.scope import ScopeModel
 
     tensors, settings = load_file(tuned.path / "head.safetensors"), tuned.json("head.json")
-    arrays = {field.name: tensors[f"scope.{field.name}"].astype(np.float64) for field in fields(ScopeModel)
-              if f"scope.{field.name}" in tensors}  # fmt: skip
+
+    def arrays(part: str) -> dict[str, NDArray[np.float64]]:
+        named = {name.removeprefix(f"{part}."): tensor for name, tensor in tensors.items() if name.startswith(f"{part}.")}
+        return {name: tensor.astype(np.float64) for name, tensor in named.items()}
+
+    memory = Memory(**arrays("memory"), share=settings["memory_share"]) if settings["memory_share"] else None
     return Head(
         labels=settings["labels"], layers=settings["layers"], weight=tensors["weight"], bias=tensors["bias"],
-        temperature=settings["temperature"], lines=settings["lines"], rung=settings["rung"],
-        scope=ScopeModel(**arrays, nearest=settings["nearest"], temperature=settings["temperature"]),
+        memory=memory, temperature=settings["temperature"], lines=settings["lines"], rung=settings["rung"],
+        scope=ScopeModel(**arrays("scope"), nearest=settings["nearest"], temperature=settings["temperature"]),
         scope_threshold=float(settings["scope_threshold"]),
         set_thresholds={coverage: float(value) for coverage, value in settings["set_thresholds"].items()},
     )  # fmt: skip

@@ -17,29 +17,50 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from fsat_tasks.body_rung import CrossFit, Material, Rows, cross_fit, planned_seconds, probe_on_folds
-from fsat_tasks.errors import DataError
+from fsat_tasks.body_rung import (
+    DISTANCES,
+    SHARE_OF_SHOTS,
+    CrossFit,
+    FoldPool,
+    Material,
+    Rows,
+    TunedHead,
+    cross_fit,
+    planned_seconds,
+    probe_on_folds,
+)
+from fsat_tasks.errors import DataError, DivergedError
+from fsat_tasks.numerics.calibration import balance_strength
 from fsat_tasks.numerics.distil import FOLDS, draw_pool, fit_heads, hold_out, prepare
-from fsat_tasks.numerics.evidence import Comparison, HeldOut, compare, judge
+from fsat_tasks.numerics.evidence import Comparison, HeldOut, compare, judge, row_losses
 from fsat_tasks.numerics.frozen_head import Candidate, FrozenHead, fit_frozen_head, fit_setting, mix_layers
+from fsat_tasks.numerics.label_shift import shots_prior
+from fsat_tasks.numerics.memory import TaughtHead
 from fsat_tasks.numerics.probe import LinearHead
 from fsat_tasks.numerics.prototypes import fit_prototypes, prototype_loo_logits
 
 if TYPE_CHECKING:
     from fsat_tasks.body import BodySettings, Weights
 
-__all__ = ["FROZEN_RUNGS", "RUNGS", "Climb", "LadderSettings", "Rung", "climb", "fit_head"]
+__all__ = ["FROZEN_RUNGS", "RUNGS", "Climb", "LadderSettings", "Rung", "balance", "climb", "fit_head"]
 
 Features = NDArray[np.floating]
+Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 FROZEN_RUNGS = ("prototypes", "probe", "pool")
 RUNGS = (*FROZEN_RUNGS, "body", "body-pool", "self-training")
 PROTOTYPE_PRIOR = 1.0
-EPOCHS = {"body": 6, "self-training": 2}
-"""At most; fewer where the budget does not allow as many. More gave nothing on any set tried."""
-FEWEST_EPOCHS = {"body": 3, "self-training": 1}
+EPOCHS, FEWEST_EPOCHS = 6, 3
+"""Of the body on the samples; fewer where the budget does not allow as many. More gave nothing on any set tried."""
+LESSON_EPOCHS = 2
+FOLD_POOL = 4096
+"""Pool rows that one fold's body sees: each its own draw."""
+FEWEST_LESSON_ROWS = 500
+"""Of these, that it is tuned on; all where the budget allows."""
 MAX_ORTHOGONALITY_ERROR = 1e-3
+NO_POOL = "no unlabelled rows besides the samples"
+TOO_FEW = f"fewer samples than the {FOLDS} folds of its evidence"
 
 
 @dataclass(frozen=True)
@@ -50,6 +71,8 @@ class LadderSettings:
     budget_seconds: float = 240.0
     """Planned time of body tuning, at most."""
     body: Literal["full", "lora", "oft"] = "full"
+    class_weight: Literal["balanced"] | None = None
+    """`balanced`: every class counts alike, however many samples it has; see `balance`."""
 
 
 @dataclass(frozen=True)
@@ -69,10 +92,12 @@ class Rung:
 class Climb:
     """Where the ladder ended: probabilities are softmax(head.logits(mix_layers(features, layers)) / held_out.temperature)."""
 
-    head: LinearHead
+    head: LinearHead | TaughtHead
     layers: int
     setting: Candidate
     """Of the probe, for a fit on more samples."""
+    share: float
+    """Of the pool's memory."""
     held_out: HeldOut
     """On the samples, left out one by one or by folds; its temperature is the head's."""
     weights: Weights | None
@@ -81,6 +106,8 @@ class Climb:
     names: Features
     pool: Features
     """The rows that taught the head; empty where none did."""
+    unseen: Array | None
+    """(n, 2) `scope.unseen_views` by bodies that had not seen the sample; None where no body was tuned."""
     trace: list[Rung]
 
 
@@ -136,13 +163,27 @@ def climb(
         held_out = result.held_out
         trace.append(Rung(name, taken, reason, held_out.log_loss, held_out.accuracy, time.perf_counter() - started))
     assert standing is not None
-    return replace(standing, trace=trace)
+    reached = replace(standing, trace=trace)
+    return balance(reached, material.labels) if settings.class_weight == "balanced" else reached
 
 
-def fit_head(shots: Features, labels: Labels, names: Features, pool: Features, setting: Candidate) -> LinearHead:
-    """The head on all the samples: the probe, or the student where there is a pool to teach it."""
+def balance(reached: Climb, labels: Labels) -> Climb:
+    """The same model for classes that are equally likely, by an offset of each class (`balance_strength`)."""
+    held_out = reached.held_out
+    log_prior = np.log(shots_prior(labels, len(reached.names)))
+    offset = -balance_strength(held_out.logits, labels, log_prior) * log_prior  # (classes,)
+    logits = held_out.logits + offset
+    accuracy = float((logits.argmax(axis=1) == labels).mean())
+    balanced = HeldOut(logits, held_out.temperature, row_losses(logits, labels), accuracy)
+    return replace(reached, head=reached.head.shifted(offset * held_out.temperature), held_out=balanced)
+
+
+def fit_head(
+    shots: Features, labels: Labels, names: Features, pool: Features, setting: Candidate, share: float
+) -> LinearHead | TaughtHead:
+    """The head on all the samples: the probe, or what the pool teaches where there is one, its memory by its share."""
     if len(pool):
-        return fit_heads(prepare(shots, labels, names, pool, setting), np.ones(len(labels), bool)).student
+        return fit_heads(prepare(shots, labels, names, pool, setting), np.ones(len(labels), bool)).taught(share)
     rows, anchors = mix_layers(shots, setting.layers), mix_layers(names, setting.layers)
     return fit_setting(rows, labels, anchors, setting)
 
@@ -160,8 +201,19 @@ class _Ladder:
         """Evidence of the rung that stands, of the kind that the next rung is compared with."""
         self.stands = ""
         self.tuned: CrossFit | None = None
-        self.used = Rows(material.pool.features[:0], [])
+        self.fold_pools: list[FoldPool] = []
+        """Of each fold, with what the best teacher so far says of them; empty without a pool."""
+        self.teachers_loss = np.inf
+
+    @functools.cached_property
+    def used(self) -> Rows:
         """The pool rows that teach."""
+        pool = self.material.pool
+        used = pool.at(draw_pool(pool.features, self.material.shots.features, self.frozen.chosen.layers, self.seed))
+        rng = np.random.default_rng(self.seed)
+        draws = [rng.permutation(len(used))[:FOLD_POOL] for _ in range(FOLDS)] if len(used) else []
+        self.fold_pools = [FoldPool(rows, None) for rows in draws]
+        return used
 
     @functools.cached_property
     def frozen(self) -> FrozenHead:
@@ -186,97 +238,123 @@ class _Ladder:
         )
 
     def pool(self) -> _Try | str:
-        """The student that the unlabelled pool taught, on the pretrained encoder's features."""
+        """The head that the unlabelled pool taught, on the pretrained encoder's features."""
         material, setting = self.material, self.frozen.chosen
-        rows = draw_pool(material.pool.features, material.shots.features, setting.layers, self.seed)
-        if len(rows) == 0:
-            return "no unlabelled rows besides the samples"
+        if len(self.used) == 0:
+            return NO_POOL
         if len(material.labels) < FOLDS:
-            return f"fewer samples than the {FOLDS} folds of its evidence"
-        self.used = Rows(material.pool.features[rows], [material.pool.tokens[i] for i in rows])
+            return TOO_FEW
         teaching = prepare(material.shots.features, material.labels, material.names.features, self.used.features, setting)
         evidence = hold_out(teaching)
+        pairs = zip(self.fold_pools, evidence.soft_labels, strict=True)
+        self.fold_pools = [FoldPool(pool.rows, soft[pool.rows]) for pool, soft in pairs]
+        self.teachers_loss = evidence.taught.log_loss
         if self.stands == "probe":
             self.standing = evidence.probe
         assert self.standing is not None
-        held_out = evidence.student
-        # what more shots do to the temperature of the probe, which is 1 on all of them, they do to that of the student
-        held_out = replace(held_out, temperature=held_out.temperature / evidence.probe.temperature)
 
         def climb() -> Climb:
-            head = fit_heads(teaching, np.ones(len(material.labels), bool)).student
-            return replace(self._on_pretrained(head, setting.layers, held_out), pool=self.used.features)
+            head = fit_heads(teaching, np.ones(len(material.labels), bool)).taught(evidence.share)
+            reached = self._on_pretrained(head, setting.layers, evidence.taught)
+            return replace(reached, share=evidence.share, pool=self.used.features)
 
-        return _Try(climb, held_out, compare(held_out, self.standing))
+        return _Try(climb, evidence.taught, compare(evidence.taught, self.standing))
 
     def body(self) -> _Try | str:
         """The probe on the features of a body tuned on the samples."""
         material = self.material
         if len(material.labels) < FOLDS:
-            return f"fewer samples than the {FOLDS} folds of its evidence"
-        tokens = (FOLDS - 1) * sum(map(len, material.shots.tokens))
-        settings = self._planned("body", tokens)
-        if isinstance(settings, str):
-            return settings
+            return TOO_FEW
+        if self.stands == "pool" and "self-training" in self.settings.rungs:
+            return "the pool's labels tune the body further: see self-training"
+        fixed, epoch = self._fixed_seconds(), self._planned((FOLDS - 1) * _count(material.shots), 0)
+        epochs = EPOCHS if epoch == 0 else min(int((self.budget - fixed) / epoch), EPOCHS)
+        if epochs < FEWEST_EPOCHS:
+            return self._too_dear(fixed + FEWEST_EPOCHS * epoch)
+        self.budget -= fixed + epochs * epoch
         if self.stands == "probe" and not len(self.used):
             self.standing = probe_on_folds(material, self.frozen.chosen)
-        self.tuned = cross_fit(
-            replace(material, pool=self.used), self.frozen.chosen, settings, None, self.seed, self.device, self.checkpoints
-        )
-        return self._on_tuned(self.tuned, taught=False)
+        tuned = self._tune(self._body_settings(epochs), 0, self.seed)
+        if isinstance(tuned, str):
+            return tuned
+        self.tuned = tuned
+        return self._on_tuned(tuned, tuned.probe)
 
     def body_pool(self) -> _Try | str:
-        """The student that the pool taught, on the features of the same body."""
+        """The head that the pool taught, on the features of the same body."""
         if self.tuned is None:
             return "needs the rung 'body'"
-        if self.tuned.student is None:
-            return "no unlabelled rows besides the samples"
-        return self._on_tuned(self.tuned, taught=True)
+        return NO_POOL if self.tuned.taught is None else self._on_tuned(self.tuned, self.tuned.taught)
 
     def self_training(self) -> _Try | str:
-        """A body tuned afresh on samples and pool rows, these with the soft labels of the tuned body's teacher."""
-        material = replace(self.material, pool=self.used)
-        if self.tuned is None or self.tuned.student is None:
-            return "needs the rung 'body-pool'"
-        tokens = sum(map(len, self.used.tokens)) + sum(map(len, material.shots.tokens))
-        settings = self._planned("self-training", FOLDS * tokens)
-        if isinstance(settings, str):
-            return settings
-        retuned = cross_fit(
-            material, self.frozen.chosen, settings, self.tuned.soft_labels, self.seed + FOLDS, self.device, self.checkpoints
-        )
-        taught = retuned.student is not None and retuned.student.log_loss < retuned.probe.log_loss
-        return self._on_tuned(retuned, taught)
+        """A body tuned afresh on samples and pool rows, these with the soft labels of the best teacher so far."""
+        if len(self.used) == 0:
+            return NO_POOL
+        if any(pool.soft_labels is None for pool in self.fold_pools):
+            return "needs the rung 'pool' or 'body'"
+        shots, most = _count(self.material.shots), len(self.fold_pools[0].rows)
+        fixed = self._fixed_seconds() + self._planned((FOLDS - 1) * LESSON_EPOCHS * shots, 0)
+        # the shots are there besides, as a share of the pool rows
+        row = self._planned(int(FOLDS * LESSON_EPOCHS * (1.0 + SHARE_OF_SHOTS) * _count(self.used)), 0) / len(self.used)
+        rows = most if row == 0 else min(int((self.budget - fixed) / row), most)
+        if rows < min(FEWEST_LESSON_ROWS, most):
+            return self._too_dear(fixed + row * min(FEWEST_LESSON_ROWS, most))
+        self.budget -= fixed + row * rows
+        tuned = self._tune(self._body_settings(LESSON_EPOCHS, temperature=0.1, contrastive=0.2), rows, self.seed + FOLDS)
+        if isinstance(tuned, str):
+            return tuned
+        heads = [head for head in (tuned.probe, tuned.taught) if head is not None]
+        return self._on_tuned(tuned, min(heads, key=lambda head: head.held_out.log_loss))
 
-    def _planned(self, rung: str, tokens: int) -> BodySettings | str:
-        """The rung's settings, with as many epochs as the budget allows; or why there are too few."""
-        from fsat_tasks.body import BodySettings
-
-        seconds = planned_seconds(self.material.source, tokens, self.device)  # of one epoch
-        epochs = int(min(self.budget / seconds, EPOCHS[rung])) if seconds else EPOCHS[rung]
-        if epochs < FEWEST_EPOCHS[rung]:
-            return f"planned at {seconds * FEWEST_EPOCHS[rung]:.0f} s; {self.budget:.0f} s of the budget are left"
-        self.budget -= epochs * seconds
-        if rung == "body":
-            return BodySettings(self.settings.body, epochs)
-        return BodySettings(self.settings.body, epochs, temperature=0.1, contrastive=0.2)
-
-    def _on_pretrained(self, head: LinearHead, layers: int, held_out: HeldOut) -> Climb:
-        shots, names = self.material.shots.features, self.material.names.features
-        return Climb(head, layers, self.frozen.chosen, held_out, None, shots, names, shots[:0], [])
-
-    def _on_tuned(self, tuned: CrossFit, taught: bool) -> _Try | str:
+    def _tune(self, settings: BodySettings, lesson: int, seed: int) -> CrossFit | str:
+        material, pools = replace(self.material, pool=self.used), self.fold_pools
+        try:
+            tuned = cross_fit(material, self.frozen.chosen, settings, pools, lesson, seed, self.device, self.checkpoints)
+        except DivergedError as error:
+            return str(error)
         if tuned.orthogonality_error > MAX_ORTHOGONALITY_ERROR:
             return f"rotations are off by {tuned.orthogonality_error:.1g}, more than {MAX_ORTHOGONALITY_ERROR:.0e}"
-        setting, pool = self.frozen.chosen, tuned.pool if taught else tuned.pool[:0]
-        held_out = tuned.student if taught else tuned.probe
-        assert held_out is not None and self.standing is not None
+        if tuned.taught is not None and tuned.taught.held_out.log_loss < self.teachers_loss:
+            self.fold_pools, self.teachers_loss = tuned.pools, tuned.taught.held_out.log_loss
+        return tuned
+
+    def _fixed_seconds(self) -> float:
+        """Of encoding: each fold's body takes samples and names at each distance and its pool, and the mean body all of them."""
+        rows = _count(self.material.shots) + _count(self.material.names)
+        pools = sum(_count(self.used.at(pool.rows)) for pool in self.fold_pools)
+        return self._planned(0, (len(DISTANCES) * FOLDS + 1) * rows + pools + _count(self.used))
+
+    def _body_settings(self, epochs: int, **settings: float) -> BodySettings:
+        from fsat_tasks.body import BodySettings
+
+        return BodySettings(self.settings.body, epochs, **settings)
+
+    def _planned(self, trained: int, encoded: int) -> float:
+        return planned_seconds(self.material.source, trained, encoded, self.device)
+
+    def _too_dear(self, seconds: float) -> str:
+        return f"planned at {seconds:.0f} s; {self.budget:.0f} s of the budget are left"
+
+    def _on_pretrained(self, head: LinearHead | TaughtHead, layers: int, held_out: HeldOut) -> Climb:
+        shots, names = self.material.shots.features, self.material.names.features
+        return Climb(head, layers, self.frozen.chosen, 0.0, held_out, None, shots, names, shots[:0], None, [])
+
+    def _on_tuned(self, tuned: CrossFit, found: TunedHead) -> _Try:
+        fold_head = found.fold_head
+        pool = tuned.pool if fold_head.soft_labels else tuned.pool[:0]
+        assert self.standing is not None
 
         def climb() -> Climb:
-            head = fit_head(tuned.shots, self.material.labels, tuned.names, pool, setting)
-            return Climb(head, setting.layers, setting, held_out, tuned.weights, tuned.shots, tuned.names, pool, [])
+            head = fit_head(tuned.shots, self.material.labels, tuned.names, pool, fold_head.setting, fold_head.share)
+            return Climb(head, fold_head.setting.layers, fold_head.setting, fold_head.share, found.held_out, tuned.weights,
+                         tuned.shots, tuned.names, pool, found.unseen, [])  # fmt: skip
 
-        return _Try(climb, held_out, compare(held_out, self.standing))
+        return _Try(climb, found.held_out, compare(found.held_out, self.standing))
+
+
+def _count(rows: Rows) -> int:
+    """Tokens of all rows."""
+    return sum(map(len, rows.tokens))
 
 
 def _check(material: Material) -> None:

@@ -49,8 +49,10 @@ class TuneSpec(_Frozen):
 
     body: Literal["full", "lora", "oft", "off"] = "full"
     """How the encoder's body is tuned: wholly, by low-rank or orthogonal adapters that are merged, or not at all."""
-    budget_seconds: float = Field(default=240.0, ge=0)
+    budget_seconds: float = Field(default=240.0, ge=0, allow_inf_nan=False)
     """Planned time of body tuning, at most; it is left out where it would take longer."""
+    class_weight: Literal["balanced"] | None = None
+    """`balanced`: every class counts alike, however many samples it has."""
     coverage: float = Field(default=0.95, gt=0, lt=1)
     """Share of the task's own texts that should pass as in scope."""
 

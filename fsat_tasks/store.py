@@ -16,8 +16,8 @@ import socket
 import sys
 import time
 import uuid
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError
@@ -184,6 +184,28 @@ class Store:
             raise self._unwritable(error) from error
         log.warning("corrupted artefact: %s (%s); set aside as %s, will be rebuilt", folder, problem, aside)
         return None
+
+    @contextmanager
+    def scratch(self, recipe: Recipe) -> Iterator[Path]:
+        """A folder for what the recipe's work may go on from after it was killed; gone once the work is done.
+
+        One process has it at a time: a second run of the same work waits here, and finds it done.
+        """
+        from filelock import FileLock
+
+        folder = self.root / "checkpoints" / recipe.key
+        lock = FileLock(folder.with_suffix(".lock"))
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except OSError as error:
+            raise self._unwritable(error) from error
+        try:
+            yield folder
+            shutil.rmtree(folder, ignore_errors=True)
+            Path(lock.lock_file).unlink(missing_ok=True)
+        finally:
+            lock.release()
 
     def folder(self, step: str, key: str) -> Path:
         """Where an artefact lies, or would lie."""

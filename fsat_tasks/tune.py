@@ -36,18 +36,18 @@ def tune(task: Task, store: Store, validated: Artefact, extracted: Artefact) -> 
     spec, device = task.spec, pick_device(task.spec.device)
     cores = available_cores()  # the budget is planned with them
     recipe = Recipe(
-        "tune", 4,
+        "tune", 5,
         config={"shots": spec.shots, "seed": spec.seed, **spec.tune.model_dump()},
         inputs={"rows": validated.sha256("rows.parquet"), "features": extracted.sha256("features.npy"),
                 "encoder": find_encoder(spec.encoder.name, spec.encoder.max_tokens).revision},
         numeric_class="numpy-cpu-fp64" if spec.tune.body == "off" else f"numpy-cpu-fp64, {tuning_class(device)}, {cores} cores",
         parents={"validate": validated, "extract": extracted},
     )  # fmt: skip
-    checkpoints = store.root / "checkpoints" / recipe.key
-    tuned = store.build(recipe, lambda folder: _tune(task, store, validated, extracted, checkpoints, folder))
-    if tuned.built:
-        shutil.rmtree(checkpoints, ignore_errors=True)
-    return tuned
+    found = store.find(recipe.step, recipe.key)
+    if found is not None:
+        return found
+    with store.scratch(recipe) as checkpoints:
+        return store.build(recipe, lambda folder: _tune(task, store, validated, extracted, checkpoints, folder))
 
 
 def tuned_encoder(task: Task, store: Store, tuned: Artefact) -> Artefact:
@@ -67,9 +67,9 @@ def _tune(task: Task, store: Store, validated: Artefact, extracted: Artefact, ch
     encoder = task_encoder(task, store)
     material = _material(task, encoder, validated, extracted, samples.text_ids[rows], all_labels[rows])
     settings = (
-        LadderSettings(RUNGS, spec.tune.budget_seconds, spec.tune.body)
+        LadderSettings(RUNGS, spec.tune.budget_seconds, spec.tune.body, spec.tune.class_weight)
         if spec.tune.body != "off"
-        else LadderSettings(FROZEN_RUNGS)
+        else LadderSettings(FROZEN_RUNGS, class_weight=spec.tune.class_weight)
     )
     reached = climb(material, settings, spec.seed, pick_device(spec.device), checkpoints)
 
@@ -108,15 +108,17 @@ def _head(task: Task, reached: Climb, labels: NDArray[np.int64], names: list[str
 
     from fsat_tasks.numerics.conformal import conformal_threshold, lac_scores
     from fsat_tasks.numerics.frozen_head import mix_layers
+    from fsat_tasks.numerics.memory import TaughtHead
     from fsat_tasks.numerics.scope import coverage_threshold, fit_scope
 
     held_out, temperature = reached.held_out.logits, reached.held_out.temperature
     shots, anchors = mix_layers(reached.shots, reached.layers), mix_layers(reached.names, reached.layers)
-    scope = fit_scope(shots, labels, anchors, temperature, held_out * temperature)
+    scope = fit_scope(shots, labels, anchors, temperature, held_out * temperature, unseen=reached.unseen)
     scores = lac_scores(softmax(held_out, axis=1))
+    linear = reached.head.linear if isinstance(reached.head, TaughtHead) else reached.head
     return Head(
-        labels=names, layers=reached.layers, weight=reached.head.weight.astype(np.float32),
-        bias=reached.head.bias.astype(np.float32), temperature=temperature, lines=lines,
+        labels=names, layers=reached.layers, weight=linear.weight.astype(np.float32), bias=linear.bias.astype(np.float32),
+        memory=reached.head.memory if isinstance(reached.head, TaughtHead) else None, temperature=temperature, lines=lines,
         rung=[rung.name for rung in reached.trace if rung.taken][-1],
         scope=scope, scope_threshold=coverage_threshold(scope.held_out, task.spec.tune.coverage),
         set_thresholds={str(coverage): conformal_threshold(scores, labels, coverage) for coverage in SET_COVERAGES},

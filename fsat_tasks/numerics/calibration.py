@@ -8,6 +8,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
 __all__ = [
+    "balance_strength",
     "expected_calibration_error",
     "expected_calibration_error_by_chance",
     "fit_temperature",
@@ -19,6 +20,8 @@ Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 LOG_SCALE_BOUNDS = (-10.0, 10.0)
+PRIOR_SPREAD = 0.5
+"""Of the log-normal prior of a temperature around 1: it holds back what a handful of rows say, and hundreds outweigh it."""
 
 
 def log_loss(logits: Array, labels: Labels) -> float:
@@ -27,10 +30,10 @@ def log_loss(logits: Array, labels: Labels) -> float:
 
 
 def fit_temperature(logits: Array, labels: Labels) -> float:
-    """The temperature T > 0 for which softmax(logits / T) has the least log-loss (Guo et al. 2017).
+    """The most probable temperature T > 0 of softmax(logits / T), by its log-loss (Guo et al. 2017) and a prior around 1.
 
-    The targets are smoothed by 1 / (n + 2) as Platt (1999, section 2.2) does it for one class: where every row is right,
-    no finite temperature has the least log-loss, and n right answers do not make the next one certain.
+    Without the prior, 16 rows that are hard to tell apart can ask for an infinite temperature. The targets are smoothed
+    by 1 / (n + 2) as Platt (1999, section 2.2) does it for one class: n right answers do not make the next one certain.
 
     Args:
         logits: (n, classes) of rows that the model has not seen, such as leave-one-out logits.
@@ -40,10 +43,29 @@ def fit_temperature(logits: Array, labels: Labels) -> float:
     def loss(log_scale: float) -> float:
         scaled = logits * np.exp(log_scale)
         towards_any = np.mean(logsumexp(scaled, axis=1) - scaled.mean(axis=1))
-        return (1.0 - smoothing) * log_loss(scaled, labels) + smoothing * float(towards_any)
+        prior = 0.5 * (log_scale / PRIOR_SPREAD) ** 2 / len(labels)
+        return (1.0 - smoothing) * log_loss(scaled, labels) + smoothing * float(towards_any) + prior
 
-    # convex in 1 / T, so one minimum; searched on the log scale
     return float(np.exp(-minimize_scalar(loss, bounds=LOG_SCALE_BOUNDS, method="bounded").x))
+
+
+def balance_strength(logits: Array, labels: Labels, log_prior: Array) -> float:
+    """How much of the log class shares to take off the logits, so that every class counts alike, 0 to 1.
+
+    Logit adjustment (Menon et al. 2021, eq. 10): a model that learnt the classes' shares wholly wants 1, one that took all
+    classes for equally likely wants 0; told by the log-loss of held-out rows in which each class weighs the same.
+
+    Args:
+        logits: (n, classes), calibrated, of rows that the model has not seen.
+        log_prior: (classes,), the logarithm of the shares that it was fitted with.
+    """
+    weight = 1.0 / np.bincount(labels)[labels]  # (n,)
+
+    def loss(strength: float) -> float:
+        adjusted = logits - strength * log_prior
+        return float(weight @ (logsumexp(adjusted, axis=1) - adjusted[np.arange(len(labels)), labels]))
+
+    return float(minimize_scalar(loss, bounds=(0.0, 1.0), method="bounded").x)
 
 
 def reliability_bins(probabilities: Array, labels: Labels, bins: int = 15) -> list[dict[str, float]]:

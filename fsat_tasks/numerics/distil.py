@@ -1,8 +1,8 @@
-"""Learn from the unlabelled pool: a teacher labels it softly, a linear student learns from it.
+"""Learn from the unlabelled pool: a teacher labels it softly, and a linear head and a memory of pool rows learn from it.
 
-The teacher needs the pool beside it: it smooths rows over their neighbours there and spreads labels along them. The
-student is a plain linear head on the features as they are, so what is exported knows no pool. (Soft labels by
-distillation: Hinton et al. 2015. Teacher: `smooth` and `spread`.)
+The teacher smooths rows over their neighbours in the pool and spreads labels along them. The student is a linear head on the
+features as they are, fitted to shots and soft labels (distillation, Hinton et al. 2015), and, where left-out shots say that
+it helps, a memory of the pool rows beside it.
 """
 
 from __future__ import annotations
@@ -14,19 +14,23 @@ from numpy.typing import NDArray
 from scipy import linalg, sparse
 from scipy.special import softmax
 
-from fsat_tasks.numerics.evidence import Comparison, HeldOut, compare, judge, stratified_folds
+from fsat_tasks.numerics.evidence import HeldOut, judge, stratified_folds
 from fsat_tasks.numerics.frozen_head import Candidate, Features, fit_setting, mix_layers
-from fsat_tasks.numerics.neighbours import affinity_graph, is_copy, smooth, spread
+from fsat_tasks.numerics.memory import Memory, TaughtHead
+from fsat_tasks.numerics.neighbours import affinity_graph, is_copy, nearest, smooth, spread, unit_rows
 from fsat_tasks.numerics.probe import Array, Labels, LinearHead, fit_softmax
+from fsat_tasks.numerics.side_by_side import side_by_side
 
-__all__ = ["FOLDS", "Heads", "PoolEvidence", "Teaching", "draw_pool", "fit_heads", "hold_out", "prepare"]
+__all__ = ["FOLDS", "Heads", "PoolEvidence", "Teaching", "best_share", "draw_pool", "fit_heads", "hold_out", "prepare"]
 
-POOL_ROWS = 4096
-"""Pool rows that are used, drawn with the seed: time grows with their square."""
+POOL_ROWS = 10_000
+"""Pool rows that are used, drawn with the seed: time grows with their square, and the memory is as large as they are."""
 DIRECTIONS = 384
 """Principal directions of shots, names and pool that all fits run in."""
+KEY_DIRECTIONS = 256
+"""The strongest of them, in which neighbours are looked for."""
 STRENGTH = 0.5
-"""Of the teacher's smoothing, over one hop."""
+"""Of the teacher's smoothing."""
 PULL = 0.8
 """Of the teacher's label spreading."""
 SOFT_WEIGHT = 4.0
@@ -34,6 +38,8 @@ SOFT_WEIGHT = 4.0
 STUDENT_RIDGE = 0.03
 TOLERANCE, TOLERANCE_OF_FOLDS = 0.03, 0.1
 """Newton decrements to stop a fit at, times the root of all weights: about 0.0005 and 0.005 nats a row from the least."""
+SHARES = (0.0, 0.25, 0.5, 1.0)
+"""What the memory may count for beside the linear head."""
 FOLDS = 4
 
 
@@ -44,7 +50,13 @@ class Heads:
     probe: LinearHead
     """Of the shots and the names alone."""
     student: LinearHead
-    soft_labels: Array  # (used, classes), the teacher's
+    memory: Memory
+    """With a share of 1."""
+
+    def taught(self, share: float) -> LinearHead | TaughtHead:
+        """Student and memory together."""
+        memory = Memory(self.memory.basis, self.memory.keys, self.memory.labels, share)
+        return TaughtHead(self.student, memory) if share else self.student
 
 
 @dataclass(frozen=True)
@@ -58,21 +70,21 @@ class Teaching:
     smooth_names: Array
     smooth_pool: Array
     graph: sparse.csr_array  # (n + used, n + used), shots first
-    basis: Array  # (layers * dim, directions)
+    basis: Array  # (layers * dim, directions), the strongest last
     labels: Labels  # (n,)
     setting: Candidate
 
 
 @dataclass(frozen=True)
 class PoolEvidence:
-    """Probe and student on the shots, each hidden from both with all of its fold."""
+    """Probe and taught head on the shots, each hidden from both with all of its fold."""
 
     probe: HeldOut
-    student: HeldOut
-
-    @property
-    def comparison(self) -> Comparison:
-        return compare(self.student, self.probe)
+    taught: HeldOut
+    share: float
+    """Of the memory, by the log-loss of the hidden shots."""
+    soft_labels: list[Array]
+    """Of each fold, (used, classes): the teacher's that knew no shot of the fold."""
 
 
 def draw_pool(features: Features, shots: Features, layers: int, seed: int) -> NDArray[np.int64]:
@@ -102,39 +114,51 @@ def prepare(shots: Features, labels: Labels, names: Features, pool: Features, se
     """
     mixed = mix_layers(np.concatenate([shots, names, pool]), setting.layers)  # (n + classes + used, layers * dim)
     basis = _principal_directions(mixed)
-    near, anchors, rows = np.split(mixed @ basis, [len(shots), len(shots) + len(names)])
-    base = _unit(rows)
-    smoothed, smooth_pool = smooth(_unit(np.vstack([near, anchors])), base, STRENGTH)
-    smooth_shots, smooth_names = np.split(smoothed, [len(shots)])
-    graph = affinity_graph(np.vstack([_unit(near), base]))
-    return Teaching(near, anchors, rows, smooth_shots, smooth_names, smooth_pool, graph, basis, labels, setting)
+    rows = mixed @ basis  # (n + classes + used, directions)
+    keys = unit_rows(rows[:, -KEY_DIRECTIONS:])
+    first, others = np.arange(len(shots)), np.arange(len(shots) + len(names), len(rows))
+    found = nearest(keys, keys[others])
+    smoothed = smooth(unit_rows(rows), unit_rows(rows[others]), found, STRENGTH)
+    graph = affinity_graph(found.of(np.concatenate([first, others])), len(shots))
+    parts = [len(shots), len(shots) + len(names)]
+    near, anchors, pool_rows = np.split(rows, parts)
+    smooth_near, smooth_anchors, smooth_pool = np.split(smoothed, parts)
+    return Teaching(near, anchors, pool_rows, smooth_near, smooth_anchors, smooth_pool, graph, basis, labels, setting)
 
 
 def fit_heads(teaching: Teaching, seen: NDArray[np.bool_], tolerance: float = TOLERANCE) -> Heads:
     """Probe, teacher and student by the shots that are seen, (n,); the others play no part, not even as pool rows."""
-    probe, student, soft = _fit(teaching, seen, tolerance)
-    back = [LinearHead(head.weight @ teaching.basis.T, head.bias) for head in (probe, student)]
-    return Heads(back[0], back[1], soft)
+    probe, student, memory = _fit(teaching, seen, tolerance)
+    probe, student = (LinearHead(head.weight @ teaching.basis.T, head.bias) for head in (probe, student))
+    return Heads(probe, student, Memory(teaching.basis @ memory.basis, memory.keys, memory.labels, memory.share))
 
 
 def hold_out(teaching: Teaching) -> PoolEvidence:
-    """Evidence on shots that both heads do not know.
+    """Evidence on shots that the heads do not know.
 
     One fold of the shots at a time is taken out altogether, and probe, teacher and student are made anew without it.
     Leave-one-out on smoothed rows would overstate the gain: neighbours carry a shot's label to the next shot.
     """
-    labels = teaching.labels
+    labels, shape = teaching.labels, (len(teaching.labels), len(teaching.names))
     fold = stratified_folds(labels, FOLDS)
-    before, after = np.empty((len(labels), len(teaching.names))), np.empty((len(labels), len(teaching.names)))
-    for k in range(FOLDS):
+    before, linear, remembered = np.empty(shape), np.empty(shape), np.empty(shape)
+    fits = side_by_side(lambda k: _fit(teaching, fold != k, TOLERANCE_OF_FOLDS), FOLDS)
+    for k, (probe, student, memory) in enumerate(fits):
         hidden = fold == k
-        probe, student, _ = _fit(teaching, ~hidden, TOLERANCE_OF_FOLDS)
-        before[hidden], after[hidden] = probe.logits(teaching.shots[hidden]), student.logits(teaching.shots[hidden])
-    return PoolEvidence(judge(before, labels), judge(after, labels))
+        rows = teaching.shots[hidden]
+        before[hidden], linear[hidden], remembered[hidden] = probe.logits(rows), student.logits(rows), memory.logits(rows)
+    share, taught = best_share(linear, remembered, labels)
+    return PoolEvidence(judge(before, labels), taught, share, [memory.labels for _, _, memory in fits])
 
 
-def _fit(teaching: Teaching, seen: NDArray[np.bool_], tolerance: float) -> tuple[LinearHead, LinearHead, Array]:
-    """Probe, student and soft labels (used, classes), in the principal directions."""
+def best_share(linear: Array, remembered: Array, labels: Labels) -> tuple[float, HeldOut]:
+    """The memory's share of least log-loss, by held-out logits of head and memory, (n, classes) each; and what it gives."""
+    tried = [(share, judge(linear + share * remembered, labels)) for share in SHARES]
+    return min(tried, key=lambda pair: pair[1].log_loss)
+
+
+def _fit(teaching: Teaching, seen: NDArray[np.bool_], tolerance: float) -> tuple[LinearHead, LinearHead, Memory]:
+    """Probe, student and memory, in the principal directions."""
     setting, labels = teaching.setting, teaching.labels[seen]
     classes, used = len(teaching.names), len(teaching.pool)
     probe = fit_setting(teaching.shots[seen], labels, teaching.names, setting)
@@ -148,17 +172,13 @@ def _fit(teaching: Teaching, seen: NDArray[np.bool_], tolerance: float) -> tuple
     targets = np.vstack([hard, np.eye(classes), soft])
     share = min(SOFT_WEIGHT * len(labels) / used, 1.0)
     weights = np.concatenate([np.ones(len(labels)), np.full(classes, setting.prior), np.full(used, share)])
-    return probe, fit_softmax(rows, targets, weights, STUDENT_RIDGE, probe, tolerance * float(np.sqrt(weights.sum()))), soft
+    student = fit_softmax(rows, targets, weights, STUDENT_RIDGE, probe, tolerance * float(np.sqrt(weights.sum())))
+    basis = np.eye(rows.shape[1])[:, -KEY_DIRECTIONS:]
+    return probe, student, Memory(basis, unit_rows(teaching.pool @ basis), soft, 1.0)
 
 
 def _principal_directions(rows: Array) -> Array:
-    """(dim, directions): orthonormal, the strongest DIRECTIONS of the rows."""
+    """(dim, directions): orthonormal, the strongest DIRECTIONS of the rows, the strongest last."""
     dim = rows.shape[1]
     directions: Array = linalg.eigh(rows.T @ rows, subset_by_index=(max(dim - DIRECTIONS, 0), dim - 1))[1]
     return directions
-
-
-def _unit(rows: Array) -> Array:
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit: Array = rows / np.where(norms > 0, norms, 1.0)
-    return unit

@@ -10,7 +10,7 @@ from scipy import sparse
 
 from fsat_tasks.numerics.probe import Array
 
-__all__ = ["Neighbours", "affinity_graph", "is_copy", "nearest", "smooth", "spread"]
+__all__ = ["Neighbours", "affinity_graph", "is_copy", "nearest", "smooth", "spread", "unit_rows"]
 
 Rows = NDArray[np.floating]
 
@@ -32,14 +32,19 @@ class Neighbours:
     index: NDArray[np.int64]  # (n, k)
     similarity: NDArray[np.float32]  # (n, k), cosine
 
+    def of(self, rows: NDArray[np.int64]) -> Neighbours:
+        """Those of some rows."""
+        return Neighbours(self.index[rows], self.similarity[rows])
 
-def nearest(rows: Rows, pool: Rows, k: int = NEIGHBOURS) -> Neighbours:
+
+def nearest(rows: Rows, pool: Rows, k: int = NEIGHBOURS, copies: bool = False) -> Neighbours:
     """Exact search by blocked matrix products; beyond the answer it keeps one block of similarities in memory.
 
     Args:
-        rows: (n, dim) of unit length; rows of the pool itself are not their own neighbours.
+        rows: (n, dim) of unit length.
         pool: (m, dim) of unit length, m > 0; float16 or a memory map will do, it is read block by block.
         k: > 0; no more than m are looked for.
+        copies: whether a pool row that is a copy of the row counts; rows of the pool itself are then their own neighbours.
     """
     n, k = len(rows), min(k, len(pool))
     index = np.zeros((n, k), np.int64)
@@ -49,7 +54,8 @@ def nearest(rows: Rows, pool: Rows, k: int = NEIGHBOURS) -> Neighbours:
         for first in range(0, n, QUERY_BLOCK):
             some = slice(first, first + QUERY_BLOCK)
             found = np.asarray(rows[some], np.float32) @ block.T  # (some, block)
-            found[found > SAME] = -np.inf
+            if not copies:
+                found[found > SAME] = -np.inf
             best = np.argpartition(-found, min(k, len(block)) - 1, axis=1)[:, :k]  # (some, k or fewer)
             both = np.hstack([similarity[some], np.take_along_axis(found, best, axis=1)])
             kept = np.argpartition(-both, k - 1, axis=1)[:, :k]  # (some, k)
@@ -71,38 +77,42 @@ def is_copy(rows: Rows, others: Rows) -> NDArray[np.bool_]:
     return copied
 
 
-def smooth(rows: Rows, pool: Rows, strength: float, hops: int = 1) -> tuple[Array, Array]:
-    """Each row drawn towards the mean of its neighbours in the pool, the pool rows too, `hops` times over.
+def smooth(rows: Array, pool: Array, found: Neighbours, strength: float) -> Array:
+    """Each row drawn towards the mean of its neighbours in the pool.
 
-    z <- normalize((1 - strength) * z + strength * mean of the neighbours weighted by softmax(SHARPNESS * similarity)),
-    the neighbours sought anew at each hop. (Simplified graph convolution, Wu et al. 2019, on a nearest-neighbour graph.)
+    z <- normalize((1 - strength) * z + strength * mean of the neighbours weighted by softmax(SHARPNESS * similarity)).
+    (One hop of a simplified graph convolution, Wu et al. 2019, on a nearest-neighbour graph.)
 
     Args:
         rows: (n, dim) of unit length.
-        pool: (m, dim) of unit length; with m = 0 or no neighbours the rows stay.
+        pool: (m, dim) of unit length, m > 0.
+        found: of each row; one without neighbours stays.
         strength: 0 to 1.
 
     Returns:
-        The rows (n, dim) and the pool (m, dim), of unit length.
+        (n, dim) of unit length.
     """
-    smoothed, base = np.asarray(rows, np.float64), np.asarray(pool, np.float64)
-    for _ in range(hops if len(pool) else 0):
-        smoothed, base = _drawn(smoothed, base, strength), _drawn(base, base, strength)
-    return smoothed, base
+    links = _links(found, len(pool))
+    total = np.asarray(links.sum(axis=1)).reshape(-1, 1)  # (n, 1)
+    alone = total == 0
+    mean = (links @ pool) / np.where(alone, 1.0, total)  # (n, dim)
+    return unit_rows(np.where(alone, rows, (1.0 - strength) * rows + strength * mean))
 
 
-def affinity_graph(rows: Rows) -> sparse.csr_array:
-    """The symmetric nearest-neighbour graph D^-1/2 A D^-1/2 with A = exp(SHARPNESS * (similarity - 1)), (n, n).
+def affinity_graph(found: Neighbours, shots: int) -> sparse.csr_array:
+    """The symmetric graph D^-1/2 A D^-1/2 of shots and pool with A = exp(SHARPNESS * (similarity - 1)), (n, n).
 
     A holds the mean of both directions, so one row's neighbour is the other's too; a row without neighbours is empty.
 
     Args:
-        rows: (n, dim) of unit length.
+        found: neighbours in the pool of the shots and then of the pool's own rows, n in all; shots are nobody's neighbours
+            but by their own choice.
+        shots: how many of the n rows are shots.
     """
-    if not len(rows):
-        return sparse.csr_array((0, 0), dtype=np.float64)
-    links = _links(nearest(rows, rows), len(rows))
-    links = (links + links.T) / 2
+    n = len(found.index)
+    links = _links(found, n - shots)  # (n, pool)
+    square = sparse.hstack([sparse.csr_array((n, shots)), links], format="csr")
+    links = (square + square.T) / 2
     degree = np.asarray(links.sum(axis=1)).ravel()  # (n,)
     scale = sparse.diags_array(1.0 / np.sqrt(np.where(degree > 0, degree, 1.0)))
     return sparse.csr_array(scale @ links @ scale)
@@ -133,12 +143,8 @@ def _links(found: Neighbours, pool: int) -> sparse.csr_array:
     return sparse.csr_array((weight.ravel(), found.index.ravel(), np.arange(0, n * k + 1, k)), shape=(n, pool))
 
 
-def _drawn(rows: Array, pool: Array, strength: float) -> Array:
-    links = _links(nearest(rows, pool), len(pool))
-    total = np.asarray(links.sum(axis=1)).reshape(-1, 1)  # (n, 1)
-    alone = total == 0
-    mean = (links @ pool) / np.where(alone, 1.0, total)  # (n, dim)
-    drawn = np.where(alone, rows, (1.0 - strength) * rows + strength * mean)
-    norms = np.linalg.norm(drawn, axis=1, keepdims=True)
-    unit: Array = drawn / np.where(norms > 0, norms, 1.0)
+def unit_rows(rows: Array) -> Array:
+    """Rows of length one; a row of zeros stays."""
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    unit: Array = rows / np.where(norms > 0, norms, 1.0)
     return unit

@@ -60,6 +60,10 @@ class LinearHead:
         """(n, dim) to (n, classes)."""
         return features @ self.weight.T + self.bias
 
+    def shifted(self, offset: Array) -> LinearHead:
+        """With (classes,) added to its logits."""
+        return LinearHead(self.weight, self.bias + offset)
+
 
 def fit_probe(features: Array, labels: Labels, names: Array, prior: float, ridge: float) -> LinearHead:
     """Minimise the weighted log-loss plus ridge / 2 * ||weight||^2 over the rows and the class names.

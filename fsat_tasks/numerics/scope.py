@@ -28,7 +28,15 @@ from scipy.stats import rankdata
 from fsat_tasks.numerics.conformal import conformal_quantile
 from fsat_tasks.numerics.probe import Array, Labels
 
-__all__ = ["ScopeModel", "area_under_roc", "coverage_threshold", "false_positive_rate", "fit_scope", "scope_scores"]
+__all__ = [
+    "ScopeModel",
+    "area_under_roc",
+    "coverage_threshold",
+    "false_positive_rate",
+    "fit_scope",
+    "scope_scores",
+    "unseen_views",
+]
 
 NEAREST = 3
 """Shots that a text is compared to."""
@@ -58,7 +66,13 @@ class ScopeModel:
 
 
 def fit_scope(
-    features: Array, labels: Labels, names: Array, temperature: float, held_out: Array, outside: Array | None = None
+    features: Array,
+    labels: Labels,
+    names: Array,
+    temperature: float,
+    held_out: Array,
+    outside: Array | None = None,
+    unseen: Array | None = None,
 ) -> ScopeModel:
     """Standardise the views by the samples' leave-one-out values.
 
@@ -69,6 +83,8 @@ def fit_scope(
         temperature: > 0, of the head's logits.
         held_out: (n, classes) leave-one-out logits of the samples.
         outside: (m, dim) of out-of-scope rows, if there are any; of unit length.
+        unseen: (k, 2) of `unseen_views` of the first k samples, where the features come from an encoder that was tuned on
+            them: such a sample lies nearer to the others than a new text does, even where it is left out of them.
     """
     sums = names.copy()  # (classes, dim)
     np.add.at(sums, labels, features)
@@ -82,6 +98,8 @@ def fit_scope(
     relative = (cosines - _usual_without(cosines, closest) for cosines in _to_others(bank, len(labels)))
     nearness = np.concatenate([np.empty(0), *(_top_mean(block, nearest) for block in relative)])
     views = _views(held_out / temperature, to_prototypes, nearness, features @ outside.T)
+    if unseen is not None:
+        views[: len(unseen), 1:3] = unseen
     centre, weight = _standardisation(views)
     return ScopeModel(
         prototypes=_unit(sums),
@@ -108,6 +126,21 @@ def scope_scores(model: ScopeModel, features: Array, logits: Array) -> Array:
     views = _views(logits / model.temperature, features @ model.prototypes.T, nearness, features @ model.outside.T)
     scores: Array = (views - model.centre) @ model.weight
     return scores
+
+
+def unseen_views(features: Array, labels: Labels, names: Array, rows: Array) -> Array:
+    """Cosine to the nearest prototype and nearness to the nearest samples, (m, 2), of rows that the encoder has not seen.
+
+    Args:
+        features, labels, names: (n, dim), (n,) and (classes, dim), as for `fit_scope`: what it was tuned on.
+        rows: (m, dim) of unit length.
+    """
+    sums = names.copy()
+    np.add.at(sums, labels, features)
+    bank = np.vstack([features, names])
+    usual = _closest(bank)[:, :SURROUNDINGS].mean(axis=1)
+    nearness = _top_mean(rows @ bank.T - usual, min(NEAREST, len(bank) - 1))
+    return np.column_stack([(rows @ _unit(sums).T).max(axis=1), nearness])
 
 
 def coverage_threshold(scores: Array, coverage: float) -> float:

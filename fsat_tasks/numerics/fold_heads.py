@@ -1,0 +1,88 @@
+"""Heads on features of encoders that were tuned fold by fold: what they say of the samples that their encoder has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsat_tasks.numerics.distil import FOLDS, best_share, fit_heads, prepare
+from fsat_tasks.numerics.evidence import HeldOut, judge, stratified_folds
+from fsat_tasks.numerics.frozen_head import Candidate, fit_setting, mix_layers
+from fsat_tasks.numerics.probe import Array, Labels
+from fsat_tasks.numerics.scope import unseen_views
+from fsat_tasks.numerics.side_by_side import side_by_side
+
+__all__ = ["FoldHead", "FoldView", "depths", "probe_folds", "teach_folds"]
+
+Features = NDArray[np.floating]
+
+DEPTHS = (1, 4)
+"""Last layers that a head may read of a tuned encoder, besides as many as the head on the pretrained one reads."""
+
+
+@dataclass(frozen=True)
+class FoldView:
+    """Features by the encoder that has not seen one fold of the samples, (rows, layers, dim) each."""
+
+    shots: Features
+    names: Features
+    pool: Features
+
+
+@dataclass(frozen=True)
+class FoldHead:
+    """A kind of head, and its evidence."""
+
+    setting: Candidate
+    held_out: HeldOut
+    """Of each sample, by the encoder and the head of its fold."""
+    share: float = 0.0
+    """Of the pool's memory."""
+    soft_labels: tuple[Array, ...] = ()
+    """Of each fold, (pool, classes): the teacher's; empty where no pool teaches."""
+
+    def unseen(self, views: Sequence[FoldView], labels: Labels) -> Array:
+        """`unseen_views` of each sample, (n, 2), by the encoder that has not seen it."""
+        fold, found = stratified_folds(labels, FOLDS), np.empty((len(labels), 2))
+        for k, view in enumerate(views):
+            rows, names = (mix_layers(part, self.setting.layers) for part in (view.shots, view.names))
+            found[fold == k] = unseen_views(rows[fold != k], labels[fold != k], names, rows[fold == k])
+        return found
+
+
+def depths(setting: Candidate, layers: int) -> list[Candidate]:
+    """The setting at each number of last layers that is tried, of an encoder with so many layers."""
+    return [replace(setting, layers=depth) for depth in sorted({min(d, max(layers - 1, 1)) for d in (*DEPTHS, setting.layers)})]
+
+
+def probe_folds(views: Sequence[FoldView], labels: Labels, setting: Candidate) -> FoldHead:
+    """The probe, fitted for each fold on the other samples."""
+    fold, logits = stratified_folds(labels, FOLDS), np.empty((len(labels), len(views[0].names)))
+
+    def fit(k: int) -> Array:
+        rows, names = (mix_layers(part, setting.layers) for part in (views[k].shots, views[k].names))
+        return fit_setting(rows[fold != k], labels[fold != k], names, setting).logits(rows[fold == k])
+
+    for k, found in enumerate(side_by_side(fit, FOLDS)):
+        logits[fold == k] = found
+    return FoldHead(setting, judge(logits, labels))
+
+
+def teach_folds(views: Sequence[FoldView], labels: Labels, setting: Candidate) -> FoldHead:
+    """The head that the pool teaches, student and memory, likewise."""
+    fold, shape = stratified_folds(labels, FOLDS), (len(labels), len(views[0].names))
+    linear, remembered = np.empty(shape), np.empty(shape)
+
+    def fit(k: int) -> tuple[Array, Array, Array]:
+        heads = fit_heads(prepare(views[k].shots, labels, views[k].names, views[k].pool, setting), fold != k)
+        rows = mix_layers(views[k].shots[fold == k], setting.layers)
+        return heads.student.logits(rows), heads.memory.logits(rows), heads.memory.labels
+
+    fits = side_by_side(fit, FOLDS)
+    for k, (student, memory, _) in enumerate(fits):
+        linear[fold == k], remembered[fold == k] = student, memory
+    share, held_out = best_share(linear, remembered, labels)
+    return FoldHead(setting, held_out, share, tuple(soft for _, _, soft in fits))

@@ -1,0 +1,67 @@
+"""Pool rows kept beside a linear head: a text is judged by the head and by the soft labels of the pool rows nearest to it.
+
+A linear head cannot hold all that the pool shows of the classes' shapes; the rows themselves can. Both answers are joined in
+the log domain, as kNN language models (Khandelwal et al. 2020) and Tip-Adapter (Zhang et al. 2022) do it. The whole is products
+with constant matrices, the top few of a row and a softmax, so it goes into a static graph.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import softmax
+
+from fsat_tasks.numerics.neighbours import nearest, unit_rows
+from fsat_tasks.numerics.probe import Array, LinearHead
+
+__all__ = ["NEAREST", "SHARPNESS", "Memory", "TaughtHead", "smoothed"]
+
+NEAREST = 20
+"""Pool rows that answer for a text."""
+SHARPNESS = 30.0
+"""They count with exp(SHARPNESS * cosine similarity)."""
+DOUBT = 1e-3
+"""Share of the memory's answer that is spread over all classes, so that no class is ruled out by a few rows."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Keys and soft labels of pool rows."""
+
+    basis: Array  # (dim, directions) of the keys' space
+    keys: Array  # (m, directions) of unit length, m > 0
+    labels: Array  # (m, classes), rows sum to 1
+    share: float
+    """What its log-probabilities count for beside the head's logits."""
+
+    def logits(self, rows: Array) -> Array:
+        """Log-probabilities (n, classes) of rows (n, dim)."""
+        found = nearest(unit_rows(rows @ self.basis), self.keys, NEAREST, copies=True)
+        weight = softmax(SHARPNESS * found.similarity.astype(np.float64), axis=1)  # (n, k)
+        mean = np.zeros((len(rows), self.labels.shape[1]))
+        for column in range(weight.shape[1]):
+            mean += weight[:, column, None] * self.labels[found.index[:, column]]
+        return smoothed(mean)
+
+
+@dataclass(frozen=True)
+class TaughtHead:
+    """A linear head and the memory of the pool that taught it."""
+
+    linear: LinearHead
+    memory: Memory
+
+    def logits(self, rows: Array) -> Array:
+        """(n, dim) to (n, classes)."""
+        return self.linear.logits(rows) + self.memory.share * self.memory.logits(rows)
+
+    def shifted(self, offset: Array) -> TaughtHead:
+        """With (classes,) added to its logits."""
+        return TaughtHead(self.linear.shifted(offset), self.memory)
+
+
+def smoothed(probabilities: Array) -> Array:
+    """log((1 - DOUBT) * probabilities + DOUBT / classes), (n, classes)."""
+    logits: Array = np.log((1.0 - DOUBT) * probabilities + DOUBT / probabilities.shape[1])
+    return logits

@@ -1,0 +1,21 @@
+"""Run independent fits side by side: products of a few hundred rows gain nothing from shared cores, whole fits do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from threadpoolctl import threadpool_limits
+
+from fsat_tasks.device import available_cores
+
+__all__ = ["side_by_side"]
+
+Result = TypeVar("Result")
+
+
+def side_by_side(work: Callable[[int], Result], count: int) -> list[Result]:
+    """The results of work(0) to work(count - 1), each on one core. They do not depend on the number of cores."""
+    with threadpool_limits(1), ThreadPoolExecutor(available_cores()) as pool:
+        return list(pool.map(work, range(count)))
