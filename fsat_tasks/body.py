@@ -29,6 +29,7 @@ __all__ = [
     "average_weights",
     "encode_rows",
     "load_body",
+    "one_thread_each",
     "tune_body",
     "tuned_weights",
     "weights_between",
@@ -42,8 +43,8 @@ Weights = dict[str, Tensor]
 TOKENS_PER_STEP = 1024
 """Padded tokens of a training batch: small enough for the cache, and more steps an epoch than a large batch gives."""
 ROWS_PER_STEP = 128
-TOKENS_PER_BATCH = 8192
-"""Padded tokens of a batch that is only encoded."""
+TOKENS_PER_BATCH = {"cpu": 1024, "cuda": 32768}
+"""Padded tokens of a batch that is only encoded: what a core's cache holds, three times as fast as eight times as many."""
 WARM_UP = 0.1
 """Share of the steps over which the learning rate rises; over the rest it falls to zero."""
 GRADIENT_NORM = 1.0
@@ -74,7 +75,7 @@ def load_body(source: EncoderSource, device: str, weights: Mapping[str, Tensor] 
     if weights:
         unknown = body.load_state_dict(dict(weights), strict=False).unexpected_keys
         assert not unknown, f"weights of another encoder: {unknown[:3]}"
-    if device == "cpu":  # the fused kernel's backward pass is slow for short rows
+    if device == "cpu":  # the fused kernels are slow for short rows, above all their backward pass
         body.body.set_attn_implementation("eager")
     body.to(device)
     return body
@@ -154,7 +155,7 @@ def encode_rows(body: PooledEncoder, rows: TokenRows, exact: bool = True) -> NDA
     start = 0
     with torch.inference_mode(), contextlib.nullcontext() if exact else _mixed_precision(device):
         while start < len(order):
-            at = order[start : start + max(TOKENS_PER_BATCH // max(int(lengths[order[start]]), 1), 1)]
+            at = order[start : start + max(TOKENS_PER_BATCH[device.type] // max(int(lengths[order[start]]), 1), 1)]
             features[at] = body(*_pad([rows[i] for i in at], device))[0].float().cpu().numpy()
             start += len(at)
     return features
@@ -173,6 +174,17 @@ def tuned_weights(body: PooledEncoder) -> Weights:
 def average_weights(bodies: Sequence[Weights]) -> Weights:
     """The mean of bodies tuned from one start: as good as one tuned on all their rows (Wortsman et al. 2022)."""
     return {name: torch.stack([weights[name] for weights in bodies]).mean(0) for name in bodies[0]}
+
+
+@contextlib.contextmanager
+def one_thread_each() -> Iterator[None]:
+    """Torch's own threads are off, while bodies run side by side."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def weights_between(pretrained: Weights, tuned: Weights, distance: float) -> Weights:

@@ -33,6 +33,8 @@ __all__ = ["BodyJob", "tune_bodies"]
 
 WORTH_A_PROCESS = 6_000
 """Tokens of training from which a process, which takes some seconds to start, pays."""
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "1073741824"}
+"""Memory that a step gives back is kept for the next one: pages that come and go took a third of the time."""
 NO_MEMORY = ("MemoryError", "out of memory", "not enough memory", "can't allocate memory")
 """What Python, CUDA and torch's allocators say where there is none left."""
 
@@ -103,22 +105,18 @@ def _in_this_process(job: BodyJob) -> bool:
 
 
 def _tune_here(job: BodyJob, file: Path, report: Callable[[int], None]) -> None:
-    import torch
     from safetensors.torch import save
 
-    from fsat_tasks.body import load_body, tune_body, tuned_weights
+    from fsat_tasks.body import load_body, one_thread_each, tune_body, tuned_weights
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     try:
         body = load_body(job.source, job.device)
-        error = tune_body(body, job.rows, job.targets, job.vectors, job.settings, job.seed, report)
+        with one_thread_each():
+            error = tune_body(body, job.rows, job.targets, job.vectors, job.settings, job.seed, report)
     except (MemoryError, RuntimeError) as failure:
         if _is_memory(repr(failure)):
             raise OutOfMemoryError(f"not enough memory to tune the body on {len(job.rows)} rows") from failure
         raise
-    finally:
-        torch.set_num_threads(threads)
     unfinished = file.with_suffix(f".{os.getpid()}")
     unfinished.write_bytes(save(tuned_weights(body), {"orthogonality_error": str(error)}))
     unfinished.replace(file)
@@ -161,7 +159,7 @@ class _Processes:
             if self._ended:
                 return 1
             process = subprocess.Popen(  # noqa: S603 - our own module, no shell
-                command, stdout=subprocess.PIPE, stderr=errors, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
+                command, stdout=subprocess.PIPE, stderr=errors, text=True, env=os.environ | ENVIRONMENT
             )
             self._running.add(process)
         try:

@@ -24,6 +24,7 @@ from fsat_tasks.numerics.evidence import HeldOut, stratified_folds
 from fsat_tasks.numerics.fold_heads import FoldHead, FoldView, depths, probe_folds, teach_folds
 from fsat_tasks.numerics.frozen_head import Candidate
 from fsat_tasks.numerics.prototypes import class_sums
+from fsat_tasks.numerics.side_by_side import side_by_side
 from fsat_tasks.progress import progress
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def cross_fit(
     Raises:
         DivergedError: where a body's features are no numbers any more.
     """
-    from fsat_tasks.body import average_weights, encode_rows, load_body, tuned_weights, weights_between
+    from fsat_tasks.body import average_weights, encode_rows, load_body, one_thread_each, tuned_weights, weights_between
 
     labels = material.labels
     fold = stratified_folds(labels, FOLDS)
@@ -139,16 +140,18 @@ def cross_fit(
         rows, targets = _training_rows(material, fold != k, pools[k] if lesson else None, lesson)
         jobs.append(BodyJob(material.source, rows, targets, _class_vectors(material, fold != k), settings, seed + k, device))
     with progress("tune the body", settings.epochs * sum(len(job.rows) for job in jobs)) as report:
-        bodies = tune_bodies(jobs, checkpoints, report)
+        tuned = tune_bodies(jobs, checkpoints, report)
     pretrained = tuned_weights(load_body(material.source, "cpu"))
 
-    def encode(weights: Weights, distance: float, *parts: Rows, exact: bool = False) -> list[Features]:
-        body = load_body(material.source, device, weights_between(pretrained, weights, distance))
-        return [encode_rows(body, part.tokens, exact) for part in parts]
+    def encode(distance: float, parts: list[list[Rows]]) -> list[list[Features]]:
+        """The parts of each fold by its own body, that far from the pretrained one."""
+        bodies = [load_body(material.source, device, weights_between(pretrained, weights, distance)) for weights, _ in tuned]
+        with one_thread_each():
+            return side_by_side(lambda k: [encode_rows(bodies[k], part.tokens, exact=False) for part in parts[k]], FOLDS)
 
     empty = material.pool.features[:0]
-    encoded = {d: [encode(weights, d, material.shots, material.names) for weights, _ in bodies] for d in DISTANCES}
-    views = {d: [FoldView(shots, names, empty) for shots, names in folds] for d, folds in encoded.items()}
+    own = [[material.shots, material.names]] * FOLDS
+    views = {d: [FoldView(shots, names, empty) for shots, names in encode(d, own)] for d in DISTANCES}
     if not all(np.isfinite(part).all() for folds in views.values() for view in folds for part in (view.shots, view.names)):
         raise DivergedError("the body diverged: its features are no numbers any more")
     settings_tried = depths(setting, material.shots.features.shape[1])
@@ -157,16 +160,17 @@ def cross_fit(
     seen = views[distance]
     taught = None
     if pools:
-        parts = [encode(w, distance, material.pool.at(pool.rows))[0] for (w, _), pool in zip(bodies, pools, strict=True)]
-        seen = [replace(view, pool=part) for view, part in zip(seen, parts, strict=True)]
+        parts = encode(distance, [[material.pool.at(pool.rows)] for pool in pools])
+        seen = [replace(view, pool=part) for view, (part,) in zip(seen, parts, strict=True)]
         taught = min((teach_folds(seen, labels, at) for at in settings_tried), key=lambda found: found.held_out.log_loss)
         pools = [replace(pool, soft_labels=soft) for pool, soft in zip(pools, taught.soft_labels, strict=True)]
-    mean = weights_between(pretrained, average_weights([weights for weights, _ in bodies]), distance)
-    shots, names, pool = encode(mean, 1.0, material.shots, material.names, material.pool, exact=True)
+    mean = weights_between(pretrained, average_weights([weights for weights, _ in tuned]), distance)
+    body = load_body(material.source, device, mean)
+    shots, names, pool = (encode_rows(body, part.tokens) for part in (material.shots, material.names, material.pool))
     return CrossFit(
         mean, shots, names, pool,
         TunedHead(probe, probe.unseen(seen, labels)), None if taught is None else TunedHead(taught, taught.unseen(seen, labels)),
-        list(pools), max(error for _, error in bodies),
+        list(pools), max(error for _, error in tuned),
     )  # fmt: skip
 
 

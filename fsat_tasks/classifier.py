@@ -316,7 +316,7 @@ def _refit(reached: Climb, shots: NDArray[np.float32], labels: Labels, names: ND
     head: LinearHead | TaughtHead
     if rung == "prototypes":
         rows, anchors = mix_layers(shots, reached.layers), mix_layers(names, reached.layers)
-        held_out = judge(prototype_loo_logits(rows, labels, anchors, PROTOTYPE_PRIOR), labels)
+        held_out = judge(prototype_loo_logits(rows, labels, anchors, PROTOTYPE_PRIOR), labels, natural=False)
         head = fit_prototypes(rows, labels, anchors, PROTOTYPE_PRIOR)
     else:
         found = refit_frozen_head(shots, labels, names, reached.setting)

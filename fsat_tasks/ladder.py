@@ -32,7 +32,7 @@ from fsat_tasks.body_rung import (
 from fsat_tasks.errors import DataError, DivergedError
 from fsat_tasks.numerics.calibration import balance_strength
 from fsat_tasks.numerics.distil import FOLDS, draw_pool, fit_heads, hold_out, prepare
-from fsat_tasks.numerics.evidence import Comparison, HeldOut, compare, judge, row_losses
+from fsat_tasks.numerics.evidence import Comparison, HeldOut, Prior, compare, judge, row_losses
 from fsat_tasks.numerics.frozen_head import Candidate, FrozenHead, fit_frozen_head, fit_setting, mix_layers
 from fsat_tasks.numerics.label_shift import shots_prior
 from fsat_tasks.numerics.memory import TaughtHead
@@ -58,6 +58,8 @@ FOLD_POOL = 4096
 """Pool rows that one fold's body sees: each its own draw."""
 FEWEST_LESSON_ROWS = 500
 """Of these, that it is tuned on; all where the budget allows."""
+BODY_PRIOR = Prior(0.03, 0.04)
+"""Of tuning the body: on eight splits of four sets, none of them a test set, it gained 0.014 to 0.29 nats, 0.03 in the median."""
 MAX_ORTHOGONALITY_ERROR = 1e-3
 NO_POOL = "no unlabelled rows besides the samples"
 TOO_FEW = f"fewer samples than the {FOLDS} folds of its evidence"
@@ -173,8 +175,7 @@ def balance(reached: Climb, labels: Labels) -> Climb:
     log_prior = np.log(shots_prior(labels, len(reached.names)))
     offset = -balance_strength(held_out.logits, labels, log_prior) * log_prior  # (classes,)
     logits = held_out.logits + offset
-    accuracy = float((logits.argmax(axis=1) == labels).mean())
-    balanced = HeldOut(logits, held_out.temperature, row_losses(logits, labels), accuracy)
+    balanced = HeldOut(logits, held_out.temperature, row_losses(logits, labels), logits.argmax(axis=1) == labels)
     return replace(reached, head=reached.head.shifted(offset * held_out.temperature), held_out=balanced)
 
 
@@ -224,7 +225,7 @@ class _Ladder:
         """MAP class means on the unit sphere, on the last layer."""
         material = self.material
         rows, names = mix_layers(material.shots.features, 1), mix_layers(material.names.features, 1)
-        held_out = judge(prototype_loo_logits(rows, material.labels, names, PROTOTYPE_PRIOR), material.labels)
+        held_out = judge(prototype_loo_logits(rows, material.labels, names, PROTOTYPE_PRIOR), material.labels, natural=False)
         head = fit_prototypes(rows, material.labels, names, PROTOTYPE_PRIOR)
         return _Try(lambda: self._on_pretrained(head, 1, held_out), held_out, None)
 
@@ -278,13 +279,13 @@ class _Ladder:
         if isinstance(tuned, str):
             return tuned
         self.tuned = tuned
-        return self._on_tuned(tuned, tuned.probe)
+        return self._on_tuned(tuned, tuned.probe, BODY_PRIOR)
 
     def body_pool(self) -> _Try | str:
         """The head that the pool taught, on the features of the same body."""
         if self.tuned is None:
             return "needs the rung 'body'"
-        return NO_POOL if self.tuned.taught is None else self._on_tuned(self.tuned, self.tuned.taught)
+        return NO_POOL if self.tuned.taught is None else self._on_tuned(self.tuned, self.tuned.taught, None)
 
     def self_training(self) -> _Try | str:
         """A body tuned afresh on samples and pool rows, these with the soft labels of the best teacher so far."""
@@ -304,7 +305,8 @@ class _Ladder:
         if isinstance(tuned, str):
             return tuned
         heads = [head for head in (tuned.probe, tuned.taught) if head is not None]
-        return self._on_tuned(tuned, min(heads, key=lambda head: head.held_out.log_loss))
+        trusted = self.stands in ("pool", "body-pool")  # the evidence took what the pool taught before
+        return self._on_tuned(tuned, min(heads, key=lambda head: head.held_out.log_loss), BODY_PRIOR if trusted else None)
 
     def _tune(self, settings: BodySettings, lesson: int, seed: int) -> CrossFit | str:
         material, pools = replace(self.material, pool=self.used), self.fold_pools
@@ -339,7 +341,7 @@ class _Ladder:
         shots, names = self.material.shots.features, self.material.names.features
         return Climb(head, layers, self.frozen.chosen, 0.0, held_out, None, shots, names, shots[:0], None, [])
 
-    def _on_tuned(self, tuned: CrossFit, found: TunedHead) -> _Try:
+    def _on_tuned(self, tuned: CrossFit, found: TunedHead, prior: Prior | None) -> _Try:
         fold_head = found.fold_head
         pool = tuned.pool if fold_head.soft_labels else tuned.pool[:0]
         assert self.standing is not None
@@ -349,7 +351,7 @@ class _Ladder:
             return Climb(head, fold_head.setting.layers, fold_head.setting, fold_head.share, found.held_out, tuned.weights,
                          tuned.shots, tuned.names, pool, found.unseen, [])  # fmt: skip
 
-        return _Try(climb, found.held_out, compare(found.held_out, self.standing))
+        return _Try(climb, found.held_out, compare(found.held_out, self.standing, prior))
 
 
 def _count(rows: Rows) -> int:

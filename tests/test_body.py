@@ -29,11 +29,12 @@ from fsat_tasks.body import (
     load_body,
     tune_body,
     tuned_weights,
+    weights_between,
 )
-from fsat_tasks.body_rung import CrossFit, Material, Rows, cross_fit, planned_seconds
+from fsat_tasks.body_rung import DISTANCES, CrossFit, FoldPool, Material, Rows, cross_fit, planned_seconds
 from fsat_tasks.encoder_graph import PooledEncoder
 from fsat_tasks.encoder_source import EncoderSource
-from fsat_tasks.ladder import RUNGS, LadderSettings, climb
+from fsat_tasks.ladder import FROZEN_RUNGS, RUNGS, LadderSettings, climb
 from fsat_tasks.numerics.distil import FOLDS
 from fsat_tasks.numerics.evidence import Comparison, stratified_folds
 from fsat_tasks.numerics.frozen_head import fit_frozen_head, mix_layers
@@ -55,7 +56,8 @@ def _small_steps_on_one_thread() -> Iterator[None]:
     torch.set_num_threads(1)  # sums in one order, and no time lost on shared cores
     with threadpool_limits(1), pytest.MonkeyPatch.context() as patch:
         patch.setattr(body_module, "ROWS_PER_STEP", 8)  # several steps an epoch
-        patch.setattr(ladder, "EPOCHS", {"body": 3, "self-training": 1})  # for time
+        patch.setattr(ladder, "EPOCHS", 3)  # for time
+        patch.setattr(ladder, "LESSON_EPOCHS", 1)
         yield
     torch.set_num_threads(threads)
 
@@ -235,8 +237,8 @@ def test_rows_are_encoded_alike_in_any_order_and_padding(source: EncoderSource, 
         alone = [
             body(torch.tensor([row or [0]]), torch.tensor([[1] * len(row) or [0]]))[0][0].numpy() for row in rows
         ]  # (layers, dim)
-    for budget in (8192, 64, 1):
-        monkeypatch.setattr(body_module, "TOKENS_PER_BATCH", budget)
+    for budget in (1024, 64, 1):
+        monkeypatch.setattr(body_module, "TOKENS_PER_BATCH", {"cpu": budget})
         order = np.random.default_rng(budget).permutation(len(rows))
         features = encode_rows(body, [rows[i] for i in order])
         assert features.shape == (len(rows), LAYERS, DIM)
@@ -268,16 +270,21 @@ def material(source: EncoderSource, shots: int = 4, pool: int = 0) -> Material:
     return Material(source, rows_of(source, texts(labels, 1)), labels, rows_of(source, names), rows_of(source, unlabelled))
 
 
-def fitted(given: Material, checkpoints: Path | None = None, soft: list[Array] | None = None, seed: int = 0) -> CrossFit:
+def pools_of(given: Material, soft_labels: Array | None = None) -> list[FoldPool]:
+    """The whole pool for each fold, without soft labels or with the same ones."""
+    return [FoldPool(np.arange(len(given.pool)), soft_labels)] * FOLDS if len(given.pool) else []
+
+
+def fitted(given: Material, checkpoints: Path | None = None, seed: int = 0) -> CrossFit:
     setting = fit_frozen_head(given.shots.features, given.labels, given.names.features).chosen
-    return cross_fit(given, setting, replace(FAST, epochs=2), soft, seed, "cpu", checkpoints)
+    return cross_fit(given, setting, replace(FAST, epochs=2), pools_of(given), 0, seed, "cpu", checkpoints)
 
 
 def assert_same(one: CrossFit, two: CrossFit) -> None:
     assert all(torch.equal(one.weights[name], two.weights[name]) for name in one.weights)
     for field in ("shots", "names", "pool"):
         np.testing.assert_array_equal(getattr(one, field), getattr(two, field))
-    np.testing.assert_array_equal(one.probe.logits, two.probe.logits)
+    np.testing.assert_array_equal(one.probe.held_out.logits, two.probe.held_out.logits)
     assert one.orthogonality_error == two.orthogonality_error
 
 
@@ -331,11 +338,14 @@ def test_cross_fit_gives_the_mean_body_and_evidence_for_each_shot(source: Encode
     body = load_body(source, "cpu", found.weights)
     np.testing.assert_array_equal(found.shots, encode_rows(body, given.shots.tokens))
     np.testing.assert_array_equal(found.pool, encode_rows(body, given.pool.tokens))
-    assert found.student is not None
-    for held_out in (found.probe, found.student):
-        assert held_out.logits.shape == (len(given.labels), CLASSES)
-        assert np.isfinite(held_out.logits).all()
-    assert [soft.shape for soft in found.soft_labels] == [(len(given.pool), CLASSES)] * FOLDS
+    assert found.taught is not None
+    for head in (found.probe, found.taught):
+        assert head.held_out.logits.shape == (len(given.labels), CLASSES)
+        assert np.isfinite(head.held_out.logits).all()
+        assert head.unseen.shape == (len(given.labels), 2)
+    for pool in found.pools:
+        assert pool.soft_labels is not None
+        assert pool.soft_labels.shape == (len(given.pool), CLASSES)
 
 
 def test_each_body_is_tuned_on_the_shots_outside_its_fold(source: EncoderSource, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -354,24 +364,26 @@ def test_each_body_is_tuned_on_the_shots_outside_its_fold(source: EncoderSource,
         np.testing.assert_array_equal(targets, one_hot(given.labels[seen]))
 
 
-def test_pool_rows_are_tuned_on_with_sharpened_soft_labels_beside_repeated_shots(source: EncoderSource) -> None:
-    given, seen = material(source, pool=10), np.arange(4 * CLASSES) % 4 != 0
-    soft = np.random.default_rng(0).dirichlet(np.ones(CLASSES), 30)
-    rows, targets = body_rung._training_rows(given, seen, soft)
-    assert rows == [given.shots.tokens[i] for i in np.flatnonzero(seen).tolist()] + list(given.pool.tokens)  # 9 and 30: a quarter
+def test_pool_rows_are_tuned_on_with_their_soft_labels_beside_repeated_shots(source: EncoderSource) -> None:
+    given, seen = material(source, pool=12), np.arange(4 * CLASSES) % 4 != 0
+    rng = np.random.default_rng(0)
+    pool = FoldPool(rng.permutation(36), rng.dirichlet(np.ones(CLASSES), 36))
+    rows, targets = body_rung._training_rows(given, seen, pool, 30)
+    shown = [given.pool.tokens[i] for i in pool.rows[:30].tolist()]
+    assert rows == [given.shots.tokens[i] for i in np.flatnonzero(seen).tolist()] + shown  # 9 and 30: a quarter
     np.testing.assert_array_equal(targets[:9], one_hot(given.labels[seen]))
-    np.testing.assert_allclose(targets[9:], np.square(soft) / np.square(soft).sum(axis=1, keepdims=True), rtol=1e-5)
-    seen[2:] = False  # one shot, ten times
-    assert body_rung._training_rows(given, seen, soft)[0][:8] == [given.shots.tokens[1]] * 8
+    assert pool.soft_labels is not None
+    np.testing.assert_allclose(targets[9:], pool.soft_labels[:30], rtol=1e-5)
+    seen[2:] = False  # one shot, eight times
+    assert list(body_rung._training_rows(given, seen, pool, 30)[0])[:8] == [given.shots.tokens[1]] * 8
 
 
 def test_soft_labels_of_the_pool_take_part(source: EncoderSource) -> None:
     given = material(source, pool=4)
     setting = fit_frozen_head(given.shots.features, given.labels, given.names.features).chosen
     settings, truth = BodySettings("lora", epochs=1), np.repeat(np.eye(CLASSES), 4, axis=0)
-    without, taught = (
-        cross_fit(given, setting, settings, soft, 0, "cpu", None) for soft in (None, [0.8 * truth + 0.2 / CLASSES] * FOLDS)
-    )
+    pools = pools_of(given, 0.8 * truth + 0.2 / CLASSES)
+    without, taught = (cross_fit(given, setting, settings, pools, lesson, 0, "cpu", None) for lesson in (0, len(given.pool)))
     assert not np.array_equal(without.shots, taught.shots)
     assert np.isfinite(taught.shots).all()
     assert without.orthogonality_error == taught.orthogonality_error == 0
@@ -383,10 +395,10 @@ def test_planned_seconds_are_the_operations_of_the_blocks_over_the_rate(tmp_path
     source = EncoderSource("sized", tmp_path, "mean", True, 64)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2, 3})
     monkeypatch.setattr(device, "has_bfloat16", lambda: False)
-    assert planned_seconds(source, 1000, "cpu") == pytest.approx(6 * 60_000 * 1000 / (4 * 25e9))
-    assert planned_seconds(source, 3000, "cpu") == pytest.approx(3 * planned_seconds(source, 1000, "cpu"))
-    assert planned_seconds(source, 1000, "cuda") == pytest.approx(6 * 60_000 * 1000 / 2e13)
-    assert planned_seconds(source, 0, "cpu") == 0
+    assert planned_seconds(source, 1000, 0, "cpu") == pytest.approx(6 * 60_000 * 1000 / (4 * 25e9))
+    assert planned_seconds(source, 0, 3000, "cpu") == pytest.approx(planned_seconds(source, 1000, 0, "cpu"))
+    assert planned_seconds(source, 1000, 0, "cuda") == pytest.approx(6 * 60_000 * 1000 / 2e13)
+    assert planned_seconds(source, 0, 0, "cpu") == 0
 
 
 @pytest.mark.parametrize(("method", "pool"), [("full", 0), ("oft", 6)])
@@ -410,9 +422,21 @@ def test_tuned_body_is_taken_where_it_is_better_and_its_head_is_fitted_on_its_fe
     monkeypatch.setattr(Comparison, "better", property(lambda self: True))
     given = material(source, pool=6)
     reached = climb(given, LadderSettings(RUNGS, 60.0), 0)
-    assert all(rung.taken for rung in reached.trace)
+    assert [rung.name for rung in reached.trace if rung.taken] == [*FROZEN_RUNGS, "self-training"]
     assert reached.weights is not None
     body = load_body(source, "cpu", reached.weights)
     np.testing.assert_array_equal(reached.names, encode_rows(body, given.names.tokens))
-    again = ladder.fit_head(reached.shots, given.labels, reached.names, reached.pool, reached.setting)
-    np.testing.assert_allclose(again.weight, reached.head.weight, atol=1e-6)
+    again = ladder.fit_head(reached.shots, given.labels, reached.names, reached.pool, reached.setting, reached.share)
+    rows = mix_layers(reached.shots, reached.layers)
+    np.testing.assert_allclose(again.logits(rows), reached.head.logits(rows), atol=1e-6)
+
+
+def test_weights_between_go_from_the_pretrained_to_the_tuned_ones() -> None:
+    ends: list[Weights] = [{"w": torch.tensor([1.0, 2.0])}, {"w": torch.tensor([3.0, 6.0])}]
+    assert [weights_between(ends[0], ends[1], distance)["w"].tolist() for distance in (0.0, 0.5, 1.0)] == [[1, 2], [2, 4], [3, 6]]
+    assert 1.0 in DISTANCES
+
+
+def test_features_in_mixed_precision_are_near_the_exact_ones(source: EncoderSource) -> None:
+    body = load_body(source, "cpu")
+    np.testing.assert_allclose(encode_rows(body, SHOTS, exact=False), encode_rows(body, SHOTS), atol=0.02)

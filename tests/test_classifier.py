@@ -486,7 +486,7 @@ def test_adapting_answers_the_same_text_the_same_way(demo: Demo) -> None:
 
 def test_partial_fit_keeps_the_tuned_body(encoder_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fsat_tasks.ladder, "compare", lambda *_: Comparison(1.0, 0.0, 0.0))  # whatever is tried is taken
-    monkeypatch.setitem(fsat_tasks.ladder.EPOCHS, "body", 3)
+    monkeypatch.setattr(fsat_tasks.ladder, "EPOCHS", 3)
     classifier = FewShotClassifier(rungs=("prototypes", "probe", "body"), budget_seconds=30.0, device="cpu")
     classifier.fit(TEXTS, LABELS)
     assert [rung["name"] for rung in classifier.trace_ if rung["taken"]] == ["prototypes", "probe", "body"]

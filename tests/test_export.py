@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from fsat_tasks.export import join_head
 from fsat_tasks.extract import task_encoder
 from fsat_tasks.head import Head
 from fsat_tasks.numerics.frozen_head import mix_layers
+from fsat_tasks.numerics.memory import Memory
+from fsat_tasks.numerics.neighbours import unit_rows
 from fsat_tasks.numerics.scope import fit_scope
 from fsat_tasks.spec import load_task
 from fsat_tasks.store import Artefact, Store
@@ -27,7 +30,16 @@ def made_up_head(classes: int, layers: int) -> Head:
     labels = np.repeat(np.arange(classes), 3)
     samples, names = (mix_layers(rng.normal(size=(rows, layers, 384)), layers) for rows in (len(labels), classes))
     scope = fit_scope(samples, labels, names, 0.7, samples @ weight.T.astype(np.float64) + bias)
-    return Head([str(c) for c in range(classes)], layers, weight, bias, 0.7, [], "probe", scope, 0.0, {})
+    return Head([str(c) for c in range(classes)], layers, weight, bias, None, 0.7, [], "probe", scope, 0.0, {})
+
+
+def with_memory(head: Head, rows: int, share: float) -> Head:
+    """The head and so many pool rows at random."""
+    rng = np.random.default_rng(rows)
+    dim = head.weight.shape[1]
+    basis = np.linalg.qr(rng.normal(size=(dim, min(dim, 256))))[0]
+    keys = unit_rows(mix_layers(rng.normal(size=(rows, head.layers, 384)), head.layers) @ basis)
+    return replace(head, memory=Memory(basis, keys, rng.dirichlet(np.ones(len(head.labels)), rows), share))
 
 
 @pytest.fixture
@@ -36,9 +48,13 @@ def exported(encoder_store: Path, repository: Path, monkeypatch: pytest.MonkeyPa
     return task_encoder(load_task("support-intents"), Store(encoder_store))
 
 
-@pytest.mark.parametrize("layers", [1, 2, 6])
-def test_graph_gives_the_probabilities_and_scope_scores_of_the_head(layers: int, exported: Artefact, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("layers", "pool"), [(1, 0), (1, 300), (2, 7), (6, 0)])
+def test_graph_gives_the_probabilities_and_scope_scores_of_the_head(
+    layers: int, pool: int, exported: Artefact, tmp_path: Path
+) -> None:
     head = made_up_head(5, layers)
+    if pool:
+        head = with_memory(head, pool, 2.0)
     onnx.save(join_head(onnx.load(exported.path / "encoder.onnx"), head), tmp_path / "model.onnx")
     session = open_session(tmp_path / "model.onnx", "cpu")
     assert [value.name for value in session.get_outputs()] == ["probabilities", "scope"]

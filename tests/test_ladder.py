@@ -11,17 +11,20 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
+from scipy.special import softmax
 from threadpoolctl import threadpool_limits
 
 from fsat_tasks import ladder
-from fsat_tasks.body_rung import CrossFit, Material, Rows, probe_on_folds
+from fsat_tasks.body_rung import CrossFit, Material, Rows, TunedHead, probe_on_folds
 from fsat_tasks.encoder_source import EncoderSource
-from fsat_tasks.errors import DataError
+from fsat_tasks.errors import DataError, DivergedError
 from fsat_tasks.ladder import FROZEN_RUNGS, RUNGS, Climb, LadderSettings, climb, fit_head
 from fsat_tasks.numerics.calibration import fit_temperature, log_loss
 from fsat_tasks.numerics.distil import hold_out, prepare
-from fsat_tasks.numerics.evidence import Comparison, HeldOut, judge
+from fsat_tasks.numerics.evidence import Comparison, HeldOut, Prior, judge
+from fsat_tasks.numerics.fold_heads import FoldHead
 from fsat_tasks.numerics.frozen_head import fit_frozen_head, mix_layers
+from fsat_tasks.numerics.probe import LinearHead
 from fsat_tasks.numerics.prototypes import fit_prototypes
 
 Array = NDArray[np.float64]
@@ -73,7 +76,7 @@ def assert_sound(reached: Climb, given: Material) -> None:
     assert np.isfinite(calibrated(reached, given.names.features)).all()
     assert 0 < reached.held_out.temperature < np.inf
     assert reached.held_out.logits.shape == (len(given.labels), classes)
-    assert reached.head.weight.shape == (classes, reached.layers * DIM)
+    assert reached.unseen is None
     assert reached.weights is None
     last = [rung for rung in reached.trace if rung.taken][-1]
     assert (last.log_loss, last.accuracy) == (reached.held_out.log_loss, reached.held_out.accuracy)
@@ -134,6 +137,7 @@ def test_where_no_rung_is_better_the_prototypes_stand(monkeypatch: pytest.Monkey
     reached = climb(given, FROZEN, 0)
     assert_sound(reached, given)
     rows, names = mix_layers(given.shots.features, 1), mix_layers(given.names.features, 1)
+    assert isinstance(reached.head, LinearHead)
     np.testing.assert_array_equal(reached.head.weight, fit_prototypes(rows, given.labels, names, 1.0).weight)
     assert reached.layers == 1
 
@@ -149,19 +153,19 @@ def test_head_that_is_reached_is_the_one_fitted_again_at_its_setting(monkeypatch
     given = material(4, 5, pool=20)
     for rungs in (("probe",), FROZEN_RUNGS):
         reached = climb(given, LadderSettings(rungs), 0)
-        head = fit_head(reached.shots, given.labels, reached.names, reached.pool, reached.setting)
+        head = fit_head(reached.shots, given.labels, reached.names, reached.pool, reached.setting, reached.share)
         rows = mix_layers(given.shots.features, reached.layers)
         # the probe of a setting comes calibrated
         scale = 1.0 if len(reached.pool) else reached.setting.temperature
         np.testing.assert_allclose(scale * head.logits(rows), reached.head.logits(rows), atol=1e-6)
 
 
-def test_students_temperature_is_that_of_its_folds_corrected_as_the_probes_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_temperature_of_the_head_that_the_pool_taught_is_that_of_its_folds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Comparison, "better", property(lambda self: True))
     given = material(4, 5, pool=20)
     reached = climb(given, FROZEN, 0)
     evidence = hold_out(prepare(given.shots.features, given.labels, given.names.features, reached.pool, reached.setting))
-    assert reached.held_out.temperature == pytest.approx(evidence.student.temperature / evidence.probe.temperature)
+    assert reached.held_out.temperature == evidence.taught.temperature
 
 
 @pytest.mark.parametrize("rungs", [(), ("probe",), FROZEN_RUNGS])
@@ -242,7 +246,8 @@ def test_a_thousand_classes_of_one_shot_are_climbed_quickly() -> None:
 
 def test_same_seed_gives_the_same_climb() -> None:
     first, again = (climb(material(pool=20), FROZEN, 7) for _ in range(2))
-    np.testing.assert_array_equal(first.head.weight, again.head.weight)
+    rows = mix_layers(material().shots.features, first.layers)
+    np.testing.assert_array_equal(first.head.logits(rows), again.head.logits(rows))
     np.testing.assert_array_equal(first.held_out.logits, again.held_out.logits)
     assert [(rung.taken, rung.reason) for rung in first.trace] == [(rung.taken, rung.reason) for rung in again.trace]
 
@@ -270,7 +275,7 @@ def test_a_budget_that_is_too_small_says_what_was_planned(tmp_path: Path) -> Non
     reasons = {rung.name: rung.reason for rung in reached.trace}
     assert re.fullmatch(r"planned at \d+ s; 0 s of the budget are left", reasons["body"])
     assert reasons["body-pool"] == "needs the rung 'body'"
-    assert reasons["self-training"] == "needs the rung 'body-pool'"
+    assert re.fullmatch(r"planned at \d+ s; 0 s of the budget are left", reasons["self-training"])
     assert reached.weights is None
 
 
@@ -279,7 +284,7 @@ def test_upper_rungs_say_what_they_need() -> None:
     assert {rung.name: rung.reason for rung in trace[3:]} == {
         "body": "fewer samples than the 4 folds of its evidence",
         "body-pool": "needs the rung 'body'",
-        "self-training": "needs the rung 'body-pool'",
+        "self-training": "no unlabelled rows besides the samples",
     }
     assert not any(rung.taken for rung in trace[3:])
 
@@ -288,16 +293,23 @@ def incumbents(given: Material, rungs: tuple[str, ...], probe_taken: bool, monke
     """What each rung above the first was compared with; the probe is taken or not, and no other."""
     seen: list[HeldOut] = []
 
-    def decide(challenger: HeldOut, incumbent: HeldOut) -> Comparison:
+    def decide(challenger: HeldOut, incumbent: HeldOut, prior: Prior | None = None) -> Comparison:
         seen.append(incumbent)
         return Comparison(1.0 if probe_taken and len(seen) == 1 else -1.0, 0.0, 0.0)
 
-    held_out = judge(np.eye(len(given.names))[given.labels], given.labels)
-    parts = given.shots.features, given.names.features, given.pool.features
     monkeypatch.setattr(ladder, "compare", decide)
-    monkeypatch.setattr(ladder, "cross_fit", lambda *_: CrossFit({}, *parts, held_out, held_out, [], 0.0))
+    monkeypatch.setattr(ladder, "cross_fit", lambda *_: cross_fitted(given, 0.0))
     climb(given, LadderSettings(rungs), 0)
     return seen
+
+
+def cross_fitted(given: Material, error: float) -> CrossFit:
+    """Bodies that changed nothing, and are sure of every sample."""
+    held_out = judge(np.eye(len(given.names))[given.labels], given.labels)
+    setting = fit_frozen_head(given.shots.features, given.labels, given.names.features).chosen
+    head = TunedHead(FoldHead(setting, held_out), np.zeros((len(given.labels), 2)))
+    parts = given.shots.features, given.names.features, given.pool.features
+    return CrossFit({}, *parts, head, head if len(given.pool) else None, [], error)
 
 
 def test_upper_rungs_are_compared_with_the_probe_on_the_same_folds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -321,9 +333,45 @@ def test_upper_rungs_are_compared_with_the_prototypes_where_these_stand(monkeypa
 
 def test_a_body_whose_rotations_are_off_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     given = material()
-    held_out = judge(np.eye(len(given.names))[given.labels], given.labels)
-    found = CrossFit({}, given.shots.features, given.names.features, given.pool.features, held_out, None, [], 0.01)
-    monkeypatch.setattr(ladder, "cross_fit", lambda *_: found)
+    monkeypatch.setattr(ladder, "cross_fit", lambda *_: cross_fitted(given, 0.01))
     trace = climb(given, LadderSettings(("probe", "body"), body="oft"), 0).trace
     assert not trace[2].taken
     assert trace[2].reason == "rotations are off by 0.01, more than 1e-03"
+
+
+def test_a_body_that_diverges_is_a_rung_that_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def diverge(*_: object) -> CrossFit:
+        raise DivergedError("the body diverged")
+
+    monkeypatch.setattr(ladder, "cross_fit", diverge)
+    trace = climb(material(), LadderSettings(("probe", "body")), 0).trace
+    assert (trace[2].taken, trace[2].reason) == (False, "the body diverged")
+
+
+def test_where_the_pool_taught_the_body_is_left_to_self_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = material(8, 8, pool=60, spread=2.0)
+    monkeypatch.setattr(ladder, "cross_fit", lambda *_: cross_fitted(given, 0.0))
+    reasons = [rung.reason for rung in climb(given, LadderSettings(RUNGS), 0).trace[3:5]]
+    assert reasons == ["the pool's labels tune the body further: see self-training", "needs the rung 'body'"]
+    assert climb(given, LadderSettings((*FROZEN_RUNGS, "body")), 0).trace[3].log_loss is not None
+
+
+def test_balanced_classes_count_alike_however_many_samples_they_have() -> None:
+    features, labels = clusters(3, 24, 1, 2.0)
+    kept = np.concatenate([np.flatnonzero(labels == c)[:n] for c, n in enumerate((24, 6, 3))])
+    given = with_shots(features[kept], labels[kept], 3)
+    plain, balanced = (climb(given, LadderSettings(FROZEN_RUNGS[:2], class_weight=w), 0) for w in (None, "balanced"))
+    fresh, truth = clusters(3, 200, 3, 2.0)
+    recalls = [
+        [(calibrated(reached, fresh)[truth == c].argmax(1) == c).mean() for c in range(3)] for reached in (plain, balanced)
+    ]
+    assert np.mean(recalls[1]) > np.mean(recalls[0])
+    assert np.ptp(recalls[1]) < np.ptp(recalls[0])
+
+
+def test_balancing_does_nothing_to_classes_of_equal_size() -> None:
+    given = material()
+    plain, balanced = (climb(given, LadderSettings(FROZEN_RUNGS, class_weight=w), 0) for w in (None, "balanced"))
+    rows = given.pool.features if len(given.pool) else given.shots.features
+    expected, found = (softmax(calibrated(reached, rows), axis=1) for reached in (plain, balanced))
+    np.testing.assert_allclose(found, expected, atol=1e-9)

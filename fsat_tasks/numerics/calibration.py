@@ -29,7 +29,7 @@ def log_loss(logits: Array, labels: Labels) -> float:
     return float(np.mean(logsumexp(logits, axis=1) - logits[np.arange(len(labels)), labels]))
 
 
-def fit_temperature(logits: Array, labels: Labels) -> float:
+def fit_temperature(logits: Array, labels: Labels, natural: bool = True) -> float:
     """The most probable temperature T > 0 of softmax(logits / T), by its log-loss (Guo et al. 2017) and a prior around 1.
 
     Without the prior, 16 rows that are hard to tell apart can ask for an infinite temperature. The targets are smoothed
@@ -37,13 +37,15 @@ def fit_temperature(logits: Array, labels: Labels) -> float:
 
     Args:
         logits: (n, classes) of rows that the model has not seen, such as leave-one-out logits.
+        natural: whether they are a fitted model's log-probabilities, as a probe's are; a cosine has no natural scale, and
+            then there is no prior.
     """
     smoothing = 1.0 / (len(labels) + 2)
 
     def loss(log_scale: float) -> float:
         scaled = logits * np.exp(log_scale)
         towards_any = np.mean(logsumexp(scaled, axis=1) - scaled.mean(axis=1))
-        prior = 0.5 * (log_scale / PRIOR_SPREAD) ** 2 / len(labels)
+        prior = 0.5 * (log_scale / PRIOR_SPREAD) ** 2 / len(labels) if natural else 0.0
         return (1.0 - smoothing) * log_loss(scaled, labels) + smoothing * float(towards_any) + prior
 
     return float(np.exp(-minimize_scalar(loss, bounds=LOG_SCALE_BOUNDS, method="bounded").x))

@@ -10,13 +10,14 @@ from scipy.special import logsumexp
 
 from fsat_tasks.numerics.calibration import fit_temperature
 
-__all__ = ["Comparison", "HeldOut", "compare", "judge", "row_losses", "stratified_folds"]
+__all__ = ["Comparison", "HeldOut", "Prior", "compare", "judge", "row_losses", "stratified_folds"]
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 STANDARD_ERRORS = 1.0
 """How many of them a gain must exceed before it counts."""
+ACCURACY_ERRORS = 1.645
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,27 @@ class HeldOut:
     logits: Array  # (n, classes), calibrated: divided by the temperature
     temperature: float
     losses: Array  # (n,) nats
-    accuracy: float
+    right: NDArray[np.bool_]  # (n,)
+
+    @property
+    def accuracy(self) -> float:
+        return float(self.right.mean())
 
     @property
     def log_loss(self) -> float:
         return float(self.losses.mean())
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What a rung's gain is likely to be before there is evidence, in nats: mean and standard deviation.
+
+    Evidence from 64 samples has an error as large as most gains, and that of a tuned body is from bodies with a quarter of
+    the samples less, one by one, where the result is their mean. So it is weighed against what such rungs gave elsewhere.
+    """
+
+    mean: float
+    spread: float
 
 
 @dataclass(frozen=True)
@@ -43,28 +60,46 @@ class Comparison:
     """Standard error of the gain, over the samples, paired."""
     accuracy: float
     """How much higher the challenger's accuracy is."""
+    accuracy_error: float = 0.0
+    """Its standard error."""
+    prior: Prior | None = None
 
     @property
     def better(self) -> bool:
-        """Lower log-loss by more than chance, and an accuracy that is no lower."""
-        return self.gain > STANDARD_ERRORS * self.error and self.accuracy >= 0.0
+        """Without a prior: lower log-loss by more than chance, and an accuracy that is no lower.
+
+        With one: the expected gain, given both, is above zero, and the accuracy not lower beyond chance (5 %, one-sided).
+        """
+        if self.prior is None:
+            return self.gain > STANDARD_ERRORS * self.error and self.accuracy >= 0.0
+        return self.expected > 0.0 and self.accuracy >= -ACCURACY_ERRORS * self.accuracy_error
+
+    @property
+    def expected(self) -> float:
+        """The posterior mean of the gain under a normal prior; the gain itself without one."""
+        if self.prior is None or self.error == 0.0:
+            return self.gain
+        weights = 1.0 / self.error**2, 1.0 / self.prior.spread**2
+        return (weights[0] * self.gain + weights[1] * self.prior.mean) / sum(weights)
 
     def __str__(self) -> str:
-        return f"log-loss {-self.gain:+.3f} (standard error {self.error:.3f}), accuracy {self.accuracy:+.3f}"
+        expected = "" if self.prior is None else f", expected {-self.expected:+.3f}"
+        return f"log-loss {-self.gain:+.3f} (standard error {self.error:.3f}){expected}, accuracy {self.accuracy:+.3f}"
 
 
-def judge(logits: Array, labels: Labels) -> HeldOut:
-    """Fit the temperature of held-out logits (n, classes), and score them."""
-    temperature = fit_temperature(logits, labels)
+def judge(logits: Array, labels: Labels, natural: bool = True) -> HeldOut:
+    """Fit the temperature of held-out logits (n, classes), and score them; `natural` as for `fit_temperature`."""
+    temperature = fit_temperature(logits, labels, natural)
     calibrated = logits / temperature
-    right = float((logits.argmax(axis=1) == labels).mean())
-    return HeldOut(calibrated, temperature, row_losses(calibrated, labels), right)
+    return HeldOut(calibrated, temperature, row_losses(calibrated, labels), logits.argmax(axis=1) == labels)
 
 
-def compare(challenger: HeldOut, incumbent: HeldOut) -> Comparison:
+def compare(challenger: HeldOut, incumbent: HeldOut, prior: Prior | None = None) -> Comparison:
+    """The same samples, row by row."""
     gains = incumbent.losses - challenger.losses  # (n,)
-    error = float(gains.std() / np.sqrt(len(gains)))
-    return Comparison(float(gains.mean()), error, challenger.accuracy - incumbent.accuracy)
+    rights = challenger.right.astype(np.float64) - incumbent.right  # (n,) in -1, 0, 1
+    errors = [float(values.std() / np.sqrt(len(values))) for values in (gains, rights)]
+    return Comparison(float(gains.mean()), errors[0], float(rights.mean()), errors[1], prior)
 
 
 def row_losses(logits: Array, labels: Labels) -> Array:

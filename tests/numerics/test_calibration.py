@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax, softmax
 
 from fsat_tasks.numerics.calibration import (
+    balance_strength,
     expected_calibration_error,
     expected_calibration_error_by_chance,
     fit_temperature,
@@ -66,7 +67,8 @@ def test_no_temperature_of_a_grid_is_better(rows: int, classes: int, seed: int) 
     targets[np.arange(rows), labels] += 1.0 - 1.0 / (rows + 2)
 
     def loss(temperature: float) -> float:
-        return float(-np.mean((targets * log_softmax(logits / temperature, axis=1)).sum(axis=1)))
+        prior = 0.5 * (np.log(temperature) / 0.5) ** 2 / rows  # log-normal around 1
+        return float(prior - np.mean((targets * log_softmax(logits / temperature, axis=1)).sum(axis=1)))
 
     grid = min(loss(temperature) for temperature in np.exp(np.linspace(-10, 10, 401)))
     assert loss(fit_temperature(logits, labels)) <= grid + 1e-6
@@ -77,18 +79,34 @@ def test_no_temperature_of_a_grid_is_better(rows: int, classes: int, seed: int) 
 def test_rows_that_are_all_right_are_not_called_certain(rows: int, classes: int) -> None:
     labels = np.arange(rows) % classes
     logits = 5.0 * np.eye(classes)[labels]
-    confidence = softmax(logits / fit_temperature(logits, labels), axis=1).max(axis=1)
-    np.testing.assert_allclose(confidence, 1.0 - (1.0 - 1.0 / classes) / (rows + 2), rtol=1e-4)
+    confidence = softmax(logits / fit_temperature(logits, labels), axis=1)[0].max()
+    # between what the logits say and Platt's (n + 1) / (n + 2)
+    bounds = sorted([softmax(logits[0]).max(), 1.0 - (1.0 - 1.0 / classes) / (rows + 2)])
+    assert bounds[0] <= confidence <= bounds[1] < 1.0
 
 
-@given(st.integers(20, 60), seeds, st.floats(0.2, 5.0))
-def test_scaled_logits_have_the_scaled_temperature(rows: int, seed: int, scale: float) -> None:
+def test_a_few_rows_of_noise_do_not_ask_for_an_extreme_temperature() -> None:
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        assert 0.2 < fit_temperature(rng.normal(size=(8, 2)), rng.integers(0, 2, 8)) < 5.0
+
+
+@given(seeds, st.floats(0.2, 5.0))
+def test_many_rows_outweigh_the_prior(seed: int, scale: float) -> None:
     rng = np.random.default_rng(seed)
-    logits = rng.normal(size=(rows, 3))
+    logits = 2.0 * rng.normal(size=(2000, 3))
     labels = draw_labels(softmax(logits, axis=1), rng)
-    temperature = fit_temperature(logits, labels)
-    if 0.01 < temperature < 100:  # else the best one lies at a bound
-        assert fit_temperature(scale * logits, labels) == pytest.approx(scale * temperature, rel=1e-3)
+    assert fit_temperature(scale * logits, labels) == pytest.approx(scale * fit_temperature(logits, labels), rel=0.05)
+
+
+def test_balance_strength_finds_the_shares_that_a_model_learnt() -> None:
+    """Logits that hold the class shares want them off wholly, logits without them not at all."""
+    rng = np.random.default_rng(0)
+    shares = np.array([0.7, 0.2, 0.1])
+    labels = rng.choice(3, 5000, p=shares)
+    logits = 1.5 * np.eye(3)[labels] + rng.normal(size=(5000, 3))  # likelihood ratios of the classes
+    for learnt in (0.0, 0.5, 1.0):
+        assert balance_strength(1.5 * logits + learnt * np.log(shares), labels, np.log(shares)) == pytest.approx(learnt, abs=0.1)
 
 
 @given(rows_counts, classes_counts, seeds)

@@ -12,8 +12,9 @@ from threadpoolctl import threadpool_limits
 
 from fsat_tasks.numerics import distil
 from fsat_tasks.numerics.distil import Heads, PoolEvidence, Teaching, draw_pool, fit_heads, hold_out, prepare
-from fsat_tasks.numerics.evidence import compare, stratified_folds
+from fsat_tasks.numerics.evidence import Comparison, compare, stratified_folds
 from fsat_tasks.numerics.frozen_head import Candidate, fit_setting, mix_layers, refit_frozen_head
+from fsat_tasks.numerics.memory import TaughtHead
 from fsat_tasks.numerics.probe import LinearHead
 
 Array = NDArray[np.float64]
@@ -51,7 +52,11 @@ def fit(teaching: Teaching) -> Heads:
     return fit_heads(teaching, np.ones(len(teaching.labels), bool))
 
 
-def accuracy(head: LinearHead, features: Array, labels: Labels) -> float:
+def gain(evidence: PoolEvidence) -> Comparison:
+    return compare(evidence.taught, evidence.probe)
+
+
+def accuracy(head: LinearHead | TaughtHead, features: Array, labels: Labels) -> float:
     return float((head.logits(mix_layers(features, MIXED)).argmax(axis=1) == labels).mean())
 
 
@@ -63,14 +68,16 @@ def assert_sound(teaching: Teaching) -> tuple[Heads, PoolEvidence]:
         assert head.weight.shape == (shape[1], MIXED * DIM)
         assert np.isfinite(head.weight).all()
         assert np.isfinite(head.bias).all()
-    assert heads.soft_labels.shape == (len(teaching.pool), shape[1])
-    assert (heads.soft_labels >= 0).all()
-    np.testing.assert_allclose(heads.soft_labels.sum(axis=1), 1.0)
-    for held_out in (evidence.probe, evidence.student):
+    soft = heads.memory.labels
+    assert soft.shape == (len(teaching.pool), shape[1])
+    assert (soft >= 0).all()
+    np.testing.assert_allclose(soft.sum(axis=1), 1.0)
+    assert evidence.share in distil.SHARES
+    assert [labels.shape for labels in evidence.soft_labels] == [soft.shape] * distil.FOLDS
+    for held_out in (evidence.probe, evidence.taught):
         assert held_out.logits.shape == shape
         assert np.isfinite(held_out.logits).all()
         assert 0 < held_out.temperature < np.inf
-    assert evidence.comparison == compare(evidence.student, evidence.probe)
     return heads, evidence
 
 
@@ -80,10 +87,11 @@ def test_clustered_pool_makes_a_better_head_and_the_evidence_says_so() -> None:
     fresh, fresh_labels = clusters(8, 100, 3, spread=1.6)
     teaching, used = teach(features, labels, 8, pool)
     heads, evidence = assert_sound(teaching)
-    assert evidence.comparison.better, str(evidence.comparison)
+    assert gain(evidence).better, str(gain(evidence))
     before = accuracy(heads.probe, fresh, fresh_labels)
     assert accuracy(heads.student, fresh, fresh_labels) > before + 0.02
-    assert (heads.soft_labels.argmax(axis=1) == truth[used]).mean() > before
+    assert accuracy(heads.taught(evidence.share), fresh, fresh_labels) > before + 0.02
+    assert (heads.memory.labels.argmax(axis=1) == truth[used]).mean() > before
 
 
 def test_pool_whose_clusters_cut_across_the_classes_is_refused() -> None:
@@ -91,7 +99,7 @@ def test_pool_whose_clusters_cut_across_the_classes_is_refused() -> None:
     pool = clusters(2, 150, 2, centres_seed=5, spread=0.3)[0]
     features[:, 1:] += 2.0 * pool[np.arange(len(labels)) % 2 * 150, 1:]  # half of each class lies near each cluster
     evidence = assert_sound(teach(features, labels, 4, pool)[0])[1]
-    assert not evidence.comparison.better, str(evidence.comparison)
+    assert not gain(evidence).better, str(gain(evidence))
 
 
 def test_probe_is_the_one_of_the_setting_in_the_space_of_the_features() -> None:
@@ -111,7 +119,8 @@ def test_evidence_is_of_heads_fitted_without_the_fold() -> None:
     rows = mix_layers(features, MIXED)
     for k in range(distil.FOLDS):
         heads = fit_heads(teaching, fold != k, distil.TOLERANCE_OF_FOLDS)
-        for head, held_out in ((heads.probe, evidence.probe), (heads.student, evidence.student)):
+        np.testing.assert_array_equal(heads.memory.labels, evidence.soft_labels[k])
+        for head, held_out in ((heads.probe, evidence.probe), (heads.taught(evidence.share), evidence.taught)):
             raw = held_out.logits[fold == k] * held_out.temperature
             np.testing.assert_allclose(raw, head.logits(rows[fold == k]), atol=1e-8)
 
@@ -124,7 +133,7 @@ def test_labels_of_hidden_shots_are_not_looked_at() -> None:
     one, two = fit_heads(teaching, seen), fit_heads(other, seen)
     for first, second in ((one.probe, two.probe), (one.student, two.student)):
         np.testing.assert_array_equal(first.weight, second.weight)
-    np.testing.assert_array_equal(one.soft_labels, two.soft_labels)
+    np.testing.assert_array_equal(one.memory.labels, two.memory.labels)
 
 
 def test_same_seed_gives_the_same_head_and_large_pools_are_drawn_from(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +178,7 @@ def test_copies_of_shots_are_left_out_and_the_rest_is_used() -> None:
 def test_odd_pools_give_a_sound_head(pool: Array) -> None:
     heads, evidence = assert_sound(teach(FEATURES, LABELS, 3, pool)[0])
     fresh, truth = clusters(3, 50, 9)
-    stands = heads.student if evidence.comparison.better else heads.probe
+    stands = heads.taught(evidence.share) if gain(evidence).better else heads.probe
     assert accuracy(stands, fresh, truth) >= accuracy(heads.probe, fresh, truth) - 0.03
 
 

@@ -11,7 +11,7 @@ from scipy import stats
 from scipy.special import log_softmax
 
 from fsat_tasks.numerics.calibration import fit_temperature
-from fsat_tasks.numerics.evidence import HeldOut, compare, judge, row_losses, stratified_folds
+from fsat_tasks.numerics.evidence import Comparison, HeldOut, Prior, compare, judge, row_losses, stratified_folds
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -28,8 +28,10 @@ def draw(rows: int, classes: int, seed: int) -> tuple[Array, Labels]:
     return rng.normal(size=(rows, classes)) + np.eye(classes)[labels], labels
 
 
-def held_out(losses: list[float], accuracy: float = 0.5) -> HeldOut:
-    return HeldOut(np.zeros((len(losses), 2)), 1.0, np.array(losses), accuracy)
+def held_out(losses: list[float], right: float = 0.0) -> HeldOut:
+    """Of which the first rows, so large a share, are right."""
+    n = len(losses)
+    return HeldOut(np.zeros((n, 2)), 1.0, np.array(losses), np.arange(n) < round(right * n))
 
 
 @given(rows_counts, classes_counts, seeds)
@@ -55,9 +57,11 @@ def test_judged_logits_are_divided_by_the_temperature_that_fits_them(rows: int, 
 
 
 @given(seeds, st.floats(0.05, 20.0))
-def test_scale_of_the_logits_does_not_matter(seed: int, scale: float) -> None:
+def test_scale_of_logits_without_a_natural_one_does_not_matter(seed: int, scale: float) -> None:
     logits, labels = draw(30, 4, seed)
-    np.testing.assert_allclose(judge(scale * logits, labels).losses, judge(logits, labels).losses, atol=1e-3)
+    np.testing.assert_allclose(
+        judge(scale * logits, labels, natural=False).losses, judge(logits, labels, natural=False).losses, atol=1e-3
+    )
 
 
 @given(st.integers(2, 40), seeds)
@@ -75,10 +79,10 @@ def test_gain_and_error_are_those_of_a_paired_test(rows: int, seed: int) -> None
 @pytest.mark.parametrize(
     ("gains", "before", "after", "better"),
     [
-        ([0.1, 0.2, 0.3], 0.5, 0.5, True),
-        ([0.1, 0.2, 0.3], 0.5, 0.4, False),  # accuracy is lost
-        ([1.0, -0.9, 0.0], 0.5, 0.9, False),  # within a standard error
-        ([0.0, 0.0, 0.0], 0.5, 0.5, False),
+        ([0.1, 0.2, 0.3, 0.4], 0.5, 0.5, True),
+        ([0.1, 0.2, 0.3, 0.4], 0.5, 0.25, False),  # accuracy is lost
+        ([1.0, -0.9, 0.0, 0.0], 0.5, 1.0, False),  # within a standard error
+        ([0.0, 0.0, 0.0, 0.0], 0.5, 0.5, False),
         ([0.1], 0.0, 1.0, True),
     ],
 )
@@ -90,8 +94,27 @@ def test_a_challenger_needs_a_gain_beyond_its_standard_error_and_no_loss_of_accu
 
 
 def test_a_comparison_says_its_figures() -> None:
-    found = compare(held_out([0.5, 0.75], 0.9), held_out([1.0, 1.5], 0.8))
-    assert str(found) == "log-loss -0.625 (standard error 0.088), accuracy +0.100"
+    one, two = held_out([0.5, 0.75], 1.0), held_out([1.0, 1.5], 0.5)
+    assert str(compare(one, two)) == "log-loss -0.625 (standard error 0.088), accuracy +0.500"
+    with_prior = "log-loss -0.625 (standard error 0.088), expected -0.412, accuracy +0.500"
+    assert str(compare(one, two, Prior(0.2, 0.0883883))) == with_prior
+
+
+@given(st.floats(-1, 1), st.floats(0.1, 1), st.floats(-1, 1), st.floats(0.1, 1))
+def test_expected_gain_is_the_mean_of_the_normal_posterior(gain: float, error: float, mean: float, spread: float) -> None:
+    found = Comparison(gain, error, 0.0, 0.0, Prior(mean, spread))
+    at = np.linspace(-8, 8, 20_001)
+    density = stats.norm.pdf(gain, at, error) * stats.norm.pdf(at, mean, spread)
+    assert found.expected == pytest.approx(float(at @ density / density.sum()), abs=1e-6)
+    assert found.better is (found.expected > 0.0)
+
+
+def test_a_prior_decides_where_evidence_is_weak_and_evidence_where_it_is_strong() -> None:
+    prior = Prior(0.03, 0.04)
+    assert Comparison(-0.01, 0.03, 0.0, 0.0, prior).better
+    assert not Comparison(-0.01, 0.01, 0.0, 0.0, prior).better
+    assert not Comparison(0.01, 0.03, -0.1, 0.05, prior).better  # accuracy lost beyond chance
+    assert Comparison(0.01, 0.03, -0.05, 0.05, prior).better
 
 
 @given(st.lists(st.integers(0, 6), max_size=60), st.integers(1, 6))

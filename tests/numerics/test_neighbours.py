@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy import sparse
 from scipy.special import softmax
 
 from fsat_tasks.numerics import neighbours
@@ -51,11 +52,17 @@ def test_copies_are_told_from_other_rows() -> None:
     assert not is_copy(rows, np.empty((0, 6))).any()
 
 
+def test_a_row_and_its_copies_may_count() -> None:
+    pool = draw(8, 6, 0)
+    found = nearest(pool[[3]], pool, 1, copies=True)
+    assert found.index.tolist() == [[3]]
+
+
 @few
 @given(seeds, st.integers(1, 6), st.floats(0.0, 1.0))
-def test_one_hop_is_the_stated_formula(seed: int, n: int, strength: float) -> None:
+def test_smoothing_is_the_stated_formula(seed: int, n: int, strength: float) -> None:
     rows, pool = draw(n, 6, seed), draw(30, 6, seed + 1)
-    smoothed, _ = smooth(rows, pool, strength)
+    smoothed = smooth(rows, pool, nearest(rows, pool), strength)
     for row, result in zip(rows, smoothed, strict=True):
         order = np.argsort(-(pool @ row))[:10]
         mean = softmax(10.0 * pool[order] @ row) @ pool[order]
@@ -63,39 +70,35 @@ def test_one_hop_is_the_stated_formula(seed: int, n: int, strength: float) -> No
         np.testing.assert_allclose(result, drawn / np.linalg.norm(drawn), atol=1e-5)
 
 
-def test_two_hops_smooth_the_pool_in_between() -> None:
-    rows, pool = draw(4, 6, 0), draw(30, 6, 1)
-    once = smooth(rows, pool, 0.5)
-    for twice, again in zip(smooth(rows, pool, 0.5, hops=2), smooth(*once, 0.5), strict=True):
-        np.testing.assert_array_equal(twice, again)
-
-
-@pytest.mark.parametrize("pool", [np.empty((0, 6)), draw(1, 6, 0), np.repeat(draw(1, 6, 0), 5, axis=0)])
+@pytest.mark.parametrize("pool", [draw(1, 6, 0), np.repeat(draw(1, 6, 0), 5, axis=0)])
 def test_rows_without_neighbours_stay(pool: Array) -> None:
     rows = draw(1, 6, 0)
-    smoothed, base = smooth(rows, pool, 0.5, hops=2)
-    np.testing.assert_array_equal(smoothed, rows)
-    np.testing.assert_allclose(base, pool, atol=1e-12)
+    np.testing.assert_allclose(smooth(rows, pool, nearest(rows, pool), 0.5), rows)
+
+
+def graph_of(rows: Array, shots: int) -> sparse.csr_array:
+    return affinity_graph(nearest(rows, rows[shots:]), shots)
 
 
 @few
-@given(seeds, st.integers(2, 40))
-def test_graph_is_symmetric_without_loops_and_its_spectrum_is_within_one(seed: int, n: int) -> None:
-    graph = affinity_graph(draw(n, 6, seed)).toarray()
+@given(seeds, st.integers(2, 40), st.integers(0, 5))
+def test_graph_is_symmetric_without_loops_and_its_spectrum_is_within_one(seed: int, n: int, shots: int) -> None:
+    graph = graph_of(draw(n + shots, 6, seed), shots).toarray()
     np.testing.assert_allclose(graph, graph.T, atol=1e-12)
     assert (np.diag(graph) == 0).all()
+    assert (graph[:shots, :shots] == 0).all()
     assert np.abs(np.linalg.eigvalsh(graph)).max() <= 1 + 1e-9
 
 
 def test_spreading_approaches_the_closed_form() -> None:
-    graph = affinity_graph(draw(30, 6, 0))
+    graph = graph_of(draw(30, 6, 0), 4)
     labels = np.random.default_rng(0).dirichlet(np.ones(3), size=30)
     exact = np.linalg.solve(np.eye(30) - 0.6 * graph.toarray(), 0.4 * labels)
     np.testing.assert_allclose(spread(graph, labels, 0.6), exact / exact.sum(axis=1, keepdims=True), atol=2e-3)
     np.testing.assert_allclose(spread(graph, labels, 0.0), labels)
 
 
-@pytest.mark.parametrize("rows", [np.empty((0, 4)), draw(1, 4, 0), np.repeat(draw(1, 4, 0), 6, axis=0), np.zeros((3, 4))])
+@pytest.mark.parametrize("rows", [draw(1, 4, 0), np.repeat(draw(1, 4, 0), 6, axis=0), np.zeros((3, 4))])
 def test_degenerate_rows_keep_their_labels(rows: Array) -> None:
     labels = np.tile([0.25, 0.75], (len(rows), 1))
-    np.testing.assert_allclose(spread(affinity_graph(rows), labels, 0.8), labels)
+    np.testing.assert_allclose(spread(graph_of(rows, 0), labels, 0.8), labels)
