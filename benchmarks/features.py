@@ -9,8 +9,10 @@ import hashlib
 import json
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +21,7 @@ from benchmarks.data import class_name, read_rows
 from fsat_tasks.encoder import Encoder, load_encoder
 from fsat_tasks.encoder_source import EncoderSource, find_encoder
 
-__all__ = ["FeatureCache", "encoder_source"]
+__all__ = ["CachedEncoder", "FeatureCache", "encoder_source"]
 
 Features = NDArray[np.float32]
 
@@ -72,6 +74,37 @@ class FeatureCache:
     def _file(self, path: Path, ending: str) -> Path:
         content = hashlib.sha256(path.read_bytes() + self.revision.encode()).hexdigest()[:20]
         return self.folder / f"{path.parent.name}-{path.stem}-{content}.{ending}"
+
+
+class CachedEncoder:
+    """An encoder for `FewShotClassifier` that looks up the texts of a set's files and encodes the others."""
+
+    def __init__(self, encoder: Encoder, cache: FeatureCache, folder: Path) -> None:
+        self._encoder = encoder
+        self._known: dict[str, tuple[Features, int, float]] = {}
+        """Text -> its file's features, its row, and the seconds that a row took."""
+        paths = sorted(folder.glob("*.jsonl"))
+        for path in [path for path in paths if path not in cache.missing(paths)]:
+            features, seconds = cache.load(path)
+            self._known |= {text: (features, row, seconds) for row, text in enumerate(read_rows(path)[0])}
+
+    def tokens(self, texts: Sequence[str]) -> list[list[int]]:
+        return self._encoder.tokens(texts)
+
+    def encode(self, texts: Sequence[str], layers: Literal["all"]) -> Features:
+        """(n, layers, dim)."""
+        found = np.empty((len(texts), self._encoder.layers, self._encoder.dim), np.float32)
+        unknown = [at for at, text in enumerate(texts) if text not in self._known]
+        found[unknown] = self._encoder.encode([texts[at] for at in unknown], layers)
+        for at, text in enumerate(texts):
+            if text in self._known:
+                features, row, _ = self._known[text]
+                found[at] = features[row]
+        return found
+
+    def seconds(self, texts: Sequence[str]) -> float:
+        """What the extraction of these texts took."""
+        return sum(self._known[text][2] for text in texts if text in self._known)
 
 
 def encoder_source(name_or_path: str) -> EncoderSource:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from unittest.mock import patch
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
 from benchmarks.data import SplitRows
+from benchmarks.features import CachedEncoder
 from benchmarks.outcome import Context, Outcome
+from fsat_tasks.encoder import load_encoder
 from fsat_tasks.numerics.probe import LinearHead
 
 __all__ = ["fsat_frozen", "fsat_ladder", "fsat_literal"]
@@ -22,9 +25,9 @@ LITERAL_STRENGTH = 0.1
 
 def fsat_frozen(rows: SplitRows, context: Context) -> Outcome:
     """The rungs that keep the encoder frozen."""
-    from fsat_tasks.ladder import RUNGS
+    from fsat_tasks.ladder import FROZEN_RUNGS
 
-    return _classifier(rows, context, tuple(rung for rung in RUNGS if rung != "body"))
+    return _classifier(rows, context, FROZEN_RUNGS)
 
 
 def fsat_ladder(rows: SplitRows, context: Context) -> Outcome:
@@ -35,12 +38,14 @@ def fsat_ladder(rows: SplitRows, context: Context) -> Outcome:
 def _classifier(rows: SplitRows, context: Context, rungs: tuple[str, ...] | None) -> Outcome:
     from fsat_tasks import FewShotClassifier
 
+    known = CachedEncoder(load_encoder(context.encoder), context.features, context.set_folder)
     classifier = FewShotClassifier(
         encoder=context.encoder, rungs=rungs, budget_seconds=context.budget_seconds, seed=context.seed
     )  # fmt: skip
     labels = [rows.classes[i] for i in rows.labels]
     unlabelled = rows.unlabelled if context.track == "semi-supervised" else None
-    classifier.fit(rows.texts, labels, unlabelled=unlabelled)
+    with patch("fsat_tasks.classifier.load_encoder", return_value=known):
+        classifier.fit(rows.texts, labels, unlabelled=unlabelled)
     seconds = dict(classifier.fit_seconds_)
     columns = [list(classifier.classes_).index(label) for label in rows.classes]
     answering, shifted = classifier, None
@@ -57,7 +62,7 @@ def _classifier(rows: SplitRows, context: Context, rungs: tuple[str, ...] | None
         scope=np.asarray(answering.score_samples(rows.query)),
         out_of_scope=np.asarray(answering.score_samples(rows.out_of_scope)) if rows.out_of_scope else np.empty(0),
         train_seconds=seconds["total"] - seconds["features"] + seconds.get("adapt", 0.0),
-        extract_seconds=seconds["features"],
+        extract_seconds=known.seconds(rows.texts + (unlabelled or [])),
         shifted=shifted,
         details={"seconds": seconds, "trace": classifier.trace_},
     )

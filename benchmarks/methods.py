@@ -25,8 +25,8 @@ class Method:
 
 
 METHODS = {
-    "fsat-frozen": Method(fsat_frozen, TRACKS, False),
-    "fsat-ladder": Method(fsat_ladder, TRACKS, False),
+    "fsat-frozen": Method(fsat_frozen, TRACKS, True),
+    "fsat-ladder": Method(fsat_ladder, TRACKS, True),
     "fsat-literal": Method(fsat_literal, TRACKS, True),
     "logistic-regression": Method(logistic_regression, TRACKS[:1], True),
     "nearest-prototype": Method(nearest_prototype, TRACKS[:1], True),

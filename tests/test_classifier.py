@@ -193,7 +193,6 @@ def test_partial_fit_of_the_rest_is_fit_of_all(toy: FewShotClassifier) -> None:
 def test_partial_fit_adds_a_class_to_the_rung_that_stands(encoder: None, monkeypatch: pytest.MonkeyPatch, taken: str) -> None:
     better = {"prototypes": -1.0, "probe": 1.0, "pool": 1.0}[taken]
     monkeypatch.setattr(fsat_tasks.ladder, "compare", lambda *_: Comparison(better, 0.0, 0.0))
-    monkeypatch.setattr("fsat_tasks.numerics.distil.compare", lambda *_: Comparison(better, 0.0, 0.0))
     rungs = (*FROZEN, "pool") if taken == "pool" else FROZEN
     classifier = frozen(rungs=rungs).fit(TEXTS[4:], LABELS[4:], unlabelled=["add one", "fly to Oslo", "a cat", "a sum", "ferry"])
     assert [rung["name"] for rung in classifier.trace_ if rung["taken"]][-1] == taken

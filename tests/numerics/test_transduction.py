@@ -12,9 +12,9 @@ from threadpoolctl import threadpool_limits
 
 from fsat_tasks.numerics import transduction
 from fsat_tasks.numerics.frozen_head import Candidate, fit_setting, refit_frozen_head
+from fsat_tasks.numerics.neighbours import GROUP
 from fsat_tasks.numerics.transduction import (
     CLUSTER_WEIGHT,
-    GROUP,
     NEIGHBOURS,
     Adaptation,
     adapt_to_target,
