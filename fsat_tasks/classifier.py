@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
 from fsat_tasks.body_rung import Material, Rows
+from fsat_tasks.device import tuning_device
 from fsat_tasks.encoder import load_encoder, pick_device
 from fsat_tasks.encoder_source import find_encoder
 from fsat_tasks.errors import DataError
@@ -125,7 +126,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self.trace_ = [{"name": "sigmoids", "taken": True, "reason": "several labels a text", "seconds": None,
                             "log_loss": self._multilabel.log_loss, "accuracy": None}]  # fmt: skip
         else:
-            reached = climb(Material(source, shots, targets, anchors, pool), settings, self.seed, pick_device(self.device))
+            reached = climb(Material(source, shots, targets, anchors, pool), settings, self.seed, self._body_device())
         self._source, self._encoder, self._outside = source, encoder, outside
         self._body: Any = None
         self.classes_, self.multilabel_ = classes, several
@@ -279,7 +280,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         from fsat_tasks.body import encode_rows, load_body
 
         if self._body is None:
-            self._body = load_body(self._source, pick_device(self.device), weights)
+            self._body = load_body(self._source, self._body_device(), weights)
         return encode_rows(self._body, self._encoder.tokens(texts))
 
     def _settings(self) -> LadderSettings:
@@ -295,6 +296,9 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if not (self.budget_seconds >= 0 and np.isfinite(self.budget_seconds)):
             raise DataError("budget_seconds", "a number of seconds, 0 or more", str(self.budget_seconds))
         return LadderSettings(rungs, self.budget_seconds, self.body, self.class_weight)
+
+    def _body_device(self) -> Literal["cpu", "cuda"]:
+        return tuning_device(pick_device(self.device))
 
     def _require_one_label(self, method: str) -> None:
         check_is_fitted(self)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Encoder",
     "export_encoder",
+    "exporter_versions",
     "load_encoder",
     "load_tokenizer",
     "open_session",
@@ -85,9 +86,14 @@ def _cuda_devices() -> int:
     return count.value
 
 
+def exporter_versions() -> dict[str, str]:
+    """Of the packages that the exported graph depends on."""
+    return {name: version(name) for name in EXPORTER}
+
+
 def export_encoder(source: EncoderSource, store: Store) -> Artefact:
     """The encoder as ONNX with its tokenizer, made once per revision: encoder.onnx, tokenizer.json, encoder.json."""
-    recipe = Recipe("encoder", 2, {name: version(name) for name in EXPORTER}, {"encoder": source.revision})
+    recipe = Recipe("encoder", 2, exporter_versions(), {"encoder": source.revision})
 
     def write(folder: Path) -> None:
         from fsat_tasks.encoder_graph import PooledEncoder, export_onnx

@@ -203,8 +203,8 @@ class Store:
         try:
             yield folder
             shutil.rmtree(folder, ignore_errors=True)
-            Path(lock.lock_file).unlink(missing_ok=True)
         finally:
+            Path(lock.lock_file).unlink(missing_ok=True)
             lock.release()
 
     def folder(self, step: str, key: str) -> Path:

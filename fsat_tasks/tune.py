@@ -7,8 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fsat_tasks.device import available_cores, tuning_class
-from fsat_tasks.encoder import load_tokenizer, pick_device, tokenize
+from fsat_tasks.device import available_cores, tuning_class, tuning_device
+from fsat_tasks.encoder import exporter_versions, load_tokenizer, pick_device, tokenize
 from fsat_tasks.encoder_source import find_encoder
 from fsat_tasks.extract import load_features, task_encoder
 from fsat_tasks.head import SET_COVERAGES, Head, save_head
@@ -33,11 +33,12 @@ def tune(task: Task, store: Store, validated: Artefact, extracted: Artefact) -> 
     held_out.npy, (samples, classes), the calibrated logits of samples that the model had not seen. Where a body was tuned
     also body.safetensors, its weights, and encoder.onnx, encoder.json and tokenizer.json, the encoder with these weights.
     """
-    spec, device = task.spec, pick_device(task.spec.device)
+    spec, device = task.spec, tuning_device(pick_device(task.spec.device))
     cores = available_cores()  # the budget is planned with them
     recipe = Recipe(
         "tune", 5,
-        config={"shots": spec.shots, "seed": spec.seed, **spec.tune.model_dump()},
+        config={"shots": spec.shots, "seed": spec.seed, **spec.tune.model_dump(),
+                "exporter": None if spec.tune.body == "off" else exporter_versions()},
         inputs={"rows": validated.sha256("rows.parquet"), "features": extracted.sha256("features.npy"),
                 "encoder": find_encoder(spec.encoder.name, spec.encoder.max_tokens).revision},
         numeric_class="numpy-cpu-fp64" if spec.tune.body == "off" else f"numpy-cpu-fp64, {tuning_class(device)}, {cores} cores",
@@ -57,6 +58,7 @@ def tuned_encoder(task: Task, store: Store, tuned: Artefact) -> Artefact:
 
 def _tune(task: Task, store: Store, validated: Artefact, extracted: Artefact, checkpoints: Path, folder: Path) -> dict[str, Any]:
     import numpy as np
+    from threadpoolctl import threadpool_limits
 
     from fsat_tasks.ladder import FROZEN_RUNGS, RUNGS, LadderSettings, climb
 
@@ -71,9 +73,11 @@ def _tune(task: Task, store: Store, validated: Artefact, extracted: Artefact, ch
         if spec.tune.body != "off"
         else LadderSettings(FROZEN_RUNGS, class_weight=spec.tune.class_weight)
     )
-    reached = climb(material, settings, spec.seed, pick_device(spec.device), checkpoints)
+    reached = climb(material, settings, spec.seed, tuning_device(pick_device(spec.device)), checkpoints)
 
-    save_head(_head(task, reached, material.labels, classes.labels, [samples.lines[i] for i in rows]), folder)
+    with threadpool_limits(1):  # the same digits on any number of cores
+        head = _head(task, reached, material.labels, classes.labels, [samples.lines[i] for i in rows])
+    save_head(head, folder)
     # seconds differ from run to run; they are in the manifest, so that equal work has an equal digest
     rungs = [{name: value for name, value in asdict(rung).items() if name != "seconds"} for rung in reached.trace]
     write_json(folder / "ladder.json", rungs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from threadpoolctl import threadpool_limits
 from transformers import BertConfig, BertModel
 
 from fsat_tasks import body as body_module
-from fsat_tasks import body_rung, device, ladder
+from fsat_tasks import body_process, body_rung, device, ladder
 from fsat_tasks.body import (
     BodySettings,
     TokenRows,
@@ -31,9 +32,11 @@ from fsat_tasks.body import (
     tuned_weights,
     weights_between,
 )
+from fsat_tasks.body_process import BodyJob, tune_bodies
 from fsat_tasks.body_rung import DISTANCES, CrossFit, FoldPool, Material, Rows, cross_fit, planned_seconds
 from fsat_tasks.encoder_graph import PooledEncoder
 from fsat_tasks.encoder_source import EncoderSource
+from fsat_tasks.errors import FsatError
 from fsat_tasks.ladder import FROZEN_RUNGS, RUNGS, LadderSettings, climb
 from fsat_tasks.numerics.distil import FOLDS
 from fsat_tasks.numerics.evidence import Comparison, stratified_folds
@@ -440,3 +443,25 @@ def test_weights_between_go_from_the_pretrained_to_the_tuned_ones() -> None:
 def test_features_in_mixed_precision_are_near_the_exact_ones(source: EncoderSource) -> None:
     body = load_body(source, "cpu")
     np.testing.assert_allclose(encode_rows(body, SHOTS, exact=False), encode_rows(body, SHOTS), atol=0.02)
+
+
+@pytest.mark.parametrize(("built", "expected"), [("2.13.0+cpu", "cpu"), ("2.13.0", "cuda"), ("2.13.0+cu130", "cuda")])
+def test_a_gpu_is_left_alone_by_a_torch_that_was_built_without_one(
+    built: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "version", lambda _: built)
+    assert device.tuning_device("cuda") == expected
+    assert device.tuning_device("cpu") == "cpu"
+
+
+def test_where_one_body_fails_the_others_are_ended(source: EncoderSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One fold's job cannot be read; the process of the other, which would go on for long, is killed."""
+    rows = texts(np.repeat(np.arange(CLASSES), 4), 0)
+    targets, vectors = one_hot(np.repeat(np.arange(CLASSES), 4)), np.ones((CLASSES, DIM), np.float32)
+    long = BodyJob(source, rows, targets, vectors, BodySettings(epochs=100_000), 0, "cpu")
+    broken = replace(long, targets=targets[:2])
+    monkeypatch.setattr(body_process, "available_cores", lambda: 2)
+    started = time.monotonic()
+    with pytest.raises(FsatError, match="tuning the body failed with exit code 1"):
+        tune_bodies([long, broken], None, lambda _: None)
+    assert time.monotonic() - started < 60

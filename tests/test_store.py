@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -406,3 +407,30 @@ except StoreError as error:
     result = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
     assert "File too large" in result.stdout
     assert files_below(tmp_path) == []
+
+
+def test_scratch_is_gone_when_the_work_is_done_and_kept_when_it_failed(tmp_path: Path) -> None:
+    store, recipe = Store(tmp_path), RECIPE
+    with pytest.raises(KeyboardInterrupt), store.scratch(recipe) as folder:
+        folder.mkdir()
+        (folder / "half").write_text("done")
+        raise KeyboardInterrupt
+    with store.scratch(recipe) as again:
+        assert (again / "half").read_text() == "done"
+    assert list((tmp_path / "checkpoints").iterdir()) == []
+
+
+def test_a_second_run_of_the_same_work_waits_for_the_first(tmp_path: Path) -> None:
+    store, recipe, order = Store(tmp_path), RECIPE, list[str]()
+
+    def second() -> None:
+        with store.scratch(recipe):
+            order.append("second")
+
+    with store.scratch(recipe):
+        other = threading.Thread(target=second)
+        other.start()
+        other.join(0.2)
+        order.append("first")
+    other.join(10)
+    assert order == ["first", "second"]
