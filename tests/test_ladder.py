@@ -102,23 +102,27 @@ def test_a_rung_is_taken_just_where_its_reason_says_that_it_is_better(seed: int)
     reached = climb(given, FROZEN, seed)
     assert_sound(reached, given)
     for rung in reached.trace[1:]:
-        numbers = re.fullmatch(r"log-loss (\S+) \(standard error (\S+)\), accuracy (\S+)", rung.reason)
+        numbers = re.fullmatch(r"log-loss (\S+) \(standard error (\S+)\)(, expected (\S+))?, accuracy (\S+)", rung.reason)
         assert numbers is not None, rung.reason
-        loss, error, accuracy = map(float, numbers.groups())
-        assert rung.taken == (-loss > error and accuracy >= 0)
+        loss, error, accuracy = (float(numbers[group]) for group in (1, 2, 5))
+        if rung.name == "probe":  # with a prior; how much accuracy may be lost depends on rows that are not told
+            assert not rung.taken or float(numbers[4]) < 0
+        else:
+            assert rung.taken == (-loss > error and accuracy >= 0)
 
 
-def test_shots_whose_labels_are_random_mostly_stay_on_the_first_rung() -> None:
+def test_shots_whose_labels_are_random_are_not_taught_by_the_pool() -> None:
     tops = []
     for seed in range(6):
         features, labels = clusters(5, 8, seed, 1.0)
         reached = climb(with_shots(features, np.random.default_rng(seed).permutation(labels), 5, pool=10), FROZEN, 0)
         tops.append([rung.name for rung in reached.trace if rung.taken][-1])
-    assert tops.count("prototypes") > 3
+    assert tops.count("pool") <= 1
 
 
-def test_a_pool_that_betters_a_refused_probe_must_better_the_prototypes_too() -> None:
-    """One shot a class: the probe is often worse than the prototypes, and a student that is better than the probe still is."""
+def test_a_pool_that_betters_a_refused_probe_must_better_the_prototypes_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One shot a class: the probe often seems worse than the prototypes, and a student that is better than the probe still does."""
+    monkeypatch.setattr(ladder, "PROBE_PRIOR", None)
     refused = 0
     for seed in range(6):
         features, labels = clusters(5, 1, seed, 1.0)
