@@ -1,4 +1,4 @@
-"""Features of a set's files, extracted once and shared by the methods that keep the encoder frozen.
+"""Features of a set's files by the pretrained encoder, extracted once and shared by the methods that use them.
 
 python -m benchmarks.features ENCODER SET_FOLDER CACHE FILE... (run by benchmarks.run in a process of its own)
 """
@@ -84,7 +84,8 @@ class CachedEncoder:
         self._known: dict[str, tuple[Features, int, float]] = {}
         """Text -> its file's features, its row, and the seconds that a row took."""
         paths = sorted(folder.glob("*.jsonl"))
-        for path in [path for path in paths if path not in cache.missing(paths)]:
+        missing = cache.missing(paths)
+        for path in [path for path in paths if path not in missing]:
             features, seconds = cache.load(path)
             self._known |= {text: (features, row, seconds) for row, text in enumerate(read_rows(path)[0])}
 

@@ -41,7 +41,7 @@ NO_MEMORY = ("MemoryError", "out of memory", "not enough memory", "can't allocat
 
 @dataclass(frozen=True)
 class BodyJob:
-    """What one body is tuned on, and the file that its weights go to."""
+    """What one body is tuned on."""
 
     source: EncoderSource
     rows: TokenRows
@@ -149,7 +149,7 @@ class _Processes:
                 code = self._run([sys.executable, "-P", "-m", "fsat_tasks.body_process", str(folder)], errors, report)
                 errors.seek(0)
                 said = errors.read()
-        if code == -signal.SIGKILL or _is_memory(said):
+        if code == -signal.SIGKILL or (code != 0 and _is_memory(said)):
             raise OutOfMemoryError(f"not enough memory to tune the body on {len(job.rows)} rows")
         if code != 0:
             raise FsatError(f"tuning the body failed with exit code {code}: {said[-2000:]}")

@@ -7,6 +7,7 @@ the pretrained weights to go, and which layers to read, is told by the samples l
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from fsat_tasks.encoder_source import EncoderSource
 from fsat_tasks.errors import DivergedError
 from fsat_tasks.numerics.distil import FOLDS
 from fsat_tasks.numerics.evidence import HeldOut, stratified_folds
-from fsat_tasks.numerics.fold_heads import FoldHead, FoldView, depths, probe_folds, teach_folds
+from fsat_tasks.numerics.fold_heads import FoldHead, FoldView, best_fold_head, depths, probe_folds, teach_folds
 from fsat_tasks.numerics.frozen_head import Candidate
 from fsat_tasks.numerics.prototypes import class_sums
 from fsat_tasks.numerics.side_by_side import side_by_side
@@ -156,17 +157,19 @@ def cross_fit(
         raise DivergedError("the body diverged: its features are no numbers any more")
     settings_tried = depths(setting, material.shots.features.shape[1])
     tried = [(d, probe_folds(views[d], labels, at)) for d in DISTANCES for at in settings_tried]
-    distance, probe = min(tried, key=lambda found: found[1].held_out.log_loss)
+    best, probe = best_fold_head([head for _, head in tried], labels)
+    distance = tried[best][0]
     seen = views[distance]
     taught = None
     if pools:
         parts = encode(distance, [[material.pool.at(pool.rows)] for pool in pools])
         seen = [replace(view, pool=part) for view, (part,) in zip(seen, parts, strict=True)]
-        taught = min((teach_folds(seen, labels, at) for at in settings_tried), key=lambda found: found.held_out.log_loss)
+        _, taught = best_fold_head([head for at in settings_tried for head in teach_folds(seen, labels, at)], labels)
         pools = [replace(pool, soft_labels=soft) for pool, soft in zip(pools, taught.soft_labels, strict=True)]
     mean = weights_between(pretrained, average_weights([weights for weights, _ in tuned]), distance)
     body = load_body(material.source, device, mean)
-    shots, names, pool = (encode_rows(body, part.tokens) for part in (material.shots, material.names, material.pool))
+    pool_rows = material.pool.tokens if pools else []
+    shots, names, pool = (encode_rows(body, tokens) for tokens in (material.shots.tokens, material.names.tokens, pool_rows))
     return CrossFit(
         mean, shots, names, pool,
         TunedHead(probe, probe.unseen(seen, labels)), None if taught is None else TunedHead(taught, taught.unseen(seen, labels)),
@@ -178,8 +181,9 @@ def _training_rows(material: Material, seen: NDArray[np.bool_], pool: FoldPool |
     """Token ids and targets (rows, classes): the shots that are seen, and the first `lesson` pool rows if there is a pool."""
     hard = np.eye(len(material.names), dtype=np.float32)[material.labels[seen]]
     shots = material.shots.at(np.flatnonzero(seen)).tokens
-    if pool is None or pool.soft_labels is None:
+    if pool is None:
         return shots, hard
+    assert pool.soft_labels is not None
     repeats = max(round(lesson * SHARE_OF_SHOTS / len(shots)), 1)
     taught = material.pool.at(pool.rows[:lesson]).tokens
     return [*list(shots) * repeats, *taught], np.vstack([hard] * repeats + [pool.soft_labels[:lesson].astype(np.float32)])
@@ -206,6 +210,7 @@ def planned_seconds(source: EncoderSource, trained: int, encoded: int, device: L
         with safe_open(path, "np") as file:
             shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
         weights += sum(int(np.prod(shape)) for name, shape in shapes.items() if "embedding" not in name)
-    cores = 1 if device == "cuda" else min(available_cores(), FOLDS)  # a fold is tuned on one
+    # a fold is tuned on one core, so three take as long as two
+    cores = 1.0 if device == "cuda" else FOLDS / math.ceil(FOLDS / available_cores())
     operations = weights * (OPERATIONS_TO_TRAIN * trained + OPERATIONS_TO_ENCODE * encoded)
     return operations / (cores * RATES[tuning_class(device)])

@@ -23,10 +23,11 @@ from fsat_tasks.errors import DataError
 from fsat_tasks.inputs import class_words, read_labels, read_texts, require_share
 from fsat_tasks.ladder import PROTOTYPE_PRIOR, RUNGS, Climb, LadderSettings, balance, climb, fit_head
 from fsat_tasks.numerics.conformal import conformal_threshold, lac_scores, prediction_sets
-from fsat_tasks.numerics.evidence import judge
+from fsat_tasks.numerics.evidence import HeldOut, judge
 from fsat_tasks.numerics.frozen_head import mix_layers, refit_frozen_head
 from fsat_tasks.numerics.memory import TaughtHead
 from fsat_tasks.numerics.multilabel import fit_multilabel
+from fsat_tasks.numerics.neighbours import is_copy
 from fsat_tasks.numerics.probe import LinearHead
 from fsat_tasks.numerics.prototypes import fit_prototypes, prototype_loo_logits
 from fsat_tasks.numerics.scope import coverage_threshold, fit_scope, scope_scores
@@ -131,6 +132,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._body: Any = None
         self.classes_, self.multilabel_ = classes, several
         if not several:
+            self._pretrained = shots.features, anchors.features
             self._stand_on(reached, targets)
         done = time.perf_counter()
         self.fit_seconds_ = {"features": extracted - started, "head": done - extracted, "total": done - started}
@@ -165,14 +167,19 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         names = np.empty((len(united), *self._climb.names.shape[1:]), np.float32)
         names[at] = self._climb.names
         changed = [i for i, label in enumerate(united.tolist()) if i not in set(at.tolist()) or label in (class_names or {})]
-        names[changed] = self._features([words[i] for i in changed])
+        new_words = [words[i] for i in changed]
+        names[changed] = self._features(new_words)
         shots = np.concatenate([self._climb.shots, self._features(texts)])
+        plain = np.empty_like(names)
+        plain[at] = self._pretrained[1]
+        plain[changed] = self._encoder.encode(new_words, "all")
+        pretrained = np.concatenate([self._pretrained[0], self._encoder.encode(texts, "all")]), plain
         all_labels = np.concatenate([at[self._labels], np.searchsorted(united, fresh)[targets]])
         with threadpool_limits(1):  # products this small lose by sharing
             reached = _refit(self._climb, shots, all_labels, names)
             if self.class_weight == "balanced":
                 reached = balance(reached, all_labels)
-        self.classes_ = united
+        self.classes_, self._pretrained = united, pretrained
         self._stand_on(reached, all_labels)
         return self
 
@@ -237,9 +244,13 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         adapted = copy.copy(self)
         if not len(texts):
             return adapted
-        layers, setting = self._climb.layers, self._climb.setting
-        features = self._features(texts)
-        rows, shots, names = (mix_layers(part, layers) for part in (features, self._climb.shots, self._climb.names))
+        if self.class_weight == "balanced":
+            adapted.adaptation_ = "not tried: class_weight holds all classes for equally likely"
+            return adapted
+        layers, setting, features = self._climb.layers, self._climb.setting, self._features(texts)
+        # a tuned body has seen the shots: hidden from it they would have to look like new ones
+        plain = features if self._climb.weights is None else self._encoder.encode(texts, "all")
+        rows, shots, names = (mix_layers(part, layers) for part in (plain, *self._pretrained))
         hidden, folds = hidden_shot_logits(rows, shots, self._labels, names, setting)
         found = adapt_to_target(rows, self._logits(features) / self._temperature, shots, self._labels, hidden, folds)
         adapted._adapted = _Adapted(found.bias, dict(zip(texts, found.probabilities, strict=True)) if found.refined else {})
@@ -326,7 +337,19 @@ def _refit(reached: Climb, shots: NDArray[np.float32], labels: Labels, names: ND
         found = refit_frozen_head(shots, labels, names, reached.setting)
         held_out = judge(found.held_out, labels)
         head = found.head
-        if rung != "probe":  # the samples taught a body or a pool's labels: left out by the probe alone they look too easy
+        if rung != "probe":  # the old samples taught a body or a pool's labels: left out by the probe alone they look too easy
+            if len(reached.pool):  # a row of the pool may have got its label
+                copied = is_copy(mix_layers(reached.pool, reached.layers), mix_layers(shots, reached.layers))
+                reached = replace(reached, pool=reached.pool[~copied])
             head = fit_head(shots, labels, names, reached.pool, reached.setting, reached.share)
-            held_out = replace(held_out, temperature=reached.held_out.temperature)
+            held_out = _joined(reached.held_out, held_out)
     return replace(reached, head=head, held_out=held_out, shots=shots, names=names)
+
+
+def _joined(old: HeldOut, refitted: HeldOut) -> HeldOut:
+    """The evidence of the old samples as it was, where the classes are the same, and of the new ones by the refit."""
+    if old.logits.shape[1] != refitted.logits.shape[1]:
+        return replace(refitted, temperature=old.temperature)
+    parts = ((old.logits, refitted.logits), (old.losses, refitted.losses), (old.right, refitted.right))
+    logits, losses, right = (np.concatenate([before, after[len(before) :]]) for before, after in parts)
+    return HeldOut(logits, old.temperature, losses, right)

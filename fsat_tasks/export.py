@@ -137,13 +137,14 @@ def _memory_logits(memory: Memory | None) -> Part:
     """`memory.logits` (batch, classes), as `numerics.memory.Memory.logits` gives them; nothing without a memory."""
     if memory is None:
         return {}, []
-    from fsat_tasks.numerics.memory import DOUBT, NEAREST, SHARPNESS
+    from fsat_tasks.numerics.memory import DOUBT, LEAST_WEIGHT, NEAREST, SHARPNESS
 
     constants = {
         "memory.basis": memory.basis,  # (layers * dim, directions); the length of the product does not matter
         "memory.keys": memory.keys.T * SHARPNESS,  # (directions, rows)
         "memory.labels": memory.labels * (1.0 - DOUBT),  # (rows, classes)
         "memory.doubt": np.array(DOUBT / memory.labels.shape[1]),
+        "memory.least": np.array(LEAST_WEIGHT),
     }
     counts = {"memory.nearest": np.array([min(NEAREST, len(memory.keys))]), "memory.axis": np.array([1])}
     return _float32(constants) | counts, [
@@ -151,7 +152,14 @@ def _memory_logits(memory: Memory | None) -> Part:
         ("LpNormalization", ["memory.projected"], ["memory.query"], {"axis": -1, "p": 2}),
         ("MatMul", ["memory.query", "memory.keys"], ["memory.similarity"], {}),
         ("TopK", ["memory.similarity", "memory.nearest"], ["memory.top", "memory.at"], {"axis": 1}),
-        ("Softmax", ["memory.top"], ["memory.weight"], {"axis": -1}),
+        ("ReduceMax", ["memory.top", "memory.axis"], ["memory.nearest_of_all"], {"keepdims": 1}),
+        ("Sub", ["memory.top", "memory.nearest_of_all"], ["memory.distance"], {}),
+        ("Exp", ["memory.distance"], ["memory.closeness"], {}),
+        ("ReduceMin", ["memory.closeness", "memory.axis"], ["memory.last"], {"keepdims": 1}),
+        ("Sub", ["memory.closeness", "memory.last"], ["memory.ahead"], {}),
+        ("Add", ["memory.ahead", "memory.least"], ["memory.unscaled"], {}),
+        ("ReduceSum", ["memory.unscaled", "memory.axis"], ["memory.total"], {"keepdims": 1}),
+        ("Div", ["memory.unscaled", "memory.total"], ["memory.weight"], {}),
         ("Gather", ["memory.labels", "memory.at"], ["memory.found"], {"axis": 0}),  # (batch, nearest, classes)
         ("Unsqueeze", ["memory.weight", "memory.axis"], ["memory.row"], {}),  # (batch, 1, nearest)
         ("MatMul", ["memory.row", "memory.found"], ["memory.mean"], {}),

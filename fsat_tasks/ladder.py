@@ -209,6 +209,8 @@ class _Ladder:
     def used(self) -> Rows:
         """The pool rows that teach."""
         pool = self.material.pool
+        if not {"pool", "body-pool", "self-training"} & set(self.settings.rungs):
+            return pool.at(np.empty(0, np.int64))
         return pool.at(draw_pool(pool.features, self.material.shots.features, self.frozen.chosen.layers, self.seed))
 
     @functools.cached_property
@@ -269,16 +271,20 @@ class _Ladder:
         material = self.material
         if len(material.labels) < FOLDS:
             return TOO_FEW
-        if self.stands == "pool" and "self-training" in self.settings.rungs:
+        if self.stands == "pool" and "self-training" in self.settings.rungs and self._lesson()[0]:
             return "the pool's labels tune the body further: see self-training"
-        fixed, epoch = self._fixed_seconds(), self._planned((FOLDS - 1) * _count(material.shots), 0)
-        epochs = EPOCHS if epoch == 0 else min(int((self.budget - fixed) / epoch), EPOCHS)
-        if epochs < FEWEST_EPOCHS:
+        epoch = self._planned((FOLDS - 1) * _count(material.shots), 0)
+        for pools in (self.fold_pools, []):  # without the pool, where there is no time to encode it
+            fixed = self._fixed_seconds(pools)
+            epochs = EPOCHS if epoch == 0 else min(int((self.budget - fixed) / epoch), EPOCHS)
+            if epochs >= FEWEST_EPOCHS:
+                break
+        else:
             return self._too_dear(fixed + FEWEST_EPOCHS * epoch)
         self.budget -= fixed + epochs * epoch
-        if self.stands == "probe" and not len(self.used):
+        if self.stands == "probe" and not np.isfinite(self.teachers_loss):
             self.standing = probe_on_folds(material, self.frozen.chosen)
-        tuned = self._tune(self._body_settings(epochs), 0, self.seed)
+        tuned = self._tune(self._body_settings(epochs), pools, 0, self.seed)
         if isinstance(tuned, str):
             return tuned
         self.tuned = tuned
@@ -294,25 +300,37 @@ class _Ladder:
         """A body tuned afresh on samples and pool rows, these with the soft labels of the best teacher so far."""
         if len(self.used) == 0:
             return NO_POOL
-        if any(pool.soft_labels is None for pool in self.fold_pools):
+        if len(self.material.labels) < FOLDS:
+            return TOO_FEW
+        if not np.isfinite(self.teachers_loss):
             return "needs the rung 'pool' or 'body'"
-        shots, most = _count(self.material.shots), len(self.fold_pools[0].rows)
-        fixed = self._fixed_seconds() + self._planned((FOLDS - 1) * LESSON_EPOCHS * shots, 0)
+        rows, seconds = self._lesson()
+        if rows == 0:
+            return self._too_dear(seconds)
+        self.budget -= seconds
+        settings = self._body_settings(LESSON_EPOCHS, temperature=0.1, contrastive=0.2)
+        tuned = self._tune(settings, self.fold_pools, rows, self.seed + FOLDS)
+        if isinstance(tuned, str):
+            return tuned
+        assert tuned.taught is not None
+        trusted = self.stands in ("pool", "body-pool")  # the evidence took what the pool taught before
+        return self._on_tuned(tuned, tuned.taught, BODY_PRIOR if trusted else None)
+
+    def _lesson(self) -> tuple[int, float]:
+        """Pool rows that the budget allows for the self-training of each fold's body, and its planned seconds.
+
+        With no rows, the budget does not allow even the fewest, and the seconds are what these would take.
+        """
+        most = len(self.fold_pools[0].rows)
+        fixed = self._fixed_seconds(self.fold_pools) + self._planned((FOLDS - 1) * LESSON_EPOCHS * _count(self.material.shots), 0)
         # the shots are there besides, as a share of the pool rows
         row = self._planned(int(FOLDS * LESSON_EPOCHS * (1.0 + SHARE_OF_SHOTS) * _count(self.used)), 0) / len(self.used)
         rows = most if row == 0 else min(int((self.budget - fixed) / row), most)
-        if rows < min(FEWEST_LESSON_ROWS, most):
-            return self._too_dear(fixed + row * min(FEWEST_LESSON_ROWS, most))
-        self.budget -= fixed + row * rows
-        tuned = self._tune(self._body_settings(LESSON_EPOCHS, temperature=0.1, contrastive=0.2), rows, self.seed + FOLDS)
-        if isinstance(tuned, str):
-            return tuned
-        heads = [head for head in (tuned.probe, tuned.taught) if head is not None]
-        trusted = self.stands in ("pool", "body-pool")  # the evidence took what the pool taught before
-        return self._on_tuned(tuned, min(heads, key=lambda head: head.held_out.log_loss), BODY_PRIOR if trusted else None)
+        fewest = min(FEWEST_LESSON_ROWS, most)
+        return (rows, fixed + row * rows) if rows >= fewest else (0, fixed + row * fewest)
 
-    def _tune(self, settings: BodySettings, lesson: int, seed: int) -> CrossFit | str:
-        material, pools = replace(self.material, pool=self.used), self.fold_pools
+    def _tune(self, settings: BodySettings, pools: list[FoldPool], lesson: int, seed: int) -> CrossFit | str:
+        material = replace(self.material, pool=self.used)
         try:
             tuned = cross_fit(material, self.frozen.chosen, settings, pools, lesson, seed, self.device, self.checkpoints)
         except DivergedError as error:
@@ -323,11 +341,11 @@ class _Ladder:
             self.fold_pools, self.teachers_loss = tuned.pools, tuned.taught.held_out.log_loss
         return tuned
 
-    def _fixed_seconds(self) -> float:
+    def _fixed_seconds(self, pools: list[FoldPool]) -> float:
         """Of encoding: each fold's body takes samples and names at each distance and its pool, and the mean body all of them."""
         rows = _count(self.material.shots) + _count(self.material.names)
-        pools = sum(_count(self.used.at(pool.rows)) for pool in self.fold_pools)
-        return self._planned(0, (len(DISTANCES) * FOLDS + 1) * rows + pools + _count(self.used))
+        unlabelled = sum(_count(self.used.at(pool.rows)) for pool in pools) + (_count(self.used) if pools else 0)
+        return self._planned(0, (len(DISTANCES) * FOLDS + 1) * rows + unlabelled)
 
     def _body_settings(self, epochs: int, **settings: float) -> BodySettings:
         from fsat_tasks.body import BodySettings

@@ -191,13 +191,17 @@ class Store:
 
         One process has it at a time: a second run of the same work waits here, and finds it done.
         """
-        from filelock import FileLock
+        from filelock import FileLock, Timeout
 
         folder = self.root / "checkpoints" / recipe.key
         lock = FileLock(folder.with_suffix(".lock"))
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
+            try:
+                lock.acquire(blocking=False)
+            except Timeout:
+                log.info("another process does the same work (%s); waiting for it", folder)
+                lock.acquire()
         except OSError as error:
             raise self._unwritable(error) from error
         try:

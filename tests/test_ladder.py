@@ -121,7 +121,7 @@ def test_shots_whose_labels_are_random_are_not_taught_by_the_pool() -> None:
 
 
 def test_a_pool_that_betters_a_refused_probe_must_better_the_prototypes_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One shot a class: the probe often seems worse than the prototypes, and a student that is better than the probe still does."""
+    """One shot a class: the probe often seems worse than the prototypes, as a student that is better than the probe may."""
     monkeypatch.setattr(ladder, "PROBE_PRIOR", None)
     refused = 0
     for seed in range(6):

@@ -7,21 +7,21 @@ it helps, a memory of the pool rows beside it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, sparse
 from scipy.special import softmax
 
-from fsat_tasks.numerics.evidence import HeldOut, judge, stratified_folds
+from fsat_tasks.numerics.evidence import HeldOut, best_of, judge, stratified_folds
 from fsat_tasks.numerics.frozen_head import Candidate, Features, fit_setting, mix_layers
 from fsat_tasks.numerics.memory import Memory, TaughtHead
 from fsat_tasks.numerics.neighbours import affinity_graph, is_copy, nearest, smooth, spread, unit_rows
 from fsat_tasks.numerics.probe import Array, Labels, LinearHead, fit_softmax
 from fsat_tasks.numerics.side_by_side import side_by_side
 
-__all__ = ["FOLDS", "Heads", "PoolEvidence", "Teaching", "best_share", "draw_pool", "fit_heads", "hold_out", "prepare"]
+__all__ = ["FOLDS", "Heads", "PoolEvidence", "Teaching", "draw_pool", "fit_heads", "hold_out", "judge_shares", "prepare"]
 
 POOL_ROWS = 10_000
 """Pool rows that are used, drawn with the seed: time grows with their square, and the memory is as large as they are."""
@@ -127,7 +127,7 @@ def prepare(shots: Features, labels: Labels, names: Features, pool: Features, se
 
 
 def fit_heads(teaching: Teaching, seen: NDArray[np.bool_], tolerance: float = TOLERANCE) -> Heads:
-    """Probe, teacher and student by the shots that are seen, (n,); the others play no part, not even as pool rows."""
+    """Probe, teacher and student by the shots that are seen, (n,); labels of the others play no part, nor they as pool rows."""
     probe, student, memory = _fit(teaching, seen, tolerance)
     probe, student = (LinearHead(head.weight @ teaching.basis.T, head.bias) for head in (probe, student))
     return Heads(probe, student, Memory(teaching.basis @ memory.basis, memory.keys, memory.labels, memory.share))
@@ -147,14 +147,18 @@ def hold_out(teaching: Teaching) -> PoolEvidence:
         hidden = fold == k
         rows = teaching.shots[hidden]
         before[hidden], linear[hidden], remembered[hidden] = probe.logits(rows), student.logits(rows), memory.logits(rows)
-    share, taught = best_share(linear, remembered, labels)
-    return PoolEvidence(judge(before, labels), taught, share, [memory.labels for _, _, memory in fits])
+    best, taught = best_of(judge_shares(linear, remembered, labels), fold)
+    return PoolEvidence(judge(before, labels), taught, SHARES[best], [memory.labels for _, _, memory in fits])
 
 
-def best_share(linear: Array, remembered: Array, labels: Labels) -> tuple[float, HeldOut]:
-    """The memory's share of least log-loss, by held-out logits of head and memory, (n, classes) each; and what it gives."""
-    tried = [(share, judge(linear + share * remembered, labels)) for share in SHARES]
-    return min(tried, key=lambda pair: pair[1].log_loss)
+def judge_shares(linear: Array, remembered: Array, labels: Labels) -> list[HeldOut]:
+    """Student and memory together at each of SHARES, by their held-out logits, (n, classes) each."""
+    found = []
+    for share in SHARES:
+        # both repeat much of the same evidence: their mean, not their sum, has the scale of log-probabilities
+        mean = judge((linear + share * remembered) / (1.0 + share), labels)
+        found.append(replace(mean, temperature=mean.temperature * (1.0 + share)))
+    return found
 
 
 def _fit(teaching: Teaching, seen: NDArray[np.bool_], tolerance: float) -> tuple[LinearHead, LinearHead, Memory]:
@@ -178,7 +182,10 @@ def _fit(teaching: Teaching, seen: NDArray[np.bool_], tolerance: float) -> tuple
 
 
 def _principal_directions(rows: Array) -> Array:
-    """(dim, directions): orthonormal, the strongest DIRECTIONS of the rows, the strongest last."""
+    """(dim, directions): orthonormal directions that span the rows, the strongest DIRECTIONS of them, the strongest last."""
     dim = rows.shape[1]
-    directions: Array = linalg.eigh(rows.T @ rows, subset_by_index=(max(dim - DIRECTIONS, 0), dim - 1))[1]
+    squares, vectors = linalg.eigh(rows.T @ rows, subset_by_index=(max(dim - DIRECTIONS, 0), dim - 1))
+    kept = squares > 1e-12 * squares[-1]
+    kept[-1] = True  # one direction even where all rows are zero
+    directions: Array = vectors[:, kept]
     return directions

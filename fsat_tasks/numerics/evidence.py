@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from scipy.special import logsumexp
 
 from fsat_tasks.numerics.calibration import fit_temperature
 
-__all__ = ["Comparison", "HeldOut", "Prior", "compare", "judge", "row_losses", "stratified_folds"]
+__all__ = ["Comparison", "HeldOut", "Prior", "best_of", "compare", "judge", "row_losses", "stratified_folds"]
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -108,6 +109,23 @@ def _standard_error(values: Array) -> float:
     """Of the mean, with the posterior mean of the variance under a scaled inverse chi-squared prior (Gelman et al. 2013, 3.2)."""
     n = len(values)
     return float(np.sqrt((n * values.var() + USUAL_ROWS * USUAL_SPREAD**2) / (n + USUAL_ROWS) / n))
+
+
+def best_of(tried: Sequence[HeldOut], fold: Labels) -> tuple[int, HeldOut]:
+    """Which has the least log-loss, and its evidence with the choice taken out of it.
+
+    The least of many is too good to be true on the rows that chose it. So each fold's rows are answered by the one that
+    is best on the other folds (cross-validated selection, Varma and Simon 2006); its temperature is that of the best on all.
+    """
+    losses = np.stack([one.losses for one in tried])  # (tried, n)
+    best = int(losses.mean(axis=1).argmin())
+    chosen = np.full(len(fold), best)
+    for k in np.unique(fold):
+        if (fold != k).any():
+            chosen[fold == k] = losses[:, fold != k].mean(axis=1).argmin()
+    at = np.arange(len(fold))
+    logits, right = np.stack([one.logits for one in tried])[chosen, at], np.stack([one.right for one in tried])[chosen, at]
+    return best, HeldOut(logits, tried[best].temperature, losses[chosen, at], right)
 
 
 def row_losses(logits: Array, labels: Labels) -> Array:

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fsat_tasks.numerics.distil import FOLDS, best_share, fit_heads, prepare
-from fsat_tasks.numerics.evidence import HeldOut, judge, stratified_folds
+from fsat_tasks.numerics.distil import FOLDS, SHARES, fit_heads, judge_shares, prepare
+from fsat_tasks.numerics.evidence import HeldOut, best_of, judge, stratified_folds
 from fsat_tasks.numerics.frozen_head import Candidate, fit_setting, mix_layers
 from fsat_tasks.numerics.probe import Array, Labels
 from fsat_tasks.numerics.scope import unseen_views
 from fsat_tasks.numerics.side_by_side import side_by_side
 
-__all__ = ["FoldHead", "FoldView", "depths", "probe_folds", "teach_folds"]
+__all__ = ["FoldHead", "FoldView", "best_fold_head", "depths", "probe_folds", "teach_folds"]
 
 Features = NDArray[np.floating]
 
@@ -71,8 +71,14 @@ def probe_folds(views: Sequence[FoldView], labels: Labels, setting: Candidate) -
     return FoldHead(setting, judge(logits, labels))
 
 
-def teach_folds(views: Sequence[FoldView], labels: Labels, setting: Candidate) -> FoldHead:
-    """The head that the pool teaches, student and memory, likewise."""
+def best_fold_head(tried: Sequence[FoldHead], labels: Labels) -> tuple[int, FoldHead]:
+    """The number of the best, and the best, with the choice taken out of its evidence."""
+    best, held_out = best_of([head.held_out for head in tried], stratified_folds(labels, FOLDS))
+    return best, replace(tried[best], held_out=held_out)
+
+
+def teach_folds(views: Sequence[FoldView], labels: Labels, setting: Candidate) -> list[FoldHead]:
+    """The head that the pool teaches, student and memory, likewise; at each share of the memory."""
     fold, shape = stratified_folds(labels, FOLDS), (len(labels), len(views[0].names))
     linear, remembered = np.empty(shape), np.empty(shape)
 
@@ -84,5 +90,6 @@ def teach_folds(views: Sequence[FoldView], labels: Labels, setting: Candidate) -
     fits = side_by_side(fit, FOLDS)
     for k, (student, memory, _) in enumerate(fits):
         linear[fold == k], remembered[fold == k] = student, memory
-    share, held_out = best_share(linear, remembered, labels)
-    return FoldHead(setting, held_out, share, tuple(soft for _, _, soft in fits))
+    soft_labels = tuple(soft for _, _, soft in fits)
+    judged = zip(SHARES, judge_shares(linear, remembered, labels), strict=True)
+    return [FoldHead(setting, held_out, share, soft_labels) for share, held_out in judged]

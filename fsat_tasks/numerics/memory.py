@@ -10,17 +10,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import softmax
 
 from fsat_tasks.numerics.neighbours import nearest, unit_rows
 from fsat_tasks.numerics.probe import Array, LinearHead
 
-__all__ = ["NEAREST", "SHARPNESS", "Memory", "TaughtHead", "smoothed"]
+__all__ = ["DOUBT", "LEAST_WEIGHT", "NEAREST", "SHARPNESS", "Memory", "TaughtHead"]
 
 NEAREST = 20
 """Pool rows that answer for a text."""
 SHARPNESS = 30.0
-"""They count with exp(SHARPNESS * cosine similarity)."""
+"""They count with exp(SHARPNESS * cosine similarity), less what the last of them would: so that which row comes last, where
+another is as near, makes no difference."""
+LEAST_WEIGHT = 1e-6
+"""Of a row, relative to the nearest: where all are equally near, all count alike."""
 DOUBT = 1e-3
 """Share of the memory's answer that is spread over all classes, so that no class is ruled out by a few rows."""
 
@@ -38,11 +40,15 @@ class Memory:
     def logits(self, rows: Array) -> Array:
         """Log-probabilities (n, classes) of rows (n, dim)."""
         found = nearest(unit_rows(rows @ self.basis), self.keys, NEAREST, copies=True)
-        weight = softmax(SHARPNESS * found.similarity.astype(np.float64), axis=1)  # (n, k)
+        similarity = found.similarity.astype(np.float64)
+        closeness = np.exp(SHARPNESS * (similarity - similarity.max(axis=1, keepdims=True)))  # (n, k)
+        weight = closeness - closeness.min(axis=1, keepdims=True) + LEAST_WEIGHT
+        weight /= weight.sum(axis=1, keepdims=True)
         mean = np.zeros((len(rows), self.labels.shape[1]))
         for column in range(weight.shape[1]):
             mean += weight[:, column, None] * self.labels[found.index[:, column]]
-        return smoothed(mean)
+        logits: Array = np.log((1.0 - DOUBT) * mean + DOUBT / mean.shape[1])
+        return logits
 
 
 @dataclass(frozen=True)
@@ -59,9 +65,3 @@ class TaughtHead:
     def shifted(self, offset: Array) -> TaughtHead:
         """With (classes,) added to its logits."""
         return TaughtHead(self.linear.shifted(offset), self.memory)
-
-
-def smoothed(probabilities: Array) -> Array:
-    """log((1 - DOUBT) * probabilities + DOUBT / classes), (n, classes)."""
-    logits: Array = np.log((1.0 - DOUBT) * probabilities + DOUBT / probabilities.shape[1])
-    return logits

@@ -112,7 +112,8 @@ def test_probe_is_the_one_of_the_setting_in_the_space_of_the_features() -> None:
     np.testing.assert_allclose(fit_heads(teaching, seen).probe.logits(rows), expected, atol=5e-3)
 
 
-def test_evidence_is_of_heads_fitted_without_the_fold() -> None:
+def test_evidence_is_of_heads_fitted_without_the_fold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distil, "SHARES", (0.5,))  # one candidate, so that none is chosen fold by fold
     features, labels = clusters(3, 5, 1, spread=1.2)
     teaching, _ = teach(features, labels, 3, clusters(3, 20, 2, spread=1.2)[0])
     evidence, fold = hold_out(teaching), stratified_folds(labels, distil.FOLDS)

@@ -11,7 +11,7 @@ from scipy import stats
 from scipy.special import log_softmax
 
 from fsat_tasks.numerics.calibration import fit_temperature
-from fsat_tasks.numerics.evidence import Comparison, HeldOut, Prior, compare, judge, row_losses, stratified_folds
+from fsat_tasks.numerics.evidence import Comparison, HeldOut, Prior, best_of, compare, judge, row_losses, stratified_folds
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -135,3 +135,27 @@ def test_a_class_of_two_is_never_hidden_whole() -> None:
     labels = np.random.default_rng(0).permutation(np.repeat(np.arange(50), 2))
     fold = stratified_folds(labels, 4)
     assert all(len(set(fold[labels == c])) == 2 for c in range(50))
+
+
+def test_the_best_of_equals_is_no_better_than_they_are() -> None:
+    """Forty candidates of pure noise: the least mean loss is well below the truth, and the evidence is not."""
+    rng = np.random.default_rng(0)
+    fold = np.arange(40) % 4
+    least, honest = [], []
+    for _ in range(200):
+        tried = [held_out(rng.normal(1.0, 0.5, 40).tolist()) for _ in range(12)]
+        best, found = best_of(tried, fold)
+        assert tried[best].log_loss == min(one.log_loss for one in tried)
+        least.append(tried[best].log_loss)
+        honest.append(found.log_loss)
+    assert np.mean(least) < 0.9
+    assert np.mean(honest) == pytest.approx(1.0, abs=0.02)
+
+
+def test_a_clear_best_keeps_its_own_evidence() -> None:
+    rng = np.random.default_rng(0)
+    good, bad = held_out(rng.uniform(0, 1, 12).tolist(), 0.75), held_out(rng.uniform(2, 3, 12).tolist(), 0.25)
+    best, found = best_of([bad, good], np.arange(12) % 4)
+    assert best == 1
+    np.testing.assert_array_equal(found.losses, good.losses)
+    np.testing.assert_array_equal(found.right, good.right)

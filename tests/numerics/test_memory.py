@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from fsat_tasks.numerics.memory import DOUBT, NEAREST, SHARPNESS, Memory, TaughtHead
+from fsat_tasks.numerics.memory import DOUBT, LEAST_WEIGHT, NEAREST, SHARPNESS, Memory, TaughtHead
 from fsat_tasks.numerics.neighbours import unit_rows
 from fsat_tasks.numerics.probe import LinearHead
 
@@ -31,7 +31,8 @@ def test_answer_is_the_stated_mean_of_the_nearest_rows_labels(rows: int, seed: i
         key = text @ memory.basis
         cosines = memory.keys @ key / np.linalg.norm(key)
         best = np.argsort(-cosines)[:NEAREST]
-        weight = np.exp(SHARPNESS * cosines[best])
+        closeness = np.exp(SHARPNESS * (cosines[best] - cosines[best[0]]))
+        weight = closeness - closeness[-1] + LEAST_WEIGHT
         mean = weight @ memory.labels[best] / weight.sum()
         np.testing.assert_allclose(np.exp(found), (1 - DOUBT) * mean + DOUBT / CLASSES, rtol=1e-4)
 
@@ -39,7 +40,21 @@ def test_answer_is_the_stated_mean_of_the_nearest_rows_labels(rows: int, seed: i
 def test_a_text_of_the_pool_is_answered_with_its_own_label() -> None:
     keys = np.eye(DIRECTIONS)
     memory = Memory(np.eye(DIRECTIONS), keys, np.eye(DIRECTIONS), 1.0)
-    np.testing.assert_allclose(np.exp(memory.logits(keys)).diagonal(), 1.0 - DOUBT + DOUBT / DIRECTIONS, atol=1e-9)
+    np.testing.assert_allclose(np.exp(memory.logits(keys)).diagonal(), 1.0 - DOUBT + DOUBT / DIRECTIONS, atol=1e-5)
+
+
+def test_which_of_two_rows_as_near_comes_last_makes_no_difference() -> None:
+    """Rounding decides which of them is the 20th: the answer must not jump with it."""
+    rng = np.random.default_rng(0)
+    angles = np.sort(rng.uniform(0.1, 0.3, NEAREST + 1))
+    angles[-1] = angles[-2]
+    labels = rng.dirichlet(np.ones(CLASSES), NEAREST + 1)
+    answers = []
+    for tilt in (-1e-7, 1e-7):
+        turned = angles + tilt * (np.arange(NEAREST + 1) == NEAREST)
+        keys = np.column_stack([np.cos(turned), np.sin(turned)])
+        answers.append(Memory(np.eye(2), keys, labels, 1.0).logits(np.array([[1.0, 0.0]])))
+    np.testing.assert_allclose(answers[0], answers[1], atol=2e-5)
 
 
 @pytest.mark.parametrize("row", [np.zeros(DIM), np.full(DIM, 1e-30)])
