@@ -205,6 +205,29 @@ def test_partial_fit_adds_a_class_to_the_rung_that_stands(encoder: None, monkeyp
     assert np.isfinite(classifier.score_samples(NEW)).all()
 
 
+def test_a_text_of_the_pool_that_gets_its_label_later_is_taken_out_of_the_pool(
+    encoder: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fsat_tasks.ladder, "compare", lambda *_: Comparison(1.0, 0.0, 0.0))
+    pool = ["add one", "fly to Oslo", "a cat", "a sum", "ferry"]
+    classifier = frozen(rungs=(*FROZEN, "pool")).fit(TEXTS, LABELS, unlabelled=pool)
+    assert len(classifier._climb.pool) == 5
+    classifier.partial_fit(["ferry"], ["travel"])
+    assert len(classifier._climb.pool) == 4
+    assert classifier.predict(["ferry"]).tolist() == ["travel"]
+
+
+def test_balanced_classes_count_alike(encoder: None) -> None:
+    few = [*range(8), 8]  # one of "travel", four of each other class
+    texts, labels = [TEXTS[i] for i in few], [LABELS[i] for i in few]
+    plain, balanced = (frozen(class_weight=w).fit(texts, labels) for w in (None, "balanced"))
+    column = plain.classes_.tolist().index("travel")
+    assert (balanced.predict_proba(NEW)[:, column] >= plain.predict_proba(NEW)[:, column] - 1e-9).all()
+    assert balanced.adapt(NEW).adaptation_ == "not tried: class_weight holds all classes for equally likely"
+    more = balanced.partial_fit(["a bus to the coast"], ["travel"])
+    np.testing.assert_allclose(more.predict_proba(NEW).sum(axis=1), 1.0)
+
+
 def test_partial_fit_after_a_probe_is_as_sure_as_fit(encoder: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fsat_tasks.ladder, "compare", lambda *_: Comparison(1.0, 0.0, 0.0))
     whole = frozen().fit(TEXTS, LABELS)
@@ -342,6 +365,9 @@ def test_bad_input_is_one_error_that_names_the_row(texts: Any, labels: Any, more
         ({"body": "qlora"}, "body: expected of full, lora, oft, got 'qlora'"),
         ({"device": "gpu"}, "device: expected of auto, cpu, cuda, got 'gpu'"),
         ({"coverage": 95}, "coverage: expected a share, 0 to 1, got 95"),
+        ({"class_weight": "even"}, "class_weight: expected of balanced, None, got 'even'"),
+        ({"budget_seconds": float("inf")}, "budget_seconds: expected a number of seconds, 0 or more, got inf"),
+        ({"budget_seconds": -1.0}, "budget_seconds: expected a number of seconds, 0 or more, got -1.0"),
     ],
 )
 def test_a_bad_parameter_is_refused_with_what_is_known(parameters: dict[str, Any], message: str) -> None:
@@ -500,6 +526,9 @@ def test_partial_fit_keeps_the_tuned_body(encoder_store: Path, monkeypatch: pyte
     assert classifier._climb.weights is weights
     assert classifier._body is body
     assert classifier.predict([*NEW, "a plate of pasta"]).tolist() == ["animal", "number", "travel", "food"]
+    adapted = classifier.adapt([*NEW, "a plate of pasta"])
+    np.testing.assert_allclose(adapted.predict_proba(NEW).sum(axis=1), 1.0)
+    assert [len(part) for part in classifier._pretrained] == [len(TEXTS) + 4, 4]
 
 
 def test_every_snippet_of_the_page_runs(encoder: None, repository: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,6 +20,7 @@ from fsat_tasks.numerics.scope import (
     false_positive_rate,
     fit_scope,
     scope_scores,
+    unseen_views,
 )
 
 Array = NDArray[np.float64]
@@ -272,3 +273,22 @@ def test_false_positive_rate_is_the_least_at_the_recall(inside: int, outside: in
     inner, outer = rng.integers(0, 12, inside) / 4, rng.integers(0, 12, outside) / 4
     enough = [t for t in inner if (inner >= t).mean() >= recall - 1e-12]
     assert false_positive_rate(inner, outer, recall) == (outer >= max(enough)).mean()
+
+
+def test_unseen_views_are_those_of_a_row_that_is_scored() -> None:
+    """The last two views of `scope_scores` before they are standardised, of rows that are not in the bank."""
+    sample, rows = draw(3, 4, 0), draw(3, 5, 1)[0]
+    model = fit(sample)
+    to_prototypes = (rows @ model.prototypes.T).max(axis=1)
+    nearness = np.sort(rows @ model.bank.T - model.usual, axis=1)[:, -model.nearest :].mean(axis=1)
+    np.testing.assert_allclose(unseen_views(*sample, rows), np.column_stack([to_prototypes, nearness]))
+
+
+def test_unseen_views_take_the_place_of_those_of_the_first_samples() -> None:
+    sample = draw(3, 4, 0)
+    plain = fit(sample)
+    low = np.full((6, 2), -0.5)  # far below what the samples themselves have
+    model = fit_scope(*sample, 2.0, held_out_logits(sample), unseen=low)
+    assert model.held_out[:6].max() < model.held_out[6:].min()
+    np.testing.assert_array_equal(model.bank, plain.bank)
+    assert not np.array_equal(model.centre, plain.centre)
