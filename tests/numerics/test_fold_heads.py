@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -62,5 +64,5 @@ def test_the_best_head_is_the_one_of_least_log_loss() -> None:
 
 @pytest.mark.parametrize(("layers", "setting", "expected"), [(7, 3, [1, 3, 4]), (7, 1, [1, 4]), (3, 2, [1, 2]), (1, 1, [1])])
 def test_depths_are_those_that_the_encoder_has(layers: int, setting: int, expected: list[int]) -> None:
-    at = Candidate(setting, *[1.0] * 8, 0)
+    at = replace(SETTING, layers=setting)
     assert [candidate.layers for candidate in depths(at, layers)] == expected
