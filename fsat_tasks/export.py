@@ -39,7 +39,7 @@ def export(task: Task, store: Store, validated: Artefact, tuned: Artefact, evalu
     """
     encoder = tuned_encoder(task, store, tuned)
     recipe = Recipe(
-        "export", 4,
+        "export", 5,
         config={"task": task.name, "description": task.spec.description, "classes": task.spec.classes,
                 "encoder": task.spec.encoder.name, "max_parity_error": task.spec.gates.max_parity_error},
         inputs={"encoder": encoder.digest, "tune": tuned.digest, "evaluate": evaluated.digest,

@@ -36,7 +36,7 @@ def tune(task: Task, store: Store, validated: Artefact, extracted: Artefact) -> 
     spec, device = task.spec, tuning_device(pick_device(task.spec.device))
     cores = available_cores()  # the budget is planned with them
     recipe = Recipe(
-        "tune", 5,
+        "tune", 6,
         config={"shots": spec.shots, "seed": spec.seed, **spec.tune.model_dump(),
                 "exporter": None if spec.tune.body == "off" else exporter_versions()},
         inputs={"rows": validated.sha256("rows.parquet"), "features": extracted.sha256("features.npy"),
