@@ -24,7 +24,7 @@ def publish(task: Task, store: Store, validated: Artefact, tuned: Artefact, eval
     """
     parents = {"validate": validated, "tune": tuned, "evaluate": evaluated, "export": exported}
     recipe = Recipe(
-        "publish", 3,
+        "publish", 4,
         # the report shows all of these
         config={"task": task.name, "description": task.spec.description, "encoder": task.spec.encoder.name,
                 "shots": task.spec.shots, "seed": task.spec.seed,
