@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from fsat_tasks.numerics.neighbours import unit_rows
 from fsat_tasks.numerics.probe import LinearHead
 
 __all__ = ["class_sums", "fit_prototypes", "prototype_loo_logits"]
@@ -33,7 +34,7 @@ def fit_prototypes(features: Array, labels: Labels, names: Array, prior: float) 
         prior: alpha > 0, the number of rows that a name counts for.
     """
     sums = class_sums(features, labels, names, prior)
-    weight = _concentration(sums, len(features) + prior * len(names)) * _normalize(sums)
+    weight = _concentration(sums, len(features) + prior * len(names)) * unit_rows(sums)
     return LinearHead(weight, np.zeros(len(names)))
 
 
@@ -51,8 +52,8 @@ def prototype_loo_logits(features: Array, labels: Labels, names: Array, prior: f
     """
     sums = class_sums(features, labels, names, prior)
     concentration = _concentration(sums, len(features) + prior * len(names))
-    cosines: Array = features @ _normalize(sums).T  # (n, classes)
-    without = _normalize(sums[labels] - features)  # (n, dim), each row's class without the row
+    cosines: Array = features @ unit_rows(sums).T  # (n, classes)
+    without = unit_rows(sums[labels] - features)  # (n, dim), each row's class without the row
     cosines[np.arange(len(labels)), labels] = (features * without).sum(axis=1)
     logits: Array = concentration * cosines
     return logits
@@ -73,10 +74,3 @@ def _concentration(sums: Array, rows: float) -> float:
     dim = sums.shape[1]
     r = min(float(np.linalg.norm(sums, axis=1).sum()) / rows, MAX_RESULTANT)
     return float(r * (dim - r**2) / (1.0 - r**2))
-
-
-def _normalize(rows: Array) -> Array:
-    """Rows at unit length; a row of zeros stays."""
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit: Array = rows / np.where(norms > 0, norms, 1.0)
-    return unit

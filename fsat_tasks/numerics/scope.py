@@ -26,6 +26,7 @@ from scipy.special import log_softmax
 from scipy.stats import rankdata
 
 from fsat_tasks.numerics.conformal import conformal_quantile
+from fsat_tasks.numerics.neighbours import unit_rows
 from fsat_tasks.numerics.probe import Array, Labels
 
 __all__ = [
@@ -93,8 +94,8 @@ def fit_scope(
     nearest = min(NEAREST, len(bank) - 1)
     outside = np.empty((0, names.shape[1])) if outside is None else outside
 
-    to_prototypes = features @ _unit(sums).T  # (n, classes)
-    to_prototypes[np.arange(len(labels)), labels] = np.sum(features * _unit(sums[labels] - features), axis=1)
+    to_prototypes = features @ unit_rows(sums).T  # (n, classes)
+    to_prototypes[np.arange(len(labels)), labels] = np.sum(features * unit_rows(sums[labels] - features), axis=1)
     relative = (cosines - _usual_without(cosines, closest) for cosines in _to_others(bank, len(labels)))
     nearness = np.concatenate([np.empty(0), *(_top_mean(block, nearest) for block in relative)])
     views = _views(held_out / temperature, to_prototypes, nearness, features @ outside.T)
@@ -102,7 +103,7 @@ def fit_scope(
         views[: len(unseen), 1:3] = unseen
     centre, weight = _standardisation(views)
     return ScopeModel(
-        prototypes=_unit(sums),
+        prototypes=unit_rows(sums),
         bank=bank,
         usual=closest[:, :SURROUNDINGS].mean(axis=1),
         nearest=nearest,
@@ -140,7 +141,7 @@ def unseen_views(features: Array, labels: Labels, names: Array, rows: Array) -> 
     bank = np.vstack([features, names])
     usual = _closest(bank)[:, :SURROUNDINGS].mean(axis=1)
     nearness = _top_mean(rows @ bank.T - usual, min(NEAREST, len(bank) - 1))
-    return np.column_stack([(rows @ _unit(sums).T).max(axis=1), nearness])
+    return np.column_stack([(rows @ unit_rows(sums).T).max(axis=1), nearness])
 
 
 def coverage_threshold(scores: Array, coverage: float) -> float:
@@ -230,10 +231,3 @@ def _top_mean(values: Array, count: int) -> Array:
     """Mean of the `count` largest of each row, (n,)."""
     top: Array = np.partition(values, -count, axis=1)[:, -count:].mean(axis=1)
     return top
-
-
-def _unit(rows: Array) -> Array:
-    """Rows of length one; a row of zeros stays."""
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit: Array = rows / np.where(norms > 0, norms, 1.0)
-    return unit
