@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from fsat_tasks.body_rung import Material, Rows
 from fsat_tasks.device import tuning_device
-from fsat_tasks.encoder import load_encoder, pick_device
+from fsat_tasks.encoder import load_encoder
 from fsat_tasks.encoder_source import find_encoder
 from fsat_tasks.errors import DataError
 from fsat_tasks.inputs import class_words, read_labels, read_texts, require_share
@@ -32,6 +32,7 @@ from fsat_tasks.numerics.probe import LinearHead
 from fsat_tasks.numerics.prototypes import fit_prototypes, prototype_loo_logits
 from fsat_tasks.numerics.scope import coverage_threshold, fit_scope, scope_scores
 from fsat_tasks.numerics.transduction import adapt_to_target, hidden_shot_logits
+from fsat_tasks.session import pick_device
 
 __all__ = ["FewShotClassifier"]
 

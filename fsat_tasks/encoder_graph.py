@@ -56,9 +56,13 @@ class PooledEncoder(nn.Module):  # type: ignore[misc]
         if self.pooling == "cls":
             pooled = states[:, 0]  # (batch, dim)
         else:
-            weights = mask.unsqueeze(-1).to(states.dtype)  # (batch, tokens, 1)
-            pooled = (states * weights).sum(1) / weights.sum(1).clamp(min=1e-9)
-        return nn.functional.normalize(pooled, dim=-1) if self.normalize else pooled
+            weights = mask.unsqueeze(1).to(states.dtype)  # (batch, 1, tokens)
+            pooled = (weights @ states).squeeze(1) / weights.sum(2).clamp(min=1e-9)
+        if not self.normalize:
+            return pooled
+        # products, where sums would do: ONNX Runtime sums a batch of one row in another order
+        length = (pooled.unsqueeze(1) @ pooled.unsqueeze(2)).squeeze(2).clamp(min=1e-24).sqrt()  # (batch, 1)
+        return pooled / length
 
 
 def export_onnx(encoder: PooledEncoder, path: Path) -> None:
@@ -71,6 +75,7 @@ def export_onnx(encoder: PooledEncoder, path: Path) -> None:
     batch, tokens = torch.export.Dim("batch"), torch.export.Dim("tokens")
     shapes = {"input_ids": {0: batch, 1: tokens}, "attention_mask": {0: batch, 1: tokens}}
     example = torch.ones(2, 16, dtype=torch.int64)
+    encoder.body.set_attn_implementation("eager")  # the plain products: ONNX Runtime fuses them itself
     with _quiet_transformers(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(

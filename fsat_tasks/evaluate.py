@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fsat_tasks.encoder import Encoder, pick_device
+from fsat_tasks.encoder import Encoder
 from fsat_tasks.extract import load_features
 from fsat_tasks.gates import quality_gates
 from fsat_tasks.head import Head, load_head
+from fsat_tasks.session import pick_device
 from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Recipe, Store, write_json
 from fsat_tasks.validate import load_split, load_texts

@@ -39,7 +39,7 @@ def export(task: Task, store: Store, validated: Artefact, tuned: Artefact, evalu
     """
     encoder = tuned_encoder(task, store, tuned)
     recipe = Recipe(
-        "export", 5,
+        "export", 6,
         config={"task": task.name, "description": task.spec.description, "classes": task.spec.classes,
                 "encoder": task.spec.encoder.name, "max_parity_error": task.spec.gates.max_parity_error},
         inputs={"encoder": encoder.digest, "tune": tuned.digest, "evaluate": evaluated.digest,
@@ -212,8 +212,8 @@ def _reference(
     """Probabilities and scope scores by the encoder as transformers runs it, the head in float64."""
     from safetensors.torch import load_file
 
+    from fsat_tasks.batches import load_tokenizer, tokenize
     from fsat_tasks.body import encode_rows, load_body
-    from fsat_tasks.encoder import load_tokenizer, tokenize
 
     source = find_encoder(task.spec.encoder.name, task.spec.encoder.max_tokens)
     weights = load_file(tuned.path / "body.safetensors") if head.tuned_body else None

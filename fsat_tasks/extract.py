@@ -6,9 +6,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fsat_tasks.encoder import Encoder, export_encoder, pick_device
+from fsat_tasks.encoder import Encoder
+from fsat_tasks.encoder_export import export_encoder
 from fsat_tasks.encoder_source import find_encoder
 from fsat_tasks.progress import progress
+from fsat_tasks.session import pick_device
 from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Recipe, Store
 from fsat_tasks.validate import load_texts

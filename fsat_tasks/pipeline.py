@@ -7,8 +7,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from fsat_tasks.encoder import pick_device
 from fsat_tasks.encoder_source import find_encoder
+from fsat_tasks.session import pick_device
 from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Store
 from fsat_tasks.workspace import Workspace

@@ -7,13 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fsat_tasks.encoder import load_tokenizer, open_session, token_batches
+from fsat_tasks.batches import load_tokenizer, padded_batches, tokenize
+from fsat_tasks.session import open_session
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 __all__ = ["ServedModel"]
+
+TOKENS = 1024
+"""Of a batch, padding with them: more would not stay in the processor's cache."""
 
 
 class ServedModel:
@@ -34,7 +38,7 @@ class ServedModel:
 
         probabilities = np.empty((len(texts), len(self.labels)), np.float32)
         scope = np.empty(len(texts), np.float32)
-        for rows, ids, mask in token_batches(self._tokenizer, self._pad_id, texts):
+        for rows, ids, mask in padded_batches(tokenize(self._tokenizer, texts), self._pad_id, TOKENS):
             feed = {"input_ids": ids, "attention_mask": mask}
             probabilities[rows], scope[rows] = self._session.run(["probabilities", "scope"], feed)
         return probabilities, scope

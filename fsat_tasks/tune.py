@@ -7,11 +7,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fsat_tasks.batches import load_tokenizer, tokenize
 from fsat_tasks.device import available_cores, tuning_class, tuning_device
-from fsat_tasks.encoder import exporter_versions, load_tokenizer, pick_device, tokenize
+from fsat_tasks.encoder_export import exporter_versions
 from fsat_tasks.encoder_source import find_encoder
 from fsat_tasks.extract import load_features, task_encoder
 from fsat_tasks.head import SET_COVERAGES, Head, save_head
+from fsat_tasks.session import pick_device
 from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Recipe, Store, write_json
 from fsat_tasks.validate import CLASSES, load_split, load_texts
@@ -36,7 +38,7 @@ def tune(task: Task, store: Store, validated: Artefact, extracted: Artefact) -> 
     spec, device = task.spec, tuning_device(pick_device(task.spec.device))
     cores = available_cores()  # the budget is planned with them
     recipe = Recipe(
-        "tune", 6,
+        "tune", 7,
         config={"shots": spec.shots, "seed": spec.seed, **spec.tune.model_dump(),
                 "exporter": None if spec.tune.body == "off" else exporter_versions()},
         inputs={"rows": validated.sha256("rows.parquet"), "features": extracted.sha256("features.npy"),

@@ -13,9 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from fsat_tasks.encoder import Encoder, load_encoder, open_session, pick_device
+from fsat_tasks.backends import OnnxCpu
+from fsat_tasks.encoder import Encoder, load_encoder
 from fsat_tasks.encoder_source import find_encoder
 from fsat_tasks.errors import DeviceError, EncoderError
+from fsat_tasks.session import open_session, pick_device
 
 NAME = "all-MiniLM-L6-v2"
 ODD = [
@@ -86,7 +88,7 @@ def test_rows_keep_their_order_and_do_not_depend_on_their_batch(encoder: Encoder
     order = np.random.default_rng(0).permutation(len(texts))
     np.testing.assert_allclose(encoder.encode([texts[i] for i in order]), together[order], atol=1e-5)
     for batch in (1, 64):  # padded tokens: each row alone, and a few together
-        monkeypatch.setattr("fsat_tasks.encoder.TOKENS_PER_BATCH", batch)
+        monkeypatch.setattr(encoder, "_tokens", batch)
         np.testing.assert_allclose(encoder.encode(texts), together, atol=1e-5)
     assert np.linalg.norm(together[0] - together[1]) > 0.01  # rows do differ
 
@@ -106,7 +108,7 @@ def test_no_texts_have_no_features(encoder: Encoder) -> None:
 
 
 def test_progress_counts_up_to_the_number_of_rows(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fsat_tasks.encoder.TOKENS_PER_BATCH", 64)
+    monkeypatch.setattr(encoder, "_tokens", 64)
     done: list[int] = []
     encoder.encode([f"text number {i}" for i in range(50)], progress=done.append)
     assert done == sorted(done)
@@ -134,7 +136,8 @@ def test_gpu_that_is_not_there_is_an_error_and_never_a_silent_fallback(demo_stor
 
 
 def test_session_on_the_processor_has_no_other_provider(encoder: Encoder) -> None:
-    assert encoder._session.get_providers() == ["CPUExecutionProvider"]
+    assert isinstance(encoder._backend, OnnxCpu)
+    assert encoder._backend._session.get_providers() == ["CPUExecutionProvider"]
 
 
 # Names and folders

@@ -9,7 +9,8 @@ import numpy as np
 import onnx
 import pytest
 
-from fsat_tasks.encoder import Encoder, load_tokenizer, open_session, token_batches
+from fsat_tasks.batches import load_tokenizer, padded_batches, tokenize
+from fsat_tasks.encoder import Encoder
 from fsat_tasks.export import join_head
 from fsat_tasks.extract import task_encoder
 from fsat_tasks.head import Head
@@ -17,6 +18,7 @@ from fsat_tasks.numerics.frozen_head import mix_layers
 from fsat_tasks.numerics.memory import Memory
 from fsat_tasks.numerics.neighbours import unit_rows
 from fsat_tasks.numerics.scope import fit_scope
+from fsat_tasks.session import open_session
 from fsat_tasks.spec import load_task
 from fsat_tasks.store import Artefact, Store
 
@@ -60,7 +62,8 @@ def test_graph_gives_the_probabilities_and_scope_scores_of_the_head(
     assert [value.name for value in session.get_outputs()] == ["probabilities", "scope"]
     features = Encoder(exported, "cpu").encode(TEXTS, "all")
     expected, expected_scope = head.probabilities(features), head.scope_scores(features)
-    for rows, ids, mask in token_batches(*load_tokenizer(exported.path / "tokenizer.json"), TEXTS):
+    tokenizer, pad_id = load_tokenizer(exported.path / "tokenizer.json")
+    for rows, ids, mask in padded_batches(tokenize(tokenizer, TEXTS), pad_id, 1024):
         found, scope = session.run(None, {"input_ids": ids, "attention_mask": mask})
         np.testing.assert_allclose(found, expected[rows], atol=2e-6)
         np.testing.assert_allclose(scope, expected_scope[rows], rtol=1e-4, atol=1e-4)

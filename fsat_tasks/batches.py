@@ -1,0 +1,74 @@
+"""From texts to batches of token ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Batch = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+    """Row numbers (batch,), token ids and mask (batch, tokens)."""
+
+__all__ = ["load_tokenizer", "one_length_batches", "padded_batches", "tokenize"]
+
+
+def load_tokenizer(path: Path) -> tuple[Any, int]:
+    """A tokenizer that leaves rows unpadded, since they are padded once their batch is known; and the pad id."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(path))
+    padding = tokenizer.padding
+    assert padding is not None, "export_encoder sets it"
+    tokenizer.no_padding()
+    return tokenizer, padding["pad_id"]
+
+
+def tokenize(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    """Token ids of each text, unpadded."""
+    return [encoding.ids for encoding in tokenizer.encode_batch_fast(list(texts))]
+
+
+def padded_batches(rows: Sequence[list[int]], pad_id: int, tokens: int) -> Iterator[Batch]:
+    """Batches of at most `tokens` padded tokens, or of one row: longest rows first, so that there is little padding."""
+    import numpy as np
+
+    lengths = np.array([len(ids) for ids in rows], np.int64)
+    order = np.argsort(-lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        longest = int(lengths[order[start]])
+        numbers = order[start : start + max(tokens // max(longest, 1), 1)]
+        yield numbers, *_padded([rows[i] for i in numbers], longest, pad_id)
+        start += len(numbers)
+
+
+def one_length_batches(rows: Sequence[list[int]], pad_id: int, tokens: int) -> Iterator[Batch]:
+    """Batches of rows that are equally long, longest first.
+
+    There is no padding to compute, and a row's features are the same to the last bit whatever rows it is batched with.
+    """
+    import numpy as np
+
+    lengths = np.array([len(ids) for ids in rows], np.int64)
+    for length in np.unique(lengths)[::-1].tolist():
+        numbers = np.flatnonzero(lengths == length)
+        size = max(tokens // max(length, 1), 1)
+        for start in range(0, len(numbers), size):
+            some = numbers[start : start + size]
+            yield some, *_padded([rows[i] for i in some], length, pad_id)
+
+
+def _padded(rows: Sequence[list[int]], length: int, pad_id: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Ids and mask (rows, max(length, 1)): a row without tokens is one that is masked."""
+    import numpy as np
+
+    ids = np.full((len(rows), max(length, 1)), pad_id, np.int64)
+    mask = np.zeros_like(ids)
+    for at, row in enumerate(rows):
+        ids[at, : len(row)] = row
+        mask[at, : len(row)] = 1
+    return ids, mask

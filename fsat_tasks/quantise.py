@@ -1,0 +1,192 @@
+"""An encoder's graph with int8 matrix products: weights in a scale for each output, activations in one for each token.
+
+A token's scale depends on nothing but the token, so that a row's features do not depend on the batch that it is in; a scale for
+the whole tensor, as `onnxruntime.quantization.quantize_dynamic` takes it, has five times the error besides.
+
+Outliers move from the activations into the weights (SmoothQuant, Xiao et al. 2023): inputs are centred and divided by
+sqrt(largest input / largest weight) of each channel, both measured on random tokens, so that no data is needed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import onnx
+    from numpy.typing import NDArray
+
+__all__ = ["quantise"]
+
+FLOORS = {"Gelu": -0.17, "Relu": 0.0}
+"""Least values of activations: those behind it are counted from there, in all 256 steps, and not from their middle."""
+CALIBRATION_LENGTHS, CALIBRATION_ROWS = (8, 16, 32, 64), 16
+"""Tokens of a row, and rows of each length."""
+CONSTANTS: dict[str, NDArray[Any]] = {
+    "int8.least_scale": np.array(1e-12, np.float32),
+    "int8.rows": np.array([-1]),
+    "int8.one": np.array([1.0], np.float32),
+}
+
+
+Nodes = list[tuple[str, list[str], str, dict[str, Any]]]
+"""Operator, inputs, output and attributes; in names, {} stands for the product's own."""
+
+
+@dataclass(frozen=True)
+class _Input:
+    """How the input of a product becomes whole numbers: (x - offset) * factor / scale of its token + zero."""
+
+    offset: NDArray[np.float32]  # (channels,)
+    factor: NDArray[np.float32]  # (channels,)
+    zero: int
+
+    @property
+    def steps(self) -> int:
+        """Whole numbers from zero to the largest value."""
+        return 255 - self.zero
+
+
+def quantise(model: onnx.ModelProto, vocabulary: int, frame: tuple[list[int], list[int]]) -> onnx.ModelProto:
+    """Every product of the graph with a constant matrix in int8.
+
+    Args:
+        model: an encoder as `export_onnx` writes it; stays as it is.
+        vocabulary: number of token ids.
+        frame: token ids that each row begins and ends with.
+    """
+    from onnx import ModelProto, helper, numpy_helper
+
+    result = ModelProto()
+    result.CopyFrom(model)
+    graph = result.graph
+    matrices = {value.name: value for value in graph.initializer if len(value.dims) == 2}
+    products = [node for node in graph.node if node.op_type == "MatMul" and node.input[1] in matrices]
+    made_by = {output: node.op_type for node in graph.node for output in node.output}
+    calibration = _calibrate(result, sorted({node.input[0] for node in products}), vocabulary, frame)
+    constants, nodes, targets = dict(CONSTANTS), [], {node.output[0] for node in products}
+    for node in graph.node:
+        if not targets.intersection(node.output):
+            nodes.append(node)
+            continue
+        weight = numpy_helper.to_array(matrices[node.input[1]])
+        floor = FLOORS.get(made_by.get(node.input[0], ""))
+        values, new = _integer_product(node, weight, _read_input(calibration[node.input[0]], weight, floor))
+        constants |= values
+        nodes += new
+    del graph.node[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
+    _join_biases(graph)
+    used = {name for node in graph.node for name in node.input}
+    kept = [value for value in graph.initializer if value.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+    result.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    return result
+
+
+def _calibrate(
+    model: onnx.ModelProto, names: list[str], vocabulary: int, frame: tuple[list[int], list[int]]
+) -> dict[str, NDArray[np.float32]]:
+    """The values (tokens, channels) that random token ids give under these names."""
+    from onnx import ModelProto, helper
+
+    from fsat_tasks.session import open_session
+
+    watched = ModelProto()
+    watched.CopyFrom(model)
+    del watched.graph.output[:]
+    watched.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names)
+    session = open_session(watched.SerializeToString(), "cpu")
+    rng = np.random.default_rng(0)
+    begin, end = (np.tile(np.array(ids, np.int64), (CALIBRATION_ROWS, 1)) for ids in frame)
+    found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in names}
+    for length in CALIBRATION_LENGTHS:
+        ids = np.concatenate([begin, rng.integers(0, vocabulary, (CALIBRATION_ROWS, length)), end], axis=1)
+        for name, value in zip(names, session.run(names, {"input_ids": ids, "attention_mask": np.ones_like(ids)}), strict=True):
+            found[name].append(value.reshape(-1, value.shape[-1]))
+    return {name: np.concatenate(values) for name, values in found.items()}
+
+
+def _read_input(values: NDArray[np.float32], weight: NDArray[np.float32], floor: float | None) -> _Input:
+    channels = len(weight)
+    if floor is not None:
+        return _Input(np.full(channels, floor, np.float32), np.ones(channels, np.float32), zero=0)
+    offset = values.mean(axis=0)
+    largest, heaviest = np.abs(values - offset).max(axis=0), np.abs(weight).max(axis=1)
+    factor = np.sqrt(np.maximum(heaviest, 1e-5) / np.maximum(largest, 1e-5))
+    return _Input(offset, factor.astype(np.float32), zero=128)
+
+
+def _integer_product(
+    node: onnx.NodeProto, weight: NDArray[np.float32], read: _Input
+) -> tuple[dict[str, NDArray[Any]], list[onnx.NodeProto]]:
+    """Constants and nodes that stand for x @ weight, (..., channels) @ (channels, outputs)."""
+    from onnx import helper
+
+    source, target, name, (channels, outputs) = node.input[0], node.output[0], f"int8.{node.output[0]}", weight.shape
+    scaled = weight.astype(np.float64) / read.factor[:, None]
+    step = np.maximum(np.abs(scaled).max(axis=0) / 127, 1e-12)  # (outputs,)
+    whole = np.clip(np.round(scaled / step), -127, 127).astype(np.int8)
+    # with the rounded weights: then an input of zero has no error, and most inputs are near it
+    at_offset = (read.offset * read.factor).astype(np.float64) @ (whole * step)  # (outputs,)
+    centred = read.zero > 0
+    constants = {
+        f"{name}.offset": read.offset, f"{name}.weight": whole, f"{name}.step": step.astype(np.float32),
+        f"{name}.at_offset": at_offset.astype(np.float32),
+        f"int8.shape_{channels}": np.array([-1, channels]), f"int8.outputs_{outputs}": np.array([outputs]),
+        f"int8.per_step_{read.steps}": np.array(1 / read.steps, np.float32),
+        f"int8.zero_{read.zero}": np.array(read.zero, np.uint8),
+    } | ({f"{name}.factor": read.factor} if centred else {})  # fmt: skip
+    smooth: Nodes = [
+        ("Mul", ["{}.centred", "{}.factor"], "smooth", {}),
+        ("Abs", ["{}.smooth"], "size", {}),
+        ("ReduceMax", ["{}.size", "int8.rows"], "largest", {"keepdims": 1}),  # (tokens, 1)
+    ]
+    floored: Nodes = [("ReduceMax", ["{}.centred", "int8.rows"], "largest", {"keepdims": 1})]
+    nodes: Nodes = [
+        ("Reshape", [source, f"int8.shape_{channels}"], "rows", {}),  # (tokens, channels)
+        ("Sub", ["{}.rows", "{}.offset"], "centred", {}),
+        *(smooth if centred else floored),
+        ("Mul", ["{}.largest", f"int8.per_step_{read.steps}"], "any_scale", {}),
+        ("Max", ["{}.any_scale", "int8.least_scale"], "scale", {}),
+        ("Squeeze", ["{}.scale", "int8.rows"], "scales", {}),  # (tokens,)
+        ("Shape", ["{}.scales"], "tokens", {}),
+        ("Expand", [f"int8.zero_{read.zero}", "{}.tokens"], "zeros", {}),
+        ("QuantizeLinear", ["{}.smooth" if centred else "{}.centred", "{}.scales", "{}.zeros"], "whole", {"axis": 0}),
+        ("MatMulIntegerToFloat", ["{}.whole", "{}.weight", "int8.one", "{}.step", f"int8.zero_{read.zero}"],
+         "product", {"domain": "com.microsoft"}),  # (tokens, outputs)
+        ("Mul", ["{}.product", "{}.scale"], "scaled", {}),
+        ("Shape", [source], "before", {"end": -1}),
+        ("Concat", ["{}.before", f"int8.outputs_{outputs}"], "shape", {"axis": 0}),
+        ("Reshape", ["{}.scaled", "{}.shape"], "without_offset", {}),
+    ]  # fmt: skip
+    made = [
+        helper.make_node(kind, [value.format(name) for value in inputs], [f"{name}.{output}"], **options)
+        for kind, inputs, output, options in nodes
+    ]
+    return constants, [*made, helper.make_node("Add", [f"{name}.without_offset", f"{name}.at_offset"], [target])]
+
+
+def _join_biases(graph: onnx.GraphProto) -> None:
+    """One addition for the offset and the bias of a product, where one follows the other."""
+    from onnx import numpy_helper
+
+    constants = {value.name: value for value in graph.initializer}
+    readers = Counter(name for node in graph.node for name in node.input)
+    offsets = {node.output[0]: node for node in graph.node if node.op_type == "Add" and node.input[1].endswith(".at_offset")}
+    for node in list(graph.node):
+        if node.op_type != "Add" or not constants.keys() & set(node.input):
+            continue
+        first, second = sorted(node.input, key=constants.__contains__)
+        offset = offsets.get(first)
+        if offset is None or readers[first] > 1:
+            continue
+        joined = numpy_helper.to_array(constants[second]) + numpy_helper.to_array(constants[offset.input[1]])
+        constants[offset.input[1]].CopyFrom(numpy_helper.from_array(joined, offset.input[1]))
+        offset.output[0] = node.output[0]
+        graph.node.remove(node)

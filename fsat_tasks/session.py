@@ -1,0 +1,87 @@
+"""ONNX Runtime sessions, and which device there is to run them on."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import logging
+from pathlib import Path
+from typing import Any, Literal
+
+from fsat_tasks.device import tuning_device
+from fsat_tasks.errors import DeviceError
+
+__all__ = ["onnxruntime_runs_on_cuda", "open_session", "pick_device"]
+
+log = logging.getLogger(__name__)
+
+SLOW_FUSIONS = ["SkipLayerNormFusion"]
+"""Optimisations of ONNX Runtime that cost time on a CPU: the fused kernel takes six times as long as its two parts."""
+
+
+def pick_device(device: str) -> Literal["cpu", "cuda"]:
+    """The device to run on: `auto` takes a GPU that ONNX Runtime or torch can use, else the CPU.
+
+    Raises:
+        DeviceError: where `cuda` is asked for and no GPU answers.
+    """
+    found = _cuda_devices() > 0
+    if device == "cuda" and not found:
+        raise DeviceError("device", "an NVIDIA GPU with its driver", "none on this machine", "Use device auto or cpu.")
+    if device == "auto" and found and not onnxruntime_runs_on_cuda() and tuning_device("cuda") == "cpu":
+        log.warning("there is a GPU, but neither ONNX Runtime nor torch can use it (CUDA libraries missing?); using the CPU")
+        return "cpu"
+    return "cuda" if found and device != "cpu" else "cpu"
+
+
+@functools.cache
+def onnxruntime_runs_on_cuda() -> bool:
+    """Only a session tells: the list of available providers has CUDA even where its libraries are missing."""
+    import onnxruntime as ort
+    from onnx import TensorProto, helper
+
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])
+    result = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "probe", [value], [result])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    ort.set_default_logger_severity(4)  # what is missing is said in our own words
+    ort.preload_dlls()
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CUDAExecutionProvider", "CPUExecutionProvider"])
+    return "CUDAExecutionProvider" in session.get_providers()
+
+
+def _cuda_devices() -> int:
+    # asked of the driver, since importing torch for it would cost seconds in every run
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return 0
+    count = ctypes.c_int(0)
+    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
+        return 0
+    return count.value
+
+
+def open_session(model: Path | bytes, device: Literal["cpu", "cuda"], threads: int = 0) -> Any:
+    """An ONNX Runtime session on exactly the device asked for.
+
+    Args:
+        threads: of one run on the CPU; 0 for one a core. With 1, several threads may call the session side by side.
+
+    Raises:
+        DeviceError: where ONNX Runtime would fall back to the CPU.
+    """
+    import onnxruntime as ort
+
+    ort.set_default_logger_severity(3)
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = threads
+    if device == "cpu":
+        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"], disabled_optimizers=SLOW_FUSIONS)
+    ort.preload_dlls()  # CUDA and cuDNN as torch's packages bring them
+    session = ort.InferenceSession(model, options, providers=["CUDAExecutionProvider", "CPUExecutionProvider"])
+    if "CUDAExecutionProvider" not in session.get_providers():
+        raise DeviceError("device cuda", "an ONNX Runtime that can use the GPU", "one that cannot",
+                          "Install onnxruntime-gpu with CUDA and cuDNN, or use device cpu.")  # fmt: skip
+    return session
