@@ -42,6 +42,7 @@ from fsat_tasks.workspace import Workspace
 if TYPE_CHECKING:
     from airflow.sdk import XComArg
 
+    from fsat_tasks.spec import Task
     from fsat_tasks.store import Artefact
 
 TASKS = Workspace.from_env().task_names() or ["support-intents"]
@@ -90,13 +91,36 @@ PARAMS = {
 }  # fmt: skip
 
 
-def run_step(name: str, params: Mapping[str, Any]) -> Artefact:
-    """Run a step as the command line and DVC do; the steps before it are found in the store."""
-    from fsat_tasks.pipeline import run_steps
+SPLIT_DOC = "#### Split the texts into shards\n\nOf 4,096 texts each, so that workers share the load of a large pool."
+ENCODE_DOC = "#### Encode one shard\n\nThe rows go to the row cache; a text that any run has encoded before costs nothing."
+
+
+def load(params: Mapping[str, Any]) -> Task:
     from fsat_tasks.spec import load_task
 
     overrides = {field: params[field] for field in ("shots", "encoder", "seed", "device")}
-    return run_steps(load_task(params["task"], overrides, params["dry_run"]), until=name)[name]
+    return load_task(params["task"], overrides, params["dry_run"])
+
+
+def number_shards(**context: Any) -> list[int]:
+    """What `split` does: number the shards of the texts."""
+    from fsat_tasks.pipeline import shards
+
+    return shards(load(context["params"]))
+
+
+def encode_shard(shard: int, **context: Any) -> dict[str, int]:
+    """What each mapped `encode` does: encode one shard into the row cache."""
+    from fsat_tasks.pipeline import run_shard
+
+    return run_shard(load(context["params"]), shard)
+
+
+def run_step(name: str, params: Mapping[str, Any]) -> Artefact:
+    """Run a step as the command line and DVC do; the steps before it are found in the store."""
+    from fsat_tasks.pipeline import run_steps
+
+    return run_steps(load(params), until=name)[name]
 
 
 def refer(name: str, **context: Any) -> dict[str, Any]:
@@ -146,8 +170,10 @@ with DAG(
             "validate", "Check the data with Great Expectations.",
             "- **findings.json:** the warnings\n- **rows.parquet, texts.parquet:** the data as the next steps read them",
         ),
+        numbers := task(task_id="split", doc_md=SPLIT_DOC)(number_shards)(),
+        task(task_id="encode", doc_md=ENCODE_DOC, pool="gpu")(encode_shard).expand(shard=numbers),
         step(
-            "extract", "Encode every different text, once.",
+            "extract", "Gather the features of every text.",
             "- **features.npy:** the encoder's layers for each text", pool="gpu",
         ),
         step(

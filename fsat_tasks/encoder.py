@@ -28,7 +28,7 @@ __all__ = ["Encoder", "load_encoder"]
 
 log = logging.getLogger(__name__)
 
-CHUNK = 8192
+CHUNK = 4096
 """Texts that are tokenised, and sorted by length, at a time, while those before them are computed."""
 
 Progress = Callable[[int], None]
@@ -96,22 +96,27 @@ class Encoder:
         import numpy as np
 
         row_of = {text: row for row, text in enumerate(dict.fromkeys(texts))}
-        features = self._encode(list(row_of), layers, progress)
+        features, _ = self.encode_distinct(list(row_of), layers, progress)
         if len(row_of) < len(texts):
             features = features[np.fromiter((row_of[text] for text in texts), np.int64, len(texts))]
             if progress is not None:
                 progress(len(texts))
         return features
 
-    def _encode(self, texts: list[str], layers: Layers, progress: Progress | None) -> Features:
+    def encode_distinct(
+        self, texts: list[str], layers: Layers, progress: Progress | None = None
+    ) -> tuple[Features, NDArray[np.bool_]]:
+        """As `encode`, without a look for repeats; and (n,) whether a text has more tokens than the encoder takes at once."""
         import numpy as np
 
+        truncated = np.zeros(len(texts), bool)
         features = np.empty((len(texts), *((self.layers, self.dim) if layers == "all" else (self.dim,))), np.float32)
         with ThreadPoolExecutor(self._backend.workers) as pool:
             before: _Chunk | None = None
             try:
                 for start in range(0, len(texts), CHUNK):
                     chunk = self._submit(pool, texts[start : start + CHUNK], start, layers)
+                    truncated[start : start + CHUNK] = chunk.truncated
                     if before is not None:  # it was computed while this one was tokenised
                         self._collect(before, features, progress)
                     before = chunk
@@ -120,7 +125,8 @@ class Encoder:
             finally:
                 pool.shutdown(cancel_futures=True)
         self.counts.rows += len(texts)
-        return features
+        self.counts.truncated += int(truncated.sum())
+        return features, truncated
 
     def _submit(self, pool: ThreadPoolExecutor, texts: list[str], start: int, layers: Layers) -> _Chunk:
         """Tokenise a chunk and have its batches computed."""
@@ -128,7 +134,7 @@ class Encoder:
 
         encodings = self._tokenizer.encode_batch_fast(texts)
         rows, owners = [encoding.ids for encoding in encodings], list(range(len(texts)))
-        self.counts.truncated += sum(bool(encoding.overflowing) for encoding in encodings)
+        truncated = np.array([bool(encoding.overflowing) for encoding in encodings])
         if self.long_texts == "mean":
             pieces = [(row, piece.ids) for row, encoding in enumerate(encodings) for piece in encoding.overflowing]
             owners += [row for row, _ in pieces]
@@ -136,7 +142,8 @@ class Encoder:
         self.counts.tokens += sum(map(len, rows))
         batches = (one_length_batches if self._backend.one_length else padded_batches)(rows, self._pad_id, self._tokens)
         results = [(numbers, pool.submit(self._run, ids, mask, layers)) for numbers, ids, mask in batches]
-        return _Chunk(start, len(texts), np.array(owners), np.array([len(ids) for ids in rows], np.float32), results)
+        lengths = np.array([len(ids) for ids in rows], np.float32)
+        return _Chunk(start, len(texts), truncated, np.array(owners), lengths, results)
 
     def _run(self, ids: NDArray[np.int64], mask: NDArray[np.int64], layers: Layers) -> Features:
         """A batch; in halves, where there is not enough memory for the whole."""
@@ -180,6 +187,7 @@ class _Chunk:
 
     start: int
     rows: int
+    truncated: NDArray[np.bool_]  # (rows,)
     owners: NDArray[np.int64]  # (pieces,), the text of each piece; first one piece of each text, then further ones
     lengths: NDArray[np.float32]  # (pieces,), tokens
     results: list[tuple[NDArray[np.int64], Future[Features]]]

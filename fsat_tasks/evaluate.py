@@ -102,7 +102,7 @@ def _features(
     """Text ids -> features (n, layers, dim): the extracted ones, or those of the tuned body."""
     if not head.tuned_body:
         extracted_features = load_features(extracted)
-        return lambda text_ids: extracted_features[text_ids]
+        return lambda text_ids: extracted_features[text_ids].astype("float32")
     encoder, texts = Encoder(tuned, pick_device(task.spec.device)), load_texts(validated)
     return lambda text_ids: encoder.encode([texts[i] for i in text_ids], "all")
 

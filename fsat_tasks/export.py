@@ -37,7 +37,7 @@ def export(task: Task, store: Store, validated: Artefact, tuned: Artefact, evalu
     Writes model.onnx, tokenizer.json and config.json, which are all that serving needs; README.md, the model card;
     parity.json and gates.json.
     """
-    encoder = tuned_encoder(task, store, tuned)
+    encoder = tuned_encoder(task, store, validated, tuned)
     recipe = Recipe(
         "export", 6,
         config={"task": task.name, "description": task.spec.description, "classes": task.spec.classes,
@@ -64,7 +64,7 @@ def export(task: Task, store: Store, validated: Artefact, tuned: Artefact, evalu
             "set_thresholds": {coverage: finite(value) for coverage, value in head.set_thresholds.items()},
         })  # fmt: skip
         texts = _parity_texts(validated)
-        parity = _parity(ServedModel(folder).run(texts), _reference(task, folder, tuned, head, texts), head.scope_threshold)
+        parity = _parity(ServedModel(folder).run(texts), _reference(task, encoder, tuned, head, texts), head.scope_threshold)
         gates = parity_gates(parity, task.spec.gates)
         write_json(folder / "parity.json", parity)
         write_json(folder / "gates.json", [gate.to_json() for gate in gates])
@@ -207,9 +207,17 @@ def _parity_texts(validated: Artefact) -> list[str]:
 
 
 def _reference(
-    task: Task, folder: Path, tuned: Artefact, head: Head, texts: list[str]
+    task: Task, encoder: Artefact, tuned: Artefact, head: Head, texts: list[str]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Probabilities and scope scores by the encoder as transformers runs it, the head in float64."""
+    """Probabilities and scope scores by the encoder as transformers runs it, the head in float64.
+
+    An int8 encoder is its own reference: that it may stand for the other one was decided before its features were used.
+    """
+    if encoder.json("encoder.json")["precision"] == "int8":
+        from fsat_tasks.encoder import Encoder
+
+        features = Encoder(encoder, "cpu").encode(texts, "all")
+        return head.probabilities(features), head.scope_scores(features)
     from safetensors.torch import load_file
 
     from fsat_tasks.batches import load_tokenizer, tokenize
@@ -217,7 +225,7 @@ def _reference(
 
     source = find_encoder(task.spec.encoder.name, task.spec.encoder.max_tokens)
     weights = load_file(tuned.path / "body.safetensors") if head.tuned_body else None
-    tokenizer, _ = load_tokenizer(folder / "tokenizer.json")
+    tokenizer, _ = load_tokenizer(encoder.path / "tokenizer.json")
     features = encode_rows(load_body(source, "cpu", weights), tokenize(tokenizer, texts))
     return head.probabilities(features), head.scope_scores(features)
 

@@ -13,7 +13,7 @@ from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Store
 from fsat_tasks.workspace import Workspace
 
-__all__ = ["STEPS", "run_steps", "summary"]
+__all__ = ["STEPS", "run_shard", "run_steps", "shards", "summary"]
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +59,20 @@ def run_steps(
         if report is not None:
             report(step, artefact)
     return artefacts
+
+
+def shards(task: Task) -> list[int]:
+    """Numbers of the shards that the task's texts are encoded in."""
+    from fsat_tasks.extract import shard_count
+
+    return list(range(shard_count(task, run_steps(task, "validate")["validate"])))
+
+
+def run_shard(task: Task, shard: int) -> dict[str, int]:
+    """Encode one shard; with all of them done, by whichever workers, the step `extract` only gathers them."""
+    from fsat_tasks.extract import encode_shard
+
+    return encode_shard(task, Store(Workspace.from_env().store), run_steps(task, "validate")["validate"], shard)
 
 
 def _needed(step: str) -> list[str]:

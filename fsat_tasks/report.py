@@ -9,7 +9,7 @@ from typing import Any
 from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact
 from fsat_tasks.templates import render
-from fsat_tasks.validate import load_split, load_texts
+from fsat_tasks.validate import load_split, load_texts, pool_size
 
 __all__ = ["render_report"]
 
@@ -40,7 +40,8 @@ def render_report(
         findings=validated.json("findings.json"),
         parity=exported.json("parity.json"),
         lineage=[validated, tuned, evaluated, exported],
-        sizes={split: len(load_split(validated, split).lines) for split in ("samples", "query", "unlabelled", "out_of_scope")},
+        sizes={split: len(load_split(validated, split).lines) for split in ("samples", "query", "out_of_scope")}
+        | {"unlabelled": pool_size(validated)},
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from typing import Any
 
 from fsat_tasks.errors import DataError
 
-__all__ = ["Rows", "read_rows"]
+__all__ = ["Rows", "iter_rows", "read_rows"]
 
 RIGHT_COLUMN = "Name the right column: `text` and `label` in task.yaml, or the option."
 
@@ -38,27 +37,34 @@ def read_rows(path: Path, text: str, label: str | None, max_characters: int) -> 
         DataError: for a file that cannot be read, an empty file, a missing column, bytes that are not UTF-8, NUL bytes, a
             cell longer than `max_characters`, or a record that cannot be parsed; it names the file, the line and the column.
     """
-    try:
-        return _read_rows(path, text, label, max_characters)
-    except OSError as error:
-        raise DataError(str(path), "a file that can be read", error.strerror or str(error)) from None
-
-
-def _read_rows(path: Path, text: str, label: str | None, max_characters: int) -> Rows:
-    if path.stat().st_size == 0:
-        raise DataError(str(path), "rows", "an empty file")
-    columns = [text] if label is None else [text, label]
-    records = {".csv": _csv, ".jsonl": _jsonl, ".parquet": _parquet}[path.suffix](path, columns)
     rows = Rows(str(path))
-    for line, record in records:
-        cells = [_cell(path, line, column, record.get(column), max_characters) for column in columns]
+    for line, cells in iter_rows(path, [text] if label is None else [text, label], max_characters):
         rows.lines.append(line)
         rows.texts.append(cells[0])
         if label is not None:
             rows.labels.append(cells[1])
-    if not rows.lines:
-        raise DataError(str(path), "rows", "a file without any")
     return rows
+
+
+def iter_rows(path: Path, columns: list[str], max_characters: int) -> Iterator[tuple[int, list[str | None]]]:
+    """Line and cells of each row; the file is never in memory as a whole.
+
+    Raises:
+        DataError: as `read_rows`, once the iterator comes to what is wrong.
+    """
+    try:
+        if path.stat().st_size == 0:
+            raise DataError(str(path), "rows", "an empty file")
+        some = False
+        for line, record in {".csv": _csv, ".jsonl": _jsonl, ".parquet": _parquet}[path.suffix](path, columns):
+            yield line, [_cell(path, line, column, record.get(column), max_characters) for column in columns]
+            some = True
+        if not some:
+            raise DataError(str(path), "rows", "a file without any")
+    except UnicodeDecodeError:
+        raise _not_utf8(path) from None
+    except OSError as error:
+        raise DataError(str(path), "a file that can be read", error.strerror or str(error)) from None
 
 
 def _cell(path: Path, line: int, column: str, value: object, max_characters: int) -> str | None:
@@ -83,15 +89,16 @@ def _cell(path: Path, line: int, column: str, value: object, max_characters: int
     return value
 
 
-def _decode(path: Path) -> str:
-    raw = path.read_bytes()
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{path}, line {line}", "UTF-8", f"the byte 0x{raw[error.start]:02x}", "Save the file as UTF-8."
-        ) from None
+def _not_utf8(path: Path) -> DataError:
+    """Where the bytes of a file stop to be UTF-8; no character of it spans lines."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                line.decode()
+            except UnicodeDecodeError as error:
+                got = f"the byte 0x{line[error.start]:02x}"
+                return DataError(f"{path}, line {number}", "UTF-8", got, "Save the file as UTF-8.")
+    return DataError(str(path), "UTF-8", "other bytes", "Save the file as UTF-8.")
 
 
 def _require(path: Path, columns: list[str], found: list[str]) -> None:
@@ -106,41 +113,42 @@ def _require(path: Path, columns: list[str], found: list[str]) -> None:
 
 
 def _csv(path: Path, columns: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
-    content = _decode(path)
     csv.field_size_limit(2**31 - 1)  # _cell has the bound, with a better message
-    reader = csv.reader(io.StringIO(content, newline=""), strict=True)
     header: list[str] = []
     line = 1
-    try:
-        for cells in reader:
-            start, line = line, reader.line_num + 1
-            if not cells:
-                continue  # a blank line
-            if not header:
-                header = cells
-                _require(path, columns, header)
-                continue
-            if len(cells) > len(header):
-                raise DataError(
-                    f"{path}, line {start}", f"{len(header)} cells", f"{len(cells)}", "Quote texts that contain commas."
-                )
-            yield start, {name: cell or None for name, cell in zip(header, cells, strict=False)}
-    except csv.Error as error:
-        raise DataError(f"{path}, line {line}", "a CSV record", str(error)) from None
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, strict=True)
+        try:
+            for cells in reader:
+                start, line = line, reader.line_num + 1
+                if not cells:
+                    continue  # a blank line
+                if not header:
+                    header = cells
+                    _require(path, columns, header)
+                    continue
+                if len(cells) > len(header):
+                    raise DataError(
+                        f"{path}, line {start}", f"{len(header)} cells", f"{len(cells)}", "Quote texts that contain commas."
+                    )
+                yield start, {name: cell or None for name, cell in zip(header, cells, strict=False)}
+        except csv.Error as error:
+            raise DataError(f"{path}, line {line}", "a CSV record", str(error)) from None
 
 
 def _jsonl(path: Path, columns: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
-    for line, content in enumerate(_decode(path).split("\n"), start=1):
-        if not content.strip():
-            continue
-        try:
-            record = json.loads(content)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{path}, line {line}", "a JSON object", str(error)) from None
-        if not isinstance(record, dict):
-            raise DataError(f"{path}, line {line}", "a JSON object", type_name.get(type(record), type(record).__name__))
-        _require_keys(path, line, columns, record)
-        yield line, record
+    with path.open(encoding="utf-8-sig", newline="\n") as file:
+        for line, content in enumerate(file, start=1):
+            if not content.strip():
+                continue
+            try:
+                record = json.loads(content)
+            except (ValueError, RecursionError) as error:
+                raise DataError(f"{path}, line {line}", "a JSON object", str(error)) from None
+            if not isinstance(record, dict):
+                raise DataError(f"{path}, line {line}", "a JSON object", type_name.get(type(record), type(record).__name__))
+            _require_keys(path, line, columns, record)
+            yield line, record
 
 
 def _require_keys(path: Path, line: int, columns: list[str], record: dict[str, Any]) -> None:
@@ -156,13 +164,14 @@ def _parquet(path: Path, columns: list[str]) -> Iterator[tuple[int, dict[str, An
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    line = 1
     try:
         file = pq.ParquetFile(path)
         _require(path, columns, file.schema_arrow.names)
-        line = 1
         for batch in file.iter_batches(columns=columns):
             for record in batch.to_pylist():
                 yield line, record
                 line += 1
     except (pa.ArrowException, OSError) as error:
-        raise DataError(str(path), "a readable Parquet file", str(error).split("\n")[0]) from None
+        where = f"{path}, line {line}" if line > 1 else str(path)
+        raise DataError(where, "a readable Parquet file", str(error).split("\n")[0], "It may be cut off.") from None

@@ -29,6 +29,8 @@ class EncoderSpec(_Frozen):
     """A bundled name, `org/model` under FSAT_ENCODERS, or a model in the local Hugging Face cache."""
     max_tokens: int | None = Field(default=None, ge=8, le=8192)
     """Longer texts are cut; by default what the encoder's own config says."""
+    precision: Literal["fp32", "int8"] = "fp32"
+    """Of the matrix products on a CPU; `int8` is used only where the samples' labels stay as they are."""
 
 
 class ValidationSpec(_Frozen):
@@ -51,6 +53,8 @@ class TuneSpec(_Frozen):
     """How the encoder's body is tuned: wholly, by low-rank or orthogonal adapters that are merged, or not at all."""
     budget_seconds: float = Field(default=240.0, ge=0, allow_inf_nan=False)
     """Planned time of body tuning, at most; it is left out where it would take longer."""
+    pool_rows: int = Field(default=10_000, ge=1)
+    """Unlabelled rows that are encoded, drawn by the seed; as many as the ladder looks at."""
     class_weight: Literal["balanced"] | None = None
     """`balanced`: every class counts alike, however many samples it has."""
     coverage: float = Field(default=0.95, gt=0, lt=1)

@@ -11,12 +11,13 @@ from fsat_tasks.batches import load_tokenizer, tokenize
 from fsat_tasks.device import available_cores, tuning_class, tuning_device
 from fsat_tasks.encoder_export import exporter_versions
 from fsat_tasks.encoder_source import find_encoder
-from fsat_tasks.extract import load_features, task_encoder
+from fsat_tasks.extract import draw_pool_rows, load_features, load_pool_texts
 from fsat_tasks.head import SET_COVERAGES, Head, save_head
+from fsat_tasks.precision import task_encoder
 from fsat_tasks.session import pick_device
 from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Recipe, Store, write_json
-from fsat_tasks.validate import CLASSES, load_split, load_texts
+from fsat_tasks.validate import CLASSES, POOL_FILE, load_split, load_texts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,9 +40,10 @@ def tune(task: Task, store: Store, validated: Artefact, extracted: Artefact) -> 
     cores = available_cores()  # the budget is planned with them
     recipe = Recipe(
         "tune", 7,
-        config={"shots": spec.shots, "seed": spec.seed, **spec.tune.model_dump(),
+        config={"shots": spec.shots, "seed": spec.seed, **spec.tune.model_dump(exclude={"pool_rows"}),
                 "exporter": None if spec.tune.body == "off" else exporter_versions()},
-        inputs={"rows": validated.sha256("rows.parquet"), "features": extracted.sha256("features.npy"),
+        inputs={"rows": validated.sha256("rows.parquet"), "pool": validated.sha256(POOL_FILE),
+                "features": extracted.sha256("features.npy"),
                 "encoder": find_encoder(spec.encoder.name, spec.encoder.max_tokens).revision},
         numeric_class="numpy-cpu-fp64" if spec.tune.body == "off" else f"numpy-cpu-fp64, {tuning_class(device)}, {cores} cores",
         parents={"validate": validated, "extract": extracted},
@@ -53,9 +55,9 @@ def tune(task: Task, store: Store, validated: Artefact, extracted: Artefact) -> 
         return store.build(recipe, lambda folder: _tune(task, store, validated, extracted, checkpoints, folder))
 
 
-def tuned_encoder(task: Task, store: Store, tuned: Artefact) -> Artefact:
+def tuned_encoder(task: Task, store: Store, validated: Artefact, tuned: Artefact) -> Artefact:
     """The encoder that the head's features come from: with the tuned body, or as it was pretrained."""
-    return tuned if "encoder.onnx" in tuned.manifest["files"] else task_encoder(task, store)
+    return tuned if "encoder.onnx" in tuned.manifest["files"] else task_encoder(task, store, validated)
 
 
 def _tune(task: Task, store: Store, validated: Artefact, extracted: Artefact, checkpoints: Path, folder: Path) -> dict[str, Any]:
@@ -68,7 +70,7 @@ def _tune(task: Task, store: Store, validated: Artefact, extracted: Artefact, ch
     classes, samples = load_split(validated, CLASSES), load_split(validated, "samples")
     all_labels = np.searchsorted(classes.labels, samples.labels)  # classes are sorted
     rows = choose_shots(all_labels, spec.shots, spec.seed)
-    encoder = task_encoder(task, store)
+    encoder = task_encoder(task, store, validated)
     material = _material(task, encoder, validated, extracted, samples.text_ids[rows], all_labels[rows])
     settings = (
         LadderSettings(RUNGS, spec.tune.budget_seconds, spec.tune.body, spec.tune.class_weight)
@@ -101,11 +103,12 @@ def _material(
     tokenizer, _ = load_tokenizer(encoder.path / "tokenizer.json")
 
     def rows(text_ids: NDArray[np.int64]) -> Rows:
-        return Rows(features[text_ids], tokenize(tokenizer, [texts[i] for i in text_ids]))
+        return Rows(features[text_ids].astype("float32"), tokenize(tokenizer, [texts[i] for i in text_ids]))
 
     source = find_encoder(task.spec.encoder.name, task.spec.encoder.max_tokens)
-    pool = load_split(validated, "unlabelled").text_ids
-    return Material(source, rows(samples), labels, rows(load_split(validated, CLASSES).text_ids), rows(pool))
+    pool_texts = list(load_pool_texts(validated, draw_pool_rows(task, validated)))
+    pool = Rows(features[len(texts) :].astype("float32"), tokenize(tokenizer, pool_texts))
+    return Material(source, rows(samples), labels, rows(load_split(validated, CLASSES).text_ids), pool)
 
 
 def _head(task: Task, reached: Climb, labels: NDArray[np.int64], names: list[str], lines: list[int]) -> Head:
@@ -142,8 +145,8 @@ def _save_body(task: Task, encoder: Artefact, weights: Any, folder: Path) -> Non
     export_onnx(
         load_body(find_encoder(task.spec.encoder.name, task.spec.encoder.max_tokens), "cpu", weights), folder / "encoder.onnx"
     )
-    for name in ("encoder.json", "tokenizer.json"):
-        shutil.copyfile(encoder.path / name, folder / name)
+    write_json(folder / "encoder.json", encoder.json("encoder.json") | {"precision": "fp32"})
+    shutil.copyfile(encoder.path / "tokenizer.json", folder / "tokenizer.json")
 
 
 def choose_shots(labels: NDArray[np.int64], shots: int | None, seed: int) -> NDArray[np.int64]:

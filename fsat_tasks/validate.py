@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsat_tasks.errors import DataError, TaskError
-from fsat_tasks.samples import Rows, read_rows
+from fsat_tasks.samples import Rows, iter_rows, read_rows
 from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Recipe, Store, sha256_file, write_json
 from fsat_tasks.workspace import TASK_FILE
@@ -18,9 +19,15 @@ if TYPE_CHECKING:
 
     from fsat_tasks.checks import Finding
 
-__all__ = ["Split", "load_split", "load_texts", "validate"]
+__all__ = ["POOL_FILE", "Split", "load_split", "load_texts", "pool_size", "validate"]
 
-SPLITS = ("samples", "query", "unlabelled", "out_of_scope")
+SPLITS = ("samples", "query", "out_of_scope")
+"""Small files, read whole. The pool of unlabelled rows may be of any size, and is only ever read row by row."""
+POOL, POOL_FILE = "unlabelled", "pool.parquet"
+CHECKED_POOL_ROWS = 20_000
+"""First rows of the pool that are checked; what can be wrong with traffic shows in them."""
+ROW_GROUP = 4096
+"""Rows of the pool that are in memory at a time."""
 CLASSES = "classes"
 """The split that holds the class names, in label order; their features are the prior of each class."""
 
@@ -28,14 +35,15 @@ CLASSES = "classes"
 def validate(task: Task, store: Store) -> Artefact:
     """Check the task's data.
 
-    Writes texts.parquet (each different text once), rows.parquet (split, line, text_id, label) and findings.json.
+    Writes texts.parquet (each different text of the small files once), rows.parquet (split, line, text_id, label), pool.parquet
+    (line and text of the unlabelled rows, as they come) and findings.json.
 
     Raises:
         DataError: where a file cannot be read or a critical check fails; nothing is written then.
     """
-    files = {split: path for split in SPLITS if (path := task.file(split)) is not None}
+    files = {split: path for split in (*SPLITS, POOL) if (path := task.file(split)) is not None}
     recipe = Recipe(
-        "validate", 3,
+        "validate", 4,
         config={"text": task.spec.text, "label": task.spec.label, "classes": task.spec.classes,
                 "validation": task.spec.validation.model_dump(), "formats": {k: p.suffix for k, p in files.items()}},
         inputs={split: sha256_file(path) for split, path in files.items()},
@@ -47,18 +55,50 @@ def _validate(task: Task, files: dict[str, Path], folder: Path) -> dict[str, int
     from fsat_tasks.checks import check_rows
 
     spec = task.spec
+    longest = spec.validation.max_characters
     rows = {
-        split: read_rows(path, spec.text, spec.label if split in ("samples", "query") else None, spec.validation.max_characters)
+        split: read_rows(path, spec.text, spec.label if split in ("samples", "query") else None, longest)
         for split, path in files.items()
+        if split in SPLITS
     }
-    findings = check_rows(rows, spec.validation)
+    first = {POOL: _first_rows(files[POOL], spec.text, longest)} if POOL in files else {}
+    findings = check_rows(rows | first, spec.validation)
     _raise_critical([finding for finding in findings if finding.severity == "critical"])
-    _write_tables(rows, _class_names(task, rows["samples"]), folder)
+    texts = _write_tables(rows, _class_names(task, rows["samples"]), folder)
+    pool = _write_pool(files.get(POOL), spec.text, longest, folder)
     # keys of task.yaml, not paths: the artefact is the same wherever the task folder is and whatever its files are called
-    split_of = {part.file: split for split, part in rows.items()}
+    split_of = {part.file: split for split, part in (rows | first).items()}
     shown = [finding.to_json() | {"file": split_of[finding.file]} for finding in findings]
     write_json(folder / "findings.json", shown)
-    return {**{split: len(part.lines) for split, part in rows.items()}, "warnings": len(findings)}
+    counts = {split: len(part.lines) for split, part in rows.items()} | ({POOL: pool} if POOL in files else {})
+    return {**counts, "texts": texts, "warnings": len(findings)}
+
+
+def _first_rows(path: Path, text: str, longest: int) -> Rows:
+    rows = Rows(str(path))
+    for line, (cell,) in itertools.islice(iter_rows(path, [text], longest), CHECKED_POOL_ROWS):
+        rows.lines.append(line)
+        rows.texts.append(cell)
+    return rows
+
+
+def _write_pool(path: Path | None, text: str, longest: int, folder: Path) -> int:
+    """Copy the pool's rows that have a text, some thousand at a time, and count them."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema({"line": pa.int64(), "text": pa.string()})
+    rows = (
+        iter(())
+        if path is None
+        else ((line, cell) for line, (cell,) in iter_rows(path, [text], longest) if cell and cell.strip())
+    )
+    count = 0
+    with pq.ParquetWriter(folder / POOL_FILE, schema) as writer:
+        while group := list(itertools.islice(rows, ROW_GROUP)):
+            writer.write_table(pa.table(dict(zip(("line", "text"), zip(*group, strict=True), strict=True)), schema=schema))
+            count += len(group)
+    return count
 
 
 def _raise_critical(critical: list[Finding]) -> None:
@@ -78,7 +118,8 @@ def _class_names(task: Task, samples: Rows) -> dict[str, str]:
     return {label: task.spec.classes.get(label) or label.replace("_", " ").replace("-", " ") for label in labels}
 
 
-def _write_tables(rows: dict[str, Rows], names: dict[str, str], folder: Path) -> None:
+def _write_tables(rows: dict[str, Rows], names: dict[str, str], folder: Path) -> int:
+    """Write rows.parquet and texts.parquet, and count the different texts."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -100,6 +141,7 @@ def _write_tables(rows: dict[str, Rows], names: dict[str, str], folder: Path) ->
     types = {"split": pa.string(), "line": pa.int64(), "text_id": pa.int64(), "label": pa.string()}
     pq.write_table(pa.table(table, schema=pa.schema(types)), folder / "rows.parquet")
     pq.write_table(pa.table({"text": pa.array(list(ids), pa.string())}), folder / "texts.parquet")
+    return len(ids)
 
 
 @dataclass(frozen=True)
@@ -113,7 +155,7 @@ class Split:
 
 
 def load_split(validated: Artefact, split: str) -> Split:
-    """The rows of `samples`, `query`, `unlabelled`, `out_of_scope` or `classes`; empty where the task has none."""
+    """The rows of `samples`, `query`, `out_of_scope` or `classes`; empty where the task has none."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
@@ -124,8 +166,15 @@ def load_split(validated: Artefact, split: str) -> Split:
 
 
 def load_texts(validated: Artefact) -> list[str]:
-    """The task's different texts; a row's `text_id` is the position here."""
+    """The different texts of the small files; a row's `text_id` is the position here."""
     import pyarrow.parquet as pq
 
     texts: list[str] = pq.read_table(validated.path / "texts.parquet")["text"].to_pylist()
     return texts
+
+
+def pool_size(validated: Artefact) -> int:
+    """Unlabelled rows with a text."""
+    import pyarrow.parquet as pq
+
+    return int(pq.read_metadata(validated.path / POOL_FILE).num_rows)

@@ -232,8 +232,9 @@ def test_each_later_step_refuses_a_full_store(
 
     task = load_task("support-intents")
     artefacts = run_steps(task)
-    monkeypatch.setattr("fsat_tasks.tune.task_encoder", lambda task, _: task_encoder(task, Store(demo_copy)))
-    from fsat_tasks.extract import task_encoder
+    whole = Store(demo_copy)
+    monkeypatch.setattr("fsat_tasks.tune.task_encoder", lambda task, _, validated: task_encoder(task, whole, validated))
+    from fsat_tasks.precision import task_encoder
 
     (small_disk / "filler").write_bytes(b"x" * ALL_BUT_8_KIB)
     with pytest.raises(StoreError, match="expected a folder that can be written"):

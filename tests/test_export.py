@@ -11,15 +11,15 @@ import pytest
 
 from fsat_tasks.batches import load_tokenizer, padded_batches, tokenize
 from fsat_tasks.encoder import Encoder
+from fsat_tasks.encoder_export import export_encoder
+from fsat_tasks.encoder_source import find_encoder
 from fsat_tasks.export import join_head
-from fsat_tasks.extract import task_encoder
 from fsat_tasks.head import Head
 from fsat_tasks.numerics.frozen_head import mix_layers
 from fsat_tasks.numerics.memory import Memory
 from fsat_tasks.numerics.neighbours import unit_rows
 from fsat_tasks.numerics.scope import fit_scope
 from fsat_tasks.session import open_session
-from fsat_tasks.spec import load_task
 from fsat_tasks.store import Artefact, Store
 
 TEXTS = ["short", "a somewhat longer text about a card that was declined", "", "ünïcödé 🙂"]
@@ -45,9 +45,8 @@ def with_memory(head: Head, rows: int, share: float) -> Head:
 
 
 @pytest.fixture
-def exported(encoder_store: Path, repository: Path, monkeypatch: pytest.MonkeyPatch) -> Artefact:
-    monkeypatch.setenv("FSAT_DATA", str(repository / "data"))
-    return task_encoder(load_task("support-intents"), Store(encoder_store))
+def exported(encoder_store: Path) -> Artefact:
+    return export_encoder(find_encoder("all-MiniLM-L6-v2"), Store(encoder_store))
 
 
 @pytest.mark.parametrize(("layers", "pool"), [(1, 0), (1, 300), (2, 7), (6, 0)])
