@@ -19,8 +19,8 @@ __all__ = ["Backend", "Layers", "OnnxCpu", "OnnxCuda", "Torch", "numeric_class",
 
 Layers = Literal["last", "all"]
 OUTPUTS = {"last": "sentence", "all": "features"}
-NO_MEMORY = ("alloc", "out of memory", "memory")
-GPU_IS_GONE = ("cuda error", "cuda failure", "device-side", "no cuda-capable", "driver shutting down", "cudnn")
+NO_MEMORY = ("out of memory", "failed to allocate", "cannot allocate", "can't allocate", "bad_alloc", "not enough memory")
+GPU_IS_GONE = ("cuda error", "cuda failure", "cublas", "cudnn", "device-side", "no cuda-capable", "driver shutting down")
 
 
 class Backend(Protocol):

@@ -32,6 +32,13 @@ class EncoderSource:
     pooling: Literal["mean", "cls"]
     normalize: bool
     max_tokens: int
+    prefix: str = ""
+    """What the encoder's config puts before every text, such as an instruction."""
+
+    @property
+    def pooling_named(self) -> bool:
+        """Whether the encoder's config says how it pools; else it is the mean."""
+        return any(module["type"].endswith("Pooling") for module in _modules(self.folder))
 
     @property
     def revision(self) -> str:
@@ -62,7 +69,7 @@ def find_encoder(name_or_path: str | Path, max_tokens: int | None = None) -> Enc
     pooling = _pooling(folder, name)
     normalize = any(module["type"].endswith("Normalize") for module in _modules(folder))
     own = _own_max_tokens(folder, config, name)
-    return EncoderSource(name, folder, pooling, normalize, min(max_tokens or own, own))
+    return EncoderSource(name, folder, pooling, normalize, min(max_tokens or own, own), _prefix(folder, name))
 
 
 def _locate(name: str) -> Path:
@@ -110,10 +117,23 @@ def _refuse_what_is_not_run(folder: Path, name: str) -> None:
     for module in _modules(folder):
         if not module["type"].endswith(("Transformer", "Pooling", "Normalize")):
             raise EncoderError(f"encoder {name!r}", "a transformer, pooling and normalisation", module["type"])
+        if module["type"].endswith("Pooling"):
+            config = _read_config(folder / module["path"] / "config.json", name)
+            if _prefix(folder, name) and config.get("include_prompt") is False:
+                raise EncoderError(f"encoder {name!r}", "pooling with the tokens of the prompt", "include_prompt: false")
+
+
+def _prefix(folder: Path, name: str) -> str:
+    """The default prompt, in sentence-transformers' words."""
     settings = "config_sentence_transformers.json"
-    prompt = _read_config(folder / settings, name).get("default_prompt_name") if _has(folder, settings) else None
-    if prompt:
-        raise EncoderError(f"encoder {name!r}", "an encoder without a default prompt", f"the prompt {prompt!r}")
+    config = _read_config(folder / settings, name) if _has(folder, settings) else {}
+    default = config.get("default_prompt_name")
+    if not default:
+        return ""
+    prompts = config.get("prompts")
+    if not isinstance(prompts, dict) or not isinstance(prompts.get(default), str):
+        raise EncoderError(f"encoder {name!r}", f"the prompt {default!r} among the prompts of {settings}", "none of that name")
+    return str(prompts[default])
 
 
 def _has(folder: Path, name: str) -> bool:

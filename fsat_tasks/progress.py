@@ -23,10 +23,12 @@ def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TextColumn("rows,"), TimeRemainingColumn())
+    rate = TextColumn("rows, {task.fields[rate]:.0f} rows/s,")
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), rate, TimeRemainingColumn())
+    started = time.monotonic()
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        work = bar.add_task(label, total=total)
-        yield lambda done: bar.update(work, completed=done)
+        work = bar.add_task(label, total=total, rate=0.0)
+        yield lambda done: bar.update(work, completed=done, rate=done / max(time.monotonic() - started, 1e-9))
 
 
 def _logger(label: str, total: int) -> Callable[[int], None]:
@@ -37,6 +39,7 @@ def _logger(label: str, total: int) -> Callable[[int], None]:
         now = time.monotonic()
         if done == total or now - last >= SECONDS_BETWEEN_LINES:
             last = now
-            log.info("%s: %s of %s rows, %.0f rows/s", label, done, total, done / max(now - started, 1e-9))
+            rate = max(done, 1) / max(now - started, 1e-9)
+            log.info("%s: %s of %s rows, %.0f rows/s, %.0f s left", label, done, total, rate, (total - done) / rate)
 
     return report

@@ -47,8 +47,9 @@ class Remembering:
 
     def __init__(self, encoder: Encoder, demo_store: Path) -> None:
         self.encoder, self.tokens = encoder, encoder.tokens
-        (texts,), (features,) = demo_store.glob("validate/*/*/texts.parquet"), demo_store.glob("extract/*/*/features.npy")
-        self.known = dict(zip(pq.read_table(texts)["text"].to_pylist(), np.load(features), strict=True))
+        (folder,), (features,) = demo_store.glob("validate/*/*/"), demo_store.glob("extract/*/*/features.npy")
+        texts = [text for name in ("texts", "pool") for text in pq.read_table(folder / f"{name}.parquet")["text"].to_pylist()]
+        self.known = dict(zip(texts, np.load(features).astype(np.float32), strict=True))
 
     def encode(self, texts: Sequence[str], layers: Any) -> NDArray[np.float32]:
         if fresh := [text for text in dict.fromkeys(texts) if text not in self.known]:

@@ -262,3 +262,39 @@ def test_folder_without_a_readable_config_is_refused(content: str | None, model_
         (model_folder / "config.json").write_text(content)
     with pytest.raises(EncoderError, match=r"encoder 'org/model': expected a readable .*config\.json"):
         find_encoder("org/model")
+
+
+def test_prefix_of_the_encoders_config_comes_before_every_text(model_folder: Path, store_root: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    (model_folder / "config_sentence_transformers.json").unlink(missing_ok=True)
+    prompts = {"prompts": {"ask": "Instruct: find the intent. Query: "}, "default_prompt_name": "ask"}
+    replace_json(model_folder / "config_sentence_transformers.json", prompts)
+    texts = ["my card has not arrived", "Wo ist meine Karte?", "word " * 1000]
+    theirs = SentenceTransformer(str(model_folder), device="cpu", local_files_only=True).encode(texts)
+    ours = load_encoder("org/model", "cpu")
+    np.testing.assert_allclose(ours.encode(texts), theirs, atol=1e-4)
+    assert len(ours.tokens(["a"])[0]) > 8
+
+
+def test_prefix_that_is_not_there_is_refused(model_folder: Path) -> None:
+    replace_json(model_folder / "config_sentence_transformers.json", {"prompts": {}, "default_prompt_name": "query"})
+    with pytest.raises(EncoderError, match="expected the prompt 'query' among the prompts"):
+        find_encoder("org/model")
+
+
+def test_prefix_that_is_not_pooled_is_refused(model_folder: Path) -> None:
+    replace_json(model_folder / "config_sentence_transformers.json", {"prompts": {"q": "q: "}, "default_prompt_name": "q"})
+    replace_json(model_folder / "1_Pooling" / "config.json", {"pooling_mode_mean_tokens": True, "include_prompt": False})
+    with pytest.raises(EncoderError, match="include_prompt: false"):
+        find_encoder("org/model")
+
+
+def test_pooling_that_no_config_names_is_the_mean_with_a_warning(
+    model_folder: Path, store_root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (model_folder / "modules.json").unlink()
+    monkeypatch.setattr("fsat_tasks.encoder_graph.PooledEncoder", lambda *_: 1 / 0)  # the export itself is tested elsewhere
+    with pytest.raises(EncoderError, match="ZeroDivisionError"):
+        load_encoder("org/model", "cpu")
+    assert "names no pooling; the mean over tokens is taken" in caplog.text

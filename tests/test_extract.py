@@ -1,0 +1,209 @@
+"""Extraction in shards: the same features however it is cut up, killed or shared, and no row encoded twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fsat_tasks import extract as extraction
+from fsat_tasks.errors import DataError, DeviceError
+from fsat_tasks.pipeline import run_shard, run_steps, shards
+from fsat_tasks.spec import load_task
+from fsat_tasks.store import Artefact, Store
+
+Row = tuple[str, str]
+POOL = [(f"{'some more words ' * (i % 4)}message {i}", "") for i in range(150)]
+
+
+@pytest.fixture
+def task(make_task: Callable[..., str], toy_rows: list[Row], encoder_store: Path) -> str:
+    return make_task(toy_rows, unlabelled=[*POOL, *POOL[:30]])
+
+
+def extracted(name: str) -> Artefact:
+    return run_steps(load_task(name), "extract")["extract"]
+
+
+def test_rows_are_the_small_files_texts_and_then_the_pools(task: str) -> None:
+    from fsat_tasks.encoder import load_encoder
+    from fsat_tasks.validate import load_texts
+
+    found = run_steps(load_task(task), "extract")
+    texts = [*load_texts(found["validate"]), *(text for text, _ in [*POOL, *POOL[:30]])]
+    expected = load_encoder("all-MiniLM-L6-v2", "cpu").encode(texts, "all")
+    np.testing.assert_array_equal(extraction.load_features(found["extract"]), expected.astype(np.float16))
+    assert found["extract"].manifest["notes"]["encoded"] == len(set(texts))
+
+
+def test_digest_does_not_depend_on_the_size_of_a_shard(
+    task: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, encoder_store: Path
+) -> None:
+    whole = extracted(task)
+    for folder in [*encoder_store.glob("rows-*"), encoder_store / "extract"]:
+        folder.rename(tmp_path / folder.name)
+    monkeypatch.setattr(extraction, "SHARD", 37)
+    small = extracted(task)
+    assert small.built
+    assert (small.key, small.digest) == (whole.key, whole.digest)
+    assert len(list(encoder_store.glob("rows-*/*/*"))) > 1
+
+
+def test_shards_that_other_workers_encoded_are_only_gathered(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extraction, "SHARD", 64)
+    loaded = load_task(task)
+    numbers = shards(loaded)
+    assert numbers == [0, 1, 2, 3]  # 15 texts and names, and 180 rows of the pool
+    done = [run_shard(loaded, number) for number in numbers]
+    assert sum(one["encoded"] for one in done) + sum(one["found"] for one in done) >= 165
+    assert run_shard(loaded, 2)["encoded"] == 0
+    assert extracted(task).manifest["notes"]["encoded"] == 0
+
+
+def test_pool_is_drawn_by_the_seed_where_it_is_larger_than_what_is_used(
+    make_task: Callable[..., str], toy_rows: list[Row], encoder_store: Path
+) -> None:
+    name = make_task(toy_rows, unlabelled=POOL, tune={"body": "off", "pool_rows": 20})
+    validated = run_steps(load_task(name), "validate")["validate"]
+    drawn = [extraction.draw_pool_rows(load_task(name, {"seed": seed}), validated) for seed in (0, 0, 1)]
+    assert [len(rows) for rows in drawn] == [20, 20, 20]
+    assert (np.diff(drawn[0]) > 0).all()
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    assert (drawn[0] != drawn[2]).any()
+    assert list(extraction.load_pool_texts(validated, drawn[0])) == [POOL[i][0] for i in drawn[0]]
+    notes = extracted(name).manifest["notes"]
+    assert notes["rows"] == validated.manifest["notes"]["texts"] + 20
+
+
+def test_pool_is_read_over_the_borders_of_row_groups(
+    make_task: Callable[..., str], toy_rows: list[Row], store_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("validate", "extract"):
+        monkeypatch.setattr(f"fsat_tasks.{module}.ROW_GROUP", 7)
+    validated = run_steps(load_task(make_task(toy_rows, unlabelled=POOL)), "validate")["validate"]
+    rows = np.array([0, 6, 7, 8, 20, 21, 149])
+    assert list(extraction.load_pool_texts(validated, rows)) == [POOL[i][0] for i in rows]
+
+
+KILLED = """
+import sys
+from fsat_tasks import extract
+from fsat_tasks.pipeline import run_steps
+from fsat_tasks.spec import load_task
+extract.SHARD = 32
+run_steps(load_task(sys.argv[1]), "extract")
+"""
+
+
+def test_run_that_is_killed_goes_on_with_the_next_shard(task: str, encoder_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_steps(load_task(task), "validate")
+    process = subprocess.Popen([sys.executable, "-c", KILLED, task], env=dict(os.environ))
+    while not (segments := list(encoder_store.glob("rows-*/*/[!.]*/manifest.json"))) and process.poll() is None:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert segments
+    assert not list(encoder_store.glob("extract/*/[!.]*"))
+    monkeypatch.setattr(extraction, "SHARD", 32)
+    after = extracted(task)
+    assert after.manifest["notes"]["encoded"] < 165
+    (clean_rows,) = encoder_store.glob("extract/*/*/features.npy")
+    clean = np.load(clean_rows)
+    assert np.isfinite(clean).all()
+    assert (np.linalg.norm(clean.astype(np.float64), axis=-1) > 0.99).all()
+
+
+# Devices
+
+
+def fail_on_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = extraction._open_cache
+
+    def open_cache(task: Any, store: Store, validated: Artefact, device: Any) -> Any:
+        if device == "cuda":
+            raise DeviceError("device cuda", "a GPU that answers", "CUDA error: unknown error")
+        return real(task, store, validated, device)
+
+    monkeypatch.setattr(extraction, "pick_device", lambda device: "cpu" if device == "cpu" else "cuda")
+    monkeypatch.setattr(extraction, "_open_cache", open_cache)
+    monkeypatch.setattr(extraction, "_numeric_class", lambda encoder, device: f"test-{device}")
+
+
+def test_gpu_that_is_gone_is_replaced_by_the_cpu_where_the_task_says_auto(
+    task: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    fail_on_cuda(monkeypatch)
+    validated = run_steps(load_task(task), "validate")["validate"]
+    store = Store(Path(os.environ["FSAT_STORE"]))
+    assert extraction.extract(load_task(task), store, validated).manifest["numeric_class"] == "test-cpu"
+    assert "Going on with the CPU" in caplog.text
+
+
+def test_gpu_that_is_gone_ends_the_step_where_the_task_says_cuda(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    validated = run_steps(load_task(task), "validate")["validate"]
+    fail_on_cuda(monkeypatch)
+    with pytest.raises(DeviceError, match="a GPU that answers"):
+        extraction.extract(load_task(task, {"device": "cuda"}), Store(Path(os.environ["FSAT_STORE"])), validated)
+
+
+# Precision
+
+
+def test_int8_is_used_and_served_where_the_samples_keep_their_labels(
+    make_task: Callable[..., str], toy_rows: list[Row], encoder_store: Path
+) -> None:
+    name = make_task(
+        toy_rows, encoder={"precision": "int8"}, gates={"min_accuracy": 0, "min_macro_f1": 0, "min_class_recall": 0, "max_ece": 1}
+    )
+    found = run_steps(load_task(name), "export")
+    assert found["extract"].manifest["numeric_class"] == "onnxruntime-cpu-int8"
+    assert found["extract"].manifest["parents"]["encoder"]["step"] == "encoder-int8"
+    assert found["export"].manifest["notes"]["promote"] is True
+    (fp32,) = encoder_store.glob("encoder/*/*/encoder.onnx")
+    assert (found["export"].path / "model.onnx").stat().st_size < 0.7 * fp32.stat().st_size
+    (verdict,) = encoder_store.glob("precision/*/*/precision.json")
+    assert '"accepted": true' in verdict.read_text("utf-8")
+
+
+def test_int8_is_refused_where_labels_change(
+    make_task: Callable[..., str], toy_rows: list[Row], encoder_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "fsat_tasks.precision._left_out_labels",
+        lambda store, validated, artefact, labels: labels if artefact.step == "encoder" else np.roll(labels, 1),
+    )
+    name = make_task(toy_rows, encoder={"precision": "int8"})
+    found = run_steps(load_task(name), "extract")
+    assert found["extract"].manifest["numeric_class"] == "onnxruntime-cpu-fp32"
+
+
+# Pools
+
+
+def test_error_deep_in_a_pool_names_its_line_and_writes_nothing(
+    make_task: Callable[..., str], toy_rows: list[Row], store_root: Path
+) -> None:
+    rows = b"text,label\n" + b"".join(b"message %d,\n" % i for i in range(30_000)) + b"caf\xe9,\n"
+    with pytest.raises(DataError, match=r"unlabelled\.csv, line 30002: expected UTF-8, got the byte 0xe9"):
+        run_steps(load_task(make_task(toy_rows, unlabelled=rows)), "validate")
+    assert not list(store_root.glob("validate/*/*"))
+
+
+def test_parquet_pool_that_is_cut_off_is_named(data_root: Path, make_task: Callable[..., str], toy_rows: list[Row]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    name = make_task(toy_rows, unlabelled="pool.parquet")
+    path = data_root / name / "pool.parquet"
+    pq.write_table(pa.table({"text": [f"message {i}" for i in range(5000)]}), path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(DataError, match=r"pool\.parquet: expected a readable Parquet file, got .* It may be cut off"):
+        run_steps(load_task(name), "validate")

@@ -1,0 +1,111 @@
+"""Rows are encoded once, whoever asks; and what comes from the cache is what the encoder would give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fsat_tasks.encoder import Encoder
+from fsat_tasks.encoder_export import export_encoder
+from fsat_tasks.encoder_source import find_encoder
+from fsat_tasks.row_cache import RowCache
+from fsat_tasks.store import Artefact, Store
+
+TEXTS = [f"{'many words ' * (i % 5)}number {i}" for i in range(40)]
+
+
+@pytest.fixture(scope="module")
+def artefact(demo_store: Path) -> Artefact:
+    return export_encoder(find_encoder("all-MiniLM-L6-v2"), Store(demo_store))
+
+
+@pytest.fixture(scope="module")
+def encoder(artefact: Artefact) -> Iterator[Encoder]:
+    yield Encoder(artefact, "cpu")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+def test_features_are_the_encoders_in_half_precision_in_the_order_of_the_texts(
+    store: Store, encoder: Encoder, artefact: Artefact
+) -> None:
+    found = RowCache(store, encoder, artefact).features(TEXTS)
+    exact = encoder.encode(TEXTS, "all")
+    np.testing.assert_array_equal(found, exact.astype(np.float16))
+    lengths = np.linalg.norm(found.astype(np.float64), axis=-1)
+    assert ((found.astype(np.float64) * exact).sum(axis=-1) / lengths).min() > 1 - 1e-6
+
+
+def test_what_was_encoded_is_not_encoded_again_by_another_process(store: Store, encoder: Encoder, artefact: Artefact) -> None:
+    first = RowCache(store, encoder, artefact)
+    before = first.features(TEXTS)
+    again = RowCache(store, encoder, artefact)
+    np.testing.assert_array_equal(again.features(TEXTS[::-1]), before[::-1])
+    assert (first.encoded, first.found) == (40, 0)
+    assert (again.encoded, again.found) == (0, 40)
+
+
+def test_ten_new_rows_cost_ten_rows(store: Store, encoder: Encoder, artefact: Artefact) -> None:
+    RowCache(store, encoder, artefact).features(TEXTS)
+    cache = RowCache(store, encoder, artefact)
+    cache.features([*TEXTS[:20], *(f"new row {i}" for i in range(10)), *TEXTS[20:]])
+    assert (cache.encoded, cache.found) == (10, 40)
+
+
+def test_repeated_rows_are_encoded_once(store: Store, encoder: Encoder, artefact: Artefact) -> None:
+    cache = RowCache(store, encoder, artefact)
+    found = cache.features([*TEXTS, *TEXTS, *TEXTS])
+    cache.features(TEXTS)
+    assert (cache.encoded, cache.found) == (40, 40)
+    np.testing.assert_array_equal(found[:40], found[80:])
+
+
+def test_bits_do_not_depend_on_what_was_there_before(tmp_path: Path, encoder: Encoder, artefact: Artefact) -> None:
+    cold = RowCache(Store(tmp_path / "cold"), encoder, artefact).features(TEXTS)
+    warm = RowCache(Store(tmp_path / "warm"), encoder, artefact)
+    for start in (30, 7, 12):
+        warm.features(TEXTS[start : start + 5])
+    np.testing.assert_array_equal(warm.features(TEXTS), cold)
+
+
+@pytest.mark.parametrize("name", ["keys.npy", "features.npy", "truncated.npy", "manifest.json"])
+@pytest.mark.parametrize("damage", ["cut", "changed", "gone"])
+def test_damaged_segments_are_encoded_again(name: str, damage: str, store: Store, encoder: Encoder, artefact: Artefact) -> None:
+    before = RowCache(store, encoder, artefact).features(TEXTS)
+    (file,) = store.root.glob(f"rows-*/*/*/{name}")
+    content = file.read_bytes()
+    if damage == "gone":
+        file.unlink()
+    else:
+        file.write_bytes(content[: len(content) // 2] if damage == "cut" else content[:-1] + bytes([content[-1] ^ 1]))
+    cache = RowCache(store, encoder, artefact)
+    np.testing.assert_array_equal(cache.features(TEXTS), before)
+    assert cache.encoded > 0
+    assert RowCache(store, encoder, artefact).features(TEXTS).tobytes() == before.tobytes()
+
+
+def test_progress_counts_the_rows_that_were_there(store: Store, encoder: Encoder, artefact: Artefact) -> None:
+    done: list[int] = []
+    RowCache(store, encoder, artefact).features(TEXTS[:30])
+    RowCache(store, encoder, artefact).features(TEXTS, done.append)
+    assert done[0] > 30 or done == [40]
+    assert done[-1] == 40
+    RowCache(store, encoder, artefact).features(TEXTS, done.append)
+    assert done[-1] == 40
+
+
+def test_cut_texts_are_counted_whether_they_are_encoded_or_found(store: Store, encoder: Encoder, artefact: Artefact) -> None:
+    for _ in range(2):
+        cache = RowCache(store, encoder, artefact)
+        cache.features(["word " * 1000, "short", "word " * 1000])
+        assert cache.truncated == 2
+
+
+def test_no_texts_have_no_features(store: Store, encoder: Encoder, artefact: Artefact) -> None:
+    assert RowCache(store, encoder, artefact).features([]).shape == (0, 7, 384)
