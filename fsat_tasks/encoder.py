@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -77,6 +78,7 @@ class Encoder:
         self._tokenizer, self._pad_id = load_tokenizer(artefact.path / "tokenizer.json")
         self._backend = open_backend(artefact, source, device)
         self._tokens = self._backend.tokens
+        self._lock = threading.Lock()
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, cut at the encoder's number of tokens, unpadded."""
@@ -86,15 +88,19 @@ class Encoder:
         """Pooled features, normalised if the encoder's own config says so. Each different text is computed once.
 
         Args:
-            texts: any strings.
+            texts: of any length.
             layers: `last` gives (n, dim), `all` gives (n, layers, dim) from the embeddings to the last block.
 
         Raises:
+            DataError: for what is no text, such as half of a surrogate pair; it names the row.
             OutOfMemoryError: where not even one row fits.
             DeviceError: where the GPU no longer answers.
         """
         import numpy as np
 
+        from fsat_tasks.inputs import read_texts
+
+        texts = read_texts(texts, "texts")
         row_of = {text: row for row, text in enumerate(dict.fromkeys(texts))}
         features, _ = self.encode_distinct(list(row_of), layers, progress)
         if len(row_of) < len(texts):
@@ -149,16 +155,21 @@ class Encoder:
         """A batch; in halves, where there is not enough memory for the whole."""
         import numpy as np
 
-        try:
-            return self._backend.run(ids, mask, layers)
-        except OutOfMemoryError:
-            if len(ids) == 1:
-                raise
-        log.warning("not enough memory for a batch of %d rows of %d tokens; going on with halves", *ids.shape)
-        half = len(ids) // 2
-        self.counts.halved += 1
-        self._tokens = min(self._tokens, max(ids.size // 2, 1))
-        return np.concatenate([self._run(ids[part], mask[part], layers) for part in (slice(half), slice(half, None))])
+        rows = max(self._tokens // ids.shape[1], 1)
+        if len(ids) <= rows:
+            try:
+                return self._backend.run(ids, mask, layers)
+            except OutOfMemoryError:
+                if len(ids) == 1:
+                    raise
+            rows = -(-len(ids) // 2)
+            with self._lock:
+                self.counts.halved += 1
+                if self._tokens > rows * ids.shape[1]:
+                    self._tokens = rows * ids.shape[1]
+                    log.warning("not enough memory for %d rows of %d tokens; going on with halves", *ids.shape)
+        parts = [slice(start, start + rows) for start in range(0, len(ids), rows)]
+        return np.concatenate([self._run(ids[part], mask[part], layers) for part in parts])
 
     def _collect(self, chunk: _Chunk, features: Features, progress: Progress | None) -> None:
         """Wait for a chunk's batches, and write its rows; a text in several pieces has their mean, by tokens."""

@@ -57,9 +57,11 @@ class PooledEncoder(nn.Module):  # type: ignore[misc]
             pooled = states[:, 0]  # (batch, dim)
         else:
             weights = mask.unsqueeze(1).to(states.dtype)  # (batch, 1, tokens)
-            pooled = (weights @ states).squeeze(1) / weights.sum(2).clamp(min=1e-9)
+            weights = weights / weights.sum(2, keepdim=True).clamp(min=1.0)  # first, so that half precision does not overflow
+            pooled = (weights @ states).squeeze(1)
         if not self.normalize:
             return pooled
+        pooled = pooled / pooled.abs().amax(1, keepdim=True).clamp(min=1e-6)
         # products, where sums would do: ONNX Runtime sums a batch of one row in another order
         length = (pooled.unsqueeze(1) @ pooled.unsqueeze(2)).squeeze(2).clamp(min=1e-24).sqrt()  # (batch, 1)
         return pooled / length

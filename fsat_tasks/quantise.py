@@ -178,6 +178,7 @@ def _join_biases(graph: onnx.GraphProto) -> None:
 
     constants = {value.name: value for value in graph.initializer}
     readers = Counter(name for node in graph.node for name in node.input)
+    readers.update(value.name for value in graph.output)
     offsets = {node.output[0]: node for node in graph.node if node.op_type == "Add" and node.input[1].endswith(".at_offset")}
     for node in list(graph.node):
         if node.op_type != "Add" or not constants.keys() & set(node.input):

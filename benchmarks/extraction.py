@@ -1,0 +1,282 @@
+"""Rows/s of feature extraction against sentence-transformers: on the same texts, in the same run.
+
+python -m benchmarks.extraction --data FOLDER [--rows N] [--out FOLDER]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from benchmarks.cells import ROOT, run_module
+from benchmarks.data import class_name, find_sets, load_split
+from benchmarks.extraction_workload import (
+    CUDA_METHODS,
+    ENCODER,
+    METHODS,
+    MIXED_FROM,
+    PEER,
+    REPEATED,
+    ROUNDS,
+    make_texts,
+    token_lengths,
+    with_repeats,
+)
+from benchmarks.machine import commit, machine
+from fsat_tasks import load_encoder
+from fsat_tasks.device import available_cores
+from fsat_tasks.encoder import Encoder
+from fsat_tasks.encoder_source import find_encoder
+from fsat_tasks.numerics.frozen_head import FrozenHead, fit_frozen_head, mix_layers
+
+SHOTS = 10  # of the head
+CPU_SHAPES = [(tokens, *sides) for tokens in (512, 4096) for sides in ((384, 384), (384, 1536), (1536, 384))]
+CUDA_SHAPES = [(8192, 8192, 8192)]
+PACE_SHAPE = (512, 384, 1536)  # its rate is taken before and after each method: a shared machine may slow down
+
+Figures = dict[str, Any]
+Shape = tuple[int, int, int]
+console = Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+def measure(kind: str, texts: list[str], methods: Sequence[str], folder: Path) -> list[Figures]:
+    """One entry a method; the first is what the others are compared with."""
+    texts_file = folder / f"{kind}.json"
+    texts_file.write_text(json.dumps(texts), "utf-8")
+    entries: list[Figures] = []
+    for method in methods:
+        answer = folder / f"{kind}--{method}".replace(" ", "-")
+        before = product_rate(PACE_SHAPE)
+        error = run_module("benchmarks.extraction_workload", method, str(texts_file), str(answer))
+        figures = {"error": error} if error else json.loads(Path(f"{answer}.json").read_text("utf-8"))
+        entry = {"texts": kind, "method": method, "rows": len(texts), "pace": [before, product_rate(PACE_SHAPE)], **figures}
+        if entry["error"] is None:
+            entry |= {"rows_per_second": len(texts) / min(entry["seconds"]), "features": f"{answer}.npy"}
+            entry |= _against((entries or [entry])[0], entry)
+        said = f"{entry['rows_per_second']:.0f} rows/s, pace {_pace(entry)}" if entry["error"] is None else entry["error"]
+        console.print(f"{kind}: {method}: {said}", markup=False)
+        entries.append(entry)
+    return [{name: value for name, value in entry.items() if name != "features"} for entry in entries]
+
+
+def _pace(entry: Figures) -> str:
+    return " → ".join(f"{rate / 1e9:.0f}" for rate in entry["pace"])
+
+
+def _against(peer: Figures, entry: Figures) -> Figures:
+    """Ratio of the speeds, and cosines of the rows' features."""
+    if peer["error"] is not None:
+        return {}
+    one, other = (np.load(side["features"]).astype(np.float64) for side in (peer, entry))  # (n, dim)
+    cosines = (one * other).sum(axis=1) / (np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1))  # (n,)
+    ratio = entry["rows_per_second"] / peer["rows_per_second"]
+    return {"ratio": ratio, "cosine": {"mean": float(cosines.mean()), "min": float(cosines.min())}}
+
+
+def matrix_rate(shapes: list[Shape], device: str, precision: str, work: float) -> Figures:
+    """FLOP/s of plain products: of each shape the best of 5 goes of some `work` FLOP, and the best of all."""
+    rates = {}
+    for shape in shapes:
+        name = "x".join(map(str, shape))
+        rates[name] = max(product_rate(shape, device, precision, work) for _ in range(5))
+        console.print(f"{device} {precision} {name}: {rates[name] / 1e9:,.1f} GFLOP/s")
+    return {"precision": precision, "rates": rates, "best": max(rates.values())}
+
+
+def product_rate(shape: Shape, device: str = "cpu", precision: str = "float32", work: float = 4e10) -> float:
+    """FLOP/s of (rows, inner) @ (inner, columns) by torch, on all cores."""
+    import torch
+
+    torch.set_num_threads(available_cores())
+    wait = torch.cuda.synchronize if device == "cuda" else lambda: None
+    rows, inner, columns = shape
+    a, b = (torch.randn(sides, device=device).to(getattr(torch, precision)) for sides in ((rows, inner), (inner, columns)))
+    result = a @ b
+    calls = max(round(work / (2 * rows * inner * columns)), 1)
+    wait()
+    started = time.perf_counter()
+    for _ in range(calls):
+        torch.mm(a, b, out=result)
+    wait()
+    return calls * 2 * rows * inner * columns / (time.perf_counter() - started)
+
+
+def encoder_flops(lengths: NDArray[np.int64]) -> float:
+    """Of the blocks' products with weights, two for each weight and token, and of the two products of attention."""
+    config = json.loads((find_encoder(ENCODER).folder / "config.json").read_text("utf-8"))
+    dim, layers = config["hidden_size"], config["num_hidden_layers"]
+    weights = 4 * dim * dim + 2 * dim * config["intermediate_size"]
+    return float(layers * (2 * weights * lengths.sum() + 2 * 2 * dim * (lengths**2).sum()))
+
+
+def rate_share(rate: Figures, speeds: list[Figures], method: str, lengths: NDArray[np.int64]) -> Figures:
+    """What a method reaches of the rate of plain products, on texts of these lengths."""
+    entry = next(entry for entry in speeds if entry["method"] == method)
+    if entry["error"] is not None:
+        return {**rate, "method": method, "texts": entry["texts"], "reached": None, "share": None}
+    reached = encoder_flops(lengths) / min(entry["seconds"])
+    console.print(f"{method}: {reached / 1e9:.1f} GFLOP/s, {reached / rate['best']:.0%} of the matrix rate")
+    return {**rate, "method": method, "texts": entry["texts"], "reached": reached, "share": reached / rate["best"]}
+
+
+def head_parity(data: Path, encoders: dict[str, Encoder]) -> list[Figures]:
+    """The frozen head on features of one precision, asked with those of the same or another one."""
+    rows = load_split(data / MIXED_FROM, SHOTS, "fixed")
+    parts = (rows.texts, [class_name(label) for label in rows.classes], rows.query)
+    features = {name: [encoder.encode(part, "all") for part in parts] for name, encoder in encoders.items()}
+    heads = {name: fit_frozen_head(shots, rows.labels, names) for name, (shots, names, _) in features.items()}
+    reference = _answers(heads["fp32"], features["fp32"][2])
+    entries = []
+    for fitted_on, asked_with in (("fp32", "fp32"), ("fp32", "int8"), ("int8", "int8")):
+        answers = _answers(heads[fitted_on], features[asked_with][2])
+        entry = {"set": MIXED_FROM, "shots": SHOTS, "rows": len(answers), "fitted_on": fitted_on, "asked_with": asked_with,
+                 "layers": heads[fitted_on].chosen.layers, "accuracy": float((answers == rows.truth).mean()),
+                 "agreement": float((answers == reference).mean())}  # fmt: skip
+        console.print(f"head on {fitted_on}, rows {asked_with}: accuracy {entry['accuracy']:.4f}, same {entry['agreement']:.4f}")
+        entries.append(entry)
+    return entries
+
+
+def _answers(found: FrozenHead, features: NDArray[np.float32]) -> NDArray[np.int64]:
+    answers: NDArray[np.int64] = found.head.logits(mix_layers(features, found.chosen.layers)).argmax(axis=1)
+    return answers
+
+
+def repeats(short: list[str], speeds: list[Figures], folder: Path) -> list[Figures]:
+    """Time of rows with repeats over that of as many different ones."""
+    before = {entry["method"]: entry for entry in speeds if entry["texts"] == "short" and entry["error"] is None}
+    entries = measure("repeats", with_repeats(short), [name for name in (PEER, "fsat fp32 last") if name in before], folder)
+    return [{"method": entry["method"], "share": REPEATED, "seconds": min(entry["seconds"]),
+             "time_ratio": min(entry["seconds"]) / min(before[entry["method"]]["seconds"])}
+            for entry in entries if entry["error"] is None]  # fmt: skip
+
+
+def cuda(texts: list[str], lengths: NDArray[np.int64], folder: Path) -> Figures:
+    import torch
+
+    if not torch.cuda.is_available():
+        return {"skipped": "torch finds no GPU"}
+    speeds = measure("sets", texts, list(CUDA_METHODS), folder)
+    rate = matrix_rate(CUDA_SHAPES, "cuda", "bfloat16", 2e13)
+    runs = speeds[-1]["error"] is None
+    return {"device": torch.cuda.get_device_name(), "speeds": speeds,
+            "numeric_class": load_encoder(ENCODER, device="cuda").numeric_class if runs else "not at all",
+            "matrix_rate": rate_share(rate, speeds, "fsat cuda last", lengths)}  # fmt: skip
+
+
+def run(data: Path, rows: int, folder: Path) -> Figures:
+    # made here, the encoders lie in the store when a worker's clock runs
+    encoders = {"fp32": load_encoder(ENCODER, "cpu"), "int8": load_encoder(ENCODER, "cpu", precision="int8")}
+    texts = make_texts(data, rows, encoders["fp32"])
+    lengths = {kind: token_lengths(encoders["fp32"], some) for kind, some in texts.items()}
+    speeds = measure("short", texts["short"], list(METHODS), folder)
+    again = repeats(texts["short"], speeds, folder)
+    rate = matrix_rate(CPU_SHAPES, "cpu", "float32", 2e10)
+    share = rate_share(rate, speeds, "fsat fp32 last", lengths["short"])
+    for kind in ("mixed", "long"):
+        speeds += measure(kind, texts[kind], list(METHODS), folder)
+    return {
+        "texts": {kind: {"rows": len(n), "min": int(n.min()), "mean": float(n.mean()), "max": int(n.max())}
+                  for kind, n in lengths.items()},
+        "speeds": speeds, "repeats": again, "matrix_rate": share, "head_parity": head_parity(data, encoders),
+        "cuda": cuda(texts["sets"], lengths["sets"], folder),
+    }  # fmt: skip
+
+
+def main() -> int:
+    """0 where the results are written, 2 where nothing could be run."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.extraction", description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help=f"sets: SET/{{train,test}}.jsonl, {MIXED_FROM} among them")
+    parser.add_argument("--rows", type=int, default=3000, help="short and mixed texts; long ones in proportion; default 3000")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="default %(default)s")
+    options = parser.parse_args()
+    out = options.out.absolute()
+    os.environ |= {"FSAT_STORE": str(out / "cells" / "extraction-store"), "HF_HUB_OFFLINE": "1"}  # the workers' too
+    about = {"machine": machine(), "commit": commit(ROOT), "encoder": ENCODER, "load_average": os.getloadavg()[0],
+             "threads": os.environ.get("OMP_NUM_THREADS", "default")}  # fmt: skip
+    about["machine"]["versions"][PEER] = version(PEER)
+    try:
+        find_sets(options.data, [MIXED_FROM])
+        with tempfile.TemporaryDirectory() as folder:
+            results = {**about, **run(options.data, options.rows, Path(folder))}
+    except (ValueError, OSError) as error:
+        console.print(f"error: {error}", markup=False)
+        return 2
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "extraction.json").write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", "utf-8")
+    (out / "extraction.md").write_text(markdown(results), "utf-8")
+    console.print(f"results in {out / 'extraction.md'}", markup=False)
+    return 0
+
+
+def markdown(results: Figures) -> str:
+    """The results page."""
+    about, on = results["machine"], results["cuda"]
+    versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
+    lines = [
+        "# Feature extraction", "", "Written by `python -m benchmarks.extraction`.", "",
+        f"{about['cpu']}, {about['cores']} cores, {about['ram_gb']} GB; Python {about['python']}, {versions}; encoder"
+        f" {results['encoder']}; commit {results['commit']}; threads {results['threads']}; load average before"
+        f" {results['load_average']:.1f}.", "",
+        f"Rows/s are those of the best of {ROUNDS} rounds; spread is by how much the slowest took longer. Ratio and cosine are to"
+        f" the defaults of {PEER} on the same texts. Pace is the GFLOP/s of a plain product on the CPU before and after: where it"
+        " differs between two rows, the machine was not equally fast, and their ratio says little.", "",
+        "## CPU", "", *_speeds_table(results["speeds"], results["texts"]), "",
+        "## Share of the matrix rate", "", _rate_line(results["matrix_rate"]), "",
+        f"## {REPEATED:.0%} of the rows repeated", "",
+        *_table(("method", "time, over that of as many different rows"),
+                [(entry["method"], f"{entry['time_ratio']:.2f}") for entry in results["repeats"]]), "",
+        f"## Frozen head on {MIXED_FROM}, {SHOTS} shots", "",
+        *_table(("head fitted on", "rows asked with", "layers", "accuracy %", "same answer as fp32 %"),
+                [(entry["fitted_on"], entry["asked_with"], entry["layers"], f"{100 * entry['accuracy']:.2f}",
+                  f"{100 * entry['agreement']:.2f}") for entry in results["head_parity"]]), "",
+        "## CUDA", "",
+    ]  # fmt: skip
+    if "skipped" in on:
+        return "\n".join([*lines, f"Skipped: {on['skipped']}."]) + "\n"
+    lines += [f"{on['device']}; fsat runs as {on['numeric_class']}.", "", *_speeds_table(on["speeds"], results["texts"]), ""]
+    return "\n".join([*lines, _rate_line(on["matrix_rate"])]) + "\n"
+
+
+def _speeds_table(speeds: list[Figures], texts: Figures) -> list[str]:
+    rows = []
+    for entry in speeds:
+        size = texts[entry["texts"]]
+        about = (entry["texts"], size["rows"], f"{size['min']} / {size['mean']:.0f} / {size['max']}", entry["method"])
+        if entry["error"] is not None:
+            rows.append((*about, " ".join(entry["error"].split()).replace("|", "\\|"), *[""] * 5))
+            continue
+        spread = max(entry["seconds"]) / min(entry["seconds"]) - 1
+        speed = f"{entry['rows_per_second']:.0f}", f"{100 * spread:.0f}", _pace(entry)
+        near = [""] * 3
+        if "ratio" in entry:
+            near = [f"{entry['ratio']:.2f}", *(f"{entry['cosine'][at]:.6f}" for at in ("mean", "min"))]
+        rows.append((*about, *speed, *near))
+    headings = "texts", "rows", "tokens (least / mean / most)", "method", "rows/s", "spread %", "pace", "ratio"
+    return _table((*headings, "cosine, mean", "least"), rows)
+
+
+def _rate_line(rate: Figures) -> str:
+    reached = "no figure" if rate["share"] is None else f"{rate['reached'] / 1e9:,.1f} GFLOP/s, {rate['share']:.0%} of it"
+    return f"Plain {rate['precision']} products by torch: {rate['best'] / 1e9:,.1f} GFLOP/s. {rate['method']} on" \
+           f" {rate['texts']} texts, all else that it does within its time: {reached}."  # fmt: skip
+
+
+def _table(headings: Sequence[object], rows: Sequence[Sequence[object]]) -> list[str]:
+    return ["| " + " | ".join(map(str, row)) + " |" for row in (headings, ["---"] * len(headings), *rows)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

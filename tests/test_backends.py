@@ -1,0 +1,216 @@
+"""Backends agree with each other as far as their precision goes, and errors of libraries get our names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fsat_tasks import backends
+from fsat_tasks.backends import Backend, Layers, OnnxCpu, OnnxCuda, Torch, numeric_class, open_backend
+from fsat_tasks.batches import load_tokenizer, padded_batches, tokenize
+from fsat_tasks.device import has_bfloat16
+from fsat_tasks.encoder_export import export_encoder
+from fsat_tasks.encoder_source import EncoderSource, find_encoder
+from fsat_tasks.errors import DeviceError, EncoderError, FsatError, OutOfMemoryError
+from fsat_tasks.session import open_session
+from fsat_tasks.store import Artefact, Store
+
+Batch = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+class RuntimeException(Exception):  # noqa: N818
+    """ONNX Runtime's own exceptions have no other base."""
+
+
+# Errors
+
+
+def raised_in_place_of(error: Exception) -> Exception:
+    with pytest.raises(Exception) as caught, backends._Named((8, 256)):
+        raise error
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeException("[ONNXRuntimeError] : 6 : Failed to allocate memory for requested buffer of size 1073741824"),
+        RuntimeException("[ONNXRuntimeError] : 6 : std::bad_alloc"),
+        RuntimeException("[ONNXRuntimeError] : 1 : CUDA failure 2: out of memory ; GPU=0 ; hostname=x"),
+        RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 7.79 GiB"),
+        RuntimeError("CUDA error: out of memory"),
+    ],
+    ids=str,
+)
+def test_lack_of_memory_is_an_out_of_memory_error_with_the_batchs_shape(error: Exception) -> None:
+    named = raised_in_place_of(error)
+    assert type(named) is OutOfMemoryError
+    assert "(8, 256)" in str(named)
+    assert named.__cause__ is error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeException("CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED ; GPU=0"),
+        RuntimeException("CUDNN failure 4: CUDNN_STATUS_ALLOC_FAILED ; GPU=0"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeException("BFCArena::AllocateRawInternal Available memory of 0 is smaller than requested bytes of 97517568"),
+    ],
+    ids=str,
+)
+def test_lack_of_memory_in_other_words_is_an_out_of_memory_error(error: Exception) -> None:
+    assert type(raised_in_place_of(error)) is OutOfMemoryError
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("CUDA error: device-side assert triggered\nCompile with `TORCH_USE_CUDA_DSA`"),
+        RuntimeError("CUDA error: unspecified launch failure"),
+        RuntimeException("[ONNXRuntimeError] : 1 : CUDA failure 999: unknown error ; GPU=0"),
+        RuntimeException("CUDNN failure 5000: CUDNN_STATUS_EXECUTION_FAILED ; GPU=0"),
+        RuntimeError("No CUDA-capable device is detected"),
+    ],
+    ids=str,
+)
+def test_gpu_that_is_gone_is_a_device_error_of_one_line(error: Exception) -> None:
+    named = raised_in_place_of(error)
+    assert type(named) is DeviceError
+    assert named.got == str(error).split("\n")[0]
+    assert named.__cause__ is error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("CUDA error: an illegal memory access was encountered"),
+        RuntimeException("[ONNXRuntimeError] : 1 : CUDA failure 700: an illegal memory access was encountered ; GPU=0"),
+        RuntimeException("CUBLAS failure 13: CUBLAS_STATUS_EXECUTION_FAILED ; GPU=0"),
+    ],
+    ids=str,
+)
+def test_gpu_that_is_gone_is_no_lack_of_memory_for_a_message_that_speaks_of_memory(error: Exception) -> None:
+    assert type(raised_in_place_of(error)) is DeviceError
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("expected 2 dimensions, got 3"),
+        RuntimeException("[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : Invalid Feed Input Name:ids"),
+        EncoderError("encoder", "enough memory", "none"),  # ours already
+        DeviceError("device cuda", "a GPU", "CUDA error"),
+    ],
+    ids=str,
+)
+def test_any_other_error_stays_itself(error: Exception) -> None:
+    assert raised_in_place_of(error) is error
+
+
+def test_an_interrupt_stays_itself() -> None:
+    with pytest.raises(KeyboardInterrupt, match="out of memory"), backends._Named((1, 1)):
+        raise KeyboardInterrupt("out of memory")
+
+
+# Agreement
+
+
+@pytest.fixture(scope="module")
+def source() -> EncoderSource:
+    return find_encoder("all-MiniLM-L6-v2")
+
+
+@pytest.fixture(scope="module")
+def exported(demo_store: Path, source: EncoderSource) -> Artefact:
+    return export_encoder(source, Store(demo_store))  # found there, not made
+
+
+@pytest.fixture(scope="module")
+def batch(exported: Artefact) -> Batch:
+    """Rows of very different lengths, much padding, and one without any text."""
+    texts = ["my card has not arrived", "", "word " * 300, "🎉 hi", "turn off the lights in the kitchen", "naïve café 猫"]
+    tokenizer, pad_id = load_tokenizer(exported.path / "tokenizer.json")
+    ((numbers, ids, mask),) = padded_batches(tokenize(tokenizer, texts), pad_id, 65_536)
+    assert len(numbers) == len(texts)
+    assert mask.mean() < 0.5
+    return ids, mask
+
+
+@pytest.fixture(scope="module")
+def expected(exported: Artefact, batch: Batch) -> dict[Layers, NDArray[np.float32]]:
+    onnx_cpu = OnnxCpu(exported)
+    return {"last": onnx_cpu.run(*batch, "last"), "all": onnx_cpu.run(*batch, "all")}
+
+
+def cosine(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float64]:
+    a, b = one.astype(np.float64), other.astype(np.float64)
+    result: NDArray[np.float64] = (a * b).sum(axis=-1) / np.linalg.norm(a, axis=-1) / np.linalg.norm(b, axis=-1)
+    return result
+
+
+def assert_agrees(backend: Backend, batch: Batch, expected: dict[Layers, NDArray[np.float32]], least: float) -> None:
+    for layers, right in expected.items():
+        features = backend.run(*batch, layers)
+        assert features.shape == right.shape
+        assert features.dtype == np.float32
+        assert cosine(features, right).min() > least
+        np.testing.assert_allclose(np.linalg.norm(features, axis=-1), 1, atol=0.01)
+
+
+def test_processor_gives_the_last_of_all_layers(expected: dict[Layers, NDArray[np.float32]]) -> None:
+    assert expected["all"].shape == (6, 7, 384)
+    np.testing.assert_array_equal(expected["last"], expected["all"][:, -1])
+
+
+def test_torch_agrees_with_onnx_runtime(source: EncoderSource, batch: Batch, expected: dict[Layers, NDArray[np.float32]]) -> None:
+    assert_agrees(Torch(source, "cpu"), batch, expected, 0.999 if has_bfloat16() else 0.999999)
+
+
+def test_torch_in_float32_agrees_to_the_last_digits(
+    source: EncoderSource, batch: Batch, expected: dict[Layers, NDArray[np.float32]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backends, "has_bfloat16", lambda: False)
+    torch_cpu = Torch(source, "cpu")
+    for layers, right in expected.items():
+        np.testing.assert_allclose(torch_cpu.run(*batch, layers), right, atol=1e-5)
+
+
+def test_half_precision_as_on_a_gpu_agrees_with_float32(
+    exported: Artefact, batch: Batch, expected: dict[Layers, NDArray[np.float32]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+
+    def on_the_processor(model: bytes, device: str) -> object:
+        assert device == "cuda"
+        sizes.append(len(model))
+        return open_session(model, "cpu")
+
+    monkeypatch.setattr(backends, "open_session", on_the_processor)
+    assert_agrees(OnnxCuda(exported), batch, expected, 0.999)
+    assert sizes[0] < 0.6 * (exported.path / "encoder.onnx").stat().st_size  # it is in half precision
+
+
+# Choice
+
+
+def test_processor_runs_onnx_whatever_a_gpu_would(exported: Artefact, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "onnxruntime_runs_on_cuda", lambda: True)
+    assert isinstance(open_backend(exported, None, "cpu"), OnnxCpu)
+    assert numeric_class("cpu", "int8") == "onnxruntime-cpu-int8"
+    assert numeric_class("cuda", "fp32") == "onnxruntime-cuda-fp16"
+
+
+def test_gpu_that_neither_onnx_runtime_nor_torch_can_use_is_said(
+    exported: Artefact, source: EncoderSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backends, "onnxruntime_runs_on_cuda", lambda: False)
+    with pytest.raises(FsatError, match="Install onnxruntime-gpu"):  # tuned weights, which torch cannot load
+        open_backend(exported, None, "cuda")
+    monkeypatch.setattr(backends, "tuning_device", lambda device: "cpu")
+    with pytest.raises(DeviceError, match="Install onnxruntime-gpu"):
+        open_backend(exported, source, "cuda")
