@@ -185,7 +185,7 @@ def run(data: Path, rows: int, folder: Path) -> Figures:
     again = repeats(texts["short"], speeds, folder)
     rate = matrix_rate(CPU_SHAPES, "cpu", "float32", 2e10)
     share = rate_share(rate, speeds, "fsat fp32 last", lengths["short"])
-    for kind in ("mixed", "long"):
+    for kind in ("natural", "mixed", "long"):
         speeds += measure(kind, texts[kind], list(METHODS), folder)
     return {
         "texts": {kind: {"rows": len(n), "min": int(n.min()), "mean": float(n.mean()), "max": int(n.max())}

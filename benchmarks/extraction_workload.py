@@ -89,6 +89,7 @@ def make_texts(data: Path, rows: int, encoder: Encoder) -> dict[str, list[str]]:
     pool = _distinct([data / MIXED_FROM / "train.jsonl"])
     return {
         "short": rng.sample(one_length, min(rows, len(one_length))),
+        "natural": rng.sample(pool, min(rows, len(pool))),
         "mixed": mixed_texts(pool, rows, rng),
         "long": long_texts(pool, token_lengths(encoder, pool), max(round(rows * LONG_SHARE), 1), rng),
         "sets": rng.sample(every, min(CUDA_SHARE * rows, len(every))),
