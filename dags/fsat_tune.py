@@ -11,6 +11,12 @@ store has already is not done again, so you may clear a step, retry it or run it
 - **Dry run:** every step and the decision, but the champion stays as it is. Publish ends as it would: as success where
   the model would be promoted, as skipped where it would be held.
 
+#### A large pool
+
+`split` numbers the shards of 4,096 texts, and one `encode` each fills the row cache, on as many workers as the pool `gpu` has
+slots. Workers should have the same kind of device, or set `device`: what a GPU encoded is of no use to a CPU. Airflow allows 1,024
+mapped tasks (`max_map_length`), which is four million texts.
+
 #### A schedule
 
 None, unless FSAT_SCHEDULE says so where the dag-processor runs: a cron line such as `0 3 * * *`, or `@daily`. A scheduled

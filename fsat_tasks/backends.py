@@ -54,6 +54,11 @@ def open_backend(encoder: Artefact, source: EncoderSource | None, device: Litera
         encoder: as `export_encoder` makes it.
         source: the encoder's own folder, for torch; None where `encoder` has tuned weights.
     """
+    with _Named(()):
+        return _open(encoder, source, device)
+
+
+def _open(encoder: Artefact, source: EncoderSource | None, device: Literal["cpu", "cuda"]) -> Backend:
     if device == "cpu":
         return OnnxCpu(encoder)
     if onnxruntime_runs_on_cuda():
@@ -111,7 +116,7 @@ class OnnxCuda:
 
 
 class Torch:
-    """torch with fused attention, in bfloat16 where the GPU has it; from pinned memory, so that copies and products overlap."""
+    """torch with fused attention, in bfloat16 where the GPU has it; token ids come from pinned memory."""
 
     tokens = 65_536
     workers = 1

@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 CHUNK = 4096
 """Texts that are tokenised, and sorted by length, at a time, while those before them are computed."""
+CHUNK_OF_LONG_TEXTS = 256
+"""The same, where a text may have any number of pieces."""
 
 Progress = Callable[[int], None]
 """Called with the number of rows done so far."""
@@ -120,9 +122,10 @@ class Encoder:
         with ThreadPoolExecutor(self._backend.workers) as pool:
             before: _Chunk | None = None
             try:
-                for start in range(0, len(texts), CHUNK):
-                    chunk = self._submit(pool, texts[start : start + CHUNK], start, layers)
-                    truncated[start : start + CHUNK] = chunk.truncated
+                size = CHUNK if self.long_texts == "cut" else CHUNK_OF_LONG_TEXTS
+                for start in range(0, len(texts), size):
+                    chunk = self._submit(pool, texts[start : start + size], start, layers)
+                    truncated[start : start + size] = chunk.truncated
                     if before is not None:  # it was computed while this one was tokenised
                         self._collect(before, features, progress)
                     before = chunk
@@ -215,7 +218,7 @@ def load_encoder(
     """An encoder ready to run; exported to the store the first time.
 
     Args:
-        precision: on a CPU. `int8` is 2 to 3 times as fast; features keep a cosine of 0.999 or so to those of `fp32`.
+        precision: on a CPU; a GPU has its own half precision. `int8` is 1.6 to 2.2 times as fast as `fp32` (cosine 0.9994).
         long_texts: see `Encoder`.
 
     Raises:
@@ -225,7 +228,7 @@ def load_encoder(
     path = Path(name_or_path)
     source = find_encoder(path if path.is_dir() else str(name_or_path), max_tokens)
     store = Store(Workspace.from_env().store)
-    encoder = export_encoder(source, store)
-    if precision == "int8":
+    encoder, found = export_encoder(source, store), pick_device(device)
+    if precision == "int8" and found == "cpu":
         encoder = export_int8_encoder(encoder, store)
-    return Encoder(encoder, pick_device(device), source, long_texts)
+    return Encoder(encoder, found, source, long_texts)

@@ -64,7 +64,12 @@ def export_int8_encoder(encoder: Artefact, store: Store) -> Artefact:
         (frame,) = tokenize(tokenizer, [""])
         half = (len(frame) + 1) // 2
         vocabulary = tokenizer.get_vocab_size(with_added_tokens=False)
-        model = quantise(onnx.load(encoder.path / "encoder.onnx"), vocabulary, (frame[:half], frame[half:]))
+        model = quantise(
+            onnx.load(encoder.path / "encoder.onnx"),
+            vocabulary,
+            (frame[:half], frame[half:]),
+            encoder.json("encoder.json")["max_tokens"],
+        )
         onnx.save(model, folder / "encoder.onnx")
         shutil.copyfile(encoder.path / "tokenizer.json", folder / "tokenizer.json")
         write_json(folder / "encoder.json", encoder.json("encoder.json") | {"precision": "int8"})

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from fsat_tasks.backends import numeric_class
 from fsat_tasks.encoder import Encoder
 from fsat_tasks.extract import load_features
 from fsat_tasks.gates import quality_gates
 from fsat_tasks.head import Head, load_head
-from fsat_tasks.session import pick_device
+from fsat_tasks.session import onnxruntime_runs_on_cuda, pick_device
 from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Recipe, Store, write_json
 from fsat_tasks.validate import load_split, load_texts
@@ -29,10 +30,10 @@ def evaluate(task: Task, store: Store, validated: Artefact, extracted: Artefact,
     confusion.csv and reliability.csv.
     """
     recipe = Recipe(
-        "evaluate", 3,
+        "evaluate", 4,
         config={"gates": task.spec.gates.model_dump(), "seed": task.spec.seed},
         inputs={"rows": validated.sha256("rows.parquet"), "features": extracted.sha256("features.npy"), "tune": tuned.digest},
-        numeric_class=f"onnxruntime-{pick_device(task.spec.device)}-fp32",  # of a tuned body's features
+        numeric_class=numeric_class(_device(task), "fp32"),  # of a tuned body's features
         parents={"validate": validated, "extract": extracted, "tune": tuned},
     )  # fmt: skip
     return store.build(recipe, lambda folder: _evaluate(task, validated, extracted, tuned, folder))
@@ -96,6 +97,12 @@ def _metrics(probabilities: NDArray[np.float64], labels: NDArray[np.int64], name
     }
 
 
+def _device(task: Task) -> Literal["cpu", "cuda"]:
+    """Where a tuned encoder runs: it has no folder of its own, which torch would need."""
+    device = pick_device(task.spec.device)
+    return device if device == "cpu" or onnxruntime_runs_on_cuda() else "cpu"
+
+
 def _features(
     task: Task, validated: Artefact, extracted: Artefact, tuned: Artefact, head: Head
 ) -> Callable[[NDArray[np.int64]], NDArray[np.float32]]:
@@ -103,7 +110,7 @@ def _features(
     if not head.tuned_body:
         extracted_features = load_features(extracted)
         return lambda text_ids: extracted_features[text_ids].astype("float32")
-    encoder, texts = Encoder(tuned, pick_device(task.spec.device)), load_texts(validated)
+    encoder, texts = Encoder(tuned, _device(task)), load_texts(validated)
     return lambda text_ids: encoder.encode([texts[i] for i in text_ids], "all")
 
 

@@ -68,10 +68,10 @@ def encode_shard(task: Task, store: Store, validated: Artefact, shard: int) -> d
 
     def encode(device: Device) -> dict[str, int]:
         cache = _open_cache(task, store, validated, device)
-        texts = next(_shards(task, validated, first=shard))
+        texts = next(_shards(task, validated, first=shard), [])  # none, where the data shrank since it was numbered
         with progress(f"extract, shard {shard + 1} of {shard_count(task, validated)}", len(texts)) as report:
             cache.features(texts, report)
-        return {"encoded": cache.encoded, "found": cache.found}
+        return {"encoded": cache.encoded, "found": cache.found, "halved_batches": cache.halved}
 
     return _or_on_the_cpu(task, encode)
 
@@ -105,6 +105,9 @@ def _extract(task: Task, store: Store, validated: Artefact, device: Device) -> A
         cache = _open_cache(task, store, validated, device)
         rows = _write_features(task, validated, cache, folder / "features.npy")
         seconds = time.perf_counter() - started
+        if cache.truncated:
+            most = encoder.json("encoder.json")["max_tokens"]
+            log.warning("%d of %d texts have more than the %d tokens that are read, and are cut", cache.truncated, rows, most)
         return {"rows": rows, "encoded": cache.encoded, "truncated": cache.truncated, "halved_batches": cache.halved,
                 "rows_per_second": round(rows / seconds, 1)}  # fmt: skip
 

@@ -64,8 +64,11 @@ def run_steps(
 def shards(task: Task) -> list[int]:
     """Numbers of the shards that the task's texts are encoded in."""
     from fsat_tasks.extract import shard_count
+    from fsat_tasks.precision import task_encoder
 
-    return list(range(shard_count(task, run_steps(task, "validate")["validate"])))
+    validated = run_steps(task, "validate")["validate"]
+    task_encoder(task, Store(Workspace.from_env().store), validated)  # made once, and not by every worker at the same time
+    return list(range(shard_count(task, validated)))
 
 
 def run_shard(task: Task, shard: int) -> dict[str, int]:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fsat_tasks.errors import EncoderError
+
 if TYPE_CHECKING:
     import onnx
     from numpy.typing import NDArray
@@ -50,13 +52,19 @@ class _Input:
         return 255 - self.zero
 
 
-def quantise(model: onnx.ModelProto, vocabulary: int, frame: tuple[list[int], list[int]]) -> onnx.ModelProto:
+def quantise(
+    model: onnx.ModelProto, vocabulary: int, frame: tuple[list[int], list[int]], max_tokens: int = 512
+) -> onnx.ModelProto:
     """Every product of the graph with a constant matrix in int8.
 
     Args:
         model: an encoder as `export_onnx` writes it; stays as it is.
         vocabulary: number of token ids.
         frame: token ids that each row begins and ends with.
+        max_tokens: of a row, at most.
+
+    Raises:
+        EncoderError: where the graph has no such product.
     """
     from onnx import ModelProto, helper, numpy_helper
 
@@ -65,8 +73,10 @@ def quantise(model: onnx.ModelProto, vocabulary: int, frame: tuple[list[int], li
     graph = result.graph
     matrices = {value.name: value for value in graph.initializer if len(value.dims) == 2}
     products = [node for node in graph.node if node.op_type == "MatMul" and node.input[1] in matrices]
+    if not products:
+        raise EncoderError("precision int8", "an encoder with products with constant matrices", "none", "Use fp32.")
     made_by = {output: node.op_type for node in graph.node for output in node.output}
-    calibration = _calibrate(result, sorted({node.input[0] for node in products}), vocabulary, frame)
+    calibration = _calibrate(result, sorted({node.input[0] for node in products}), vocabulary, frame, max_tokens)
     constants, nodes, targets = dict(CONSTANTS), [], {node.output[0] for node in products}
     for node in graph.node:
         if not targets.intersection(node.output):
@@ -90,7 +100,7 @@ def quantise(model: onnx.ModelProto, vocabulary: int, frame: tuple[list[int], li
 
 
 def _calibrate(
-    model: onnx.ModelProto, names: list[str], vocabulary: int, frame: tuple[list[int], list[int]]
+    model: onnx.ModelProto, names: list[str], vocabulary: int, frame: tuple[list[int], list[int]], max_tokens: int
 ) -> dict[str, NDArray[np.float32]]:
     """The values (tokens, channels) that random token ids give under these names."""
     from onnx import ModelProto, helper
@@ -106,7 +116,8 @@ def _calibrate(
     begin, end = (np.tile(np.array(ids, np.int64), (CALIBRATION_ROWS, 1)) for ids in frame)
     found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in names}
     for length in CALIBRATION_LENGTHS:
-        ids = np.concatenate([begin, rng.integers(0, vocabulary, (CALIBRATION_ROWS, length)), end], axis=1)
+        own = max(min(length, max_tokens - begin.shape[1] - end.shape[1]), 1)
+        ids = np.concatenate([begin, rng.integers(0, vocabulary, (CALIBRATION_ROWS, own)), end], axis=1)
         for name, value in zip(names, session.run(names, {"input_ids": ids, "attention_mask": np.ones_like(ids)}), strict=True):
             found[name].append(value.reshape(-1, value.shape[-1]))
     return {name: np.concatenate(values) for name, values in found.items()}

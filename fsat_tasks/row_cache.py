@@ -101,12 +101,16 @@ class RowCache:
         here = missing & (segment.keys[at] == keys)
         if not here.any():
             return
-        if not segment.whole and self._store.find(self._step, segment.folder.name) is None:
-            self._segments.remove(segment)  # damaged, and set aside by the store
+        try:
+            segment.whole = segment.whole or self._store.find(self._step, segment.folder.name) is not None
+            if not segment.whole:
+                raise FileNotFoundError  # damaged, and set aside by the store
+            rows = np.load(segment.folder / "features.npy", mmap_mode="r", allow_pickle=False)[at[here]]
+            cut = np.load(segment.folder / "truncated.npy", allow_pickle=False)[at[here]]
+        except FileNotFoundError:  # or set aside by another process
+            self._segments.remove(segment)
             return
-        segment.whole = True
-        features[here] = np.load(segment.folder / "features.npy", mmap_mode="r", allow_pickle=False)[at[here]]
-        truncated[here] = np.load(segment.folder / "truncated.npy", allow_pickle=False)[at[here]]
+        features[here], truncated[here] = rows, cut
         missing[here] = False
 
     def _keep(self, keys: NDArray[np.bytes_], features: NDArray[np.floating], truncated: NDArray[np.bool_]) -> None:

@@ -13,6 +13,8 @@ from fsat_tasks.errors import DataError
 
 __all__ = ["Rows", "iter_rows", "read_rows"]
 
+PARQUET_ROWS = 4096
+"""Rows of a Parquet file that are in memory at a time."""
 RIGHT_COLUMN = "Name the right column: `text` and `label` in task.yaml, or the option."
 
 type_name = {dict: "an object", list: "a list", float: "a number with a fraction", bool: "true or false"}
@@ -166,12 +168,14 @@ def _parquet(path: Path, columns: list[str]) -> Iterator[tuple[int, dict[str, An
 
     line = 1
     try:
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(path, buffer_size=1 << 20)  # else a whole column of a row group is read at once
         _require(path, columns, file.schema_arrow.names)
-        for batch in file.iter_batches(columns=columns):
-            for record in batch.to_pylist():
-                yield line, record
+        for batch in file.iter_batches(PARQUET_ROWS, columns=columns):
+            for row in range(len(batch)):
+                yield line, batch.slice(row, 1).to_pylist()[0]
                 line += 1
+    except UnicodeDecodeError:
+        raise DataError(f"{path}, line {line}", "UTF-8", "other bytes in a text column", "Write the file anew.") from None
     except (pa.ArrowException, OSError) as error:
         where = f"{path}, line {line}" if line > 1 else str(path)
         raise DataError(where, "a readable Parquet file", str(error).split("\n")[0], "It may be cut off.") from None

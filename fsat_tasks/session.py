@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import logging
+import sys
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,9 +47,17 @@ def onnxruntime_runs_on_cuda() -> bool:
     graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "probe", [value], [result])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     ort.set_default_logger_severity(4)  # what is missing is said in our own words
-    ort.preload_dlls()
+    _preload_cuda()
     session = ort.InferenceSession(model.SerializeToString(), providers=["CUDAExecutionProvider", "CPUExecutionProvider"])
     return "CUDAExecutionProvider" in session.get_providers()
+
+
+def _preload_cuda() -> None:
+    """CUDA and cuDNN as torch's packages bring them; what it prints would spoil our own output."""
+    import onnxruntime as ort
+
+    with contextlib.redirect_stdout(sys.stderr):
+        ort.preload_dlls()
 
 
 def _cuda_devices() -> int:
@@ -78,8 +88,10 @@ def open_session(model: Path | bytes, device: Literal["cpu", "cuda"], threads: i
     options.log_severity_level = 3
     options.intra_op_num_threads = threads
     if device == "cpu":
+        # processors without VNNI add int8 products in 16 bits, which overflow; on them this asks for slower ones that do not
+        options.add_session_config_entry("session.x64quantprecision", "1")
         return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"], disabled_optimizers=SLOW_FUSIONS)
-    ort.preload_dlls()  # CUDA and cuDNN as torch's packages bring them
+    _preload_cuda()
     session = ort.InferenceSession(model, options, providers=["CUDAExecutionProvider", "CPUExecutionProvider"])
     if "CUDAExecutionProvider" not in session.get_providers():
         raise DeviceError("device cuda", "an ONNX Runtime that can use the GPU", "one that cannot",

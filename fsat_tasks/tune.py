@@ -97,7 +97,10 @@ def _tune(task: Task, store: Store, validated: Artefact, extracted: Artefact, ch
 def _material(
     task: Task, encoder: Artefact, validated: Artefact, extracted: Artefact, samples: NDArray[np.int64], labels: NDArray[np.int64]
 ) -> Material:
+    import numpy as np
+
     from fsat_tasks.body_rung import Material, Rows
+    from fsat_tasks.numerics.distil import POOL_ROWS
 
     features, texts = load_features(extracted), load_texts(validated)
     tokenizer, _ = load_tokenizer(encoder.path / "tokenizer.json")
@@ -106,8 +109,11 @@ def _material(
         return Rows(features[text_ids].astype("float32"), tokenize(tokenizer, [texts[i] for i in text_ids]))
 
     source = find_encoder(task.spec.encoder.name, task.spec.encoder.max_tokens)
-    pool_texts = list(load_pool_texts(validated, draw_pool_rows(task, validated)))
-    pool = Rows(features[len(texts) :].astype("float32"), tokenize(tokenizer, pool_texts))
+    drawn = draw_pool_rows(task, validated)
+    rng = np.random.default_rng(task.spec.seed)
+    used = np.sort(rng.choice(len(drawn), min(len(drawn), POOL_ROWS), replace=False))  # no more is looked at
+    pool_tokens = tokenize(tokenizer, list(load_pool_texts(validated, drawn[used])))
+    pool = Rows(features[len(texts) + used].astype("float32"), pool_tokens)
     return Material(source, rows(samples), labels, rows(load_split(validated, CLASSES).text_ids), pool)
 
 
