@@ -13,9 +13,9 @@ store has already is not done again, so you may clear a step, retry it or run it
 
 #### A large pool
 
-`split` numbers the shards of 4,096 texts, and one `encode` each fills the row cache, on as many workers as the pool `gpu` has
-slots. Workers should have the same kind of device, or set `device`: what a GPU encoded is of no use to a CPU. Airflow allows 1,024
-mapped tasks (`max_map_length`), which is four million texts.
+`split` numbers the shards of 4,096 texts, and one `encode` each fills the row cache, on as many workers as the pool `gpu`
+has slots. Workers should have the same kind of device, or set `device`: what a GPU encoded is of no use to a CPU. Airflow
+allows 1,024 mapped tasks (`max_map_length`), which is four million texts.
 
 #### A schedule
 
