@@ -503,7 +503,7 @@ def test_adapting_answers_the_same_text_the_same_way(demo: Demo) -> None:
     texts = demo.query[::7]
     adapted = demo.classifier.adapt(texts)
     probabilities = adapted.predict_proba([*texts, texts[0], "another text"])
-    np.testing.assert_array_equal(probabilities[0], probabilities[-2])
+    np.testing.assert_allclose(probabilities[0], probabilities[-2], rtol=1e-12)  # a product's last bit depends on the row's place
     np.testing.assert_allclose(probabilities.sum(axis=1), 1.0)
 
 
