@@ -67,7 +67,7 @@ def encode_shard(task: Task, store: Store, validated: Artefact, shard: int) -> d
     """
 
     def encode(device: Device) -> dict[str, int]:
-        cache = _open_cache(task, store, validated, device)
+        cache = _open_cache(task, store, task_encoder(task, store, validated), device)
         texts = next(_shards(task, validated, first=shard), [])  # none, where the data shrank since it was numbered
         with progress(f"extract, shard {shard + 1} of {shard_count(task, validated)}", len(texts)) as report:
             cache.features(texts, report)
@@ -102,7 +102,7 @@ def _extract(task: Task, store: Store, validated: Artefact, device: Device) -> A
 
     def write(folder: Path) -> dict[str, float]:
         started = time.perf_counter()
-        cache = _open_cache(task, store, validated, device)
+        cache = _open_cache(task, store, encoder, device)
         rows = _write_features(task, validated, cache, folder / "features.npy")
         seconds = time.perf_counter() - started
         if cache.truncated:
@@ -120,12 +120,11 @@ def _numeric_class(encoder: Artefact, device: Device) -> str:
     return numeric_class(device, encoder.json("encoder.json")["precision"])
 
 
-def _open_cache(task: Task, store: Store, validated: Artefact, device: Device) -> RowCache:
+def _open_cache(task: Task, store: Store, encoder: Artefact, device: Device) -> RowCache:
     from fsat_tasks.row_cache import RowCache
 
-    artefact = task_encoder(task, store, validated)
     source = find_encoder(task.spec.encoder.name, task.spec.encoder.max_tokens)
-    return RowCache(store, Encoder(artefact, device, source), artefact)
+    return RowCache(store, Encoder(encoder, device, source), encoder)
 
 
 def _write_features(task: Task, validated: Artefact, cache: RowCache, path: Path) -> int:

@@ -1,7 +1,7 @@
 """An encoder's graph with int8 matrix products: weights in a scale for each output, activations in one for each token.
 
 A token's scale depends on nothing but the token, so that a row's features do not depend on the batch that it is in; a scale for
-the whole tensor, as `onnxruntime.quantization.quantize_dynamic` takes it, has five times the error besides.
+the whole tensor, as `onnxruntime.quantization.quantize_dynamic` takes it, has two and a half times the error besides.
 
 Outliers move from the activations into the weights (SmoothQuant, Xiao et al. 2023): inputs are centred and divided by
 sqrt(largest input / largest weight) of each channel, both measured on random tokens, so that no data is needed.

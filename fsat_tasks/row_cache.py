@@ -7,7 +7,6 @@ in place, and what a killed run had finished is there for the next one.
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["RowCache"]
-
-log = logging.getLogger(__name__)
 
 KEY_BYTES = 16
 """Of a text's hash: two of a billion texts share one with a chance of 1e-21."""

@@ -171,11 +171,9 @@ def _parquet(path: Path, columns: list[str]) -> Iterator[tuple[int, dict[str, An
         file = pq.ParquetFile(path, buffer_size=1 << 20)  # else a whole column of a row group is read at once
         _require(path, columns, file.schema_arrow.names)
         for batch in file.iter_batches(PARQUET_ROWS, columns=columns):
-            for row in range(len(batch)):
-                yield line, batch.slice(row, 1).to_pylist()[0]
-                line += 1
-    except UnicodeDecodeError:
-        raise DataError(f"{path}, line {line}", "UTF-8", "other bytes in a text column", "Write the file anew.") from None
+            batch.validate(full=True)  # names bytes that are not UTF-8, which reading them would not
+            yield from enumerate(batch.to_pylist(), start=line)
+            line += len(batch)
     except (pa.ArrowException, OSError) as error:
-        where = f"{path}, line {line}" if line > 1 else str(path)
-        raise DataError(where, "a readable Parquet file", str(error).split("\n")[0], "It may be cut off.") from None
+        where = f"{path}, from line {line}" if line > 1 else str(path)
+        raise DataError(where, "a readable Parquet file", str(error).split("\n")[0], "It may be cut off or damaged.") from None

@@ -127,10 +127,10 @@ def test_run_that_is_killed_goes_on_with_the_next_shard(task: str, encoder_store
 def fail_on_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     real = extraction._open_cache
 
-    def open_cache(task: Any, store: Store, validated: Artefact, device: Any) -> Any:
+    def open_cache(task: Any, store: Store, encoder: Artefact, device: Any) -> Any:
         if device == "cuda":
             raise DeviceError("device cuda", "a GPU that answers", "CUDA error: unknown error")
-        return real(task, store, validated, device)
+        return real(task, store, encoder, device)
 
     monkeypatch.setattr(extraction, "pick_device", lambda device: "cpu" if device == "cpu" else "cuda")
     monkeypatch.setattr(extraction, "_open_cache", open_cache)
@@ -206,4 +206,16 @@ def test_parquet_pool_that_is_cut_off_is_named(data_root: Path, make_task: Calla
     pq.write_table(pa.table({"text": [f"message {i}" for i in range(5000)]}), path)
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(DataError, match=r"pool\.parquet: expected a readable Parquet file, got .* It may be cut off"):
+        run_steps(load_task(name), "validate")
+
+
+def test_parquet_text_that_is_not_utf8_is_named(data_root: Path, make_task: Callable[..., str], toy_rows: list[Row]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    name = make_task(toy_rows, unlabelled="pool.parquet")
+    cells = [b"message"] * 5000 + [b"caf\xe9"]
+    texts = pa.Array.from_buffers(pa.string(), len(cells), pa.array(cells, pa.binary()).buffers())
+    pq.write_table(pa.table({"text": texts}), data_root / name / "pool.parquet")
+    with pytest.raises(DataError, match=r"pool\.parquet, from line 4097: expected a readable Parquet file, got .*UTF8.* 904"):
         run_steps(load_task(name), "validate")
