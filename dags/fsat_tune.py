@@ -180,7 +180,7 @@ with DAG(
         task(task_id="encode", doc_md=ENCODE_DOC, pool="gpu")(encode_shard).expand(shard=numbers),
         step(
             "extract", "Gather the features of every text.",
-            "- **features.npy:** the encoder's layers for each text", pool="gpu",
+            "- **features.json:** shape and checksum of what is in the row cache", pool="gpu",
         ),
         step(
             "tune", "Climb the ladder, from prototypes to a tuned body, as far as evidence and budget allow.",

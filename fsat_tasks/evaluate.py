@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from fsat_tasks.backends import numeric_class
 from fsat_tasks.encoder import Encoder
-from fsat_tasks.extract import load_features
+from fsat_tasks.extract import open_features
 from fsat_tasks.gates import quality_gates
 from fsat_tasks.head import Head, load_head
 from fsat_tasks.session import onnxruntime_runs_on_cuda, pick_device
@@ -30,21 +30,23 @@ def evaluate(task: Task, store: Store, validated: Artefact, extracted: Artefact,
     confusion.csv and reliability.csv.
     """
     recipe = Recipe(
-        "evaluate", 4,
+        "evaluate", 5,
         config={"gates": task.spec.gates.model_dump(), "seed": task.spec.seed},
-        inputs={"rows": validated.sha256("rows.parquet"), "features": extracted.sha256("features.npy"), "tune": tuned.digest},
+        inputs={"rows": validated.sha256("rows.parquet"), "features": extracted.digest, "tune": tuned.digest},
         numeric_class=numeric_class(_device(task), "fp32"),  # of a tuned body's features
         parents={"validate": validated, "extract": extracted, "tune": tuned},
     )  # fmt: skip
-    return store.build(recipe, lambda folder: _evaluate(task, validated, extracted, tuned, folder))
+    return store.build(recipe, lambda folder: _evaluate(task, store, validated, extracted, tuned, folder))
 
 
-def _evaluate(task: Task, validated: Artefact, extracted: Artefact, tuned: Artefact, folder: Path) -> dict[str, Any]:
+def _evaluate(
+    task: Task, store: Store, validated: Artefact, extracted: Artefact, tuned: Artefact, folder: Path
+) -> dict[str, Any]:
     import numpy as np
 
     head = load_head(tuned)
     query, outside = load_split(validated, "query"), load_split(validated, "out_of_scope")
-    features = _features(task, validated, extracted, tuned, head)
+    features = _features(task, store, validated, extracted, tuned, head)
     if query.lines:
         evidence, lines = "query", query.lines
         labels = np.searchsorted(head.labels, query.labels)
@@ -104,13 +106,14 @@ def _device(task: Task) -> Literal["cpu", "cuda"]:
 
 
 def _features(
-    task: Task, validated: Artefact, extracted: Artefact, tuned: Artefact, head: Head
+    task: Task, store: Store, validated: Artefact, extracted: Artefact, tuned: Artefact, head: Head
 ) -> Callable[[NDArray[np.int64]], NDArray[np.float32]]:
     """Text ids -> features (n, layers, dim): the extracted ones, or those of the tuned body."""
+    texts = load_texts(validated)
     if not head.tuned_body:
-        extracted_features = load_features(extracted)
-        return lambda text_ids: extracted_features[text_ids].astype("float32")
-    encoder, texts = Encoder(tuned, _device(task)), load_texts(validated)
+        features = open_features(task, store, extracted)
+        return lambda text_ids: features([texts[i] for i in text_ids])
+    encoder = Encoder(tuned, _device(task))
     return lambda text_ids: encoder.encode([texts[i] for i in text_ids], "all")
 
 

@@ -1,26 +1,28 @@
 """Step 2, extract: the encoder's features of every text of the task.
 
 Texts are encoded in shards of some thousand, each of which is kept by the row cache when it is done: a killed run goes on with
-the next one, several workers may take a shard each, and a text that any run has encoded is not encoded again.
+the next one, several workers may take a shard each, and a text that any run has encoded is not encoded again. The features
+stay in the row cache, where the steps that follow read those that they need.
 """
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from fsat_tasks.encoder import Encoder
 from fsat_tasks.encoder_source import find_encoder
-from fsat_tasks.errors import DeviceError
+from fsat_tasks.errors import DeviceError, StoreError
 from fsat_tasks.precision import task_encoder
 from fsat_tasks.progress import progress
 from fsat_tasks.session import pick_device
 from fsat_tasks.spec import Task
-from fsat_tasks.store import Artefact, Recipe, Store
+from fsat_tasks.store import Artefact, Recipe, Store, write_json
 from fsat_tasks.validate import POOL_FILE, ROW_GROUP, load_texts, pool_size
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
     from fsat_tasks.row_cache import RowCache
 
-__all__ = ["draw_pool_rows", "encode_shard", "extract", "load_features", "load_pool_texts", "shard_count"]
+__all__ = ["draw_pool_rows", "encode_shard", "extract", "load_pool_texts", "open_features", "shard_count"]
 
 log = logging.getLogger(__name__)
 
@@ -41,10 +43,10 @@ T = TypeVar("T")
 
 
 def extract(task: Task, store: Store, validated: Artefact) -> Artefact:
-    """Encode the texts, all layers.
+    """Encode the texts, all layers: those of texts.parquet, and the pool's rows that are used (`draw_pool_rows`).
 
-    Writes features.npy, (texts, layers, dim): the texts of texts.parquet in their order, then the pool's rows that are used
-    (`draw_pool_rows`). Labels play no part in it: a corrected label costs no encoder time.
+    Writes features.json: shape, type and sha256 of the features in this order, which `open_features` gives. Labels play no
+    part in it: a corrected label costs no encoder time.
 
     Raises:
         EncoderError, DeviceError: where the encoder or the device is not on this machine.
@@ -55,8 +57,11 @@ def extract(task: Task, store: Store, validated: Artefact) -> Artefact:
 
 def shard_count(task: Task, validated: Artefact) -> int:
     """Shards that the task's texts are encoded in."""
-    texts = int(validated.manifest["notes"]["texts"])
-    return -(-(texts + min(pool_size(validated), task.spec.tune.pool_rows)) // SHARD)
+    return -(-_row_count(task, validated) // SHARD)
+
+
+def _row_count(task: Task, validated: Artefact) -> int:
+    return int(validated.manifest["notes"]["texts"]) + min(pool_size(validated), task.spec.tune.pool_rows)
 
 
 def encode_shard(task: Task, store: Store, validated: Artefact, shard: int) -> dict[str, int]:
@@ -67,7 +72,8 @@ def encode_shard(task: Task, store: Store, validated: Artefact, shard: int) -> d
     """
 
     def encode(device: Device) -> dict[str, int]:
-        cache = _open_cache(task, store, task_encoder(task, store, validated), device)
+        encoder = task_encoder(task, store, validated)
+        cache = _open_cache(task, store, encoder, _numeric_class(encoder, device))
         texts = next(_shards(task, validated, first=shard), [])  # none, where the data shrank since it was numbered
         with progress(f"extract, shard {shard + 1} of {shard_count(task, validated)}", len(texts)) as report:
             cache.features(texts, report)
@@ -92,7 +98,7 @@ def _extract(task: Task, store: Store, validated: Artefact, device: Device) -> A
     encoder = task_encoder(task, store, validated)
     pool, used = pool_size(validated), task.spec.tune.pool_rows
     recipe = Recipe(
-        "extract", 2,
+        "extract", 3,
         config={"pool_rows": used, "seed": task.spec.seed} if pool > used else {},
         inputs={"texts": validated.sha256("texts.parquet"), "pool": validated.sha256(POOL_FILE),
                 "encoder": encoder.sha256("encoder.onnx"), "tokenizer": encoder.sha256("tokenizer.json")},
@@ -102,8 +108,10 @@ def _extract(task: Task, store: Store, validated: Artefact, device: Device) -> A
 
     def write(folder: Path) -> dict[str, float]:
         started = time.perf_counter()
-        cache = _open_cache(task, store, encoder, device)
-        rows = _write_features(task, validated, cache, folder / "features.npy")
+        cache = _open_cache(task, store, encoder, recipe.numeric_class)
+        features = _encode(task, validated, cache)
+        write_json(folder / "features.json", features)
+        rows = features["shape"][0]
         seconds = time.perf_counter() - started
         if cache.truncated:
             most = encoder.json("encoder.json")["max_tokens"]
@@ -120,42 +128,59 @@ def _numeric_class(encoder: Artefact, device: Device) -> str:
     return numeric_class(device, encoder.json("encoder.json")["precision"])
 
 
-def _open_cache(task: Task, store: Store, encoder: Artefact, device: Device) -> RowCache:
+def _open_cache(task: Task, store: Store, encoder: Artefact, numeric_class: str) -> RowCache:
     from fsat_tasks.row_cache import RowCache
 
-    source = find_encoder(task.spec.encoder.name, task.spec.encoder.max_tokens)
-    return RowCache(store, Encoder(encoder, device, source), encoder)
+    def open_encoder() -> Encoder:
+        source = find_encoder(task.spec.encoder.name, task.spec.encoder.max_tokens)
+        return Encoder(encoder, "cuda" if "-cuda-" in numeric_class else "cpu", source)
+
+    return RowCache(store, encoder, numeric_class, open_encoder)
 
 
-def _write_features(task: Task, validated: Artefact, cache: RowCache, path: Path) -> int:
-    """Write the features of all texts, a shard in memory at a time, and count them."""
-    import numpy as np
-
-    total = int(validated.manifest["notes"]["texts"]) + len(draw_pool_rows(task, validated))
-    done = 0
-    with path.open("wb") as file, progress("extract", total) as report:
+def _encode(task: Task, validated: Artefact, cache: RowCache) -> dict[str, Any]:
+    """Encode all texts, a shard in memory at a time. Returns shape, type and sha256 of their features."""
+    done, content = 0, hashlib.sha256()
+    with progress("extract", _row_count(task, validated)) as report:
         for texts in _shards(task, validated):
-            features = cache.features(texts, functools.partial(_report_from, report, done))
-            if done == 0:
-                header = {"descr": features.dtype.str, "fortran_order": False, "shape": (total, *features.shape[1:])}
-                np.lib.format.write_array_header_1_0(file, header)
-            file.write(features.data)
+            content.update(cache.features(texts, functools.partial(_report_from, report, done)).data)
             done += len(texts)
-    return done
+    return {"shape": [done, *cache.shape], "type": cache.dtype.name, "sha256": content.hexdigest()}
 
 
 def _report_from(report: Callable[[int], None], before: int, rows: int) -> None:
     report(before + rows)
 
 
-def draw_pool_rows(task: Task, validated: Artefact) -> NDArray[np.int64]:
-    """Numbers of the pool's rows that are used, ascending: all, or as many as `tune.pool_rows` says, drawn by the seed."""
+def draw_pool_rows(validated: Artefact, count: int, seed: int) -> NDArray[np.int64]:
+    """Numbers of the pool's rows that are used, ascending: all, or `count` of them, drawn by the seed.
+
+    Each row has a rank, by the hash of its text and how many rows with the same text came before; the lowest are drawn. So a
+    pool with some new rows gives up as few of those that were drawn, and fewer rows are a part of more.
+    """
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    size = pool_size(validated)
+    if size <= count:
+        return np.arange(size)
+    hashes = pq.read_table(validated.path / POOL_FILE, columns=["hash"])["hash"].to_numpy()
+    order = np.argsort(hashes, kind="stable")
+    new = np.append(True, hashes[order[1:]] != hashes[order[:-1]])
+    first = np.maximum.accumulate(np.where(new, np.arange(size), 0))  # where the run of equal hashes starts
+    repeat = np.empty(size, np.uint64)
+    repeat[order] = np.arange(size) - first
+    return np.sort(np.argpartition(_mix(hashes ^ _mix(repeat + _mix(np.array([seed], np.uint64)))), count)[:count])
+
+
+def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Scatter whole numbers evenly, one to one: the finaliser of SplitMix64 (Steele, Lea & Flood 2014)."""
     import numpy as np
 
-    size, used = pool_size(validated), task.spec.tune.pool_rows
-    if size <= used:
-        return np.arange(size)
-    return np.sort(np.random.default_rng(task.spec.seed).choice(size, used, replace=False))
+    values = values + np.uint64(0x9E3779B97F4A7C15)
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
 
 
 def load_pool_texts(validated: Artefact, rows: NDArray[np.int64]) -> Iterator[str]:
@@ -171,16 +196,22 @@ def load_pool_texts(validated: Artefact, rows: NDArray[np.int64]) -> Iterator[st
 
 def _shards(task: Task, validated: Artefact, first: int = 0) -> Iterator[list[str]]:
     """The texts in shards, from the `first` one on."""
-    texts, rows = load_texts(validated), draw_pool_rows(task, validated)
+    texts, rows = load_texts(validated), draw_pool_rows(validated, task.spec.tune.pool_rows, task.spec.seed)
     for start in range(first * SHARD, len(texts) + len(rows), SHARD):
         own = texts[start : start + SHARD]
         pool = slice(max(start - len(texts), 0), max(start + SHARD - len(texts), 0))
         yield [*own, *load_pool_texts(validated, rows[pool])]
 
 
-def load_features(extracted: Artefact) -> NDArray[np.floating]:
-    """(texts, layers, dim), mapped into memory rather than read."""
-    import numpy as np
+def open_features(task: Task, store: Store, extracted: Artefact) -> Callable[[Sequence[str]], NDArray[np.float32]]:
+    """Texts -> features (n, layers, dim), of texts that `extract` has encoded. What was lost since is encoded again.
 
-    features: NDArray[np.floating] = np.load(extracted.path / "features.npy", mmap_mode="r", allow_pickle=False)
-    return features
+    Raises:
+        DeviceError: where something was lost, and it was encoded on a GPU that is not here.
+    """
+    parent = extracted.manifest["parents"]["encoder"]
+    encoder = store.find(parent["step"], parent["key"])
+    if encoder is None:
+        raise StoreError(f"store {store.root}", "the encoder that the features are from", "none that is whole", "Run again.")
+    cache = _open_cache(task, store, encoder, extracted.manifest["numeric_class"])
+    return lambda texts: cache.features(texts).astype("float32")

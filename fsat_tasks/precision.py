@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fsat_tasks.backends import numeric_class
 from fsat_tasks.encoder import Encoder
 from fsat_tasks.encoder_export import export_encoder, export_int8_encoder
 from fsat_tasks.encoder_source import find_encoder
@@ -86,7 +87,8 @@ def _left_out_labels(store: Store, validated: Artefact, artefact: Artefact, labe
     from fsat_tasks.row_cache import RowCache
 
     texts = load_texts(validated)
-    cache = RowCache(store, Encoder(artefact, "cpu"), artefact)
+    precision = artefact.json("encoder.json")["precision"]
+    cache = RowCache(store, artefact, numeric_class("cpu", precision), lambda: Encoder(artefact, "cpu"))
     rows = [load_split(validated, split).text_ids for split in ("samples", CLASSES)]
     shots, names = (cache.features([texts[i] for i in ids]).astype(np.float32) for ids in rows)
     with threadpool_limits(1):

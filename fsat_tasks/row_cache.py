@@ -6,9 +6,9 @@ in place, and what a killed run had finished is there for the next one.
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,38 +26,42 @@ KEY_BYTES = 16
 """Of a text's hash: two of a billion texts share one with a chance of 1e-21."""
 
 
-@dataclass
-class _Segment:
-    folder: Path
-    keys: NDArray[np.bytes_]  # (rows,), ascending
-    whole: bool = False
-    """Whether the checksums of its files were compared."""
-
-
 class RowCache:
     """The rows that an encoder has encoded, all layers.
 
     Args:
-        encoder: in use; its numeric class is part of the key.
-        artefact: the encoder's.
+        encoder: the exported one.
+        numeric_class: of what encodes, which is part of the key.
+        open_encoder: called once, where a text is missing.
     """
 
-    def __init__(self, store: Store, encoder: Encoder, artefact: Artefact) -> None:
-        self._store, self._encoder = store, encoder
-        self._inputs = {"encoder": artefact.sha256("encoder.onnx"), "tokenizer": artefact.sha256("tokenizer.json")}
-        identity = Recipe("rows", 1, {"long_texts": encoder.long_texts}, self._inputs, encoder.numeric_class)
-        self._step = f"rows-{identity.key[:16]}"
-        self.dtype = np.dtype(np.float16 if encoder.normalize else np.float32)
+    def __init__(self, store: Store, encoder: Artefact, numeric_class: str, open_encoder: Callable[[], Encoder]) -> None:
+        self._store, self._numeric_class, self._open_encoder = store, numeric_class, open_encoder
+        self._inputs = {"encoder": encoder.sha256("encoder.onnx"), "tokenizer": encoder.sha256("tokenizer.json")}
+        self._step = f"rows-{Recipe('rows', 2, {}, self._inputs, numeric_class).key[:16]}"
+        config = encoder.json("encoder.json")
+        self.shape: tuple[int, int] = (config["layers"], config["dim"])
+        """Of one row."""
+        self.dtype = np.dtype(np.float16 if config["normalize"] else np.float32)
         """Half precision keeps a unit vector's cosine to 1e-7; features of any length are kept as they are."""
         self.encoded = self.found = self.truncated = 0
         """Different texts that were encoded and that were there already; and rows whose text was cut."""
-        folders = sorted(store.root.glob(f"{self._step}/??/[!.]*/"))
-        self._segments = [segment for folder in folders if (segment := _open(folder))]
+        self._folders = sorted(store.root.glob(f"{self._step}/??/[!.]*/"))
+        self._whole: set[int] = set()
+        """Numbers of segments whose checksums were compared."""
+        columns = [_columns(keys, number) for number, folder in enumerate(self._folders) for keys in _load_keys(folder)]
+        self._index = np.concatenate([np.empty((4, 0), np.uint64), *columns], axis=1)
+        """(4, rows), ascending: the two halves of the key, the segment's number, and the row in the segment."""
+        self._index = self._index[:, np.argsort(self._index[0], kind="stable")]
+
+    @functools.cached_property
+    def _encoder(self) -> Encoder:
+        return self._open_encoder()
 
     @property
     def halved(self) -> int:
         """Batches that there was not enough memory for, and that were run in halves."""
-        return self._encoder.counts.halved
+        return self._encoder.counts.halved if self.encoded else 0
 
     def features(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.floating]:
         """(n, layers, dim) of the texts; those that were never encoded are now, and are kept.
@@ -67,11 +71,9 @@ class RowCache:
         """
         keys = np.array([_key(text) for text in texts], f"S{KEY_BYTES}")
         distinct, first, row_of = np.unique(keys, return_index=True, return_inverse=True)
-        features = np.empty((len(distinct), self._encoder.layers, self._encoder.dim), self.dtype)
+        features = np.empty((len(distinct), *self.shape), self.dtype)
         truncated = np.zeros(len(distinct), bool)
-        missing = np.ones(len(distinct), bool)
-        for segment in list(self._segments):
-            self._look_up(segment, distinct, missing, features, truncated)
+        missing = self._look_up(distinct, features, truncated)
         self.found += int((~missing).sum())
         if missing.any():
             there = len(texts) - int(missing.sum())
@@ -86,43 +88,48 @@ class RowCache:
         return features[row_of]
 
     def _look_up(
-        self,
-        segment: _Segment,
-        keys: NDArray[np.bytes_],
-        missing: NDArray[np.bool_],
-        features: NDArray[np.floating],
-        truncated: NDArray[np.bool_],
-    ) -> None:
-        """Fill in the missing rows that the segment has."""
-        at = np.minimum(np.searchsorted(segment.keys, keys), len(segment.keys) - 1)
-        here = missing & (segment.keys[at] == keys)
-        if not here.any():
-            return
-        try:
-            segment.whole = segment.whole or self._store.find(self._step, segment.folder.name) is not None
-            if not segment.whole:
-                raise FileNotFoundError  # damaged, and set aside by the store
-            rows = np.load(segment.folder / "features.npy", mmap_mode="r", allow_pickle=False)[at[here]]
-            cut = np.load(segment.folder / "truncated.npy", allow_pickle=False)[at[here]]
-        except FileNotFoundError:  # or set aside by another process
-            self._segments.remove(segment)
-            return
-        features[here], truncated[here] = rows, cut
+        self, keys: NDArray[np.bytes_], features: NDArray[np.floating], truncated: NDArray[np.bool_]
+    ) -> NDArray[np.bool_]:
+        """Fill in the rows that are there. Returns (n,) whether a row is missing."""
+        missing = np.ones(len(keys), bool)
+        if not self._index.size:
+            return missing
+        high, low, *_ = _columns(keys)
+        at = np.minimum(np.searchsorted(self._index[0], high), self._index.shape[1] - 1)
+        here = (self._index[0, at] == high) & (self._index[1, at] == low)
+        for number in np.unique(self._index[2, at[here]]).tolist():
+            own = here & (self._index[2, at] == number)
+            try:
+                features[own], truncated[own] = self._load_rows(number, self._index[3, at[own]])
+            except FileNotFoundError:  # damaged, and set aside by the store
+                self._index = self._index[:, self._index[2] != number]
+                return self._look_up(keys, features, truncated)
         missing[here] = False
+        return missing
+
+    def _load_rows(self, number: int, rows: NDArray[np.uint64]) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
+        folder = self._folders[number]
+        if number not in self._whole and self._store.find(self._step, folder.name) is None:
+            raise FileNotFoundError(folder)
+        self._whole.add(number)
+        features, truncated = (
+            np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)[rows] for name in ("features", "truncated")
+        )
+        return features, truncated
 
     def _keep(self, keys: NDArray[np.bytes_], features: NDArray[np.floating], truncated: NDArray[np.bool_]) -> None:
         """Write a segment; `keys` are ascending."""
         content = hashlib.sha256(keys.tobytes()).hexdigest()
-        recipe = Recipe(self._step, 1, {}, {**self._inputs, "keys": content}, self._encoder.numeric_class)
+        recipe = Recipe(self._step, 1, {}, {**self._inputs, "keys": content}, self._numeric_class)
 
         def write(folder: Path) -> dict[str, int]:
             for name, values in (("keys", keys), ("features", features), ("truncated", truncated)):
                 np.save(folder / f"{name}.npy", values, allow_pickle=False)
             return {"rows": len(keys)}
 
-        segment = _open(self._store.build(recipe, write).path)
-        assert segment is not None
-        self._segments.append(segment)
+        columns = _columns(keys, len(self._folders))
+        self._folders.append(self._store.build(recipe, write).path)
+        self._index = np.insert(self._index, np.searchsorted(self._index[0], columns[0]), columns, axis=1)
         self.encoded += len(keys)
 
 
@@ -130,10 +137,18 @@ def _key(text: str) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=KEY_BYTES).digest()
 
 
-def _open(folder: Path) -> _Segment | None:
-    """None where the folder is no whole segment; the store sets it aside when it is made again."""
+def _columns(keys: NDArray[np.bytes_], segment: int = 0) -> NDArray[np.uint64]:
+    """(4, rows) of the index: whole numbers are found ten times as fast as bytes."""
+    columns = np.empty((4, len(keys)), np.uint64)
+    columns[:2] = keys.view(">u8").reshape(-1, 2).T
+    columns[2], columns[3] = segment, np.arange(len(keys))
+    return columns
+
+
+def _load_keys(folder: Path) -> list[NDArray[np.bytes_]]:
+    """The keys of a segment; none where the folder is no whole one: the store sets it aside when it is made again."""
     try:
         keys: NDArray[np.bytes_] = np.load(folder / "keys.npy", allow_pickle=False)
     except (OSError, ValueError):
-        return None
-    return _Segment(folder, keys) if keys.ndim == 1 and len(keys) and keys.dtype == f"S{KEY_BYTES}" else None
+        return []
+    return [keys] if keys.ndim == 1 and keys.dtype == f"S{KEY_BYTES}" else []

@@ -11,7 +11,7 @@ from fsat_tasks.batches import load_tokenizer, tokenize
 from fsat_tasks.device import available_cores, tuning_class, tuning_device
 from fsat_tasks.encoder_export import exporter_versions
 from fsat_tasks.encoder_source import find_encoder
-from fsat_tasks.extract import draw_pool_rows, load_features, load_pool_texts
+from fsat_tasks.extract import draw_pool_rows, load_pool_texts, open_features
 from fsat_tasks.head import SET_COVERAGES, Head, save_head
 from fsat_tasks.precision import task_encoder
 from fsat_tasks.session import pick_device
@@ -39,11 +39,11 @@ def tune(task: Task, store: Store, validated: Artefact, extracted: Artefact) -> 
     spec, device = task.spec, tuning_device(pick_device(task.spec.device))
     cores = available_cores()  # the budget is planned with them
     recipe = Recipe(
-        "tune", 7,
+        "tune", 8,
         config={"shots": spec.shots, "seed": spec.seed, **spec.tune.model_dump(exclude={"pool_rows"}),
                 "exporter": None if spec.tune.body == "off" else exporter_versions()},
         inputs={"rows": validated.sha256("rows.parquet"), "pool": validated.sha256(POOL_FILE),
-                "features": extracted.sha256("features.npy"),
+                "features": extracted.digest,
                 "encoder": find_encoder(spec.encoder.name, spec.encoder.max_tokens).revision},
         numeric_class="numpy-cpu-fp64" if spec.tune.body == "off" else f"numpy-cpu-fp64, {tuning_class(device)}, {cores} cores",
         parents={"validate": validated, "extract": extracted},
@@ -71,7 +71,7 @@ def _tune(task: Task, store: Store, validated: Artefact, extracted: Artefact, ch
     all_labels = np.searchsorted(classes.labels, samples.labels)  # classes are sorted
     rows = choose_shots(all_labels, spec.shots, spec.seed)
     encoder = task_encoder(task, store, validated)
-    material = _material(task, encoder, validated, extracted, samples.text_ids[rows], all_labels[rows])
+    material = _material(task, store, validated, extracted, samples.text_ids[rows], all_labels[rows])
     settings = (
         LadderSettings(RUNGS, spec.tune.budget_seconds, spec.tune.body, spec.tune.class_weight)
         if spec.tune.body != "off"
@@ -95,26 +95,21 @@ def _tune(task: Task, store: Store, validated: Artefact, extracted: Artefact, ch
 
 
 def _material(
-    task: Task, encoder: Artefact, validated: Artefact, extracted: Artefact, samples: NDArray[np.int64], labels: NDArray[np.int64]
+    task: Task, store: Store, validated: Artefact, extracted: Artefact, samples: NDArray[np.int64], labels: NDArray[np.int64]
 ) -> Material:
-    import numpy as np
-
     from fsat_tasks.body_rung import Material, Rows
     from fsat_tasks.numerics.distil import POOL_ROWS
 
-    features, texts = load_features(extracted), load_texts(validated)
-    tokenizer, _ = load_tokenizer(encoder.path / "tokenizer.json")
+    features, texts = open_features(task, store, extracted), load_texts(validated)
+    tokenizer, _ = load_tokenizer(task_encoder(task, store, validated).path / "tokenizer.json")
 
-    def rows(text_ids: NDArray[np.int64]) -> Rows:
-        return Rows(features[text_ids].astype("float32"), tokenize(tokenizer, [texts[i] for i in text_ids]))
+    def rows(texts: list[str]) -> Rows:
+        return Rows(features(texts), tokenize(tokenizer, texts))
 
     source = find_encoder(task.spec.encoder.name, task.spec.encoder.max_tokens)
-    drawn = draw_pool_rows(task, validated)
-    rng = np.random.default_rng(task.spec.seed)
-    used = np.sort(rng.choice(len(drawn), min(len(drawn), POOL_ROWS), replace=False))  # no more is looked at
-    pool_tokens = tokenize(tokenizer, list(load_pool_texts(validated, drawn[used])))
-    pool = Rows(features[len(texts) + used].astype("float32"), pool_tokens)
-    return Material(source, rows(samples), labels, rows(load_split(validated, CLASSES).text_ids), pool)
+    shots, names = ([texts[i] for i in text_ids] for text_ids in (samples, load_split(validated, CLASSES).text_ids))
+    used = draw_pool_rows(validated, min(task.spec.tune.pool_rows, POOL_ROWS), task.spec.seed)  # no more is looked at
+    return Material(source, rows(shots), labels, rows(names), rows(list(load_pool_texts(validated, used))))
 
 
 def _head(task: Task, reached: Climb, labels: NDArray[np.int64], names: list[str], lines: list[int]) -> Head:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ __all__ = ["POOL_FILE", "Split", "load_split", "load_texts", "pool_size", "valid
 SPLITS = ("samples", "query", "out_of_scope")
 """Small files, read whole. The pool of unlabelled rows may be of any size, and is only ever read row by row."""
 POOL, POOL_FILE = "unlabelled", "pool.parquet"
-CHECKED_POOL_ROWS = 20_000
+CHECKED_POOL_ROWS = 10_000
 """First rows of the pool that are checked; what can be wrong with traffic shows in them."""
 ROW_GROUP = 4096
 """Rows of the pool that are in memory at a time."""
@@ -36,14 +37,14 @@ def validate(task: Task, store: Store) -> Artefact:
     """Check the task's data.
 
     Writes texts.parquet (each different text of the small files once), rows.parquet (split, line, text_id, label), pool.parquet
-    (line and text of the unlabelled rows, as they come) and findings.json.
+    (line, text and hash of the unlabelled rows, as they come) and findings.json.
 
     Raises:
         DataError: where a file cannot be read or a critical check fails; nothing is written then.
     """
     files = {split: path for split in (*SPLITS, POOL) if (path := task.file(split)) is not None}
     recipe = Recipe(
-        "validate", 4,
+        "validate", 5,
         config={"text": task.spec.text, "label": task.spec.label, "classes": task.spec.classes,
                 "validation": task.spec.validation.model_dump(), "formats": {k: p.suffix for k, p in files.items()}},
         inputs={split: sha256_file(path) for split, path in files.items()},
@@ -87,7 +88,7 @@ def _write_pool(path: Path | None, text: str, longest: int, folder: Path) -> int
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pa.schema({"line": pa.int64(), "text": pa.string()})
+    schema = pa.schema({"line": pa.int64(), "text": pa.string(), "hash": pa.uint64()})
     rows = (
         iter(())
         if path is None
@@ -96,7 +97,9 @@ def _write_pool(path: Path | None, text: str, longest: int, folder: Path) -> int
     count = 0
     with pq.ParquetWriter(folder / POOL_FILE, schema) as writer:
         while group := list(itertools.islice(rows, ROW_GROUP)):
-            writer.write_table(pa.table(dict(zip(("line", "text"), zip(*group, strict=True), strict=True)), schema=schema))
+            lines, texts = zip(*group, strict=True)
+            hashes = [int.from_bytes(blake2b(text.encode(), digest_size=8).digest()) for text in texts]
+            writer.write_table(pa.table([pa.array(lines), pa.array(texts), pa.array(hashes, pa.uint64())], schema=schema))
             count += len(group)
     return count
 

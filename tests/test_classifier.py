@@ -26,8 +26,11 @@ import fsat_tasks.ladder
 from fsat_tasks import FewShotClassifier
 from fsat_tasks.encoder import Encoder, load_encoder
 from fsat_tasks.errors import DataError
+from fsat_tasks.extract import open_features
 from fsat_tasks.numerics.evidence import Comparison
 from fsat_tasks.numerics.scope import area_under_roc
+from fsat_tasks.spec import load_task
+from fsat_tasks.store import Artefact, Store
 
 Array = NDArray[np.float64]
 
@@ -47,9 +50,10 @@ class Remembering:
 
     def __init__(self, encoder: Encoder, demo_store: Path) -> None:
         self.encoder, self.tokens = encoder, encoder.tokens
-        (folder,), (features,) = demo_store.glob("validate/*/*/"), demo_store.glob("extract/*/*/features.npy")
+        (folder,), (extracted,) = demo_store.glob("validate/*/*/"), demo_store.glob("extract/*/*/manifest.json")
         texts = [text for name in ("texts", "pool") for text in pq.read_table(folder / f"{name}.parquet")["text"].to_pylist()]
-        self.known = dict(zip(texts, np.load(features).astype(np.float32), strict=True))
+        done = Artefact(extracted.parent, json.loads(extracted.read_text("utf-8")))
+        self.known = dict(zip(texts, open_features(load_task("support-intents"), Store(demo_store), done)(texts), strict=True))
 
     def encode(self, texts: Sequence[str], layers: Any) -> NDArray[np.float32]:
         if fresh := [text for text in dict.fromkeys(texts) if text not in self.known]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -40,7 +42,11 @@ def test_rows_are_the_small_files_texts_and_then_the_pools(task: str) -> None:
     found = run_steps(load_task(task), "extract")
     texts = [*load_texts(found["validate"]), *(text for text, _ in [*POOL, *POOL[:30]])]
     expected = load_encoder("all-MiniLM-L6-v2", "cpu").encode(texts, "all")
-    np.testing.assert_array_equal(extraction.load_features(found["extract"]), expected.astype(np.float16))
+    features = expected.astype(np.float16)
+    store = Store(Path(os.environ["FSAT_STORE"]))
+    np.testing.assert_array_equal(extraction.open_features(load_task(task), store, found["extract"])(texts), features)
+    content = {"shape": [195, 7, 384], "type": "float16", "sha256": hashlib.sha256(features.tobytes()).hexdigest()}
+    assert found["extract"].json("features.json") == content
     assert found["extract"].manifest["notes"]["encoded"] == len(set(texts))
 
 
@@ -73,7 +79,7 @@ def test_pool_is_drawn_by_the_seed_where_it_is_larger_than_what_is_used(
 ) -> None:
     name = make_task(toy_rows, unlabelled=POOL, tune={"body": "off", "pool_rows": 20})
     validated = run_steps(load_task(name), "validate")["validate"]
-    drawn = [extraction.draw_pool_rows(load_task(name, {"seed": seed}), validated) for seed in (0, 0, 1)]
+    drawn = [extraction.draw_pool_rows(validated, 20, seed) for seed in (0, 0, 1)]
     assert [len(rows) for rows in drawn] == [20, 20, 20]
     assert (np.diff(drawn[0]) > 0).all()
     np.testing.assert_array_equal(drawn[0], drawn[1])
@@ -81,6 +87,40 @@ def test_pool_is_drawn_by_the_seed_where_it_is_larger_than_what_is_used(
     assert list(extraction.load_pool_texts(validated, drawn[0])) == [POOL[i][0] for i in drawn[0]]
     notes = extracted(name).manifest["notes"]
     assert notes["rows"] == validated.manifest["notes"]["texts"] + 20
+
+
+def test_draw_is_fair_to_rows_and_not_to_texts(make_task: Callable[..., str], toy_rows: list[Row], store_root: Path) -> None:
+    pool = [("the same again", "")] * 500 + [(f"once {i}", "") for i in range(500)]
+    validated = run_steps(load_task(make_task(toy_rows, unlabelled=pool)), "validate")["validate"]
+    repeated = [(extraction.draw_pool_rows(validated, 100, seed) < 500).mean() for seed in range(200)]
+    assert abs(np.mean(repeated) - 0.5) < 5 * np.sqrt(0.25 * 0.9 / 100 / 200)  # without replacement
+    assert np.std(repeated) == pytest.approx(np.sqrt(0.25 * 0.9 / 100), rel=0.25)
+
+
+def test_pool_with_new_rows_gives_up_as_few_of_those_that_were_drawn(
+    make_task: Callable[..., str], toy_rows: list[Row], store_root: Path
+) -> None:
+    texts = []
+    for pool in (POOL, [*POOL[:70], *((f"new {i}", "") for i in range(8)), *POOL[70:]]):
+        validated = run_steps(load_task(make_task(toy_rows, unlabelled=pool)), "validate")["validate"]
+        few, more = (extraction.draw_pool_rows(validated, count, 0) for count in (60, 120))
+        assert set(few) < set(more)
+        texts.append(list(extraction.load_pool_texts(validated, more)))
+    new = set(texts[1]) - set(texts[0])
+    assert all(text.startswith("new") for text in new)
+    assert 0 < len(new) <= 8
+    assert len(set(texts[0]) - set(texts[1])) == len(new)
+
+
+def test_features_that_were_lost_are_encoded_again(task: str, encoder_store: Path, tmp_path: Path) -> None:
+    found = run_steps(load_task(task), "extract")
+    texts = ["a cat", *(text for text, _ in POOL[:5])]
+    store = Store(encoder_store)
+    before = extraction.open_features(load_task(task), store, found["extract"])(texts)
+    for folder in encoder_store.glob("rows-*"):
+        folder.rename(tmp_path / folder.name)
+    after = extraction.open_features(load_task(task), store, found["extract"])(texts)
+    np.testing.assert_array_equal(after, before)
 
 
 def test_pool_is_read_over_the_borders_of_row_groups(
@@ -115,10 +155,10 @@ def test_run_that_is_killed_goes_on_with_the_next_shard(task: str, encoder_store
     monkeypatch.setattr(extraction, "SHARD", 32)
     after = extracted(task)
     assert after.manifest["notes"]["encoded"] < 165
-    (clean_rows,) = encoder_store.glob("extract/*/*/features.npy")
-    clean = np.load(clean_rows)
-    assert np.isfinite(clean).all()
-    assert (np.linalg.norm(clean.astype(np.float64), axis=-1) > 0.99).all()
+    for folder in encoder_store.glob("rows-*"):
+        shutil.rmtree(folder)
+    (encoder_store / "extract").rename(encoder_store / "before")
+    assert extracted(task).digest == after.digest  # as when nothing is killed
 
 
 # Devices
@@ -127,10 +167,10 @@ def test_run_that_is_killed_goes_on_with_the_next_shard(task: str, encoder_store
 def fail_on_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     real = extraction._open_cache
 
-    def open_cache(task: Any, store: Store, encoder: Artefact, device: Any) -> Any:
-        if device == "cuda":
+    def open_cache(task: Any, store: Store, encoder: Artefact, numeric_class: str) -> Any:
+        if numeric_class == "test-cuda":
             raise DeviceError("device cuda", "a GPU that answers", "CUDA error: unknown error")
-        return real(task, store, encoder, device)
+        return real(task, store, encoder, numeric_class)
 
     monkeypatch.setattr(extraction, "pick_device", lambda device: "cpu" if device == "cpu" else "cuda")
     monkeypatch.setattr(extraction, "_open_cache", open_cache)
