@@ -139,13 +139,13 @@ def refer(name: str, **context: Any) -> dict[str, Any]:
 def refer_or_skip(name: str, **context: Any) -> dict[str, Any]:
     """What publish does: the same, then tell of the champion; or skip, where the decision is to hold."""
     from fsat_tasks.pipeline import summary
+    from fsat_tasks.publish import all_gates
     from fsat_tasks.registry import Registry
 
     params = context["params"]
     published = run_step(name, params)
-    decision = published.json("decision.json")
-    if not decision["promote"]:
-        failed = "; ".join(f"{gate['gate']}: {gate['reason']}" for gate in decision["gates"] if not gate["promote"])
+    if not published.json("decision.json")["promote"]:
+        failed = "; ".join(f"{gate.gate}: {gate.reason}" for gate in all_gates(published) if not gate.promote)
         raise AirflowSkipException(f"Held, the champion is unchanged. {failed}. Report: {published.path / 'report.html'}")
     champion = Registry(Workspace.from_env().store, params["task"]).champion()
     if champion is not None and not params["dry_run"]:

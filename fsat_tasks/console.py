@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fsat_tasks.gates import decisions_from_json
+from fsat_tasks.publish import all_gates
 from fsat_tasks.store import Artefact
 
 __all__ = ["print_decision", "print_findings", "print_ladder", "print_status"]
@@ -19,7 +19,7 @@ def print_decision(task: str, published: Artefact, model: Artefact, champion: di
     console = _console()
     decision = published.json("decision.json")
     table = Table("gate", "decision", "reason", title=f"{task}: gates", title_justify="left")
-    for gate in decisions_from_json(decision["gates"]):
+    for gate in all_gates(published):
         table.add_row(gate.gate, "[green]promote[/]" if gate.promote else "[red]hold[/]", escape(gate.reason))
     console.print(table)
     console.print("decision:", "[bold green]promote[/]" if decision["promote"] else "[bold red]hold[/]")
@@ -28,7 +28,7 @@ def print_decision(task: str, published: Artefact, model: Artefact, champion: di
     else:
         this = champion["model"]["digest"] == model.digest
         console.print(f"champion: version {champion['version']}, {'this model' if this else 'which is not this model'}")
-    for name, path in (("model", model.path / "model.onnx"), ("report", published.path / "report.html"),
+    for name, path in (("model", model.path / model.json("config.json")["served"]), ("report", published.path / "report.html"),
                        ("manifest", model.path / "manifest.json")):  # fmt: skip
         console.print(f"{name + ':':<10}{path}", markup=False)
 

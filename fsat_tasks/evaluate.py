@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from fsat_tasks.backends import numeric_class
 from fsat_tasks.encoder import Encoder
 from fsat_tasks.extract import open_features
-from fsat_tasks.gates import quality_gates
-from fsat_tasks.head import Head, load_head
+from fsat_tasks.gates import beside, data_gate, quality_gates
+from fsat_tasks.head import Head, baseline_labels, load_head
+from fsat_tasks.robustness import measure_robustness
 from fsat_tasks.session import onnxruntime_runs_on_cuda, pick_device
 from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Recipe, Store, write_json
-from fsat_tasks.validate import load_split, load_texts
+from fsat_tasks.validate import SLICES_FILE, load_split, load_texts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,13 +28,14 @@ __all__ = ["evaluate"]
 def evaluate(task: Task, store: Store, validated: Artefact, extracted: Artefact, tuned: Artefact) -> Artefact:
     """Measure the tuned head.
 
-    Writes metrics.json, gates.json, predictions.parquet (line, label, predicted, probability), and for plots
-    confusion.csv and reliability.csv.
+    Writes metrics.json, gates.json, predictions.parquet (line, label, predicted, probability), and for plots confusion.csv,
+    reliability.csv and coverage.csv.
     """
     recipe = Recipe(
-        "evaluate", 5,
+        "evaluate", 6,
         config={"gates": task.spec.gates.model_dump(), "seed": task.spec.seed},
-        inputs={"rows": validated.sha256("rows.parquet"), "features": extracted.digest, "tune": tuned.digest},
+        inputs={"rows": validated.sha256("rows.parquet"), "slices": validated.sha256(SLICES_FILE),
+                "features": extracted.digest, "tune": tuned.digest, "findings": validated.sha256("findings.json")},
         numeric_class=numeric_class(_device(task), "fp32"),  # of a tuned body's features
         parents={"validate": validated, "extract": extracted, "tune": tuned},
     )  # fmt: skip
@@ -42,35 +45,99 @@ def evaluate(task: Task, store: Store, validated: Artefact, extracted: Artefact,
 def _evaluate(
     task: Task, store: Store, validated: Artefact, extracted: Artefact, tuned: Artefact, folder: Path
 ) -> dict[str, Any]:
-    import numpy as np
-
     head = load_head(tuned)
-    query, outside = load_split(validated, "query"), load_split(validated, "out_of_scope")
-    features = _features(task, store, validated, extracted, tuned, head)
-    if query.lines:
-        evidence, lines = "query", query.lines
-        labels = np.searchsorted(head.labels, query.labels)
-        inside = features(query.text_ids)
-        probabilities = head.probabilities(inside)  # (rows, classes)
-    else:
-        from scipy.special import softmax
+    rows = _query_rows(task, store, validated, extracted, tuned, head) or _left_out_rows(validated, tuned, head)
+    right = rows.probabilities.argmax(axis=1) == rows.labels
+    metrics = _metrics(rows.probabilities, rows.labels, head.labels, task.spec.seed) | {"evidence": rows.evidence}
+    metrics["coverage"] = float((rows.scope >= head.scope_threshold).mean())
+    metrics["baseline"] = beside(right, rows.baseline == rows.labels, task.spec.seed)
+    features = _features(task, store, extracted, tuned, head)
+    if rows.evidence == "query":
+        if found := _slices(validated, rows.lines, right, task.spec.seed):
+            metrics["slices"] = found
 
-        evidence, lines = "leave_one_out", head.lines
-        samples = load_split(validated, "samples")
-        label_of = dict(zip(samples.lines, samples.labels, strict=True))
-        labels = np.searchsorted(head.labels, [label_of[line] for line in lines])
-        held_out = np.load(tuned.path / "held_out.npy", allow_pickle=False)  # calibrated logits
-        probabilities = softmax(held_out.astype("f8"), axis=1)
-    metrics = _metrics(probabilities, labels, head.labels, task.spec.seed) | {"evidence": evidence}
-    in_scope = head.scope_scores(inside) if query.lines else head.scope.held_out
-    metrics["coverage"] = float((in_scope >= head.scope_threshold).mean())
+        def is_right(texts: list[str], numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
+            answers: NDArray[np.bool_] = head.probabilities(features(texts)).argmax(axis=1) == rows.labels[numbers]
+            return answers
+
+        metrics["robustness"] = measure_robustness(rows.texts, right, is_right, task.spec.seed)
+    outside = load_split(validated, "out_of_scope")
     if outside.lines:
-        metrics |= _out_of_scope(in_scope, head.scope_scores(features(outside.text_ids)), head.scope_threshold)
-    gates = quality_gates(metrics, task.spec.gates)
+        texts = load_texts(validated)
+        scores = head.scope_scores(features([texts[i] for i in outside.text_ids]))
+        metrics |= _out_of_scope(rows.scope, scores, head.scope_threshold)
+    gates = [data_gate(int(validated.manifest["notes"]["warnings"]), task.spec.gates), *quality_gates(metrics, task.spec.gates)]
     write_json(folder / "metrics.json", metrics)
     write_json(folder / "gates.json", [gate.to_json() for gate in gates])
-    _write_predictions(lines, labels, probabilities, head.labels, folder)
+    _write_predictions(rows, head.labels, folder)
     return {"accuracy": metrics["accuracy"], "ece": metrics["ece"], "promote": all(gate.promote for gate in gates)}
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The rows that figures are of, and what the model says of them."""
+
+    evidence: Literal["query", "leave_one_out"]
+    lines: list[int]
+    texts: list[str]
+    labels: NDArray[np.int64]  # (n,)
+    probabilities: NDArray[np.float64]  # (n, classes)
+    scope: NDArray[np.float64]  # (n,)
+    baseline: NDArray[np.int64]  # (n,), the frozen probe's labels
+
+
+def _query_rows(task: Task, store: Store, validated: Artefact, extracted: Artefact, tuned: Artefact, head: Head) -> _Rows | None:
+    """None where the task has no query rows."""
+    import numpy as np
+
+    query = load_split(validated, "query")
+    if not query.lines:
+        return None
+    all_texts = load_texts(validated)
+    texts = [all_texts[i] for i in query.text_ids]
+    features = _features(task, store, extracted, tuned, head)(texts)
+    frozen = open_features(task, store, extracted)(texts) if head.tuned_body else features
+    return _Rows(
+        "query", query.lines, texts, np.searchsorted(head.labels, query.labels), head.probabilities(features),
+        head.scope_scores(features), baseline_labels(tuned, frozen),
+    )  # fmt: skip
+
+
+def _left_out_rows(validated: Artefact, tuned: Artefact, head: Head) -> _Rows:
+    """The samples, each by a head that has not seen it."""
+    import numpy as np
+    from scipy.special import softmax
+
+    samples, all_texts = load_split(validated, "samples"), load_texts(validated)
+    at = {line: number for number, line in enumerate(samples.lines)}
+    numbers = [at[line] for line in head.lines]
+    held_out = np.load(tuned.path / "held_out.npy", allow_pickle=False)  # calibrated logits
+    return _Rows(
+        "leave_one_out", head.lines, [all_texts[samples.text_ids[i]] for i in numbers],
+        np.searchsorted(head.labels, [samples.labels[i] for i in numbers]), softmax(held_out.astype("f8"), axis=1),
+        head.scope.held_out, baseline_labels(tuned, None),
+    )  # fmt: skip
+
+
+def _slices(validated: Artefact, lines: list[int], right: NDArray[np.bool_], seed: int) -> list[dict[str, Any]]:
+    """Accuracy for each value of each column that task.yaml names under `slices`."""
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    from fsat_tasks.numerics.metrics import accuracy_interval
+
+    table = pq.read_table(validated.path / SLICES_FILE).to_pylist()
+    at = {line: number for number, line in enumerate(lines)}
+    members: dict[tuple[str, str], list[int]] = {}
+    for row in table:
+        members.setdefault((row["column"], row["value"]), []).append(at[row["line"]])
+    found = []
+    for (column, value), numbers in sorted(members.items()):
+        own = right[np.array(numbers)]
+        low, high = accuracy_interval(own, seed)
+        found.append({"column": column, "value": value, "rows": len(own), "accuracy": float(own.mean()),
+                      "accuracy_low": low, "accuracy_high": high})  # fmt: skip
+    return found
 
 
 def _metrics(probabilities: NDArray[np.float64], labels: NDArray[np.int64], names: list[str], seed: int) -> dict[str, Any]:
@@ -106,15 +173,13 @@ def _device(task: Task) -> Literal["cpu", "cuda"]:
 
 
 def _features(
-    task: Task, store: Store, validated: Artefact, extracted: Artefact, tuned: Artefact, head: Head
-) -> Callable[[NDArray[np.int64]], NDArray[np.float32]]:
-    """Text ids -> features (n, layers, dim): the extracted ones, or those of the tuned body."""
-    texts = load_texts(validated)
+    task: Task, store: Store, extracted: Artefact, tuned: Artefact, head: Head
+) -> Callable[[list[str]], NDArray[np.float32]]:
+    """Texts -> features (n, layers, dim) that the head takes: the pretrained encoder's, or those of the tuned body."""
     if not head.tuned_body:
-        features = open_features(task, store, extracted)
-        return lambda text_ids: features([texts[i] for i in text_ids])
+        return open_features(task, store, extracted)
     encoder = Encoder(tuned, _device(task))
-    return lambda text_ids: encoder.encode([texts[i] for i in text_ids], "all")
+    return lambda texts: encoder.encode(texts, "all")
 
 
 def _out_of_scope(inside: NDArray[np.float64], outside: NDArray[np.float64], threshold: float) -> dict[str, float]:
@@ -128,23 +193,28 @@ def _out_of_scope(inside: NDArray[np.float64], outside: NDArray[np.float64], thr
     }
 
 
-def _write_predictions(
-    lines: list[int], labels: NDArray[np.int64], probabilities: NDArray[np.float64], names: list[str], folder: Path
-) -> None:
-    import csv
-
+def _write_predictions(rows: _Rows, names: list[str], folder: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     from fsat_tasks.numerics.calibration import reliability_bins
+    from fsat_tasks.numerics.metrics import coverage_curve
 
+    probabilities = rows.probabilities
     predicted = [names[i] for i in probabilities.argmax(axis=1)]
-    truth = [names[i] for i in labels]
-    table = {"line": lines, "label": truth, "predicted": predicted, "probability": probabilities.max(axis=1)}
+    truth = [names[i] for i in rows.labels]
+    table = {"line": rows.lines, "label": truth, "predicted": predicted, "probability": probabilities.max(axis=1)}
     pq.write_table(pa.table(table), folder / "predictions.parquet")
-    with (folder / "confusion.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([("actual", "predicted"), *zip(truth, predicted, strict=True)])
-    with (folder / "reliability.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["confidence", "accuracy", "rows"], lineterminator="\n")
+    pairs = [{"actual": actual, "predicted": guess} for actual, guess in zip(truth, predicted, strict=True)]
+    _write_csv(folder / "confusion.csv", pairs)
+    _write_csv(folder / "reliability.csv", reliability_bins(probabilities, rows.labels))
+    _write_csv(folder / "coverage.csv", coverage_curve(probabilities, rows.labels))
+
+
+def _write_csv(path: Path, records: list[dict[str, Any]]) -> None:
+    import csv
+
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(records[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(reliability_bins(probabilities, labels))
+        writer.writerows(records)

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fsat_tasks.encoder_export import export_int8_encoder
 from fsat_tasks.encoder_source import find_encoder
-from fsat_tasks.gates import parity_gates
+from fsat_tasks.gates import parity_gates, size_gate
 from fsat_tasks.head import Head, finite, load_head
+from fsat_tasks.serving import ServedModel
 from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Recipe, Store, write_json
 from fsat_tasks.tune import tuned_encoder
 from fsat_tasks.validate import load_split, load_texts
+from fsat_tasks.variants import FILES, MODEL, Judge, half_precision, parity_of, served_file
 
 if TYPE_CHECKING:
     import onnx
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["export"]
 
 PARITY_ROWS = 500
+BOUNDS = {"max_parity_error", "max_variant_error", "min_variant_agreement", "significance", "max_megabytes"}
+"""Gates that this step asks."""
 
 Nodes = list[tuple[str, list[str], list[str], dict[str, Any]]]
 Part = tuple[dict[str, Any], Nodes]
@@ -34,14 +39,14 @@ Part = tuple[dict[str, Any], Nodes]
 def export(task: Task, store: Store, validated: Artefact, tuned: Artefact, evaluated: Artefact) -> Artefact:
     """Join encoder and head into one graph, and compare it with torch on the samples and query rows.
 
-    Writes model.onnx, tokenizer.json and config.json, which are all that serving needs; README.md, the model card;
-    parity.json and gates.json.
+    Writes model.onnx and its smaller variants, tokenizer.json, and config.json, which names the variant that is served;
+    README.md, the model card; variants.json, parity.json and gates.json.
     """
     encoder = tuned_encoder(task, store, validated, tuned)
     recipe = Recipe(
-        "export", 6,
+        "export", 7,
         config={"task": task.name, "description": task.spec.description, "classes": task.spec.classes,
-                "encoder": task.spec.encoder.name, "max_parity_error": task.spec.gates.max_parity_error},
+                "encoder": task.spec.encoder.name, "gates": task.spec.gates.model_dump(include=BOUNDS)},
         inputs={"encoder": encoder.digest, "tune": tuned.digest, "evaluate": evaluated.digest,
                 "rows": validated.sha256("rows.parquet"), "texts": validated.sha256("texts.parquet")},
         numeric_class="onnxruntime-cpu-fp32",
@@ -51,28 +56,50 @@ def export(task: Task, store: Store, validated: Artefact, tuned: Artefact, evalu
     def write(folder: Path) -> dict[str, Any]:
         import onnx
 
-        from fsat_tasks.serving import ServedModel
         from fsat_tasks.templates import render
 
         head, config = load_head(tuned), encoder.json("encoder.json")
-        onnx.save(join_head(onnx.load(encoder.path / "encoder.onnx"), head), folder / "model.onnx")
+        model = join_head(onnx.load(encoder.path / "encoder.onnx"), head)
+        onnx.save(model, folder / MODEL)
         shutil.copyfile(encoder.path / "tokenizer.json", folder / "tokenizer.json")
-        write_json(folder / "config.json", {
+        settings = {
             "task": task.name, "labels": head.labels, "temperature": head.temperature, "encoder": task.spec.encoder.name,
             "encoder_revision": config["revision"], "max_tokens": config["max_tokens"], "rung": head.rung,
             "scope_threshold": finite(head.scope_threshold),
             "set_thresholds": {coverage: finite(value) for coverage, value in head.set_thresholds.items()},
-        })  # fmt: skip
-        texts = _parity_texts(validated)
-        parity = _parity(ServedModel(folder).run(texts), _reference(task, encoder, tuned, head, texts), head.scope_threshold)
-        gates = parity_gates(parity, task.spec.gates)
+        }  # fmt: skip
+        write_json(folder / "config.json", settings | {"served": MODEL})
+        texts, labels = _parity_rows(validated, head.labels)
+        answers = ServedModel(folder).run(texts)
+        parity = parity_of(answers, _reference(task, encoder, tuned, head, texts), head.scope_threshold)
+        whole = {"name": config["precision"], "file": MODEL, "bytes": (folder / MODEL).stat().st_size, **parity,
+                 "passes": True, "reason": "the reference"}  # fmt: skip
+        judge = Judge(folder, texts, labels, answers, task.spec.gates)
+        smaller = _smaller(store, encoder, head, model) if config["precision"] == "fp32" else {}
+        variants = [whole]
+        for name, graph in smaller.items():
+            onnx.save(graph, folder / FILES[name])
+            variants.append(judge.judge(name))
+        served = served_file(variants)
+        write_json(folder / "variants.json", [variant | {"served": variant["file"] == served} for variant in variants])
+        write_json(folder / "config.json", settings | {"served": served})
+        gates = [*parity_gates(parity, task.spec.gates), size_gate((folder / served).stat().st_size, task.spec.gates)]
         write_json(folder / "parity.json", parity)
         write_json(folder / "gates.json", [gate.to_json() for gate in gates])
-        card = render("model_card.md.j2", task=task, head=head, metrics=evaluated.json("metrics.json"), parity=parity)
+        card = render("model_card.md.j2", task=task, head=head, metrics=evaluated.json("metrics.json"), parity=parity,
+                      variants=variants, served=served)  # fmt: skip
         (folder / "README.md").write_text(card, "utf-8")
-        return {**parity, "promote": all(gate.promote for gate in gates)}
+        return {**parity, "served": served, "promote": all(gate.promote for gate in gates)}
 
     return store.build(recipe, write)
+
+
+def _smaller(store: Store, encoder: Artefact, head: Head, model: onnx.ModelProto) -> dict[str, onnx.ModelProto]:
+    """The variants by name. `model` is changed."""
+    import onnx
+
+    int8 = export_int8_encoder(encoder, store)
+    return {"int8": join_head(onnx.load(int8.path / "encoder.onnx"), head), "fp16": half_precision(model)}
 
 
 def join_head(encoder: onnx.ModelProto, head: Head) -> onnx.ModelProto:
@@ -200,10 +227,14 @@ def _float32(constants: dict[str, Any]) -> dict[str, Any]:
     return {name: np.ascontiguousarray(value, np.float32) for name, value in constants.items()}
 
 
-def _parity_texts(validated: Artefact) -> list[str]:
-    texts = load_texts(validated)
-    rows = [*load_split(validated, "samples").text_ids, *load_split(validated, "query").text_ids]
-    return [texts[i] for i in rows[:PARITY_ROWS]]
+def _parity_rows(validated: Artefact, names: list[str]) -> tuple[list[str], NDArray[np.int64]]:
+    """Texts and labels of the rows on which graphs are compared: query rows first, then samples."""
+    import numpy as np
+
+    texts, splits = load_texts(validated), [load_split(validated, split) for split in ("query", "samples")]
+    ids = np.concatenate([split.text_ids for split in splits])[:PARITY_ROWS]
+    labels = [label for split in splits for label in split.labels][:PARITY_ROWS]
+    return [texts[i] for i in ids], np.searchsorted(names, labels)
 
 
 def _reference(
@@ -228,17 +259,3 @@ def _reference(
     tokenizer, _ = load_tokenizer(encoder.path / "tokenizer.json")
     features = encode_rows(load_body(source, "cpu", weights), tokenize(tokenizer, texts))
     return head.probabilities(features), head.scope_scores(features)
-
-
-def _parity(
-    served: tuple[NDArray[np.float32], NDArray[np.float32]],
-    reference: tuple[NDArray[np.float64], NDArray[np.float64]],
-    threshold: float,
-) -> dict[str, Any]:
-    (probabilities, scope), (expected, expected_scope) = served, reference
-    return {
-        "rows": len(probabilities),
-        "max_difference": float(np.abs(probabilities - expected).max()),
-        "label_agreement": float((probabilities.argmax(1) == expected.argmax(1)).mean()),
-        "scope_agreement": float(((scope >= threshold) == (expected_scope >= threshold)).mean()),
-    }

@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from fsat_tasks.numerics.frozen_head import FrozenHead
     from fsat_tasks.numerics.memory import Memory
     from fsat_tasks.numerics.scope import ScopeModel
 
-__all__ = ["SET_COVERAGES", "Head", "finite", "load_head", "save_head"]
+__all__ = ["SET_COVERAGES", "Head", "baseline_labels", "finite", "load_head", "save_baseline", "save_head"]
 
 SET_COVERAGES = (0.8, 0.9, 0.95, 0.99)
 """Coverages whose conformal thresholds are kept with the head."""
@@ -114,6 +115,31 @@ def load_head(tuned: Artefact) -> Head:
         scope_threshold=float(settings["scope_threshold"]),
         set_thresholds={coverage: float(value) for coverage, value in settings["set_thresholds"].items()},
     )  # fmt: skip
+
+
+def save_baseline(frozen: FrozenHead, folder: Path) -> None:
+    """Write baseline.safetensors: the frozen probe, and its logits of the samples, each left out."""
+    import numpy as np
+    from safetensors.numpy import save
+
+    tensors = {"weight": frozen.head.weight, "bias": frozen.head.bias, "held_out": frozen.held_out}
+    data = save({name: np.ascontiguousarray(value, np.float32) for name, value in tensors.items()})
+    (folder / "baseline.safetensors").write_bytes(data)
+
+
+def baseline_labels(tuned: Artefact, features: NDArray[np.floating[Any]] | None) -> NDArray[np.int64]:
+    """(n,) what the frozen probe says of rows by their pretrained features; None: of the samples, each left out."""
+    from safetensors.numpy import load_file
+
+    from fsat_tasks.numerics.frozen_head import mix_layers
+
+    baseline = load_file(tuned.path / "baseline.safetensors")
+    if features is None:
+        found: NDArray[np.int64] = baseline["held_out"].argmax(axis=1)
+        return found
+    rows = mix_layers(features, baseline["weight"].shape[1] // features.shape[2])
+    labels: NDArray[np.int64] = (rows @ baseline["weight"].T.astype("f8") + baseline["bias"]).argmax(axis=1)
+    return labels
 
 
 def finite(value: float) -> float | str:

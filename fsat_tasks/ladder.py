@@ -112,6 +112,8 @@ class Climb:
     unseen: Array | None
     """(n, 2) `scope.unseen_views` by bodies that had not seen the sample; None where no body was tuned."""
     trace: list[Rung]
+    baseline: FrozenHead | None = None
+    """The probe on the pretrained encoder, which a tuned model must not be worse than."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,7 @@ def climb(
         held_out = result.held_out
         trace.append(Rung(name, taken, reason, held_out.log_loss, held_out.accuracy, time.perf_counter() - started))
     assert standing is not None
-    reached = replace(standing, trace=trace)
+    reached = replace(standing, trace=trace, baseline=ladder.frozen)
     return balance(reached, material.labels) if settings.class_weight == "balanced" else reached
 
 

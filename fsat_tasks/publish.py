@@ -6,12 +6,14 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from fsat_tasks.gates import decisions_from_json
+from fsat_tasks.champion import compare_with_champion, rival
+from fsat_tasks.gates import GateDecision, champion_gates, decisions_from_json, latency_gates
 from fsat_tasks.registry import Registry
 from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Recipe, Store, write_json
+from fsat_tasks.validate import load_texts
 
-__all__ = ["publish"]
+__all__ = ["all_gates", "publish"]
 
 log = logging.getLogger(__name__)
 
@@ -19,44 +21,70 @@ log = logging.getLogger(__name__)
 def publish(task: Task, store: Store, validated: Artefact, tuned: Artefact, evaluated: Artefact, exported: Artefact) -> Artefact:
     """Decide about the exported model.
 
-    Writes decision.json (promote, gates, metrics) and report.html. Unless the task is a dry run, the registry then
-    records the decision, and a promoted model becomes the champion.
+    Writes decision.json (promote, gates, metrics, the champion on the same rows), timings.json and report.html. Unless the task
+    is a dry run, the registry then records the decision, and a promoted model becomes the champion.
     """
+    registry = Registry(store.root, task.name)
+    champion = registry.champion()
+    opponent = rival(store, champion, exported)
     parents = {"validate": validated, "tune": tuned, "evaluate": evaluated, "export": exported}
     recipe = Recipe(
-        "publish", 4,
+        "publish", 5,
         # the report shows all of these
         config={"task": task.name, "description": task.spec.description, "encoder": task.spec.encoder.name,
-                "shots": task.spec.shots, "seed": task.spec.seed,
+                "shots": task.spec.shots, "seed": task.spec.seed, "champion": opponent, "gates": task.spec.gates.model_dump(),
                 "lineage": {step: artefact.key for step, artefact in parents.items()}},
         inputs={step: artefact.digest for step, artefact in parents.items()},
         parents=parents,
+        measured=("timings.json", "report.html"),
     )  # fmt: skip
 
     def write(folder: Path) -> dict[str, Any]:
         from fsat_tasks.report import render_report
 
+        metrics, bounds = evaluated.json("metrics.json"), task.spec.gates
         gates = decisions_from_json(evaluated.json("gates.json") + exported.json("gates.json"))
+        old = opponent and compare_with_champion(store, opponent, validated, evaluated, task.spec.seed)
+        if old:
+            gates += champion_gates(old["challenger_accuracy"], old, bounds)
+        timings = _time_variants(exported, load_texts(validated))
+        timed = latency_gates(timings[exported.json("config.json")["served"]], bounds)
         decision = {
-            "promote": all(gate.promote for gate in gates),
+            "promote": all(gate.promote for gate in [*gates, *timed]),
             "gates": [gate.to_json() for gate in gates],
-            "metrics": evaluated.json("metrics.json"),
+            "metrics": metrics,
             "model": exported.reference(),
+            "champion": old or opponent,
         }
         write_json(folder / "decision.json", decision)
-        (folder / "report.html").write_text(render_report(task, decision, validated, tuned, evaluated, exported), "utf-8")
+        write_json(folder / "timings.json", {"graphs": timings, "gates": [gate.to_json() for gate in timed]})
+        shown = decision | {"gates": [gate.to_json() for gate in [*gates, *timed]], "champion": old}
+        (folder / "report.html").write_text(render_report(task, shown, validated, tuned, evaluated, exported), "utf-8")
         return {"promote": decision["promote"]}
 
-    registry = Registry(store.root, task.name)
-    champion = registry.version()
     published = store.build(recipe, write)
-    outcome = "dry run" if task.dry_run else registry.record(exported, published, replaces=champion)
+    replaces = int(champion["version"]) if champion else 0
+    outcome = "dry run" if task.dry_run else registry.record(exported, published, replaces=replaces)
     _log_outcome(task.name, outcome, published)
     return published
 
 
+def all_gates(published: Artefact) -> list[GateDecision]:
+    """What every gate says: those on figures, and those on this machine's timings."""
+    return decisions_from_json(published.json("decision.json")["gates"] + published.json("timings.json")["gates"])
+
+
+def _time_variants(exported: Artefact, texts: list[str]) -> dict[str, dict[str, float]]:
+    """Latency of each graph, by its file."""
+    from fsat_tasks.latency import measure_latency
+    from fsat_tasks.serving import ServedModel
+
+    files = [variant["file"] for variant in exported.json("variants.json")]
+    return {file: measure_latency(ServedModel(exported.path, file), texts) for file in files}
+
+
 def _log_outcome(task: str, outcome: str, published: Artefact) -> None:
     """What a task's log in Airflow says of the decision; the command line prints a table instead."""
-    for gate in decisions_from_json(published.json("decision.json")["gates"]):
+    for gate in all_gates(published):
         log.info("%s: gate %s says %s: %s", task, gate.gate, "promote" if gate.promote else "hold", gate.reason)
     log.info("%s: %s; report: %s", task, outcome, published.path / "report.html")

@@ -25,6 +25,9 @@ __all__ = ["RowCache"]
 KEY_BYTES = 16
 """Of a text's hash: two of a billion texts share one with a chance of 1e-21."""
 
+SEGMENT, ROW = np.uint64(32), np.uint64(2**32 - 1)
+"""Of a row's place: the bits to shift off, for the segment's number, and those to keep, for the row in the segment."""
+
 
 class RowCache:
     """The rows that an encoder has encoded, all layers.
@@ -49,10 +52,12 @@ class RowCache:
         self._folders = sorted(store.root.glob(f"{self._step}/??/[!.]*/"))
         self._whole: set[int] = set()
         """Numbers of segments whose checksums were compared."""
-        columns = [_columns(keys, number) for number, folder in enumerate(self._folders) for keys in _load_keys(folder)]
-        self._index = np.concatenate([np.empty((4, 0), np.uint64), *columns], axis=1)
-        """(4, rows), ascending: the two halves of the key, the segment's number, and the row in the segment."""
-        self._index = self._index[:, np.argsort(self._index[0], kind="stable")]
+        found = [(number, keys) for number, folder in enumerate(self._folders) for keys in _load_keys(folder)]
+        high = np.concatenate([np.empty(0, np.uint64), *(_high(keys) for _, keys in found)])
+        place = np.concatenate([np.empty(0, np.uint64), *(_places(number, len(keys)) for number, keys in found)])
+        order = np.argsort(high, kind="stable")
+        self._high, self._place = high[order], place[order]
+        """(rows,) the first half of each key, ascending, and where its row is."""
 
     @functools.cached_property
     def _encoder(self) -> Encoder:
@@ -92,30 +97,36 @@ class RowCache:
     ) -> NDArray[np.bool_]:
         """Fill in the rows that are there. Returns (n,) whether a row is missing."""
         missing = np.ones(len(keys), bool)
-        if not self._index.size:
+        if not len(self._high):
             return missing
-        high, low, *_ = _columns(keys)
-        at = np.minimum(np.searchsorted(self._index[0], high), self._index.shape[1] - 1)
-        here = (self._index[0, at] == high) & (self._index[1, at] == low)
-        for number in np.unique(self._index[2, at[here]]).tolist():
-            own = here & (self._index[2, at] == number)
+        high = _high(keys)
+        at = np.minimum(np.searchsorted(self._high, high), len(self._high) - 1)
+        here, segment = self._high[at] == high, self._place[at] >> SEGMENT
+        for number in np.unique(segment[here]).tolist():
+            own = np.flatnonzero(here & (segment == number))
             try:
-                features[own], truncated[own] = self._load_rows(number, self._index[3, at[own]])
+                same, features_there, truncated_there = self._load_rows(number, self._place[at[own]] & ROW, keys[own])
             except FileNotFoundError:  # damaged, and set aside by the store
-                self._index = self._index[:, self._index[2] != number]
+                kept = self._place >> SEGMENT != number
+                self._high, self._place = self._high[kept], self._place[kept]
                 return self._look_up(keys, features, truncated)
-        missing[here] = False
+            own = own[same]
+            features[own], truncated[own], missing[own] = features_there, truncated_there, False
         return missing
 
-    def _load_rows(self, number: int, rows: NDArray[np.uint64]) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
+    def _load_rows(
+        self, number: int, rows: NDArray[np.uint64], keys: NDArray[np.bytes_]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.floating], NDArray[np.bool_]]:
+        """Whether rows of a segment have these keys, and of those that do the features, and whether the text was cut."""
         folder = self._folders[number]
         if number not in self._whole and self._store.find(self._step, folder.name) is None:
             raise FileNotFoundError(folder)
         self._whole.add(number)
-        features, truncated = (
-            np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)[rows] for name in ("features", "truncated")
+        there, features, truncated = (
+            np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ("keys", "features", "truncated")
         )
-        return features, truncated
+        same = there[rows] == keys
+        return same, features[rows[same]], truncated[rows[same]]
 
     def _keep(self, keys: NDArray[np.bytes_], features: NDArray[np.floating], truncated: NDArray[np.bool_]) -> None:
         """Write a segment; `keys` are ascending."""
@@ -127,9 +138,10 @@ class RowCache:
                 np.save(folder / f"{name}.npy", values, allow_pickle=False)
             return {"rows": len(keys)}
 
-        columns = _columns(keys, len(self._folders))
+        high, place = _high(keys), _places(len(self._folders), len(keys))
         self._folders.append(self._store.build(recipe, write).path)
-        self._index = np.insert(self._index, np.searchsorted(self._index[0], columns[0]), columns, axis=1)
+        at = np.searchsorted(self._high, high)
+        self._high, self._place = np.insert(self._high, at, high), np.insert(self._place, at, place)
         self.encoded += len(keys)
 
 
@@ -137,12 +149,13 @@ def _key(text: str) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=KEY_BYTES).digest()
 
 
-def _columns(keys: NDArray[np.bytes_], segment: int = 0) -> NDArray[np.uint64]:
-    """(4, rows) of the index: whole numbers are found ten times as fast as bytes."""
-    columns = np.empty((4, len(keys)), np.uint64)
-    columns[:2] = keys.view(">u8").reshape(-1, 2).T
-    columns[2], columns[3] = segment, np.arange(len(keys))
-    return columns
+def _high(keys: NDArray[np.bytes_]) -> NDArray[np.uint64]:
+    """(rows,) the first halves of the keys: whole numbers are found ten times as fast as bytes, and take half the memory."""
+    return keys.view(">u8")[::2].astype(np.uint64)
+
+
+def _places(segment: int, rows: int) -> NDArray[np.uint64]:
+    return np.arange(rows, dtype=np.uint64) | (np.uint64(segment) << SEGMENT)
 
 
 def _load_keys(folder: Path) -> list[NDArray[np.bytes_]]:

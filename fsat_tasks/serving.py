@@ -21,16 +21,20 @@ TOKENS = 1024
 
 
 class ServedModel:
-    """A model folder: model.onnx, tokenizer.json, config.json."""
+    """A model folder: an ONNX graph, tokenizer.json, config.json.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        graph: one of the folder's graphs; by default that which config.json names as served.
+    """
+
+    def __init__(self, folder: Path, graph: str | None = None) -> None:
         config = json.loads((folder / "config.json").read_text("utf-8"))
         self.labels: list[str] = config["labels"]
         self.scope_threshold = float(config["scope_threshold"])
         """The scope score from which a text is taken for one of the task."""
         self.set_thresholds = {coverage: float(value) for coverage, value in config["set_thresholds"].items()}
         self._tokenizer, self._pad_id = load_tokenizer(folder / "tokenizer.json")
-        self._session = open_session(folder / "model.onnx", "cpu")
+        self._session = open_session(folder / (graph or config["served"]), "cpu")
 
     def run(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Probabilities (n, classes), in the order of `labels`, and scope scores (n,)."""

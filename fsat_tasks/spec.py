@@ -69,8 +69,31 @@ class GateSpec(_Frozen):
     min_class_recall: float = Field(default=0.2, ge=0, le=1)
     max_ece: float = Field(default=0.1, ge=0, le=1)
     """Calibration error beyond what a perfectly calibrated model shows by chance on as many rows."""
+    max_warnings: int = Field(default=100, ge=0)
+    """Findings of the data checks; those that are errors stop the run before."""
+    significance: float = Field(default=0.05, gt=0, lt=0.5)
+    """Chance that a model which is no better than the champion replaces it, at most."""
+    min_gain: float = Field(default=0.0, ge=0, le=1)
+    """Accuracy by which it must be better besides."""
+    min_oos_auroc: float = Field(default=0.6, ge=0, le=1)
+    """Where there are out-of-scope rows."""
+    min_coverage: float = Field(default=0.75, ge=0, le=1)
+    """Share of the task's own rows that must pass as in scope."""
+    max_drop: float = Field(default=0.15, ge=0, le=1)
+    """Accuracy that case, typos, punctuation or blanks may cost, as far as the interval is sure of it."""
+    min_slice_accuracy: float = Field(default=0.4, ge=0, le=1)
+    """Of each slice, as far as its interval is sure of it."""
     max_parity_error: float = Field(default=1e-4, gt=0, le=1)
     """Largest difference of a probability between the ONNX graph and torch."""
+    max_variant_error: float = Field(default=0.05, gt=0, le=1)
+    """The same for a smaller variant of the graph (fp16, int8), which is not served beyond it."""
+    min_variant_agreement: float = Field(default=0.99, ge=0, le=1)
+    """Share of rows on which a smaller variant must give the same label."""
+    max_latency_ms: float = Field(default=250.0, gt=0, allow_inf_nan=False)
+    """95 % of single texts must be answered within it."""
+    min_rows_per_second: float = Field(default=5.0, ge=0, allow_inf_nan=False)
+    max_megabytes: float = Field(default=500.0, gt=0, allow_inf_nan=False)
+    """Of the served graph."""
 
 
 class TaskSpec(_Frozen):
@@ -85,6 +108,8 @@ class TaskSpec(_Frozen):
     """Name of the text column in every file."""
     label: str = "label"
     """Name of the label column in `samples` and `query`."""
+    slices: list[str] = Field(default_factory=list)
+    """Columns of the query file; figures are given, and a gate asked, for each value of each."""
     classes: dict[str, str] = Field(default_factory=dict)
     """Label -> what it means, in words; the prior of each class. By default the label's own words."""
     encoder: EncoderSpec = EncoderSpec()

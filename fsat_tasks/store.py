@@ -85,7 +85,7 @@ class Artefact:
 
     @property
     def digest(self) -> str:
-        """sha256 over the names and contents of the files: equal work gives equal digests."""
+        """sha256 over the names and contents of the files, without those of timings: equal work gives equal digests."""
         return str(self.manifest["digest"])
 
     def sha256(self, name: str) -> str:
@@ -114,6 +114,8 @@ class Recipe:
     """What computed the numbers, on what, how precisely: `exact` where no floating point is involved."""
     parents: Mapping[str, Artefact] = field(default_factory=dict)
     """Recorded for lineage; what counts of them is in `inputs`."""
+    measured: tuple[str, ...] = ()
+    """Files with timings of this machine: verified like all others, but no part of the digest."""
 
     @property
     def key(self) -> str:
@@ -269,6 +271,8 @@ def _manifest(recipe: Recipe, folder: Path, seconds: float, notes: Mapping[str, 
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+    for name in recipe.measured:
+        files[name]["measured"] = True
     return {
         "schema": 1,
         "step": recipe.step,
@@ -291,7 +295,8 @@ def _manifest(recipe: Recipe, folder: Path, seconds: float, notes: Mapping[str, 
 
 
 def _digest(files: Mapping[str, Mapping[str, Any]]) -> str:
-    return hashlib.sha256(canonical_json({name: entry["sha256"] for name, entry in files.items()}).encode()).hexdigest()
+    content = {name: entry["sha256"] for name, entry in files.items() if not entry.get("measured")}
+    return hashlib.sha256(canonical_json(content).encode()).hexdigest()
 
 
 def caller() -> str:

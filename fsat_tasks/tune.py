@@ -12,7 +12,7 @@ from fsat_tasks.device import available_cores, tuning_class, tuning_device
 from fsat_tasks.encoder_export import exporter_versions
 from fsat_tasks.encoder_source import find_encoder
 from fsat_tasks.extract import draw_pool_rows, load_pool_texts, open_features
-from fsat_tasks.head import SET_COVERAGES, Head, save_head
+from fsat_tasks.head import SET_COVERAGES, Head, save_baseline, save_head
 from fsat_tasks.precision import task_encoder
 from fsat_tasks.session import pick_device
 from fsat_tasks.spec import Task
@@ -33,13 +33,14 @@ def tune(task: Task, store: Store, validated: Artefact, extracted: Artefact) -> 
     """Climb the ladder.
 
     Writes head.safetensors and head.json, the head; ladder.json, every rung with its evidence and what became of it; and
-    held_out.npy, (samples, classes), the calibrated logits of samples that the model had not seen. Where a body was tuned
+    held_out.npy, (samples, classes), the calibrated logits of samples that the model had not seen; and baseline.safetensors, the
+    frozen probe that it is compared with. Where a body was tuned
     also body.safetensors, its weights, and encoder.onnx, encoder.json and tokenizer.json, the encoder with these weights.
     """
     spec, device = task.spec, tuning_device(pick_device(task.spec.device))
     cores = available_cores()  # the budget is planned with them
     recipe = Recipe(
-        "tune", 8,
+        "tune", 9,
         config={"shots": spec.shots, "seed": spec.seed, **spec.tune.model_dump(exclude={"pool_rows"}),
                 "exporter": None if spec.tune.body == "off" else exporter_versions()},
         inputs={"rows": validated.sha256("rows.parquet"), "pool": validated.sha256(POOL_FILE),
@@ -86,6 +87,8 @@ def _tune(task: Task, store: Store, validated: Artefact, extracted: Artefact, ch
     rungs = [{name: value for name, value in asdict(rung).items() if name != "seconds"} for rung in reached.trace]
     write_json(folder / "ladder.json", rungs)
     np.save(folder / "held_out.npy", reached.held_out.logits.astype(np.float32), allow_pickle=False)
+    assert reached.baseline is not None
+    save_baseline(reached.baseline, folder)
     if reached.weights is not None:
         _save_body(task, encoder, reached.weights, folder)
     taken = [rung.name for rung in reached.trace if rung.taken]

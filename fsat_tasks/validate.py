@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 
     from fsat_tasks.checks import Finding
 
-__all__ = ["POOL_FILE", "Split", "load_split", "load_texts", "pool_size", "validate"]
+__all__ = ["POOL_FILE", "SLICES_FILE", "Split", "load_split", "load_texts", "pool_size", "validate"]
 
 SPLITS = ("samples", "query", "out_of_scope")
 """Small files, read whole. The pool of unlabelled rows may be of any size, and is only ever read row by row."""
 POOL, POOL_FILE = "unlabelled", "pool.parquet"
+SLICES_FILE = "slices.parquet"
 CHECKED_POOL_ROWS = 10_000
 """First rows of the pool that are checked; what can be wrong with traffic shows in them."""
 ROW_GROUP = 4096
@@ -37,7 +38,8 @@ def validate(task: Task, store: Store) -> Artefact:
     """Check the task's data.
 
     Writes texts.parquet (each different text of the small files once), rows.parquet (split, line, text_id, label), pool.parquet
-    (line, text and hash of the unlabelled rows, as they come) and findings.json.
+    (line, text and hash of the unlabelled rows, as they come), slices.parquet (line, column and value of query rows, for the
+    columns that task.yaml names under `slices`) and findings.json.
 
     Raises:
         DataError: where a file cannot be read or a critical check fails; nothing is written then.
@@ -45,7 +47,7 @@ def validate(task: Task, store: Store) -> Artefact:
     files = {split: path for split in (*SPLITS, POOL) if (path := task.file(split)) is not None}
     recipe = Recipe(
         "validate", 5,
-        config={"text": task.spec.text, "label": task.spec.label, "classes": task.spec.classes,
+        config={"text": task.spec.text, "label": task.spec.label, "classes": task.spec.classes, "slices": task.spec.slices,
                 "validation": task.spec.validation.model_dump(), "formats": {k: p.suffix for k, p in files.items()}},
         inputs={split: sha256_file(path) for split, path in files.items()},
     )  # fmt: skip
@@ -66,6 +68,7 @@ def _validate(task: Task, files: dict[str, Path], folder: Path) -> dict[str, int
     findings = check_rows(rows | first, spec.validation)
     _raise_critical([finding for finding in findings if finding.severity == "critical"])
     texts = _write_tables(rows, _class_names(task, rows["samples"]), folder)
+    _write_slices(files.get("query"), spec.slices, longest, folder)
     pool = _write_pool(files.get(POOL), spec.text, longest, folder)
     # keys of task.yaml, not paths: the artefact is the same wherever the task folder is and whatever its files are called
     split_of = {part.file: split for split, part in (rows | first).items()}
@@ -102,6 +105,18 @@ def _write_pool(path: Path | None, text: str, longest: int, folder: Path) -> int
             writer.write_table(pa.table([pa.array(lines), pa.array(texts), pa.array(hashes, pa.uint64())], schema=schema))
             count += len(group)
     return count
+
+
+def _write_slices(query: Path | None, columns: list[str], longest: int, folder: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = [] if query is None or not columns else iter_rows(query, columns, longest)
+    cells = [(line, column, cell or "") for line, row in rows for column, cell in zip(columns, row, strict=True)]
+    schema = pa.schema({"line": pa.int64(), "column": pa.string(), "value": pa.string()})
+    pq.write_table(
+        pa.Table.from_pylist([dict(zip(schema.names, cell, strict=True)) for cell in cells], schema), folder / SLICES_FILE
+    )
 
 
 def _raise_critical(critical: list[Finding]) -> None:

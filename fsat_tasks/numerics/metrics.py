@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["accuracy_interval", "confusion_matrix", "macro_f1", "recalls"]
+__all__ = ["accuracy_interval", "confusion_matrix", "coverage_curve", "macro_f1", "recalls"]
 
 Labels = NDArray[np.int64]
 RESAMPLES = 2000
@@ -40,3 +40,16 @@ def accuracy_interval(correct: NDArray[np.bool_], seed: int, level: float = 0.95
     tail = (1.0 - level) / 2.0
     low, high = np.quantile(means, [tail, 1.0 - tail])
     return float(low), float(high)
+
+
+def coverage_curve(probabilities: NDArray[np.float64], labels: Labels, points: int = 50) -> list[dict[str, float]]:
+    """Accuracy of the surest rows, as more and more of them are answered (selective prediction).
+
+    Args:
+        probabilities: (n, classes).
+        points: at most so many coverages, evenly spread up to 1.
+    """
+    order = np.argsort(-probabilities.max(axis=1), kind="stable")
+    right = np.cumsum((probabilities.argmax(axis=1) == labels)[order])
+    counts = np.unique(np.ceil(np.linspace(0, 1, points + 1)[1:] * len(labels)).astype(np.int64))
+    return [{"coverage": count / len(labels), "accuracy": float(right[count - 1] / count)} for count in counts.tolist()]

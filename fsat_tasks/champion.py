@@ -1,0 +1,93 @@
+"""A challenger beside the champion, on the same rows."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from fsat_tasks.gates import beside
+from fsat_tasks.store import Artefact, Store
+from fsat_tasks.validate import load_split, load_texts
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["compare_with_champion", "rival"]
+
+log = logging.getLogger(__name__)
+
+
+def rival(store: Store, champion: Mapping[str, Any] | None, model: Artefact) -> dict[str, Any] | None:
+    """Version and model of the champion that a model has to beat; None where there is none.
+
+    A model that is the champion by now is judged as it was: beside the one that it replaced.
+    """
+    if champion is None:
+        return None
+    if champion["model"]["digest"] != model.digest:
+        return {"version": champion["version"], "model": champion["model"]}
+    decision = store.find(champion["decision"]["step"], champion["decision"]["key"])
+    before = decision.json("decision.json").get("champion") if decision else None
+    return before and {"version": before["version"], "model": before["model"]}
+
+
+def compare_with_champion(
+    store: Store, opponent: Mapping[str, Any], validated: Artefact, evaluated: Artefact, seed: int
+) -> dict[str, Any] | None:
+    """Figures of the champion on the rows of the challenger's `evaluate` (see `beside`); None where nothing can be compared.
+
+    On query rows the published model answers anew. On left-out samples it cannot, since it has learnt from them: there the
+    labels count that it gave when each was left out, for the samples that both have.
+    """
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    model = store.find(opponent["model"]["step"], opponent["model"]["key"])
+    if model is None or model.digest != opponent["model"]["digest"]:
+        log.warning("the champion's files are gone or altered: there is nothing to compare with")
+        return None
+    table = pq.read_table(evaluated.path / "predictions.parquet").to_pydict()
+    truth, new = np.array(table["label"]), np.array(table["predicted"])
+    evidence = evaluated.json("metrics.json")["evidence"]
+    if evidence == "query":
+        old = _answers(model, _texts(validated, "query", table["line"]))
+    else:
+        left_out = _left_out_answers(store, model)
+        old = np.array([left_out.get(text, "") for text in _texts(validated, "samples", table["line"])])
+    shared = old != ""
+    if not shared.any():
+        return None
+    right = (new == truth)[shared]
+    known = set(model.json("config.json")["labels"])
+    return {**opponent, **beside(right, (old == truth)[shared], seed), "challenger_accuracy": float(right.mean()),
+            "missing": sorted(set(truth.tolist()) - known)}  # fmt: skip
+
+
+def _answers(model: Artefact, texts: list[str]) -> NDArray[np.str_]:
+    import numpy as np
+
+    from fsat_tasks.serving import ServedModel
+
+    served = ServedModel(model.path)
+    labels: NDArray[np.str_] = np.array(served.labels)[served.run(texts)[0].argmax(axis=1)]
+    return labels
+
+
+def _left_out_answers(store: Store, model: Artefact) -> dict[str, str]:
+    """Text -> label that the champion gave it when it was left out; empty where that is not known any more."""
+    import pyarrow.parquet as pq
+
+    parents = model.manifest["parents"]
+    evaluated, validated = (store.find(parents[name]["step"], parents[name]["key"]) for name in ("evaluate", "validate"))
+    if evaluated is None or validated is None or evaluated.json("metrics.json")["evidence"] != "leave_one_out":
+        return {}
+    table = pq.read_table(evaluated.path / "predictions.parquet").to_pydict()
+    return dict(zip(_texts(validated, "samples", table["line"]), table["predicted"], strict=True))
+
+
+def _texts(validated: Artefact, split: str, lines: list[int]) -> list[str]:
+    rows, texts = load_split(validated, split), load_texts(validated)
+    text_of = {line: texts[i] for line, i in zip(rows.lines, rows.text_ids, strict=True)}
+    return [text_of[line] for line in lines]
