@@ -9,12 +9,12 @@ from fsat_tasks.serving import ServedModel
 
 __all__ = ["measure_latency"]
 
-WARM_UP, SINGLES, BATCHES = 5, 60, 3
-BATCH = 64
+WARM_UP, SINGLES, BATCHES = 3, 40, 2
+BATCH = 32
 
 
 def measure_latency(model: ServedModel, texts: Sequence[str]) -> dict[str, float]:
-    """Median and 95th percentile of single texts in ms, and texts a second in batches of 64; tokenising is part of it.
+    """Median and 95th percentile of single texts in ms, and texts a second in batches of 32; tokenising is part of it.
 
     Args:
         texts: at least one; they are taken in turn.

@@ -78,17 +78,21 @@ def data_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "data"
 
 
+ENCODERS = ("encoder", "encoder-int8")
+
+
 @pytest.fixture
 def encoder_store(demo_store: Path, store_root: Path) -> Path:
-    """This test's store with the exported encoder in it, so that no test exports it again."""
-    shutil.copytree(demo_store / "encoder", store_root / "encoder", copy_function=os.link)
+    """This test's store with the exported encoders in it, so that no test exports them again."""
+    for step in ENCODERS:
+        shutil.copytree(demo_store / step, store_root / step, copy_function=os.link)
     return store_root
 
 
 @pytest.fixture
 def demo_copy(demo_store: Path, encoder_store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """This test's store with all that the demo run made, which it may change; FSAT_DATA names the repository's tasks."""
-    shutil.copytree(demo_store, encoder_store, ignore=shutil.ignore_patterns("encoder"), dirs_exist_ok=True)
+    shutil.copytree(demo_store, encoder_store, ignore=shutil.ignore_patterns(*ENCODERS), dirs_exist_ok=True)
     monkeypatch.setenv("FSAT_DATA", str(ROOT / "data"))
     return encoder_store
 
