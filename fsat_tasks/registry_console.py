@@ -16,6 +16,8 @@ __all__ = ["print_diff", "print_history"]
 
 ROWS = 40
 """Rows of a table that has no end of them; `--json` has all."""
+EFFECTS = ("broken", "relabelled", "fixed", "still wrong")
+"""In the order of what a person wants to see first."""
 LETTERS = 80
 """Of a text."""
 
@@ -65,7 +67,7 @@ def _print_changed(rows: list[dict[str, Any]], names: list[str]) -> None:
         return
     table = Table("line", "text", "truth", *names, "effect", title="rows with another label", title_justify="left")
     colours = {"fixed": "green", "broken": "red"}
-    for row in rows[:ROWS]:
+    for row in sorted(rows, key=lambda row: EFFECTS.index(row["effect"]))[:ROWS]:
         table.add_row(
             str(row["line"]),
             escape(_one_line(row["text"])),
