@@ -27,6 +27,8 @@ run takes the form's defaults, and so the first task by name.
 - **Promoted.** The model becomes the champion of its task, the one that predictions are made with. The asset
   `champion-TASK` gets an event with the version, model and metrics; to hear of every task, schedule on the asset alias
   `fsat-champions`. After a retry, or a run that changed nothing, the event says the same again.
+- **Kept.** A champion that a person moved there (`fsat rollback`, `fsat promote`) stays until a new model is promoted; a run
+  that makes a former one again ends as promoted, its log says so, and the event names the champion that stays.
 - **Held.** A quality gate says no. The champion stays, no asset event goes out, and publish ends as skipped, the run
   itself as success. Its log, under "Post Execute", has each failed gate with figure and bound, and the report's path.
 - **Failed.** Bad input fails at once: the log of the failed step names the file, row and field, and says what to do. Then

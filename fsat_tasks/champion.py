@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fsat_tasks.gates import beside
 from fsat_tasks.store import Artefact, Store
-from fsat_tasks.validate import load_split, load_texts
+from fsat_tasks.validate import texts_of_lines
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,11 +51,13 @@ def compare_with_champion(
     table = pq.read_table(evaluated.path / "predictions.parquet").to_pydict()
     truth, new = np.array(table["label"]), np.array(table["predicted"])
     evidence = evaluated.json("metrics.json")["evidence"]
+    text_of = texts_of_lines(validated, evidence)
+    texts = [text_of[line] for line in table["line"]]
     if evidence == "query":
-        old = _answers(model, _texts(validated, "query", table["line"]))
+        old = _answers(model, texts)
     else:
         left_out = _left_out_answers(store, model)
-        old = np.array([left_out.get(text, "") for text in _texts(validated, "samples", table["line"])])
+        old = np.array([left_out.get(text, "") for text in texts])
     shared = old != ""
     if not shared.any():
         return None
@@ -84,10 +86,5 @@ def _left_out_answers(store: Store, model: Artefact) -> dict[str, str]:
     if evaluated is None or validated is None or evaluated.json("metrics.json")["evidence"] != "leave_one_out":
         return {}
     table = pq.read_table(evaluated.path / "predictions.parquet").to_pydict()
-    return dict(zip(_texts(validated, "samples", table["line"]), table["predicted"], strict=True))
-
-
-def _texts(validated: Artefact, split: str, lines: list[int]) -> list[str]:
-    rows, texts = load_split(validated, split), load_texts(validated)
-    text_of = {line: texts[i] for line, i in zip(rows.lines, rows.text_ids, strict=True)}
-    return [text_of[line] for line in lines]
+    text_of = texts_of_lines(validated, "leave_one_out")
+    return {text_of[line]: label for line, label in zip(table["line"], table["predicted"], strict=True)}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fsat_tasks.errors import FsatError
+from fsat_tasks.registry_cli import verbs
 
 if TYPE_CHECKING:
     from fsat_tasks.store import Artefact
@@ -148,6 +149,9 @@ def init(
 
     folder = create_task(name, samples, text, label)
     typer.echo(f"Made {folder}. Describe the classes in task.yaml there, then: fsat run {name}")
+
+
+app.add_typer(verbs)
 
 
 def _run(step: str, name: str, overrides: dict[str, Any], dry_run: bool, out: Path | None, as_json: bool) -> None:

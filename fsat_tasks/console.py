@@ -11,12 +11,12 @@ from rich.table import Table
 from fsat_tasks.publish import all_gates
 from fsat_tasks.store import Artefact
 
-__all__ = ["print_decision", "print_findings", "print_ladder", "print_status"]
+__all__ = ["print_decision", "print_findings", "print_ladder", "print_status", "terminal"]
 
 
 def print_decision(task: str, published: Artefact, model: Artefact, champion: dict[str, Any] | None) -> None:
     """The gates, the decision, who is champion now, and where the model, the report and the manifest are."""
-    console = _console()
+    console = terminal()
     decision = published.json("decision.json")
     table = Table("gate", "decision", "reason", title=f"{task}: gates", title_justify="left")
     for gate in all_gates(published):
@@ -42,7 +42,7 @@ def print_ladder(tuned: Artefact) -> None:
         if rung["log_loss"] is not None:
             figures = (f"{rung['log_loss']:.3f}", f"{rung['accuracy']:.3f}", f"{seconds[rung['name']]:.1f}")
         table.add_row(rung["name"], "[green]yes[/]" if rung["taken"] else "no", *figures, escape(rung["reason"]))
-    _console().print(table)
+    terminal().print(table)
 
 
 def print_status(rows: list[dict[str, Any]]) -> None:
@@ -55,10 +55,10 @@ def print_status(rows: list[dict[str, Any]]) -> None:
             metrics = champion["metrics"]
             figures = (f"v{champion['version']}", f"{metrics['accuracy']:.3f}", f"{metrics['ece']:.3f}", champion["time"])
         table.add_row(escape(row["task"]), *figures, last["action"] if last else "none yet")
-    _console().print(table)
+    terminal().print(table)
 
 
-def _console() -> Console:
+def terminal() -> Console:
     """A console that cuts nothing off where no terminal says how wide it is."""
     console = Console(soft_wrap=True, highlight=False)
     return console if console.is_terminal else Console(soft_wrap=True, highlight=False, width=200)

@@ -9,6 +9,7 @@ from typing import Any
 
 from fsat_tasks.encoder_source import find_encoder
 from fsat_tasks.session import pick_device
+from fsat_tasks.signature import signing_key
 from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Store
 from fsat_tasks.workspace import Workspace
@@ -46,6 +47,8 @@ def run_steps(
     if "extract" in needed:  # what is missing on this machine is said before anything is written
         find_encoder(task.spec.encoder.name, task.spec.encoder.max_tokens)
         pick_device(task.spec.device)
+    if until == "publish":
+        signing_key()
     store = Store(Workspace.from_env().store)
     artefacts: dict[str, Artefact] = {}
     for step in needed:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from fsat_tasks.errors import DataError, RegistryError
-from fsat_tasks.registry import Registry
+from fsat_tasks.registry import Registry, find_published
 from fsat_tasks.serving import ServedModel
+from fsat_tasks.signature import check_signature
 from fsat_tasks.store import Artefact, Store
 from fsat_tasks.workspace import Workspace
 
@@ -36,19 +37,13 @@ def predict(task: str, texts: Iterable[str]) -> Iterator[dict[str, Any]]:
 
 
 def champion_model(task: str) -> Artefact:
-    """The model folder that the task's champion points to."""
+    """The model folder that the task's champion points to; where FSAT_SIGNING_KEY is set, only if that key signed it."""
     store = Store(Workspace.from_env().store)
     champion = Registry(store.root, task).champion()
     if champion is None:
         raise RegistryError(f"task {task!r}", "a published model", "none yet", f"Make one with: fsat run {task}.")
-    reference = champion["model"]
-    model = store.find(reference["step"], reference["key"])
-    if model is None or model.digest != reference["digest"]:
-        raise RegistryError(
-            f"model {reference['key'][:16]} of task {task!r}", "the files that were published", "missing or altered ones",
-            f"Make it again with: fsat run {task}.",
-        )  # fmt: skip
-    return model
+    check_signature(champion, task, f"champion of task {task!r}", f"fsat run {task} signs what it makes.")
+    return find_published(store, task, champion["model"])
 
 
 def read_texts(path: Path, column: str) -> Iterator[str]:

@@ -66,6 +66,10 @@ def publish(task: Task, store: Store, validated: Artefact, tuned: Artefact, eval
     replaces = int(champion["version"]) if champion else 0
     outcome = "dry run" if task.dry_run else registry.record(exported, published, replaces=replaces)
     _log_outcome(task.name, outcome, published)
+    if outcome == "kept":
+        log.warning("%s: version %d stays the champion: a person moved it there, which holds until a new model is promoted, and"
+                    " this one was before. To have this one: fsat promote %s %s",
+                    task.name, registry.version(), task.name, registry.number(exported))  # fmt: skip
     return published
 
 

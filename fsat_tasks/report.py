@@ -9,7 +9,7 @@ from typing import Any
 from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact
 from fsat_tasks.templates import render
-from fsat_tasks.validate import load_split, load_texts, pool_size
+from fsat_tasks.validate import load_split, pool_size, texts_of_lines
 
 __all__ = ["render_report"]
 
@@ -34,7 +34,7 @@ def render_report(
         decision=decision,
         metrics=decision["metrics"],
         classes=_classes(predictions),
-        confusions=_confusions(predictions, _texts_of_lines(validated, decision["metrics"]["evidence"])),
+        confusions=_confusions(predictions, texts_of_lines(validated, decision["metrics"]["evidence"])),
         reliability=bins,
         ladder=tuned.json("ladder.json"),
         findings=validated.json("findings.json"),
@@ -77,9 +77,3 @@ def _confusions(predictions: list[dict[str, Any]], texts: Mapping[int, str]) -> 
         }
         for (label, predicted), count in pairs
     ]
-
-
-def _texts_of_lines(validated: Artefact, evidence: str) -> dict[int, str]:
-    rows = load_split(validated, "query" if evidence == "query" else "samples")
-    texts = load_texts(validated)
-    return {line: texts[i] for line, i in zip(rows.lines, rows.text_ids, strict=True)}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from fsat_tasks.checks import Finding
 
-__all__ = ["POOL_FILE", "SLICES_FILE", "Split", "load_split", "load_texts", "pool_size", "validate"]
+__all__ = ["POOL_FILE", "SLICES_FILE", "Split", "load_split", "load_texts", "pool_size", "texts_of_lines", "validate"]
 
 SPLITS = ("samples", "query", "out_of_scope")
 """Small files, read whole. The pool of unlabelled rows may be of any size, and is only ever read row by row."""
@@ -189,6 +189,12 @@ def load_texts(validated: Artefact) -> list[str]:
 
     texts: list[str] = pq.read_table(validated.path / "texts.parquet")["text"].to_pylist()
     return texts
+
+
+def texts_of_lines(validated: Artefact, evidence: str) -> dict[int, str]:
+    """Line -> text of the rows that figures are measured on: `query`, or `leave_one_out` of the samples."""
+    rows, texts = load_split(validated, "query" if evidence == "query" else "samples"), load_texts(validated)
+    return {line: texts[i] for line, i in zip(rows.lines, rows.text_ids, strict=True)}
 
 
 def pool_size(validated: Artefact) -> int:
