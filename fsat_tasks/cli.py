@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fsat_tasks import cli_snapshot
 from fsat_tasks.errors import FsatError
 
 if TYPE_CHECKING:
@@ -148,6 +149,9 @@ def init(
 
     folder = create_task(name, samples, text, label)
     typer.echo(f"Made {folder}. Describe the classes in task.yaml there, then: fsat run {name}")
+
+
+cli_snapshot.add_verbs(app)
 
 
 def _run(step: str, name: str, overrides: dict[str, Any], dry_run: bool, out: Path | None, as_json: bool) -> None:
