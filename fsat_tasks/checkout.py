@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fsat_tasks.dvc_repository import locked, require_repository, run_dvc
+from fsat_tasks.dvc_repository import default_remote, locked, require_repository, run_dvc
 from fsat_tasks.errors import DvcError, SnapshotError, StoreError
 from fsat_tasks.published import MISSING, SNAPSHOT, Version, content, read_snapshot, wrong_files
 from fsat_tasks.registry import Registry
@@ -93,7 +93,12 @@ def _fetch(version: Version) -> None:
     try:
         run_dvc(version.root, "checkout", target)
     except DvcError:
-        run_dvc(version.root, "pull", target)
+        try:
+            run_dvc(version.root, "pull", target)
+        except DvcError as error:
+            remote = default_remote(version.root)
+            source = f"the remote {remote!r} gave not the rest" if remote else "there is no default remote to ask for the rest"
+            raise DvcError(f"{version.name}: DVC's cache has not all of it, and {source}: {error}") from error
 
 
 def _cached(version: Version, md5: str, name: str) -> Path:

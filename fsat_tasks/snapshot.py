@@ -33,7 +33,8 @@ def snapshot(task: str) -> dict[str, Any]:
     Nothing is committed to Git. What a killed call left, the next one completes.
 
     Returns:
-        task, version, path, whether it was made now, the remote (None where there is none), the repository and its files to `commit`.
+        task, version, path, whether it was made now, the remote (None where there is none), the repository and which of its
+        files to `commit`.
 
     Raises:
         SnapshotError: outside of a repository, where the version is another model's, or where the task's files have changed

@@ -18,7 +18,6 @@ from typing import Any
 
 import pytest
 
-from fsat_tasks import dvc_repository
 from fsat_tasks.checkout import checkout
 from fsat_tasks.errors import DvcError, RegistryError, SnapshotError, StoreError
 from fsat_tasks.predict import predict
@@ -74,7 +73,7 @@ def stored(cache: Path, clone: Path, name: str) -> Path:
     md5 = re.search(r"md5: (\w+\.dir)", (clone / DVC_FILE).read_text("utf-8"))
     assert md5 is not None
     listing = json.loads((cache / "files" / "md5" / md5[1][:2] / md5[1][2:]).read_text("utf-8"))
-    (found,) = [entry["md5"] for entry in listing if entry["relpath"] == name]
+    (found,) = [str(entry["md5"]) for entry in listing if entry["relpath"] == name]
     return cache / "files" / "md5" / found[:2] / found[2:]
 
 
@@ -175,7 +174,7 @@ def test_version_stays_when_the_task_changes_later(here: Path) -> None:
         samples.write_bytes(content)
 
 
-@pytest.mark.parametrize("file", ["samples.csv", "query.jsonl", "unlabelled.jsonl"])
+@pytest.mark.parametrize("file", ["samples.csv", "unlabelled.jsonl"])
 def test_task_that_changed_since_it_was_published_is_not_kept_as_what_the_model_is_made_of(file: str, unkept: Path) -> None:
     path = unkept / "data" / TASK / file
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
@@ -193,7 +192,7 @@ def test_without_a_remote_the_version_is_in_the_cache_alone(unkept: Path, cli: A
     assert checkout(TASK, 1)["champion"] == 1
     shutil.rmtree(unkept / FOLDER)
     shutil.rmtree(unkept / ".dvc" / "cache")
-    with pytest.raises(DvcError, match=r"dvc pull .*v1\.dvc in .*: failed to pull data .* no remote specified"):
+    with pytest.raises(DvcError, match="v1: DVC's cache has not all of it, and there is no default remote"):
         checkout(TASK, 1)
 
 
@@ -211,7 +210,7 @@ def test_version_of_another_store_is_never_overwritten(here: Path, tmp_path: Pat
     entry = json.loads((here / FOLDER / "snapshot.json").read_text("utf-8"))["entry"]
     Registry(tmp_path, TASK).restore({**entry, "model": {**entry["model"], "digest": "f" * 64}})
     monkeypatch.setenv("FSAT_STORE", str(tmp_path))
-    with pytest.raises(SnapshotError, match=rf"expected the model of version 1 in this store, f+, got .*: fsat checkout {TASK} 1"):
+    with pytest.raises(SnapshotError, match=rf"expected the model of version 1 in this store, f+, got .*checkout {TASK} 1"):
         snapshot(TASK)
 
 
@@ -249,7 +248,7 @@ def test_lock_of_another_dvc_process_is_waited_for(
         def release(_: float) -> None:
             fcntl.flock(lock, fcntl.LOCK_UN)
 
-        monkeypatch.setattr(dvc_repository.time, "sleep", release)
+        monkeypatch.setattr("fsat_tasks.dvc_repository.time.sleep", release)
         caplog.set_level("INFO", "fsat_tasks.dvc_repository")
         assert snapshot(TASK)["remote"] == "storage"
     assert "another process of DVC is at work" in caplog.text
@@ -316,7 +315,8 @@ def test_model_that_is_gone_from_the_store_comes_back_and_the_champion_stays(
 def test_version_that_was_not_kept_is_named_with_those_that_were(there: Path, cli: Any) -> None:
     code, _, said = cli("checkout", TASK, "7")
     assert code == 2
-    assert f"version 7 of task {TASK!r}: expected the file published/{TASK}/v7.dvc in {there}, got none. Versions there: 1." in said
+    assert f"version 7 of task {TASK!r}: expected the file published/{TASK}/v7.dvc in {there}, got none." in said
+    assert "Versions there: 1. Pull the commit that has it" in said
     assert cli("checkout", "../x", "1")[0] == 2
     assert cli("checkout", TASK, "0")[0] == 2
 
@@ -328,13 +328,13 @@ def test_file_that_was_altered_in_the_remote_is_named_and_nothing_comes_into_the
     shutil.copytree(published.remote, own)
     set_remote(there, own)
     alter(stored(own, there, "export/model.onnx"))
-    with pytest.raises(SnapshotError, match=r"v1/export/model\.onnx: expected the file that was published, got another one from DVC"):
+    with pytest.raises(SnapshotError, match=r"v1/export/model\.onnx: expected the file .*, got another one from DVC"):
         checkout(TASK, 1)
     assert not (tmp_path / "store").exists()
     assert not (there / FOLDER).exists()
     stored(own, there, "export/model.onnx").unlink()
     shutil.rmtree(there / ".dvc" / "cache")
-    with pytest.raises(DvcError, match=r"dvc pull .*Checkout failed"):
+    with pytest.raises(DvcError, match=r"has not all of it, and the remote 'storage' gave not the rest: dvc pull .*: failed"):
         checkout(TASK, 1)
 
 
