@@ -31,6 +31,9 @@ run takes the form's defaults, and so the first task by name.
   that makes a former one again ends as promoted, its log says so, and the event names the champion that stays.
 - **Held.** A quality gate says no. The champion stays, no asset event goes out, and publish ends as skipped, the run
   itself as success. Its log, under "Post Execute", has each failed gate with figure and bound, and the report's path.
+- **Kept.** After a promotion, `snapshot` puts the champion's files below `published/` of the repository that FSAT_DATA lies in,
+  with DVC, and pushes them to its default remote. Its XCom has the files to commit to Git. It is skipped after a hold or a
+  dry run, and where FSAT_DATA lies in no repository with DVC.
 - **Failed.** Bad input fails at once: the log of the failed step names the file, row and field, and says what to do. Then
   clear the step. Anything else, and first of all a lack of memory, is tried twice more.
 """
@@ -102,6 +105,11 @@ PARAMS = {
 SPLIT_DOC = "#### Split the texts into shards\n\nOf 4,096 texts each, so that workers share the load of a large pool."
 ENCODE_DOC = "#### Encode one shard\n\nThe rows go to the row cache; a text that any run has encoded before costs nothing."
 
+SNAPSHOT_DOC = (
+    "#### Keep the champion with DVC\n\nIn `published/TASK/`: a folder and a .dvc file for each version. "
+    "`fsat checkout TASK VERSION` brings one back."
+)
+
 
 def load(params: Mapping[str, Any]) -> Task:
     from fsat_tasks.spec import load_task
@@ -157,6 +165,19 @@ def refer_or_skip(name: str, **context: Any) -> dict[str, Any]:
     return summary(published)
 
 
+def snapshot_or_skip(**context: Any) -> dict[str, Any]:
+    """What `snapshot` does: keep the champion in the repository with DVC; or skip, where there is nothing or no place to keep."""
+    from fsat_tasks.dvc_repository import find_repository
+    from fsat_tasks.snapshot import snapshot
+
+    data = Workspace.from_env().data
+    if context["params"]["dry_run"]:
+        raise AirflowSkipException("Dry run: nothing was published.")
+    if find_repository(data) is None:
+        raise AirflowSkipException(f"FSAT_DATA {data} lies in no Git repository with DVC. To keep versions, make it one.")
+    return snapshot(context["params"]["task"])
+
+
 def step(name: str, role: str, files: str, body: Callable[..., dict[str, Any]] = refer, **options: Any) -> XComArg:
     doc = f"#### {role}\n\nIn its artefact, whose path is in the log:\n\n{files}"
     return task(task_id=name, doc_md=doc, **options)(body)(name)
@@ -206,4 +227,5 @@ with DAG(
             "- **report.html:** the run on one page\n- **decision.json:** promote or hold, and each gate with its reason",
             refer_or_skip, outlets=[CHAMPIONS],
         ),
+        task(task_id="snapshot", doc_md=SNAPSHOT_DOC, pool="dvc")(snapshot_or_skip)(),
     )  # fmt: skip

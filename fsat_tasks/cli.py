@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fsat_tasks import registry_cli, snapshot_cli
 from fsat_tasks.errors import FsatError
-from fsat_tasks.registry_cli import verbs
 
 if TYPE_CHECKING:
     from fsat_tasks.store import Artefact
@@ -151,7 +151,8 @@ def init(
     typer.echo(f"Made {folder}. Describe the classes in task.yaml there, then: fsat run {name}")
 
 
-app.add_typer(verbs)
+app.add_typer(registry_cli.verbs)
+app.add_typer(snapshot_cli.verbs)
 
 
 def _run(step: str, name: str, overrides: dict[str, Any], dry_run: bool, out: Path | None, as_json: bool) -> None:

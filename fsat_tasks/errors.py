@@ -7,11 +7,13 @@ __all__ = [
     "DataError",
     "DeviceError",
     "DivergedError",
+    "DvcError",
     "EncoderError",
     "FsatError",
     "InputError",
     "OutOfMemoryError",
     "RegistryError",
+    "SnapshotError",
     "StoreError",
     "TaskError",
 ]
@@ -67,12 +69,20 @@ class RegistryError(InputError):
     """A model that was asked for is not published, or the registry cannot be read."""
 
 
+class SnapshotError(InputError):
+    """A snapshot cannot be made where fsat is called, was never made, or its files are not those that were published."""
+
+
 class ChampionChangedError(FsatError):
     """Another run moved the champion while this one decided; a later try decides against the new one."""
 
 
 class OutOfMemoryError(FsatError):
     """The machine or the GPU ran out of memory; a later try may find more."""
+
+
+class DvcError(FsatError):
+    """A call of DVC failed, such as one that needs a remote that cannot be reached; a later try may succeed."""
 
 
 class DivergedError(FsatError):

@@ -187,6 +187,34 @@ class Store:
         log.warning("corrupted artefact: %s (%s); set aside as %s, will be rebuilt", folder, problem, aside)
         return None
 
+    def restore(self, copy: Path, reference: Mapping[str, str]) -> bool:
+        """Put a copy of an artefact back in its place, unless it is there; whether it was put there now.
+
+        Raises:
+            StoreError: where the copy or what is in its place is not that artefact, or the store cannot be written.
+        """
+        step, key = reference["step"], reference["key"]
+        found, final = self.find(step, key), self.folder(step, key)
+        copied = found is None
+        if copied:
+            temporary = self._temporary(final)
+            try:
+                shutil.copytree(copy, temporary, copy_function=shutil.copyfile, dirs_exist_ok=True)
+                _sync(temporary)
+                _rename(temporary, final)
+            except OSError as error:
+                raise self._unwritable(error) from error
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+            found = self.find(step, key)
+        if found is None or found.digest != reference["digest"]:
+            raise StoreError(
+                str(final), f"the artefact with the digest {reference['digest'][:16]}",
+                f"the copy {copy}, which is another" if copied else "another one",
+                "" if copied else "Move that folder away, and try again.",
+            )  # fmt: skip
+        return copied
+
     @contextmanager
     def scratch(self, recipe: Recipe) -> Iterator[Path]:
         """A folder for what the recipe's work may go on from after it was killed; gone once the work is done.

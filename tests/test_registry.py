@@ -212,3 +212,22 @@ def test_bad_line_of_the_history_is_named(line: bytes, tmp_path: Path) -> None:
         with pytest.raises(RegistryError, match=r"history\.jsonl, line 2: expected "):
             use()
     assert champion(tmp_path)["version"] == 1
+
+
+def test_version_of_another_registry_is_taken_where_there_is_none_yet(tmp_path: Path) -> None:
+    record(tmp_path / "theirs", 4, promote=True)
+    record(tmp_path / "theirs", 5, promote=True)
+    entry = champion(tmp_path / "theirs")
+    record(tmp_path / "ours", 1, promote=False)
+    Registry(tmp_path / "ours", "task").restore(entry)
+    assert champion(tmp_path / "ours") == entry
+    assert actions(tmp_path / "ours") == [("hold", None), ("promote", 2)]
+    files = {path.name: path.read_bytes() for path in (tmp_path / "ours" / "registry" / "task").iterdir()}
+    Registry(tmp_path / "ours", "task").restore(entry)  # again
+    Registry(tmp_path / "ours", "task").restore({**entry, "version": 9})  # there is a version now
+    assert {path.name: path.read_bytes() for path in (tmp_path / "ours" / "registry" / "task").iterdir()} == files
+    (tmp_path / "ours" / "registry" / "task" / "champion.json").unlink()  # as after a kill between the two writes
+    Registry(tmp_path / "ours", "task").restore(entry)
+    assert champion(tmp_path / "ours") == entry
+    record(tmp_path / "ours", 6, promote=True)
+    assert actions(tmp_path / "ours") == [("hold", None), ("promote", 2), ("promote", 3)]

@@ -434,3 +434,31 @@ def test_a_second_run_of_the_same_work_waits_for_the_first(tmp_path: Path) -> No
         order.append("first")
     other.join(10)
     assert order == ["first", "second"]
+
+
+# Restoring
+
+
+def test_copy_of_an_artefact_goes_back_under_its_key_and_is_whole(tmp_path: Path) -> None:
+    made = Store(tmp_path / "old").build(RECIPE, write_two)
+    copy = made.path.rename(tmp_path / "copy")
+    store = Store(tmp_path / "new")
+    assert store.restore(copy, made.reference()) is True
+    assert store.restore(copy, made.reference()) is False
+    found = store.find(made.step, made.key)
+    assert found is not None
+    assert found.manifest == made.manifest
+    (found.path / "a.txt").write_text("damaged")
+    assert store.restore(copy, made.reference()) is True
+
+
+def test_another_artefact_is_neither_restored_nor_replaced(tmp_path: Path) -> None:
+    made = Store(tmp_path / "old").build(RECIPE, write_two)
+    other = made.reference() | {"digest": "f" * 64}
+    with pytest.raises(StoreError, match=r"expected the artefact with the digest f+, got another one. Move that folder away"):
+        Store(tmp_path / "old").restore(made.path, other)
+    assert Store(tmp_path / "old").find(made.step, made.key) == made
+    (made.path / "a.txt").write_text("damaged")
+    with pytest.raises(StoreError, match=r"expected the artefact .* got the copy .*, which is another"):
+        Store(tmp_path / "new").restore(made.path, made.reference())
+    assert Store(tmp_path / "new").find(made.step, made.key) is None

@@ -17,8 +17,8 @@ import pytest
 REPOSITORY = Path(__file__).parents[2]
 DEMO = REPOSITORY / "data" / "support-intents"
 STEPS = ["validate", "extract", "tune", "evaluate", "export", "publish"]
-TASKS = ["validate", "split", "encode", *STEPS[1:]]
-"""Of the DAG: the steps, and before `extract` one for each shard of the texts."""
+TASKS = ["validate", "split", "encode", *STEPS[1:], "snapshot"]
+"""Of the DAG: the steps, before `extract` one for each shard of the texts, and after them what keeps the champion."""
 HEAVY = {"torch", "transformers", "onnxruntime", "great_expectations", "pandas", "fsat_tasks.encoder", "fsat_tasks.pipeline"}
 
 
@@ -92,6 +92,12 @@ def test_every_pool_is_created_wherever_airflow_is_set_up(dag: dict[str, Any], f
     created = set(re.findall(r"airflow pools set (\w+)", (REPOSITORY / file).read_text("utf-8")))
     assert {task["pool"] for task in dag["tasks"].values()} == created | {"default_pool"}
     assert {name for name, task in dag["tasks"].items() if task["pool"] == "gpu"} == {"encode", "extract", "tune"}
+    assert {name for name, task in dag["tasks"].items() if task["pool"] == "dvc"} == {"snapshot"}
+
+
+def test_pool_of_snapshots_has_one_slot() -> None:
+    for file in ("dags/airflow.env.sh", "README.md", "docker/README.md"):
+        assert "airflow pools set dvc 1 " in (REPOSITORY / file).read_text("utf-8")
 
 
 def test_bad_input_fails_at_once_and_lack_of_memory_is_retried(dag: dict[str, Any]) -> None:
@@ -149,8 +155,9 @@ def test_file_parses_where_there_is_no_task_yet(tmp_path: Path) -> None:
 
 @dataclass(frozen=True)
 class Runs:
-    """One run each of four tasks, after one another in the same store."""
+    """One run each of four tasks, after one another in the same store; the task folders lie in a repository with DVC."""
 
+    repository: Path
     promoted: dict[str, Any]
     held: dict[str, Any]
     dry: dict[str, Any]
@@ -164,6 +171,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory, demo_store: Path) -> Runs:
     folder = tmp_path_factory.mktemp("runs")
     data, store = folder / "data", folder / "store"
     shutil.copytree(DEMO, data / "support-intents")
+    subprocess.run(["git", "init", "--quiet", str(folder)], check=True)
+    (folder / ".dvc").mkdir()
+    (folder / ".dvc" / "config").write_text("[core]\n    analytics = false\n", "utf-8")
     few_samples(data / "held", "min_accuracy: 1.0")
     few_samples(data / "dry", "min_accuracy: 0.0, min_macro_f1: 0.0, min_class_recall: 0.0, max_ece: 1.0")
     few_samples(data / "broken", "")
@@ -174,7 +184,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, demo_store: Path) -> Runs:
     confs: list[dict[str, Any]] = [{"task": "support-intents"}, {"task": "held"}, {"task": "dry", "dry_run": True}]
     answer = ask_airflow(folder, data, store, *confs, {"task": "broken"})
     promoted, held, dry, broken = answer.values["runs"]
-    return Runs(promoted, held, dry, broken, store, answer.log)
+    return Runs(folder, promoted, held, dry, broken, store, answer.log)
 
 
 def few_samples(folder: Path, gates: str) -> None:
@@ -222,9 +232,26 @@ def test_promotion_is_told_with_its_metrics(runs: Runs) -> None:
     assert {"accuracy", "macro_f1", "ece"} <= set(event["extra"]["metrics"])
 
 
+def test_promoted_model_is_kept_with_dvc(runs: Runs) -> None:
+    kept = runs.promoted["xcoms"]["snapshot"]
+    assert (kept["version"], kept["built"], kept["remote"]) == (1, True, None)
+    assert [path.name for path in runs.repository.glob("published/*/*.dvc")] == ["v1.dvc"]
+    model = runs.repository / "published" / "support-intents" / "v1" / "export" / "model.onnx"
+    assert model.read_bytes() == Path(runs.promoted["xcoms"]["export"]["path"], "model.onnx").read_bytes()
+    assert kept["commit"] == ["published/support-intents/v1.dvc", "published/support-intents/.gitignore"]
+
+
+def test_snapshot_is_skipped_with_a_reason_outside_of_a_repository(tmp_path: Path) -> None:
+    call = "import fsat_tune; fsat_tune.snapshot_or_skip(params={'task': 'any', 'dry_run': False})"
+    environment = os.environ | {"AIRFLOW_HOME": str(tmp_path / "airflow"), "FSAT_DATA": str(tmp_path)}
+    environment["PYTHONPATH"] = f"{REPOSITORY / 'dags'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    done = subprocess.run([sys.executable, "-c", call], env=environment, capture_output=True, text=True, check=False)
+    assert f"AirflowSkipException: FSAT_DATA {tmp_path} lies in no Git repository with DVC" in done.stderr
+
+
 def test_hold_skips_publish_and_leaves_the_champion(runs: Runs, demo_store: Path) -> None:
     assert runs.held["state"] == "success"
-    assert runs.held["tasks"] == dict.fromkeys(TASKS, "success") | {"publish": "skipped"}
+    assert runs.held["tasks"] == dict.fromkeys(TASKS, "success") | {"publish": "skipped", "snapshot": "skipped"}
     assert runs.held["events"] == []
     assert "publish" not in runs.held["xcoms"]
     champion = Path("registry", "held", "champion.json"), Path("registry", "support-intents", "champion.json")
@@ -239,7 +266,8 @@ def test_hold_names_the_failed_gates_and_the_report(runs: Runs) -> None:
 
 
 def test_dry_run_does_everything_but_the_registry(runs: Runs) -> None:
-    assert set(runs.dry["tasks"].values()) == {"success"}
+    assert runs.dry["tasks"] == dict.fromkeys(TASKS, "success") | {"snapshot": "skipped"}
+    assert "Dry run: nothing was published." in runs.log
     assert runs.dry["xcoms"]["publish"]["promote"] is True
     assert runs.dry["events"] == []
     assert not (runs.store / "registry" / "dry").exists()

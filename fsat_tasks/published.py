@@ -1,0 +1,114 @@
+"""A published version in the repository: its folder, its .dvc file, and the checksums that tie the one to the other.
+
+`published/<task>/v<version>/` holds the files, snapshot.json among them, which has the sha256 of each other file.
+`published/<task>/v<version>.dvc` is for Git: DVC's checksum of the folder and, under `meta`, the model and the sha256 of
+snapshot.json. So whoever trusts the commit can check every file, wherever DVC brought it from.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fsat_tasks.errors import SnapshotError
+from fsat_tasks.store import sha256_file
+from fsat_tasks.workspace import check_task_name
+
+__all__ = ["MISSING", "SNAPSHOT", "Version", "content", "read_snapshot", "wrong_files"]
+
+SNAPSHOT = "snapshot.json"
+MISSING = "no file"
+_SHA256 = re.compile("[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a task in the repository at `root`, there or not."""
+
+    root: Path
+    task: str
+    number: int
+
+    def __post_init__(self) -> None:
+        check_task_name(self.task)
+
+    @property
+    def name(self) -> str:
+        """The folder, as a path in the repository."""
+        return f"published/{self.task}/v{self.number}"
+
+    @property
+    def folder(self) -> Path:
+        return self.root / self.name
+
+    @property
+    def dvc_file(self) -> Path:
+        return self.root / f"{self.name}.dvc"
+
+    def all(self) -> list[int]:
+        """The task's versions that the repository has, in order."""
+        numbers = (path.stem.removeprefix("v") for path in self.folder.parent.glob("v*.dvc"))
+        return sorted(int(number) for number in numbers if number.isdecimal())
+
+    def meta(self) -> dict[str, str] | None:
+        """`md5`, DVC's of the folder; `model`, its digest; `snapshot`, the sha256. None before the snapshot is whole."""
+        from ruamel.yaml import YAML
+        from ruamel.yaml.error import YAMLError
+
+        try:
+            written = YAML(typ="safe", pure=True).load(self.dvc_file.read_text("utf-8"))
+            ours = written.get("meta", {"fsat": None})["fsat"]
+            if ours is None:
+                return None
+            return {"md5": str(written["outs"][0]["md5"]), "model": str(ours["model"]), "snapshot": str(ours["snapshot"])}
+        except FileNotFoundError:
+            return None
+        except (YAMLError, UnicodeDecodeError, AttributeError, LookupError, TypeError, RecursionError) as error:
+            raise SnapshotError(
+                str(self.dvc_file), "the file that `fsat snapshot` wrote", str(error).split("\n")[0],
+                "Take it from Git again: git checkout.",
+            ) from None  # fmt: skip
+
+    def write_meta(self, model: str) -> None:
+        """Complete the file that `dvc add` wrote. DVC keeps what is under `meta`."""
+        ours = {"task": self.task, "version": self.number, "model": model, "snapshot": sha256_file(self.folder / SNAPSHOT)}
+        written = self.dvc_file.read_text("utf-8").rstrip("\n").split("\n")
+        lines = [*written, "meta:", "  fsat:", *(f"    {name}: {json.dumps(value)}" for name, value in ours.items())]
+        temporary = self.dvc_file.with_name(f".{self.dvc_file.name}")
+        temporary.write_text("\n".join(lines) + "\n", "utf-8")
+        temporary.replace(self.dvc_file)
+
+
+def content(folder: Path) -> dict[str, dict[str, Any]]:
+    """sha256 and bytes of every file of a snapshot but snapshot.json."""
+    return {
+        path.relative_to(folder).as_posix(): {"sha256": sha256_file(path), "bytes": path.stat().st_size}
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path != folder / SNAPSHOT
+    }
+
+
+def read_snapshot(folder: Path) -> dict[str, Any] | None:
+    """snapshot.json with the registry's entry and the files; None where there is none, or it is another file."""
+    try:
+        snapshot = json.loads((folder / SNAPSHOT).read_text("utf-8"))
+        references = [(snapshot["entry"][name], step) for name, step in (("model", "export"), ("decision", "publish"))]
+        # the two become paths of the store
+        valid = all(ref["step"] == step and _SHA256.fullmatch(ref["key"]) and ref["digest"] for ref, step in references)
+        return snapshot if valid and isinstance(snapshot["files"], dict) else None
+    except (FileNotFoundError, NotADirectoryError, ValueError, LookupError, TypeError, RecursionError):
+        return None
+
+
+def wrong_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Name -> what is wrong, of the files that are not as snapshot.json has them."""
+    found = content(folder)
+    return {
+        name: MISSING if name not in found else "one that is not listed" if name not in files else "another one"
+        for name in sorted({*found, *files})
+        if found.get(name) != files.get(name)
+    }
