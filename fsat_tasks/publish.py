@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from fsat_tasks.approval import record
 from fsat_tasks.gates import decisions_from_json
 from fsat_tasks.registry import Registry
 from fsat_tasks.spec import Task
@@ -20,7 +21,7 @@ def publish(task: Task, store: Store, validated: Artefact, tuned: Artefact, eval
     """Decide about the exported model.
 
     Writes decision.json (promote, gates, metrics) and report.html. Unless the task is a dry run, the registry then
-    records the decision, and a promoted model becomes the champion.
+    records the decision, and a promoted model becomes the champion, or is held where a person has yet to approve it.
     """
     parents = {"validate": validated, "tune": tuned, "evaluate": evaluated, "export": exported}
     recipe = Recipe(
@@ -47,10 +48,9 @@ def publish(task: Task, store: Store, validated: Artefact, tuned: Artefact, eval
         (folder / "report.html").write_text(render_report(task, decision, validated, tuned, evaluated, exported), "utf-8")
         return {"promote": decision["promote"]}
 
-    registry = Registry(store.root, task.name)
-    champion = registry.version()
+    champion = Registry(store.root, task.name).version()
     published = store.build(recipe, write)
-    outcome = "dry run" if task.dry_run else registry.record(exported, published, replaces=champion)
+    outcome = "decided" if task.dry_run else record(task, store, exported, published, replaces=champion)
     _log_outcome(task.name, outcome, published)
     return published
 

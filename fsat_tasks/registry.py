@@ -47,13 +47,14 @@ class Registry:
         champion = self.champion()
         return int(champion["version"]) if champion else 0
 
-    def record(self, model: Artefact, decision: Artefact, replaces: int) -> Outcome:
+    def record(self, model: Artefact, decision: Artefact, replaces: int, hold: str = "") -> Outcome:
         """Enter a decision; make the model the champion if it says promote. Doing it again changes nothing.
 
         A model with the champion's digest is the champion, whatever key it was made under now: no version, no entry.
 
         Args:
             replaces: the champion's version when the decision was made.
+            hold: why the model is held although the decision says promote; the entry's `reason`.
 
         Raises:
             ChampionChangedError: where the model would replace another champion than that one.
@@ -65,13 +66,13 @@ class Registry:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(self.folder / ".lock"):
-                return self._record(model, decision, replaces)
+                return self._record(model, decision, replaces, hold)
         except OSError as error:
             raise StoreError(f"registry {self.folder}", "a folder that can be written", error.strerror or str(error)) from error
 
-    def _record(self, model: Artefact, decision: Artefact, replaces: int) -> Outcome:
+    def _record(self, model: Artefact, decision: Artefact, replaces: int, hold: str) -> Outcome:
         verdict = decision.json("decision.json")
-        promote: bool = verdict["promote"]
+        promote: bool = verdict["promote"] and not hold
         history, champion = self.history(), self.champion()
         reference = model.reference()
         if promote and champion is not None and champion["model"]["digest"] == model.digest:
@@ -90,7 +91,7 @@ class Registry:
             "model": reference,
             "decision": decision.reference(),
             "metrics": verdict["metrics"],
-        }
+        } | ({"reason": hold} if hold else {})
         # after a kill between the two writes the last line is this very promotion, or it is a hold said before
         if last is not None and all(last[name] == entry[name] for name in ("action", "model", "decision")):
             entry = last
