@@ -12,6 +12,7 @@ from fsat_tasks.gates import decisions_from_json
 from fsat_tasks.registry import Registry
 from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Store
+from fsat_tasks.tracking import track
 from fsat_tasks.workspace import Workspace
 
 __all__ = ["NOT_APPROVED", "approval_page", "awaits_approval", "find_artefact", "record", "settle"]
@@ -34,7 +35,7 @@ def awaits_approval(task: Task, store: Store, published: Artefact) -> bool:
 def record(task: Task, store: Store, model: Artefact, published: Artefact, replaces: int) -> str:
     """Enter a decision in the registry: as it says, or as held where it still awaits approval. Returns the outcome."""
     hold = NOT_APPROVED if awaits_approval(task, store, published) else ""
-    return Registry(store.root, task.name).record(model, published, replaces, hold)
+    return _enter(task, store, model, published, replaces, hold)
 
 
 def settle(task: Task, key: str, replaces: int, approved: bool) -> Artefact:
@@ -47,11 +48,17 @@ def settle(task: Task, key: str, replaces: int, approved: bool) -> Artefact:
     store = Store(Workspace.from_env().store)
     published = find_artefact(store, "publish", key)
     model = find_artefact(store, "export", published.json("decision.json")["model"]["key"])
-    outcome = Registry(store.root, task.name).record(model, published, replaces, "" if approved else NOT_APPROVED)
+    outcome = _enter(task, store, model, published, replaces, "" if approved else NOT_APPROVED)
     answer = "approved" if approved else NOT_APPROVED
     answer = "approved" if approved else NOT_APPROVED
     log.info("%s: %s, %s; report: %s", task.name, answer, outcome, published.path / "report.html")
     return published
+
+
+def _enter(task: Task, store: Store, model: Artefact, published: Artefact, replaces: int, hold: str) -> str:
+    outcome = Registry(store.root, task.name).record(model, published, replaces, hold)
+    track(task, published, model, outcome)
+    return outcome
 
 
 def find_artefact(store: Store, step: str, key: str) -> Artefact:

@@ -290,7 +290,8 @@ def asked(tmp_path_factory: pytest.TempPathFactory, demo_store: Path) -> Asked:
     registry = store / "registry" / "asked"
     history = [json.loads(line) for line in (registry / "history.jsonl").read_text("utf-8").splitlines()]
     champion = json.loads((registry / "champion.json").read_text("utf-8"))
-    return Asked(*answer.values["runs"], history, champion)
+    rejected, timed_out, approved, again, held = answer.values["runs"]
+    return Asked(rejected, timed_out, approved, again, held, history, champion)
 
 
 def test_person_sees_the_gates_the_figures_beside_the_champions_and_the_report(asked: Asked) -> None:
