@@ -112,10 +112,11 @@ def test_logged_model_has_its_signature_and_gives_the_probabilities_of_the_publi
     import onnxruntime
 
     model = publish(toy)["export"]
+    (tmp_path / "logged").mkdir()
     experiment = mlflow.get_experiment_by_name(f"fsat/{toy}")
     assert experiment is not None
     (logged,) = mlflow.search_logged_models([experiment.experiment_id], output_format="list")
-    folder = Path(mlflow.artifacts.download_artifacts(logged.model_uri, dst_path=str(tmp_path)))
+    folder = Path(mlflow.artifacts.download_artifacts(logged.model_uri, dst_path=str(tmp_path / "logged")))
     signature = mlflow.models.get_model_info(str(folder)).signature
     assert [(one.name, str(one.type), one.shape) for one in signature.inputs] == [
         ("input_ids", "int64", (-1, -1)), ("attention_mask", "int64", (-1, -1)),

@@ -8,6 +8,7 @@ for each CONF, a JSON object, what a run with it left in the database. Without a
 from __future__ import annotations
 
 import builtins
+import copy
 import json
 import os
 import sys
@@ -64,10 +65,10 @@ def _param(param: Any) -> dict[str, Any]:
     """A parameter's form, and which of some values it accepts."""
     from airflow.sdk.exceptions import ParamValidationError
 
-    default, accepted = param.value, []  # resolve() keeps the value
+    default, accepted = param.value, []
     for value in (None, True, 0, 1, 1000, 1001, -1, 2**32, 1.5, "", "cpu", "tpu", "yes", "support-intents", "../x"):
         try:
-            param.resolve(value)
+            copy.deepcopy(param).resolve(value)  # which keeps the value
         except ParamValidationError:
             continue
         accepted.append(value)
