@@ -8,8 +8,17 @@ store has already is not done again, so you may clear a step, retry it or run it
 
 - **Task:** which classification problem. It is a folder with a task.yaml under FSAT_DATA.
 - **Shots, encoder, seed, device:** for this run only, in place of what task.yaml says. Leave them empty to keep that.
-- **Dry run:** every step and the decision, but the champion stays as it is. Publish ends as it would: as success where
-  the model would be promoted, as skipped where it would be held.
+- **Approval:** whether a person has to agree before the champion moves; empty: as `approval` in task.yaml says.
+- **Dry run:** every step and the decision, but the champion stays as it is, and nobody is asked. Publish ends as it would:
+  as success where the model would be promoted, as skipped where it would be held.
+
+#### Approval
+
+Where it is asked for, `approve` waits, without a worker, under "Required Actions", and shows the gates, the figures beside the
+champion's and the report's path. **Approve** moves the champion to this very model, whatever the data have become since.
+**Reject**, or no answer within `approval_hours` of task.yaml (24), leaves it: the history says held, "not approved", and publish
+is skipped. `approve` is skipped where a gate holds the model or it is the champion already. To be asked again, clear `approve`.
+A run that waits is one of the four that may be active.
 
 #### A large pool
 
@@ -29,7 +38,7 @@ run takes the form's defaults, and so the first task by name.
   `fsat-champions`. After a retry, or a run that changed nothing, the event says the same again.
 - **Kept.** A champion that a person moved there (`fsat rollback`, `fsat promote`) stays until a new model is promoted; a run
   that makes a former one again ends as promoted, its log says so, and the event names the champion that stays.
-- **Held.** A quality gate says no. The champion stays, no asset event goes out, and publish ends as skipped, the run
+- **Held.** A quality gate says no, or a person. The champion stays, no asset event goes out, and publish ends as skipped, the run
   itself as success. Its log, under "Post Execute", has each failed gate with figure and bound, and the report's path.
 - **Kept.** After a promotion, `snapshot` puts the champion's files below `published/` of the repository that FSAT_DATA lies in,
   with DVC, and pushes them to its default remote. Its XCom has the files to commit to Git. It is skipped after a hold or a
@@ -45,6 +54,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import DAG, Asset, AssetAlias, ExceptionRetryPolicy, Param, RetryAction, RetryRule, chain, task
 from airflow.sdk.exceptions import AirflowSkipException
 
@@ -54,7 +64,7 @@ if TYPE_CHECKING:
     from airflow.sdk import XComArg
 
     from fsat_tasks.spec import Task
-    from fsat_tasks.store import Artefact
+    from fsat_tasks.store import Artefact, Store
 
 TASKS = Workspace.from_env().task_names() or ["support-intents"]
 """What the form offers. Where there is no task yet, a run of the demo's name fails and says how to make one."""
@@ -95,6 +105,11 @@ PARAMS = {
         values_display={"null": "as task.yaml says", "auto": "auto", "cpu": "cpu", "cuda": "cuda"},
         description="auto, the default of task.yaml, takes a GPU where there is one; cuda fails where there is none.",
     ),
+    "approval": Param(
+        None, type=["null", "string"], enum=[None, "yes", "no"], title="Approval", section=INSTEAD,
+        values_display={"null": "as task.yaml says", "yes": "yes", "no": "no"},
+        description="Whether a person has to agree before the champion moves. By default task.yaml says that nobody has to.",
+    ),
     "dry_run": Param(
         False, type="boolean", title="Dry run",
         description="Do every step and decide, but leave the champion and its history as they are.",
@@ -111,11 +126,12 @@ SNAPSHOT_DOC = (
 )
 
 
-def load(params: Mapping[str, Any]) -> Task:
+def load(params: Mapping[str, Any], decide_only: bool = False) -> Task:
     from fsat_tasks.spec import load_task
 
     overrides = {field: params[field] for field in ("shots", "encoder", "seed", "device")}
-    return load_task(params["task"], overrides, params["dry_run"])
+    overrides["approval"] = {"yes": True, "no": False}.get(params["approval"])  # the form's menus show words only
+    return load_task(params["task"], overrides, params["dry_run"] or decide_only)
 
 
 def number_shards(**context: Any) -> list[int]:
@@ -132,31 +148,79 @@ def encode_shard(shard: int, **context: Any) -> dict[str, int]:
     return run_shard(load(context["params"]), shard)
 
 
-def run_step(name: str, params: Mapping[str, Any]) -> Artefact:
-    """Run a step as the command line and DVC do; the steps before it are found in the store."""
-    from fsat_tasks.pipeline import run_steps
+def store() -> Store:
+    from fsat_tasks.store import Store
 
-    return run_steps(load(params), until=name)[name]
+    return Store(Workspace.from_env().store)
 
 
 def refer(name: str, **context: Any) -> dict[str, Any]:
-    """What every task does: run its step, pass on the artefact's key and figures."""
-    from fsat_tasks.pipeline import summary
+    """What every step's task does: run it as the command line and DVC do, pass on the artefact's key and figures.
 
-    return summary(run_step(name, context["params"]))
+    The steps before it are found in the store.
+    """
+    from fsat_tasks.pipeline import run_steps, summary
+
+    return summary(run_steps(load(context["params"]), until=name)[name])
 
 
-def refer_or_skip(name: str, **context: Any) -> dict[str, Any]:
-    """What publish does: the same, then tell of the champion; or skip, where the decision is to hold."""
-    from fsat_tasks.pipeline import summary
-    from fsat_tasks.publish import all_gates
+def decide(_: str, **context: Any) -> dict[str, Any]:
+    """What `decide` does: the step publish, but for the champion."""
+    from fsat_tasks.pipeline import run_steps, summary
+
+    return summary(run_steps(load(context["params"], decide_only=True), until="publish")["publish"])
+
+
+class ApproveChampion(ApprovalOperator):  # type: ignore[misc]
+    """Airflow's approval of what `decide` decided; skipped where nobody has to be asked."""
+
+    def execute(self, context: Any) -> None:
+        from fsat_tasks.approval import approval_page, awaits_approval, find_artefact
+        from fsat_tasks.registry import Registry
+
+        task, ti = load(context["params"]), context["ti"]
+        published = find_artefact(store(), "publish", ti.xcom_pull(task_ids="decide")["key"])
+        if not awaits_approval(task, store(), published):
+            raise AirflowSkipException("Nobody is asked: task.yaml or the form does not want it, or the champion stays anyway.")
+        ti.xcom_push("asked", {"key": published.key, "replaces": Registry(store().root, task.name).version()})
+        self.subject = f"Promote the new model of {task.name}?"
+        self.body = approval_page(task, store(), published)
+        self.response_timeout = timedelta(hours=task.spec.approval_hours)
+        super().execute(context)
+
+    def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
+        """Called with the answer. A no is recorded here, since it skips publish."""
+        if event.get("chosen_options") == [self.REJECT]:
+            settle_answer(context, approved=False)
+        return super().execute_complete(context, event)
+
+
+def settle_answer(context: Mapping[str, Any], approved: bool) -> Artefact:
+    from fsat_tasks.approval import settle
+
+    asked = context["ti"].xcom_pull(task_ids="approve", key="asked")
+    return settle(load(context["params"]), asked["key"], asked["replaces"], approved)
+
+
+def publish_decision(name: str, **context: Any) -> dict[str, Any]:
+    """What `publish` does: move the champion and tell of it; or skip, where the model is held."""
+    from fsat_tasks.approval import NOT_APPROVED, awaits_approval
+    from fsat_tasks.gates import all_gates
+    from fsat_tasks.pipeline import run_steps, summary
     from fsat_tasks.registry import Registry
 
-    params = context["params"]
-    published = run_step(name, params)
-    if not published.json("decision.json")["promote"]:
-        failed = "; ".join(f"{gate.gate}: {gate.reason}" for gate in all_gates(published) if not gate.promote)
-        raise AirflowSkipException(f"Held, the champion is unchanged. {failed}. Report: {published.path / 'report.html'}")
+    params, ti = context["params"], context["ti"]
+    asked = ti.xcom_pull(task_ids="approve", key="asked") is not None
+    approved = ApprovalOperator.APPROVE in (ti.xcom_pull(task_ids="approve") or {}).get("chosen_options", ())
+    published = settle_answer(context, approved) if asked else run_steps(load(params), until=name)[name]
+    failed = [f"{gate.gate}: {gate.reason}" for gate in all_gates(published) if not gate.promote]
+    # someone has set the state of `approve` by hand, or another run moved the champion since nobody had to be asked
+    if not approved and (asked or awaits_approval(load(params), store(), published)):
+        failed.append(NOT_APPROVED)
+    if failed:
+        raise AirflowSkipException(
+            f"Held, the champion is unchanged. {'; '.join(failed)}. Report: {published.path / 'report.html'}"
+        )
     champion = Registry(Workspace.from_env().store, params["task"]).champion()
     if champion is not None and not params["dry_run"]:
         asset = Asset(name=f"champion-{params['task']}", uri=f"fsat://champion/{params['task']}")
@@ -167,7 +231,9 @@ def refer_or_skip(name: str, **context: Any) -> dict[str, Any]:
 
 def snapshot_or_skip(**context: Any) -> dict[str, Any]:
     """What `snapshot` does: keep the champion in the repository with DVC; or skip, where there is nothing or no place to keep."""
+    from fsat_tasks.approval import find_artefact
     from fsat_tasks.dvc_repository import find_repository
+    from fsat_tasks.registry import Registry
     from fsat_tasks.snapshot import snapshot
 
     data = Workspace.from_env().data
@@ -175,7 +241,12 @@ def snapshot_or_skip(**context: Any) -> dict[str, Any]:
         raise AirflowSkipException("Dry run: nothing was published.")
     if find_repository(data) is None:
         raise AirflowSkipException(f"FSAT_DATA {data} lies in no Git repository with DVC. To keep versions, make it one.")
-    return snapshot(context["params"]["task"])
+    task, made = context["params"]["task"], context["ti"].xcom_pull(task_ids="publish")
+    model = find_artefact(store(), made["step"], made["key"]).json("decision.json")["model"]
+    champion = Registry(store().root, task).champion()
+    if champion is None or champion["model"]["digest"] != model["digest"]:
+        raise AirflowSkipException("The champion is another model: a person moved it there, or another run did since.")
+    return snapshot(task)
 
 
 def step(name: str, role: str, files: str, body: Callable[..., dict[str, Any]] = refer, **options: Any) -> XComArg:
@@ -223,9 +294,18 @@ with DAG(
             "- **parity.json, gates.json:** how far ONNX and torch are apart",
         ),
         step(
-            "publish", "Promote the model, or hold it and end as skipped.",
+            "decide", "Decide from the gates whether to promote the model or to hold it.",
             "- **report.html:** the run on one page\n- **decision.json:** promote or hold, and each gate with its reason",
-            refer_or_skip, outlets=[CHAMPIONS],
+            decide,
+        ),
+        ApproveChampion(
+            task_id="approve", subject="Promote the new model?", defaults=ApprovalOperator.REJECT,
+            doc_md="#### Ask a person\n\nOnly where `approval` is asked for and the champion would move. Silence is a no.",
+        ),
+        step(
+            "publish", "Promote the model, or hold it and end as skipped.",
+            "- **report.html, decision.json:** those of `decide`",
+            publish_decision, outlets=[CHAMPIONS], trigger_rule="none_failed",
         ),
         task(task_id="snapshot", doc_md=SNAPSHOT_DOC, pool="dvc")(snapshot_or_skip)(),
     )  # fmt: skip

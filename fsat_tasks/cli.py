@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,7 @@ from fsat_tasks import registry_cli, snapshot_cli
 from fsat_tasks.errors import FsatError
 
 if TYPE_CHECKING:
+    from fsat_tasks.spec import Task
     from fsat_tasks.store import Artefact
 
 app = typer.Typer(
@@ -26,7 +27,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Few-shot adaptive tuning: a handful of labelled samples in, a calibrated and gated ONNX model out.",
     epilog="Exit codes: 0 done; 1 a fault in fsat or the machine; 2 bad input, nothing was written; "
-    "3 a gate held the model. Folders: FSAT_DATA (tasks, ./data), FSAT_STORE (artefacts, ./.fsat).",
+    "3 the model was held. Folders: FSAT_DATA (tasks, ./data), FSAT_STORE (artefacts, ./.fsat).",
 )
 
 EXIT_HELD = 3
@@ -73,13 +74,19 @@ def _step(step: str, summary: str) -> None:
         out: Out = None,
         as_json: AsJson = False,
         dry_run: bool = False,
+        approve: bool = False,
     ) -> None:
+        from fsat_tasks.spec import load_task
+
         overrides = {"shots": shots, "encoder": encoder, "seed": seed, "device": device and device.value}
-        _run(step, task, overrides, dry_run, out, as_json)
+        _run(step, load_task(task, overrides, dry_run, approve), out, as_json)
 
     decides = step in ("run", "publish")
     verb.__annotations__["dry_run"] = Annotated[
         bool, typer.Option("--dry-run", help="Leave the champion alone.", hidden=not decides)
+    ]
+    verb.__annotations__["approve"] = Annotated[
+        bool, typer.Option("--approve", help="Say yes, where task.yaml has approval: true.", hidden=not decides)
     ]
     app.command(step, help=summary)(verb)
 
@@ -155,11 +162,9 @@ app.add_typer(registry_cli.verbs)
 app.add_typer(snapshot_cli.verbs)
 
 
-def _run(step: str, name: str, overrides: dict[str, Any], dry_run: bool, out: Path | None, as_json: bool) -> None:
+def _run(step: str, task: Task, out: Path | None, as_json: bool) -> None:
     from fsat_tasks.pipeline import run_steps, summary
-    from fsat_tasks.spec import load_task
 
-    task = load_task(name, overrides, dry_run)
     last = "publish" if step == "run" else step
     artefacts = run_steps(task, last, None if as_json else _reporter(step))
     if out is not None:
@@ -170,8 +175,20 @@ def _run(step: str, name: str, overrides: dict[str, Any], dry_run: bool, out: Pa
         typer.echo(json.dumps({name: summary(artefact) for name, artefact in artefacts.items()}, indent=2))
     else:
         _print(step, task.name, artefacts)
-    if last == "publish" and not artefacts["publish"].json("decision.json")["promote"]:
+    if last == "publish" and _held(task, artefacts["publish"]):
         sys.exit(EXIT_HELD)
+
+
+def _held(task: Task, published: Artefact) -> bool:
+    """Whether a gate held the model, or nobody gave the approval that it needs, and then how to give it."""
+    from fsat_tasks.approval import awaits_approval
+    from fsat_tasks.store import Store
+    from fsat_tasks.workspace import Workspace
+
+    if not awaits_approval(task, Store(Workspace.from_env().store), published):
+        return not published.json("decision.json")["promote"]
+    typer.echo("held: not approved. Read the report; to move the champion, the same command with --approve", err=True)
+    return True
 
 
 def _print(step: str, task: str, artefacts: dict[str, Artefact]) -> None:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fsat_tasks.publish import all_gates
+from fsat_tasks.gates import all_gates
 from fsat_tasks.store import Artefact
 
 __all__ = ["print_decision", "print_findings", "print_ladder", "print_status", "terminal"]

@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fsat_tasks.numerics.paired import Paired
+    from fsat_tasks.store import Artefact
 
 __all__ = [
-    "GateDecision", "beside", "champion_gates", "data_gate", "decisions_from_json", "latency_gates", "parity_gates",
+    "GateDecision", "all_gates", "beside", "champion_gates", "data_gate", "decisions_from_json", "latency_gates", "parity_gates",
     "quality_gates", "size_gate", "variant_gates",
 ]  # fmt: skip
 
@@ -46,6 +47,11 @@ class GateDecision:
 
 def decisions_from_json(values: Iterable[Mapping[str, Any]]) -> list[GateDecision]:
     return [GateDecision(**value) for value in values]
+
+
+def all_gates(published: Artefact) -> list[GateDecision]:
+    """What every gate said of a published decision: those on figures, and those on the machine's timings."""
+    return decisions_from_json(published.json("decision.json")["gates"] + published.json("timings.json")["gates"])
 
 
 def beside(new: NDArray[np.bool_], old: NDArray[np.bool_], seed: int) -> dict[str, Any]:

@@ -6,14 +6,15 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from fsat_tasks.approval import record
 from fsat_tasks.champion import compare_with_champion, rival
-from fsat_tasks.gates import GateDecision, champion_gates, decisions_from_json, latency_gates
+from fsat_tasks.gates import all_gates, champion_gates, decisions_from_json, latency_gates
 from fsat_tasks.registry import Registry
 from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Recipe, Store, write_json
 from fsat_tasks.validate import load_texts
 
-__all__ = ["all_gates", "publish"]
+__all__ = ["publish"]
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +23,8 @@ def publish(task: Task, store: Store, validated: Artefact, tuned: Artefact, eval
     """Decide about the exported model.
 
     Writes decision.json (promote, gates, metrics, the champion on the same rows), timings.json and report.html. Unless the task
-    is a dry run, the registry then records the decision, and a promoted model becomes the champion.
+    is a dry run, the registry then records the decision, and a promoted model becomes the champion, or is held where a person has
+    yet to approve it.
     """
     registry = Registry(store.root, task.name)
     champion = registry.champion()
@@ -64,18 +66,13 @@ def publish(task: Task, store: Store, validated: Artefact, tuned: Artefact, eval
 
     published = store.build(recipe, write)
     replaces = int(champion["version"]) if champion else 0
-    outcome = "dry run" if task.dry_run else registry.record(exported, published, replaces=replaces)
+    outcome = "decided" if task.dry_run else record(task, store, exported, published, replaces)
     _log_outcome(task.name, outcome, published)
     if outcome == "kept":
         log.warning("%s: version %d stays the champion: a person moved it there, which holds until a new model is promoted, and"
                     " this one was before. To have this one: fsat promote %s %s",
                     task.name, registry.version(), task.name, registry.number(exported))  # fmt: skip
     return published
-
-
-def all_gates(published: Artefact) -> list[GateDecision]:
-    """What every gate says: those on figures, and those on this machine's timings."""
-    return decisions_from_json(published.json("decision.json")["gates"] + published.json("timings.json")["gates"])
 
 
 def _time_variants(exported: Artefact, texts: list[str]) -> dict[str, dict[str, float]]:

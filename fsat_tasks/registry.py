@@ -58,7 +58,7 @@ class Registry:
         """The model's version, None where it was never promoted."""
         return number_of(self.history(), model.digest)
 
-    def record(self, model: Artefact, decision: Artefact, replaces: int) -> Outcome:
+    def record(self, model: Artefact, decision: Artefact, replaces: int, hold: str = "") -> Outcome:
         """Enter a run's decision; make the model the champion if it says promote. Doing it again changes nothing.
 
         A model with the champion's digest is the champion, whatever key it was made under now: no version, no entry.
@@ -69,6 +69,7 @@ class Registry:
 
         Args:
             replaces: the champion's version when the decision was made.
+            hold: why the model is held although the decision says promote; the entry's `reason`.
 
         Raises:
             ChampionChangedError: where the model would replace another champion than that one.
@@ -76,7 +77,7 @@ class Registry:
             StoreError: where the registry cannot be written.
         """
         with self._locked():
-            return self._record(model, decision, replaces)
+            return self._record(model, decision, replaces, hold)
 
     def promote(self, name: str, expected: int, reason: str = "", trust: bool = False) -> Entry:
         """Make a model of the history the champion by hand: a version, or any model, also a held one, by its key.
@@ -166,19 +167,20 @@ class Registry:
         self._point_to(last)
         return last, True
 
-    def _record(self, model: Artefact, decision: Artefact, replaces: int) -> Outcome:
+    def _record(self, model: Artefact, decision: Artefact, replaces: int, hold: str) -> Outcome:
         verdict = decision.json("decision.json")
+        promote = verdict["promote"] and not hold
         history = self.history()
         champion, finished = self._settle(history)
         entry = {
-            "action": "promote" if verdict["promote"] else "hold",
+            "action": "promote" if promote else "hold",
             "version": None,
             "model": model.reference(),
             "decision": decision.reference(),
             "metrics": verdict["metrics"],
             "time": _now(),
-        }
-        if not verdict["promote"]:
+        } | ({"reason": hold} if hold else {})
+        if not promote:
             runs = [old for old in history if not by_hand(old)]
             if not runs or any(runs[-1][name] != entry[name] for name in ("action", "model", "decision")):
                 self._append(signed(entry, self.task))

@@ -120,6 +120,10 @@ class TaskSpec(_Frozen):
     """Labelled samples to use of each class; by default all."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     device: Device = "auto"
+    approval: bool = False
+    """Whether a person has to say yes before the champion moves."""
+    approval_hours: float = Field(default=24.0, gt=0, le=24 * 365)
+    """How long Airflow waits for the answer; silence is a no."""
 
     @field_validator("classes", mode="before")
     @classmethod
@@ -146,6 +150,8 @@ class Task:
     spec: TaskSpec
     dry_run: bool = False
     """Do all but the change of the champion."""
+    approved: bool = False
+    """A person has said yes to whatever this run decides."""
 
     def file(self, field: str) -> Path | None:
         """The path of one of the task's files, or None where the task has none."""
@@ -153,12 +159,12 @@ class Task:
         return None if name is None else confine(self.folder, name, f"{self.folder / TASK_FILE}: {field}")
 
 
-def load_task(name: str, overrides: Mapping[str, Any] | None = None, dry_run: bool = False) -> Task:
+def load_task(name: str, overrides: Mapping[str, Any] | None = None, dry_run: bool = False, approved: bool = False) -> Task:
     """Read a task by name.
 
     Args:
         name: a folder of the data root.
-        overrides: values of `shots`, `encoder`, `seed`, `device` for this run; None keeps the task's own.
+        overrides: values of `shots`, `encoder`, `seed`, `device`, `approval` for this run; None keeps the task's own.
 
     Raises:
         TaskError: naming the file, the key, what was expected and what came.
@@ -177,7 +183,7 @@ def load_task(name: str, overrides: Mapping[str, Any] | None = None, dry_run: bo
         spec = TaskSpec.model_validate(values)
     except ValidationError as error:
         raise _explain(path, error) from None
-    task = Task(name, folder, spec, dry_run)
+    task = Task(name, folder, spec, dry_run, approved)
     for field in ("samples", "query", "unlabelled", "out_of_scope"):
         file = task.file(field)
         if file is not None and not _is_file(file):

@@ -1,17 +1,23 @@
 """What Airflow makes of dags/fsat_tune.py, found out in a process of its own: its settings and its logging touch no other test.
 
 Usage: python airflow_process.py RESULT [CONF...]. RESULT becomes a JSON file: how the file parses, what the DAG is, and
-for each CONF, a JSON object, what a run with it left in the database. Without a CONF there is no database.
+for each CONF, a JSON object, what a run with it left in the database. Without a CONF there is no database. A CONF's
+"answer" is no param, but what a person answers where the run asks for approval.
 """
 
 from __future__ import annotations
 
 import builtins
+import copy
 import json
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 DAGS = os.environ["AIRFLOW__CORE__DAGS_FOLDER"]
@@ -59,10 +65,10 @@ def _param(param: Any) -> dict[str, Any]:
     """A parameter's form, and which of some values it accepts."""
     from airflow.sdk.exceptions import ParamValidationError
 
-    default, accepted = param.value, []  # resolve() keeps the value
-    for value in (None, True, 0, 1, 1000, 1001, -1, 2**32, 1.5, "", "cpu", "tpu", "support-intents", "../x"):
+    default, accepted = param.value, []
+    for value in (None, True, 0, 1, 1000, 1001, -1, 2**32, 1.5, "", "cpu", "tpu", "yes", "support-intents", "../x"):
         try:
-            param.resolve(value)
+            copy.deepcopy(param).resolve(value)  # which keeps the value
         except ParamValidationError:
             continue
         accepted.append(value)
@@ -77,22 +83,70 @@ def _decision(policy: Any, exception: str) -> str:
     return str(policy.evaluate(error, try_number=1, max_tries=2).action.value)
 
 
+@contextmanager
+def answering(answer: str | None) -> Iterator[None]:
+    """Answer what a run asks for, as the API does; or let its time run out, as the scheduler does."""
+    ended = Event()
+
+    def respond() -> None:
+        while answer is not None and not ended.wait(0.5):
+            sweep() if answer == "silence" else submit(answer)
+
+    thread = Thread(target=respond, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def submit(answer: str) -> None:
+    from airflow.models.hitl import HITLDetail
+    from airflow.models.trigger import handle_event_submit
+    from airflow.triggers.base import TriggerEvent
+    from airflow.utils.session import create_session
+    from airflow.utils.state import TaskInstanceState
+    from sqlalchemy import select
+
+    with create_session() as session:
+        for detail in session.scalars(select(HITLDetail).where(HITLDetail.responded_at.is_(None))).all():
+            if detail.task_instance.state == TaskInstanceState.AWAITING_INPUT:
+                detail.chosen_options, detail.responded_at, detail.params_input = [answer], datetime.now(UTC), {}
+                event = TriggerEvent(detail.as_resume_event_payload())
+                handle_event_submit(event, task_instance=detail.task_instance, session=session)
+
+
+def sweep() -> None:
+    from airflow.jobs.job import Job
+    from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
+
+    SchedulerJobRunner(Job()).check_awaiting_input_timeouts()
+
+
 def run(dag: Any, conf: dict[str, Any]) -> dict[str, Any]:
     """Run the DAG and read what is known of it afterwards."""
     from airflow.models.asset import AssetEvent
+    from airflow.models.hitl import HITLDetail
     from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session
     from sqlalchemy import select
 
-    done = dag.test(run_conf=conf)
+    with answering(conf.pop("answer", None)):
+        done = dag.test(run_conf=conf)
     with create_session() as session:
-        xcoms = session.scalars(select(XComModel).where(XComModel.run_id == done.run_id)).all()
+        xcoms = session.scalars(select(XComModel).where(XComModel.run_id == done.run_id, XComModel.key == "return_value")).all()
         events = session.scalars(select(AssetEvent).where(AssetEvent.source_run_id == done.run_id)).all()
+        details = session.scalars(select(HITLDetail)).all()
+        pages = [detail for detail in details if detail.task_instance.run_id == done.run_id]
         return {
             "state": done.state,
             "tasks": {ti.task_id: ti.state for ti in done.get_task_instances(session=session)},
             "tries": {ti.task_id: ti.try_number for ti in done.get_task_instances(session=session)},
             "xcoms": {xcom.task_id: XComModel.deserialize_value(xcom) for xcom in xcoms},
+            "pages": [
+                {name: getattr(page, name) for name in ("subject", "body", "defaults", "chosen_options")} for page in pages
+            ],
             "events": [{"asset": event.asset.name, "uri": event.asset.uri, "extra": event.extra} for event in events],
         }
 

@@ -17,8 +17,11 @@ import pytest
 REPOSITORY = Path(__file__).parents[2]
 DEMO = REPOSITORY / "data" / "support-intents"
 STEPS = ["validate", "extract", "tune", "evaluate", "export", "publish"]
-TASKS = ["validate", "split", "encode", *STEPS[1:], "snapshot"]
-"""Of the DAG: the steps, before `extract` one for each shard of the texts, and after them what keeps the champion."""
+TASKS = ["validate", "split", "encode", *STEPS[1:-1], "decide", "approve", "publish", "snapshot"]
+"""Of the DAG: the steps, before `extract` one for each shard of the texts, before `publish` the question of a person, and last
+what keeps the champion."""
+UNASKED = dict.fromkeys(TASKS, "success") | {"approve": "skipped"}
+"""How a run ends that nobody has to approve."""
 HEAVY = {"torch", "transformers", "onnxruntime", "great_expectations", "pandas", "fsat_tasks.encoder", "fsat_tasks.pipeline"}
 
 
@@ -42,7 +45,7 @@ def ask_airflow(folder: Path, data: Path, store: Path, *confs: dict[str, Any], s
     }
     command = [sys.executable, str(Path(__file__).with_name("airflow_process.py")), str(folder / "answer.json")]
     command += [json.dumps(conf) for conf in confs]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=400)
     assert done.returncode == 0, done.stdout + done.stderr
     return Answer(json.loads((folder / "answer.json").read_text("utf-8")), done.stdout + done.stderr)
 
@@ -110,7 +113,7 @@ def test_bad_input_fails_at_once_and_lack_of_memory_is_retried(dag: dict[str, An
 
 
 def test_every_param_has_a_title_and_a_description(dag: dict[str, Any]) -> None:
-    assert list(dag["params"]) == ["task", "shots", "encoder", "seed", "device", "dry_run"]
+    assert list(dag["params"]) == ["task", "shots", "encoder", "seed", "device", "approval", "dry_run"]
     for name, param in dag["params"].items():
         assert param["schema"]["title"], name
         assert param["description"], name
@@ -121,9 +124,10 @@ def test_every_param_has_a_title_and_a_description(dag: dict[str, Any]) -> None:
     [
         ("task", "support-intents", ["support-intents"]),
         ("shots", None, [None, 1, 1000]),
-        ("encoder", None, [None, "cpu", "tpu", "support-intents", "../x"]),
+        ("encoder", None, [None, "cpu", "tpu", "yes", "support-intents", "../x"]),
         ("seed", None, [None, 0, 1, 1000, 1001]),
         ("device", None, [None, "cpu"]),
+        ("approval", None, [None, "yes"]),
         ("dry_run", False, [True]),
     ],
 )
@@ -196,14 +200,16 @@ def few_samples(folder: Path, gates: str) -> None:
 
 def test_demo_task_is_promoted(runs: Runs) -> None:
     assert runs.promoted["state"] == "success"
-    assert set(runs.promoted["tasks"].values()) == {"success"}
+    assert runs.promoted["tasks"] == UNASKED
+    assert runs.promoted["pages"] == []
     champion = json.loads((runs.store / "registry" / "support-intents" / "champion.json").read_text("utf-8"))
     assert champion["model"]["key"] == runs.promoted["xcoms"]["export"]["key"]
 
 
 def test_xcoms_are_references_and_small_numbers(runs: Runs) -> None:
     assert runs.promoted["xcoms"]["split"] == [0]
-    assert list(runs.promoted["xcoms"]) == TASKS
+    assert list(runs.promoted["xcoms"]) == [name for name in TASKS if name != "approve"]
+    assert runs.promoted["xcoms"]["decide"] == runs.promoted["xcoms"]["publish"] | {"built": True}
     for name in STEPS:
         value = runs.promoted["xcoms"][name]
         assert value["step"] == name
@@ -219,7 +225,7 @@ def test_airflow_gives_the_digests_of_the_command_line(runs: Runs, demo_store: P
 
 def test_manifests_name_airflow_as_the_caller(runs: Runs) -> None:
     built = {name: value for name in STEPS if (value := runs.promoted["xcoms"][name])["built"]}
-    assert set(STEPS) - set(built) == {"extract"}
+    assert set(STEPS) - set(built) == {"extract", "publish"}  # which `decide` has built
     for value in built.values():
         assert json.loads(Path(value["path"], "manifest.json").read_text("utf-8"))["caller"] == "airflow"
 
@@ -251,7 +257,7 @@ def test_snapshot_is_skipped_with_a_reason_outside_of_a_repository(tmp_path: Pat
 
 def test_hold_skips_publish_and_leaves_the_champion(runs: Runs, demo_store: Path) -> None:
     assert runs.held["state"] == "success"
-    assert runs.held["tasks"] == dict.fromkeys(TASKS, "success") | {"publish": "skipped", "snapshot": "skipped"}
+    assert runs.held["tasks"] == UNASKED | {"publish": "skipped", "snapshot": "skipped"}
     assert runs.held["events"] == []
     assert "publish" not in runs.held["xcoms"]
     champion = Path("registry", "held", "champion.json"), Path("registry", "support-intents", "champion.json")
@@ -266,7 +272,7 @@ def test_hold_names_the_failed_gates_and_the_report(runs: Runs) -> None:
 
 
 def test_dry_run_does_everything_but_the_registry(runs: Runs) -> None:
-    assert runs.dry["tasks"] == dict.fromkeys(TASKS, "success") | {"snapshot": "skipped"}
+    assert runs.dry["tasks"] == UNASKED | {"snapshot": "skipped"}
     assert "Dry run: nothing was published." in runs.log
     assert runs.dry["xcoms"]["publish"]["promote"] is True
     assert runs.dry["events"] == []
@@ -278,3 +284,80 @@ def test_bad_input_ends_the_run_without_a_retry_and_says_what_to_do(runs: Runs) 
     assert runs.broken["tasks"] == dict.fromkeys(TASKS, "upstream_failed") | {"validate": "failed"}
     assert runs.broken["tries"]["validate"] == 1
     assert re.search(r"DataError: \S*samples\.csv: expected a column 'label', got .*", runs.log)
+
+
+# ---- approval
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Runs of one task with approval, after one another: no, silence, yes, the same model again, and held by a gate."""
+
+    rejected: dict[str, Any]
+    timed_out: dict[str, Any]
+    approved: dict[str, Any]
+    again: dict[str, Any]
+    held: dict[str, Any]
+    history: list[dict[str, Any]]
+    champion: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory, demo_store: Path) -> Asked:
+    folder = tmp_path_factory.mktemp("asked")
+    data, store = folder / "data", folder / "store"
+    few_samples(data / "asked", "min_accuracy: 0.0, min_macro_f1: 0.0, min_class_recall: 0.0, max_ece: 1.0")
+    with (data / "asked" / "task.yaml").open("a") as file:
+        file.write("approval: true\napproval_hours: 0.0005\ntune: {body: 'off'}\n")
+    few_samples(data / "held", "min_accuracy: 1.0")
+    for step in ("encoder", "extract"):
+        shutil.copytree(demo_store / step, store / step, copy_function=os.link)
+    shutil.copytree(demo_store / "registry" / "support-intents", store / "registry" / "asked")
+    confs: list[dict[str, Any]] = [{"answer": "Reject"}, {"answer": "silence"}, {"answer": "Approve"}, {}]
+    confs = [{"task": "asked", **conf} for conf in confs]
+    answer = ask_airflow(folder, data, store, *confs, {"task": "held", "approval": "yes"})
+    registry = store / "registry" / "asked"
+    history = [json.loads(line) for line in (registry / "history.jsonl").read_text("utf-8").splitlines()]
+    champion = json.loads((registry / "champion.json").read_text("utf-8"))
+    rejected, timed_out, approved, again, held = answer.values["runs"]
+    return Asked(rejected, timed_out, approved, again, held, history, champion)
+
+
+def test_person_sees_the_gates_the_figures_beside_the_champions_and_the_report(asked: Asked) -> None:
+    (page,) = asked.rejected["pages"]
+    assert page["subject"] == "Promote the new model of asked?"
+    assert page["defaults"] == ["Reject"]
+    assert "| gate | decision | figure | bound | reason |" in page["body"]
+    assert "| figure | this model | champion v1 |" in page["body"]
+    report = re.search(r"Report: `(.*)`", page["body"])
+    assert report is not None and Path(report[1]).is_file()
+
+
+@pytest.mark.parametrize(("run", "chosen"), [("rejected", ["Reject"]), ("timed_out", ["Reject"])])
+def test_no_and_silence_skip_publish(asked: Asked, run: str, chosen: list[str]) -> None:
+    ended = getattr(asked, run)
+    assert ended["state"] == "success"
+    assert ended["tasks"] == dict.fromkeys(TASKS, "success") | {"publish": "skipped"}
+    assert [page["chosen_options"] for page in ended["pages"]] == [chosen]
+    assert ended["events"] == []
+
+
+def test_yes_moves_the_champion_to_the_model_that_was_shown(asked: Asked) -> None:
+    assert asked.approved["tasks"] == dict.fromkeys(TASKS, "success")
+    assert asked.champion["model"]["key"] == asked.approved["xcoms"]["export"]["key"]
+    assert asked.champion["decision"]["key"] == asked.approved["xcoms"]["decide"]["key"]
+    (event,) = asked.approved["events"]
+    assert event["extra"] == {name: asked.champion[name] for name in ("version", "model", "metrics")}
+
+
+def test_history_has_the_hold_with_its_reason_and_then_the_promotion(asked: Asked) -> None:
+    # the no and the silence are about one decision, which is entered once
+    assert [(entry["action"], entry["version"], entry.get("reason")) for entry in asked.history] == [
+        ("promote", 1, None), ("hold", None, "not approved"), ("promote", 2, None),
+    ]  # fmt: skip
+
+
+def test_nobody_is_asked_about_the_champion_or_a_held_model(asked: Asked) -> None:
+    assert asked.again["tasks"] == UNASKED
+    assert asked.held["tasks"] == UNASKED | {"publish": "skipped"}
+    assert asked.again["pages"] == asked.held["pages"] == []

@@ -1,0 +1,122 @@
+"""MLflow: where MLFLOW_TRACKING_URI is set, each decision is a run there, once. A server in trouble costs a warning only."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from contextlib import redirect_stdout
+from importlib.util import find_spec
+from typing import Any
+
+from fsat_tasks.gates import all_gates
+from fsat_tasks.spec import Task
+from fsat_tasks.store import Artefact
+
+__all__ = ["track"]
+
+log = logging.getLogger(__name__)
+
+DEFAULTS = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",  # seconds; MLflow's own 120, eight times over, would hold up the run
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+SERVING = ("tokenizer.json", "config.json", "README.md")
+
+
+def track(task: Task, published: Artefact, model: Artefact, outcome: str) -> None:
+    """Log a decision to MLflow: params, metrics, gates as tags, the report and the ONNX model. Doing it again adds no run."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    if not uri:
+        return
+    if find_spec("mlflow") is None:
+        log.warning("MLFLOW_TRACKING_URI is set and mlflow is not installed: nothing is logged. pip install 'fsat[mlflow]'")
+        return
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    from mlflow.exceptions import MlflowException
+
+    try:
+        with redirect_stdout(sys.stderr):  # MLflow prints links, and standard output may be JSON
+            _log_once(task, published, model, outcome)
+    except (MlflowException, OSError) as error:
+        log.warning("MLflow at %s: the run is not logged: %s", uri, str(error).split("\n")[0])
+
+
+def _log_once(task: Task, published: Artefact, model: Artefact, outcome: str) -> None:
+    """A run that a killed process left unfinished is gone on with; in a finished one only the outcome may change."""
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    experiment = _experiment(client, f"fsat/{task.name}")
+    found = client.search_runs([experiment], f"tags.`fsat.key` = '{published.key}'")
+    run_id = found[0].info.run_id if found else None
+    if found and found[0].info.status == "FINISHED":
+        if outcome != "unchanged":
+            client.set_tag(run_id, "fsat.outcome", outcome)
+        return
+    with mlflow.start_run(run_id, experiment_id=experiment, run_name=published.key[:12], tags=_tags(task, published, outcome)):
+        _log_files(task, published, model)
+
+
+def _experiment(client: Any, name: str) -> str:
+    found = client.get_experiment_by_name(name)
+    return str(found.experiment_id if found else client.create_experiment(name))
+
+
+def _tags(task: Task, published: Artefact, outcome: str) -> dict[str, str]:
+    decision = published.json("decision.json")
+    gates = {f"fsat.gate.{gate.gate}": gate.reason[:1000] for gate in all_gates(published)}
+    return {
+        "fsat.key": published.key,
+        "fsat.task": task.name,
+        "fsat.model": decision["model"]["key"],
+        "fsat.decision": "promote" if decision["promote"] else "hold",
+        "fsat.outcome": outcome,
+        **gates,
+    }
+
+
+def _log_files(task: Task, published: Artefact, model: Artefact) -> None:
+    import mlflow
+    import mlflow.onnx
+    import onnx
+
+    spec = task.spec.model_dump(mode="json")
+    mlflow.log_dict(spec, "task.json")
+    mlflow.log_params(_flat({name: value for name, value in spec.items() if name not in ("classes", "description")}))
+    figures = published.json("decision.json")["metrics"]
+    mlflow.log_metrics({name: value for name, value in figures.items() if type(value) in (int, float)})
+    mlflow.log_artifact(str(published.path / "report.html"))
+    for name in SERVING:
+        mlflow.log_artifact(str(model.path / name), "serving")
+    graph = onnx.load(model.path / model.json("config.json")["served"])
+    mlflow.onnx.log_model(
+        graph, name="model", signature=_signature(graph.graph),
+        pip_requirements=[f"onnx=={onnx.__version__}", "onnxruntime"],  # given, or MLflow would run the model to find out
+    )  # fmt: skip
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
+
+
+def _signature(graph: Any) -> Any:
+    """Names, types and shapes of the graph's inputs and outputs; -1 where a size is free."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+    from onnx.helper import tensor_dtype_to_np_dtype
+
+    def schema(values: Any) -> Schema:
+        specs = []
+        for value in values:
+            tensor = value.type.tensor_type
+            shape = tuple(size.dim_value if size.HasField("dim_value") else -1 for size in tensor.shape.dim)
+            specs.append(TensorSpec(tensor_dtype_to_np_dtype(tensor.elem_type), shape, value.name))
+        return Schema(specs)
+
+    return ModelSignature(inputs=schema(graph.input), outputs=schema(graph.output))
