@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from fsat_tasks.backends import numeric_class
-from fsat_tasks.encoder import Encoder
-from fsat_tasks.extract import open_features
 from fsat_tasks.gates import quality_gates
-from fsat_tasks.head import Head, load_head
-from fsat_tasks.session import onnxruntime_runs_on_cuda, pick_device
+from fsat_tasks.head import load_head
+from fsat_tasks.head_features import head_device, open_head_features
 from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Recipe, Store, write_json
 from fsat_tasks.validate import load_split, load_texts
@@ -33,7 +30,7 @@ def evaluate(task: Task, store: Store, validated: Artefact, extracted: Artefact,
         "evaluate", 5,
         config={"gates": task.spec.gates.model_dump(), "seed": task.spec.seed},
         inputs={"rows": validated.sha256("rows.parquet"), "features": extracted.digest, "tune": tuned.digest},
-        numeric_class=numeric_class(_device(task), "fp32"),  # of a tuned body's features
+        numeric_class=numeric_class(head_device(task), "fp32"),  # of a tuned body's features
         parents={"validate": validated, "extract": extracted, "tune": tuned},
     )  # fmt: skip
     return store.build(recipe, lambda folder: _evaluate(task, store, validated, extracted, tuned, folder))
@@ -46,7 +43,11 @@ def _evaluate(
 
     head = load_head(tuned)
     query, outside = load_split(validated, "query"), load_split(validated, "out_of_scope")
-    features = _features(task, store, validated, extracted, tuned, head)
+    texts, text_features = load_texts(validated), open_head_features(task, store, extracted, tuned)
+
+    def features(text_ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        return text_features([texts[i] for i in text_ids])
+
     if query.lines:
         evidence, lines = "query", query.lines
         labels = np.searchsorted(head.labels, query.labels)
@@ -97,24 +98,6 @@ def _metrics(probabilities: NDArray[np.float64], labels: NDArray[np.int64], name
         "ece_by_chance": expected_calibration_error_by_chance(probabilities, seed),
         "log_loss": float(-np.mean(np.log(np.maximum(chances, np.finfo(np.float64).tiny)))),
     }
-
-
-def _device(task: Task) -> Literal["cpu", "cuda"]:
-    """Where a tuned encoder runs: it has no folder of its own, which torch would need."""
-    device = pick_device(task.spec.device)
-    return device if device == "cpu" or onnxruntime_runs_on_cuda() else "cpu"
-
-
-def _features(
-    task: Task, store: Store, validated: Artefact, extracted: Artefact, tuned: Artefact, head: Head
-) -> Callable[[NDArray[np.int64]], NDArray[np.float32]]:
-    """Text ids -> features (n, layers, dim): the extracted ones, or those of the tuned body."""
-    texts = load_texts(validated)
-    if not head.tuned_body:
-        features = open_features(task, store, extracted)
-        return lambda text_ids: features([texts[i] for i in text_ids])
-    encoder = Encoder(tuned, _device(task))
-    return lambda text_ids: encoder.encode([texts[i] for i in text_ids], "all")
 
 
 def _out_of_scope(inside: NDArray[np.float64], outside: NDArray[np.float64], threshold: float) -> dict[str, float]:

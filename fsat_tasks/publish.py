@@ -16,15 +16,17 @@ __all__ = ["publish"]
 log = logging.getLogger(__name__)
 
 
-def publish(task: Task, store: Store, validated: Artefact, tuned: Artefact, evaluated: Artefact, exported: Artefact) -> Artefact:
+def publish(
+    task: Task, store: Store, validated: Artefact, extracted: Artefact, tuned: Artefact, evaluated: Artefact, exported: Artefact
+) -> Artefact:
     """Decide about the exported model.
 
     Writes decision.json (promote, gates, metrics) and report.html. Unless the task is a dry run, the registry then
     records the decision, and a promoted model becomes the champion.
     """
-    parents = {"validate": validated, "tune": tuned, "evaluate": evaluated, "export": exported}
+    parents = {"validate": validated, "extract": extracted, "tune": tuned, "evaluate": evaluated, "export": exported}
     recipe = Recipe(
-        "publish", 4,
+        "publish", 5,
         # the report shows all of these
         config={"task": task.name, "description": task.spec.description, "encoder": task.spec.encoder.name,
                 "shots": task.spec.shots, "seed": task.spec.seed,
@@ -44,7 +46,7 @@ def publish(task: Task, store: Store, validated: Artefact, tuned: Artefact, eval
             "model": exported.reference(),
         }
         write_json(folder / "decision.json", decision)
-        (folder / "report.html").write_text(render_report(task, decision, validated, tuned, evaluated, exported), "utf-8")
+        (folder / "report.html").write_text(render_report(task, store, decision, parents), "utf-8")
         return {"promote": decision["promote"]}
 
     registry = Registry(store.root, task.name)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["render"]
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+__all__ = ["render", "source"]
 
 
 def render(name: str, **values: Any) -> str:
@@ -16,5 +19,15 @@ def render(name: str, **values: Any) -> str:
         autoescape=True,
     )  # fmt: skip
     environment.filters["percent"] = lambda share: f"{100 * share:.1f} %"
+    environment.filters["size"] = lambda count: f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
     environment.filters["line"] = lambda text: " ".join(text.split())
     return environment.get_template(name).render(**values)
+
+
+def source(name: str) -> Markup:
+    """A style or script of this folder, as it is: it goes into a page unescaped."""
+    from importlib.resources import files
+
+    from markupsafe import Markup
+
+    return Markup(files("fsat_tasks.templates").joinpath(name).read_text("utf-8"))  # noqa: S704
