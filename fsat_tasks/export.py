@@ -11,6 +11,7 @@ import numpy as np
 from fsat_tasks.encoder_source import find_encoder
 from fsat_tasks.gates import parity_gates
 from fsat_tasks.head import Head, finite, load_head
+from fsat_tasks.model_card import render_card
 from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Recipe, Store, write_json
 from fsat_tasks.tune import tuned_encoder
@@ -39,7 +40,7 @@ def export(task: Task, store: Store, validated: Artefact, tuned: Artefact, evalu
     """
     encoder = tuned_encoder(task, store, validated, tuned)
     recipe = Recipe(
-        "export", 6,
+        "export", 7,
         config={"task": task.name, "description": task.spec.description, "classes": task.spec.classes,
                 "encoder": task.spec.encoder.name, "max_parity_error": task.spec.gates.max_parity_error},
         inputs={"encoder": encoder.digest, "tune": tuned.digest, "evaluate": evaluated.digest,
@@ -52,7 +53,6 @@ def export(task: Task, store: Store, validated: Artefact, tuned: Artefact, evalu
         import onnx
 
         from fsat_tasks.serving import ServedModel
-        from fsat_tasks.templates import render
 
         head, config = load_head(tuned), encoder.json("encoder.json")
         onnx.save(join_head(onnx.load(encoder.path / "encoder.onnx"), head), folder / "model.onnx")
@@ -68,8 +68,7 @@ def export(task: Task, store: Store, validated: Artefact, tuned: Artefact, evalu
         gates = parity_gates(parity, task.spec.gates)
         write_json(folder / "parity.json", parity)
         write_json(folder / "gates.json", [gate.to_json() for gate in gates])
-        card = render("model_card.md.j2", task=task, head=head, metrics=evaluated.json("metrics.json"), parity=parity)
-        (folder / "README.md").write_text(card, "utf-8")
+        (folder / "README.md").write_text(render_card(task, head, evaluated.json("metrics.json"), parity), "utf-8")
         return {**parity, "promote": all(gate.promote for gate in gates)}
 
     return store.build(recipe, write)

@@ -71,7 +71,12 @@ def label_errors(samples: Sequence[Row], labels: list[str]) -> Row:
     given = np.array([labels.index(row["label"]) for row in samples])
     rows, likelier = suspected_label_errors(probabilities, given)
     shown = [
-        {**samples[i], "likelier": labels[j], "probability": float(probabilities[i, j]), "given": float(probabilities[i, given[i]])}
+        {
+            **samples[i],
+            "likelier": labels[j],
+            "probability": float(probabilities[i, j]),
+            "given": float(probabilities[i, given[i]]),
+        }
         for i, j in zip(rows[:SUSPECTS], likelier, strict=False)
     ]
     return {"count": len(rows), "of": len(samples), "rows": shown}
@@ -123,7 +128,7 @@ def accuracies(decision: Mapping[str, Any]) -> Row:
     if champion:
         others.append({"name": f"champion, version {champion['version']}", **champion})
     if metrics.get("baseline"):
-        others.append({"name": "baseline: the frozen encoder", **metrics["baseline"]})
+        others.append({"name": "frozen baseline", **metrics["baseline"]})
     models = [{"name": "this model", **metrics}, *others]
     figures = [model[name] for model in models for name in ("accuracy_low", "accuracy_high")]
     return {"models": models, "bound": bound, "axis": share_axis([*figures, *([] if bound is None else [bound])])}

@@ -103,8 +103,13 @@ def label_shares(task: Task, validated: Artefact, head: Head, features: Features
         return None
     found = Counter(head.probabilities(features(list(load_pool_texts(validated, pool)))).argmax(axis=1).tolist())
     total = sum(shots.values())
-    labels = [
-        {"label": label, "shots": shots[label] / total, "pool": found[i] / len(pool), "times": found[i] / len(pool) * total / shots[label]}
+    labels: list[dict[str, Any]] = [
+        {
+            "label": label,
+            "shots": shots[label] / total,
+            "pool": found[i] / len(pool),
+            "times": found[i] / len(pool) * total / shots[label],
+        }
         for i, label in enumerate(head.labels)
     ]
     shown = sorted(labels, key=lambda row: -abs(row["pool"] - row["shots"]))[:SHOWN_LABELS]

@@ -28,26 +28,25 @@ class Axis:
 
     def percent(self, value: float) -> float:
         """The same in per cent of a cell's width, with room for a dot at both ends."""
-        return round(3.0 + 94.0 * self.at(value), 2)
+        return round(5.0 + 90.0 * self.at(value), 2)
 
 
-def axis_over(values: Iterable[float], steps: int = 4) -> Axis:
-    """The smallest range between round figures that holds all the values, with about so many steps."""
+def axis_over(values: Iterable[float]) -> Axis:
+    """The range between round figures that holds all the values, at least 0.02 wide, with about four steps."""
     values = list(values)
     low, high = min(values), max(values)
-    step = _round_step((high - low or abs(high) or 1.0) / steps)
+    step = _round_step(max(high - low, 0.02) / 4)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    last = max(last, first + 1)
-    ticks = tuple(round(i * step, 10) for i in range(first, last + 1))
+    ticks = tuple(round(i * step, 10) for i in range(first, max(last, first + 2) + 1))
     return Axis(ticks[0], ticks[-1], ticks)
 
 
-def share_axis(values: Iterable[float], steps: int = 4) -> Axis:
+def share_axis(values: Iterable[float]) -> Axis:
     """The same for shares, which do not leave 0..1."""
-    axis = axis_over((min(max(value, 0.0), 1.0) for value in values), steps)
-    if axis.high <= 1.0:
-        return axis
-    return Axis(axis.low, 1.0, tuple(tick for tick in axis.ticks if tick <= 1.0))
+    shares = [min(max(value, 0.0), 1.0) for value in values]
+    axis = axis_over([*shares, min(*shares, 0.98)])
+    ticks = tuple(tick for tick in axis.ticks if tick <= 1.0)  # the steps divide 1
+    return Axis(ticks[0], ticks[-1], ticks)
 
 
 def _round_step(step: float) -> float:

@@ -17,20 +17,11 @@ def feature_map(rows: NDArray[np.floating], seed: int) -> NDArray[np.float64]:
 
     The same on any number of cores. 400 rows of 384 numbers take 1 s.
     """
-    from sklearn.manifold import TSNE  # before the limit, which holds for the libraries that are loaded
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1):
-        points = _directions(rows.astype(np.float64)) if _has_no_neighbours(rows) else TSNE(
-            perplexity=min(PERPLEXITY, (len(rows) - 1) / 3), init="pca", random_state=seed, metric="cosine"
-        ).fit_transform(rows.astype(np.float64))
+    few = len(rows) < FEWEST_FOR_NEIGHBOURS or not bool((rows != rows[0]).any())
+    points = _directions(rows.astype(np.float64)) if few else _neighbourhoods(rows, seed)
     low, high = points.min(axis=0), points.max(axis=0)
     scaled: NDArray[np.float64] = (points - low) / np.where(high > low, high - low, 1.0)
     return scaled
-
-
-def _has_no_neighbours(rows: NDArray[np.floating]) -> bool:
-    return len(rows) < FEWEST_FOR_NEIGHBOURS or not bool((rows != rows[0]).any())
 
 
 def _directions(rows: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -39,3 +30,13 @@ def _directions(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     flat = np.zeros((len(rows), 2))
     flat[:, : min(2, len(scale))] = (left * scale)[:, :2]
     return flat
+
+
+def _neighbourhoods(rows: NDArray[np.floating], seed: int) -> NDArray[np.float64]:
+    from sklearn.manifold import TSNE  # before the limit, which holds for libraries that are loaded
+    from threadpoolctl import threadpool_limits
+
+    perplexity = min(PERPLEXITY, (len(rows) - 1) / 3)
+    with threadpool_limits(1):  # the same digits on any number of cores, and quicker where they are busy
+        points = TSNE(perplexity=perplexity, init="pca", metric="cosine", random_state=seed).fit_transform(rows)
+    return np.asarray(points, np.float64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,8 +21,16 @@ def render(name: str, **values: Any) -> str:
     )  # fmt: skip
     environment.filters["percent"] = lambda share: f"{100 * share:.1f} %"
     environment.filters["size"] = lambda count: f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
+    environment.filters["breaks"] = _breaks
     environment.filters["line"] = lambda text: " ".join(text.split())
     return environment.get_template(name).render(**values)
+
+
+def _breaks(label: str) -> Markup:
+    """A label that may be broken after its underscores, hyphens and dots."""
+    from markupsafe import Markup
+
+    return Markup("<wbr>").join(re.findall(r"[^_.-]*[_.-]+|[^_.-]+", label))
 
 
 def source(name: str) -> Markup:
