@@ -61,6 +61,7 @@ def draw_map(rows: Sequence[dict[str, Any]], head: Head, features: Features, see
         "points": sorted(points, key=lambda point: not point["right"]),  # what is wrong lies on top
         "names": _names(points, head.labels),
         "by_class": len(head.labels) <= COLOURS,
+        "labels": head.labels,
         "rows": len(rows),
         "samples": sum(point["sample"] for point in points),
         "wrong": sum(not point["right"] for point in points),

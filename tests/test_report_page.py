@@ -256,6 +256,7 @@ def test_held_run_says_why_and_what_it_was_compared_with(full: Path) -> None:
     top = page.split("<section")[0]
     assert "Hold" in top
     assert "not better: 0.07 &gt; 0.05" in top
+    assert "Against the champion, version 3: +2.2 points of accuracy." in top
     for text in (
         "champion, version 3",
         "frozen baseline",

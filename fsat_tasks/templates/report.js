@@ -33,6 +33,10 @@
     });
   }
 
+  for (const box of document.querySelectorAll(".wide")) {
+    if (box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight) box.tabIndex = 0; // for the arrow keys
+  }
+
   for (const map of document.querySelectorAll("svg.map")) {
     const said = map.parentElement.querySelector(".said");
     const hint = said.textContent;
