@@ -51,7 +51,7 @@ def compare_with_champion(
     table = pq.read_table(evaluated.path / "predictions.parquet").to_pydict()
     truth, new = np.array(table["label"]), np.array(table["predicted"])
     evidence = evaluated.json("metrics.json")["evidence"]
-    text_of = texts_of_lines(validated, evidence)
+    text_of = texts_of_lines(validated, "query" if evidence == "query" else "samples")
     texts = [text_of[line] for line in table["line"]]
     if evidence == "query":
         old = _answers(model, texts)
@@ -86,5 +86,5 @@ def _left_out_answers(store: Store, model: Artefact) -> dict[str, str]:
     if evaluated is None or validated is None or evaluated.json("metrics.json")["evidence"] != "leave_one_out":
         return {}
     table = pq.read_table(evaluated.path / "predictions.parquet").to_pydict()
-    text_of = texts_of_lines(validated, "leave_one_out")
+    text_of = texts_of_lines(validated, "samples")
     return {text_of[line]: label for line, label in zip(table["line"], table["predicted"], strict=True)}

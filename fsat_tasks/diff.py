@@ -61,7 +61,8 @@ def _judged_rows(validated: Artefact, evaluated: Artefact) -> dict[tuple[str, in
     """(text, number among equal texts) -> line, label, predicted, probability."""
     import pyarrow.parquet as pq
 
-    texts = texts_of_lines(validated, evaluated.json("metrics.json")["evidence"])
+    evidence = evaluated.json("metrics.json")["evidence"]
+    texts = texts_of_lines(validated, "query" if evidence == "query" else "samples")
     seen: Counter[str] = Counter()
     rows: dict[tuple[str, int], Json] = {}
     for row in pq.read_table(evaluated.path / "predictions.parquet").to_pylist():

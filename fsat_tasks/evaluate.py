@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from fsat_tasks.backends import numeric_class
-from fsat_tasks.encoder import Encoder
 from fsat_tasks.extract import open_features
 from fsat_tasks.gates import beside, data_gate, quality_gates
 from fsat_tasks.head import Head, baseline_labels, load_head
+from fsat_tasks.head_features import head_device, open_head_features
 from fsat_tasks.robustness import measure_robustness
-from fsat_tasks.session import onnxruntime_runs_on_cuda, pick_device
 from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Recipe, Store, write_json
 from fsat_tasks.validate import SLICES_FILE, load_split, load_texts
@@ -36,7 +34,7 @@ def evaluate(task: Task, store: Store, validated: Artefact, extracted: Artefact,
         config={"gates": task.spec.gates.model_dump(), "seed": task.spec.seed},
         inputs={"rows": validated.sha256("rows.parquet"), "slices": validated.sha256(SLICES_FILE),
                 "features": extracted.digest, "tune": tuned.digest, "findings": validated.sha256("findings.json")},
-        numeric_class=numeric_class(_device(task), "fp32"),  # of a tuned body's features
+        numeric_class=numeric_class(head_device(task), "fp32"),  # of a tuned body's features
         parents={"validate": validated, "extract": extracted, "tune": tuned},
     )  # fmt: skip
     return store.build(recipe, lambda folder: _evaluate(task, store, validated, extracted, tuned, folder))
@@ -51,7 +49,7 @@ def _evaluate(
     metrics = _metrics(rows.probabilities, rows.labels, head.labels, task.spec.seed) | {"evidence": rows.evidence}
     metrics["coverage"] = float((rows.scope >= head.scope_threshold).mean())
     metrics["baseline"] = beside(right, rows.baseline == rows.labels, task.spec.seed)
-    features = _features(task, store, extracted, tuned, head)
+    features = open_head_features(task, store, extracted, tuned)
     if rows.evidence == "query":
         if found := _slices(validated, rows.lines, right, task.spec.seed):
             metrics["slices"] = found
@@ -95,7 +93,7 @@ def _query_rows(task: Task, store: Store, validated: Artefact, extracted: Artefa
         return None
     all_texts = load_texts(validated)
     texts = [all_texts[i] for i in query.text_ids]
-    features = _features(task, store, extracted, tuned, head)(texts)
+    features = open_head_features(task, store, extracted, tuned)(texts)
     frozen = open_features(task, store, extracted)(texts) if head.tuned_body else features
     return _Rows(
         "query", query.lines, texts, np.searchsorted(head.labels, query.labels), head.probabilities(features),
@@ -164,22 +162,6 @@ def _metrics(probabilities: NDArray[np.float64], labels: NDArray[np.int64], name
         "ece_by_chance": expected_calibration_error_by_chance(probabilities, seed),
         "log_loss": float(-np.mean(np.log(np.maximum(chances, np.finfo(np.float64).tiny)))),
     }
-
-
-def _device(task: Task) -> Literal["cpu", "cuda"]:
-    """Where a tuned encoder runs: it has no folder of its own, which torch would need."""
-    device = pick_device(task.spec.device)
-    return device if device == "cpu" or onnxruntime_runs_on_cuda() else "cpu"
-
-
-def _features(
-    task: Task, store: Store, extracted: Artefact, tuned: Artefact, head: Head
-) -> Callable[[list[str]], NDArray[np.float32]]:
-    """Texts -> features (n, layers, dim) that the head takes: the pretrained encoder's, or those of the tuned body."""
-    if not head.tuned_body:
-        return open_features(task, store, extracted)
-    encoder = Encoder(tuned, _device(task))
-    return lambda texts: encoder.encode(texts, "all")
 
 
 def _out_of_scope(inside: NDArray[np.float64], outside: NDArray[np.float64], threshold: float) -> dict[str, float]:

@@ -12,6 +12,7 @@ from fsat_tasks.encoder_export import export_int8_encoder
 from fsat_tasks.encoder_source import find_encoder
 from fsat_tasks.gates import parity_gates, size_gate
 from fsat_tasks.head import Head, finite, load_head
+from fsat_tasks.model_card import render_card
 from fsat_tasks.serving import ServedModel
 from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Recipe, Store, write_json
@@ -56,8 +57,6 @@ def export(task: Task, store: Store, validated: Artefact, tuned: Artefact, evalu
     def write(folder: Path) -> dict[str, Any]:
         import onnx
 
-        from fsat_tasks.templates import render
-
         head, config = load_head(tuned), encoder.json("encoder.json")
         model = join_head(onnx.load(encoder.path / "encoder.onnx"), head)
         onnx.save(model, folder / MODEL)
@@ -86,8 +85,7 @@ def export(task: Task, store: Store, validated: Artefact, tuned: Artefact, evalu
         gates = [*parity_gates(parity, task.spec.gates), size_gate((folder / served).stat().st_size, task.spec.gates)]
         write_json(folder / "parity.json", parity)
         write_json(folder / "gates.json", [gate.to_json() for gate in gates])
-        card = render("model_card.md.j2", task=task, head=head, metrics=evaluated.json("metrics.json"), parity=parity,
-                      variants=variants, served=served)  # fmt: skip
+        card = render_card(task, head, evaluated.json("metrics.json"), parity, served)
         (folder / "README.md").write_text(card, "utf-8")
         return {**parity, "served": served, "promote": all(gate.promote for gate in gates)}
 

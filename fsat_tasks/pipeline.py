@@ -24,7 +24,7 @@ STEPS: dict[str, tuple[str, ...]] = {
     "tune": ("validate", "extract"),
     "evaluate": ("validate", "extract", "tune"),
     "export": ("validate", "tune", "evaluate"),
-    "publish": ("validate", "tune", "evaluate", "export"),
+    "publish": ("validate", "extract", "tune", "evaluate", "export"),
 }
 """Each step and the steps whose artefacts it takes; a step is the function of its name in the module of its name."""
 

@@ -19,7 +19,9 @@ __all__ = ["publish"]
 log = logging.getLogger(__name__)
 
 
-def publish(task: Task, store: Store, validated: Artefact, tuned: Artefact, evaluated: Artefact, exported: Artefact) -> Artefact:
+def publish(
+    task: Task, store: Store, validated: Artefact, extracted: Artefact, tuned: Artefact, evaluated: Artefact, exported: Artefact
+) -> Artefact:
     """Decide about the exported model.
 
     Writes decision.json (promote, gates, metrics, the champion on the same rows), timings.json and report.html. Unless the task
@@ -29,7 +31,7 @@ def publish(task: Task, store: Store, validated: Artefact, tuned: Artefact, eval
     registry = Registry(store.root, task.name)
     champion = registry.champion()
     opponent = rival(store, champion, exported)
-    parents = {"validate": validated, "tune": tuned, "evaluate": evaluated, "export": exported}
+    parents = {"validate": validated, "extract": extracted, "tune": tuned, "evaluate": evaluated, "export": exported}
     recipe = Recipe(
         "publish", 5,
         # the report shows all of these
@@ -60,8 +62,8 @@ def publish(task: Task, store: Store, validated: Artefact, tuned: Artefact, eval
         }
         write_json(folder / "decision.json", decision)
         write_json(folder / "timings.json", {"graphs": timings, "gates": [gate.to_json() for gate in timed]})
-        shown = decision | {"gates": [gate.to_json() for gate in [*gates, *timed]], "champion": old}
-        (folder / "report.html").write_text(render_report(task, shown, validated, tuned, evaluated, exported), "utf-8")
+        shown = decision | {"gates": [gate.to_json() for gate in [*gates, *timed]], "champion": old, "timings": timings}
+        (folder / "report.html").write_text(render_report(task, store, shown, parents), "utf-8")
         return {"promote": decision["promote"]}
 
     published = store.build(recipe, write)

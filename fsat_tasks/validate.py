@@ -191,9 +191,9 @@ def load_texts(validated: Artefact) -> list[str]:
     return texts
 
 
-def texts_of_lines(validated: Artefact, evidence: str) -> dict[int, str]:
-    """Line -> text of the rows that figures are measured on: `query`, or `leave_one_out` of the samples."""
-    rows, texts = load_split(validated, "query" if evidence == "query" else "samples"), load_texts(validated)
+def texts_of_lines(validated: Artefact, split: str) -> dict[int, str]:
+    """Line -> text of a split's rows."""
+    rows, texts = load_split(validated, split), load_texts(validated)
     return {line: texts[i] for line, i in zip(rows.lines, rows.text_ids, strict=True)}
 
 

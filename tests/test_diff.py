@@ -42,8 +42,8 @@ class Models:
         import pyarrow.parquet as pq
 
         validated = validate(load_task(self.task), self.store)
-        split = load_split(validated, "query" if evidence == "query" else "samples")
-        texts = texts_of_lines(validated, evidence)
+        name = "query" if evidence == "query" else "samples"
+        split, texts = load_split(validated, name), texts_of_lines(validated, name)
         given = [answers[texts[line]] for line in split.lines]
         right = sum(label == answer for label, (answer, _) in zip(split.labels, given, strict=True)) / len(given)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -12,6 +14,7 @@ import pytest
 from fsat_tasks.pipeline import run_steps
 from fsat_tasks.spec import load_task
 from fsat_tasks.store import Artefact
+from fsat_tasks.templates import source
 
 SCRIPT = "<script>alert(1)</script>"
 MARKUP = '[/b] it\'s "quoted" & `ticked`'
@@ -29,6 +32,7 @@ class Page(HTMLParser):
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.text = ""
+        self.raw: dict[str, list[str]] = {"script": [], "style": []}
         self.feed(html)
         self.close()
 
@@ -36,7 +40,10 @@ class Page(HTMLParser):
         self.tags.append((tag, dict(attrs)))
 
     def handle_data(self, data: str) -> None:
-        self.text += data
+        if self.cdata_elem:
+            self.raw[self.cdata_elem].append(data)
+        else:
+            self.text += data
 
 
 @pytest.fixture
@@ -55,22 +62,34 @@ def test_report_shows_what_is_hostile_and_runs_and_fetches_nothing(hostile: dict
     assert MARKUP in page.text
     assert page.text.count(SCRIPT) >= 4  # description, class, and the confused texts
     assert f"a cat asleep on a sofa {SCRIPT}" in page.text  # an example of what was confused
-    assert not {"script", "img", "link", "iframe", "object", "a"} & {tag for tag, _ in page.tags}
+    assert not {"img", "link", "iframe", "object", "base", "form"} & {tag for tag, _ in page.tags}
     names = {name for _, attributes in page.tags for name in attributes}
-    assert not {name for name in names if name.startswith("on") or name in ("src", "href", "xlink:href", "srcset")}
+    assert not {name for name in names if name.startswith("on") or name in ("src", "xlink:href", "srcset", "style")}
+    assert all((attributes["href"] or "").startswith("#") for _, attributes in page.tags if "href" in attributes)
+
+
+def test_report_has_its_own_script_and_style_alone_and_its_policy_names_them(hostile: dict[str, Artefact]) -> None:
+    page = Page((hostile["publish"].path / "report.html").read_text("utf-8"))
+    assert [tag for tag, _ in page.tags].count("script") == [tag for tag, _ in page.tags].count("style") == 1
+    (policy,) = (attributes["content"] or "" for tag, attributes in page.tags if "http-equiv" in attributes)
+    assert policy.startswith("default-src 'none'; ")
+    for name, file in (("script", "report.js"), ("style", "report.css")):
+        own = source(file)
+        assert page.raw[name] == [own]
+        assert f"{name}-src 'sha256-{base64.b64encode(hashlib.sha256(own.encode()).digest()).decode()}'" in policy
 
 
 def test_report_has_the_decision_and_every_gate(hostile: dict[str, Artefact]) -> None:
     page = Page((hostile["publish"].path / "report.html").read_text("utf-8"))
     decision = hostile["publish"].json("decision.json")
     assert not decision["promote"]
-    assert "Hold: " in page.text
+    assert "Hold" in page.text
     for gate in decision["gates"]:
         assert gate["gate"] in page.text
         assert page.text.count(gate["reason"]) >= (1 if gate["promote"] else 2)  # the table, and on top what held it
-    ladder, reliability = (attributes["aria-label"] or "" for tag, attributes in page.tags if tag == "svg")
-    assert ladder.startswith("Log-loss of each rung. prototypes: ")
-    assert reliability.startswith("Reliability diagram: ")
+    labels = [attributes["aria-label"] or "" for tag, attributes in page.tags if tag == "svg" and "aria-label" in attributes]
+    assert labels[0].startswith("Reliability diagram: ")
+    assert labels[1].startswith("Feature map: ")
 
 
 def test_model_card_has_no_markup_of_the_tasks(hostile: dict[str, Artefact]) -> None:
@@ -81,3 +100,18 @@ def test_model_card_has_no_markup_of_the_tasks(hostile: dict[str, Artefact]) -> 
     assert f"{MARKUP}: {MARKUP} # more\n" in page.text  # one line a class
     labels = json.loads((hostile["export"].path / "config.json").read_text("utf-8"))["labels"]
     assert labels == sorted([SCRIPT, MARKUP])
+
+
+def test_model_card_gives_its_results_to_the_hub(hostile: dict[str, Artefact]) -> None:
+    from huggingface_hub import ModelCard
+
+    metrics = hostile["evaluate"].json("metrics.json")
+    card = ModelCard.load(hostile["export"].path / "README.md")
+    results = {result.metric_type: result for result in card.data.eval_results or []}
+    assert {kind: result.metric_value for kind, result in results.items()} == {
+        "accuracy": metrics["accuracy"], "f1": metrics["macro_f1"]
+    }  # fmt: skip
+    assert {result.task_type for result in results.values()} == {"text-classification"}
+    assert results["f1"].metric_args == {"average": "macro"}
+    assert (card.data.library_name, card.data.pipeline_tag) == ("onnx", "text-classification")
+    assert card.text.lstrip().startswith("# task-0")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["render"]
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+__all__ = ["render", "source"]
 
 
 def render(name: str, **values: Any) -> str:
@@ -16,5 +20,23 @@ def render(name: str, **values: Any) -> str:
         autoescape=True,
     )  # fmt: skip
     environment.filters["percent"] = lambda share: f"{100 * share:.1f} %"
+    environment.filters["size"] = lambda count: f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
+    environment.filters["breaks"] = _breaks
     environment.filters["line"] = lambda text: " ".join(text.split())
     return environment.get_template(name).render(**values)
+
+
+def _breaks(label: str) -> Markup:
+    """A label that may be broken after its underscores, hyphens and dots."""
+    from markupsafe import Markup
+
+    return Markup("<wbr>").join(re.findall(r"[^_.-]*[_.-]+|[^_.-]+", label))
+
+
+def source(name: str) -> Markup:
+    """A style or script of this folder, as it is: it goes into a page unescaped."""
+    from importlib.resources import files
+
+    from markupsafe import Markup
+
+    return Markup(files("fsat_tasks.templates").joinpath(name).read_text("utf-8"))  # noqa: S704

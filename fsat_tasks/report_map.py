@@ -1,0 +1,122 @@
+"""What the report shows by features: the map of samples and query rows, and the labels of the pool."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from fsat_tasks.extract import draw_pool_rows, load_pool_texts
+from fsat_tasks.head import Head
+from fsat_tasks.spec import Task
+from fsat_tasks.store import Artefact
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["draw_map", "label_shares"]
+
+MAP_ROWS, POOL_ROWS = 400, 500
+COLOURS = 10
+"""Classes that are told apart by colour; with more of them the colour says right or wrong."""
+NAMED = 24
+"""Classes whose names stand on the map; with more of them it would be full of names."""
+SHOWN_LABELS = 30
+TEXT = 160
+"""Characters of a text that a point's title shows."""
+
+Features = Callable[[Sequence[str]], "NDArray[np.float32]"]
+
+
+def draw_map(rows: Sequence[dict[str, Any]], head: Head, features: Features, seed: int) -> dict[str, Any] | None:
+    """Places, colours and titles of at most 400 rows, drawn by the seed; None with fewer than three.
+
+    Args:
+        rows: split, line, text, label, predicted of samples and query rows.
+    """
+    import numpy as np
+
+    from fsat_tasks.numerics.feature_map import feature_map
+    from fsat_tasks.numerics.frozen_head import mix_layers
+
+    if len(rows) < 3:
+        return None
+    drawn = np.sort(np.random.default_rng(seed).permutation(len(rows))[:MAP_ROWS])
+    kept = [rows[i] for i in drawn]
+    places = feature_map(mix_layers(features([row["text"] for row in kept]), head.layers), seed)
+    number = {label: i for i, label in enumerate(head.labels)}
+    points = [
+        {
+            "x": round(12 + 576 * float(x), 1),
+            "y": round(12 + 396 * float(y), 1),
+            "sample": row["split"] == "samples",
+            "right": row["label"] == row["predicted"],
+            "class": number[row["label"]],
+            "title": _title(row),
+        }
+        for row, (x, y) in zip(kept, places, strict=True)
+    ]
+    return {
+        "points": sorted(points, key=lambda point: not point["right"]),  # what is wrong lies on top
+        "names": _names(points, head.labels),
+        "by_class": len(head.labels) <= COLOURS,
+        "labels": head.labels,
+        "rows": len(rows),
+        "samples": sum(point["sample"] for point in points),
+        "wrong": sum(not point["right"] for point in points),
+    }
+
+
+def _title(row: dict[str, Any]) -> str:
+    text = row["text"] if len(row["text"]) <= TEXT else row["text"][: TEXT - 1] + "…"
+    what = f"{'sample' if row['split'] == 'samples' else 'query row'}, line {row['line']}: {row['label']}"
+    return f"{text}\n{what}" + ("" if row["label"] == row["predicted"] else f", taken for {row['predicted']}")
+
+
+def _names(points: Sequence[dict[str, Any]], labels: Sequence[str]) -> list[dict[str, Any]]:
+    """The classes' names, each at the median of its points and moved down while another is in the way."""
+    import numpy as np
+
+    if len(labels) > NAMED:
+        return []
+    names: list[dict[str, Any]] = []
+    for i, label in enumerate(labels):
+        own = np.array([(point["x"], point["y"]) for point in points if point["class"] == i])
+        if len(own):
+            x, y = np.median(own, axis=0)
+            text = label if len(label) <= 26 else label[:25] + "…"
+            half = 3.1 * len(text)
+            names.append({"text": text, "class": i, "half": half, "x": round(float(np.clip(x, half + 4, 596 - half)), 1),
+                          "y": round(float(y), 1)})  # fmt: skip
+    names.sort(key=lambda name: name["y"])
+    for i, name in enumerate(names):
+        for above in names[:i]:
+            if abs(name["x"] - above["x"]) < name["half"] + above["half"] and abs(name["y"] - above["y"]) < 13:
+                name["y"] = round(above["y"] + 13, 1)
+    return names
+
+
+def label_shares(task: Task, validated: Artefact, head: Head, features: Features, shots: Counter[str]) -> dict[str, Any] | None:
+    """Shares of the labels among the shots and, as predicted, among at most 500 pool rows; None without a pool."""
+    pool = draw_pool_rows(validated, min(task.spec.tune.pool_rows, POOL_ROWS), task.spec.seed)
+    if not len(pool):
+        return None
+    found = Counter(head.probabilities(features(list(load_pool_texts(validated, pool)))).argmax(axis=1).tolist())
+    total = sum(shots.values())
+    labels: list[dict[str, Any]] = [
+        {
+            "label": label,
+            "shots": shots[label] / total,
+            "pool": found[i] / len(pool),
+            "times": found[i] / len(pool) * total / shots[label],
+        }
+        for i, label in enumerate(head.labels)
+    ]
+    shown = sorted(labels, key=lambda row: -abs(row["pool"] - row["shots"]))[:SHOWN_LABELS]
+    return {
+        "labels": sorted(shown, key=lambda row: -row["pool"]),
+        "classes": len(labels),
+        "rows": len(pool),
+        "most": max(max(row["shots"], row["pool"]) for row in labels),
+    }

@@ -1,0 +1,108 @@
+"""What the report's plots are drawn with: axes, intervals and the two curves. The page's macros draw them as SVG."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Axis", "Frame", "axis_over", "calibration_plot", "coverage_plot", "share_axis"]
+
+CURVE_POINTS = 200
+COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
+"""Shares of the rows that the coverage table has."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A range of figures with round ticks."""
+
+    low: float
+    high: float
+    ticks: tuple[float, ...]
+
+    def at(self, value: float) -> float:
+        """Where a figure stands, 0 to 1; one beyond the range at its end."""
+        return min(max((value - self.low) / (self.high - self.low), 0.0), 1.0)
+
+    def percent(self, value: float) -> float:
+        """The same in per cent of a cell's width, with room for a dot at both ends."""
+        return round(5.0 + 90.0 * self.at(value), 2)
+
+
+def axis_over(values: Iterable[float]) -> Axis:
+    """The range between round figures that holds all the values, at least 0.02 wide, with about four steps."""
+    values = list(values)
+    low, high = min(values), max(values)
+    step = _round_step(max(high - low, 0.02) / 4)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    ticks = tuple(round(i * step, 10) for i in range(first, max(last, first + 2) + 1))
+    return Axis(ticks[0], ticks[-1], ticks)
+
+
+def share_axis(values: Iterable[float]) -> Axis:
+    """The same for shares, which do not leave 0..1."""
+    shares = [min(max(value, 0.0), 1.0) for value in values]
+    axis = axis_over([*shares, min(*shares, 0.98)])
+    ticks = tuple(tick for tick in axis.ticks if tick <= 1.0)  # the steps divide 1
+    return Axis(ticks[0], ticks[-1], ticks)
+
+
+def _round_step(step: float) -> float:
+    """1, 2, 2.5 or 5 times a power of ten, at least `step`."""
+    power = 10.0 ** math.floor(math.log10(step))
+    return next(factor * power for factor in (1.0, 2.0, 2.5, 5.0, 10.0) if factor * power >= step * (1 - 1e-9))
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A plot with two axes, in units of its SVG."""
+
+    x: Axis
+    y: Axis
+    width: int = 360
+    height: int = 270
+    left: int = 46
+    right: int = 348
+    top: int = 10
+    bottom: int = 224
+
+    def across(self, value: float) -> float:
+        return round(self.left + (self.right - self.left) * self.x.at(value), 1)
+
+    def up(self, value: float) -> float:
+        return round(self.bottom - (self.bottom - self.top) * self.y.at(value), 1)
+
+    def path(self, points: Sequence[tuple[float, float]]) -> str:
+        return "M" + "L".join(f"{self.across(x)} {self.up(y)}" for x, y in points)
+
+
+def calibration_plot(bins: Sequence[dict[str, float]]) -> dict[str, Any]:
+    """The reliability diagram: each bin with the 95 % interval of its accuracy (Wilson 1927)."""
+    from scipy.stats import binomtest
+
+    rows = sum(one["rows"] for one in bins)
+    points = []
+    for one in bins:
+        count = round(one["rows"])
+        interval = binomtest(round(one["accuracy"] * count), count).proportion_ci(method="wilson")
+        points.append({**one, "low": float(interval.low), "high": float(interval.high),
+                       "radius": round(2.5 + 11.0 * math.sqrt(count / rows), 1)})  # fmt: skip
+    shares = Axis(0.0, 1.0, (0.0, 0.25, 0.5, 0.75, 1.0))
+    return {"frame": Frame(shares, shares), "points": points}
+
+
+def coverage_plot(curve: Sequence[tuple[float, float]]) -> dict[str, Any]:
+    """The accuracy of the surest share of the rows, as a curve and at round shares.
+
+    Args:
+        curve: (coverage, accuracy) pairs.
+    """
+    curve = sorted(curve)
+    every = max(1, len(curve) // CURVE_POINTS)
+    # few rows make the left end jump, and set the scale for nothing
+    steady = [accuracy for coverage, accuracy in curve if coverage >= 0.05] or [accuracy for _, accuracy in curve]
+    frame = Frame(Axis(0.0, 1.0, (0.0, 0.25, 0.5, 0.75, 1.0)), share_axis([*steady, 1.0]))
+    table = [{"coverage": share, "accuracy": min(curve, key=lambda point: abs(point[0] - share))[1]} for share in COVERAGES]
+    return {"frame": frame, "path": frame.path([*curve[::every], curve[-1]]), "table": table}

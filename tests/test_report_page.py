@@ -1,0 +1,367 @@
+"""The report's page: its sections with and without what a run may lack, and what a real browser makes of it."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fsat_tasks.pipeline import run_steps
+from fsat_tasks.report import render_report
+from fsat_tasks.spec import load_task
+from fsat_tasks.store import Artefact, Store
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+MOVED = """
+import os, sys
+commands, answers = (os.dup(os.dup(int(number))) for number in sys.argv[1:3])
+os.dup2(commands, 3)
+os.dup2(answers, 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+"""Starts a browser with its pipes where it looks for them: commands come on descriptor 3, answers go to 4."""
+
+
+class Tab:
+    """One page. What the browser says of it is kept in `events`."""
+
+    def __init__(self, commands: int, answers: int) -> None:
+        self._commands, self._answers = commands, os.fdopen(answers, "rb")
+        self._number, self._session = 0, ""
+        self.events: list[dict[str, Any]] = []
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method: str, **parameters: Any) -> Any:
+        self._number += 1
+        message = {"id": self._number, "method": method, "params": parameters}
+        if self._session:
+            message["sessionId"] = self._session
+        os.write(self._commands, json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self._next()
+            if answer.get("id") == self._number:
+                assert "error" not in answer, (method, answer["error"])
+                return answer["result"]
+
+    def open(self, page: Path, width: int = 1280, dark: bool = False) -> None:
+        """Load a file, as a screen of this width shows it, and wait until it is there."""
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600)
+        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
+        self.events.clear()
+        self.call("Page.navigate", url=page.as_uri())
+        while not any(event["method"] == "Page.loadEventFired" for event in self.events):
+            self._next()
+
+    def ask(self, expression: str) -> Any:
+        """The value of a JavaScript expression in the page."""
+        result = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        assert "exceptionDetails" not in result, result["exceptionDetails"]
+        return result["result"].get("value")
+
+    def click(self, selector: str) -> None:
+        """Click into the middle of an element with the mouse."""
+        element = f"document.querySelector({json.dumps(selector)})"
+        self.ask(f"{element}.scrollIntoView({{block: 'center', behavior: 'instant'}})")
+        box = self.ask(f"(({{x, y, width, height}}) => [x + width / 2, y + height / 2])({element}.getBoundingClientRect())")
+        for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
+
+    def press_enter(self) -> None:
+        self.call("Input.dispatchKeyEvent", type="keyDown", key="Enter", code="Enter", windowsVirtualKeyCode=13, text="\r")
+        self.call("Input.dispatchKeyEvent", type="keyUp", key="Enter", code="Enter", windowsVirtualKeyCode=13)
+
+    def screenshot(self, path: Path) -> None:
+        """The whole page as PNG."""
+        data = self.call("Page.captureScreenshot", captureBeyondViewport=True)["data"]
+        path.write_bytes(base64.b64decode(data))
+
+    def complaints(self) -> list[str]:
+        """Errors and warnings on the console, exceptions, and what the page's policy blocked."""
+        self.ask("0")  # what was said before has arrived with the answer
+        said = []
+        for event in self.events:
+            parameters = event["params"]
+            if event["method"] == "Log.entryAdded" and parameters["entry"]["level"] in ("error", "warning"):
+                said.append(parameters["entry"]["text"])
+            if event["method"] in ("Runtime.exceptionThrown", "Runtime.consoleAPICalled"):
+                said.append(json.dumps(parameters))
+        return said
+
+    def requests(self) -> list[str]:
+        """Addresses that the page asked for, its own among them."""
+        return [event["params"]["request"]["url"] for event in self.events if event["method"] == "Network.requestWillBeSent"]
+
+    def _next(self) -> dict[str, Any]:
+        content = bytearray()
+        while (byte := self._answers.read(1)) != b"\0":
+            assert byte, "the browser has gone"
+            content += byte
+        message: dict[str, Any] = json.loads(content)
+        if "method" in message:
+            self.events.append(message)
+        return message
+
+
+@contextmanager
+def open_tab(browser: str, profile: Path) -> Iterator[Tab]:
+    """A tab of a browser that ends with the block.
+
+    Args:
+        profile: a folder for the browser's own files.
+    """
+    to_browser, from_us = os.pipe()
+    to_us, from_browser = os.pipe()
+    options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", MOVED, str(to_browser), str(from_browser), browser, *options, f"--user-data-dir={profile}",
+         "--remote-debugging-pipe", "about:blank"],
+        pass_fds=(to_browser, from_browser), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    os.close(to_browser)
+    os.close(from_browser)
+    try:
+        yield Tab(from_us, to_us)
+    finally:
+        os.close(from_us)
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
+    browser = next((path for name in NAMES if (path := shutil.which(name))), None)
+    if browser is None:
+        pytest.skip(f"no browser: none of {', '.join(NAMES)} is on PATH")
+    with open_tab(browser, tmp_path_factory.mktemp("profile")) as tab:
+        yield tab
+
+
+@pytest.fixture(scope="module")
+def demo(demo_store: Path) -> Path:
+    """The report of the demo run, as it was written."""
+    (path,) = demo_store.glob("publish/*/*/report.html")
+    return path
+
+
+def found(store: Path, step: str) -> Artefact:
+    (path,) = store.glob(f"{step}/*/*/manifest.json")
+    return Artefact(path.parent, json.loads(path.read_text()))
+
+
+def with_files(artefact: Artefact, folder: Path, **files: str) -> Artefact:
+    """The same artefact with more files, named without their dot."""
+    shutil.copytree(artefact.path, folder)
+    names = {name.replace("_", "."): text for name, text in files.items()}
+    for name, text in names.items():
+        (folder / name).write_text(text)
+    entries = {name: {"bytes": len(text), "sha256": ""} for name, text in names.items()}
+    return replace(artefact, path=folder, manifest={**artefact.manifest, "files": {**artefact.manifest["files"], **entries}})
+
+
+EXTRA_METRICS = {
+    "baseline": {"accuracy": 0.6, "accuracy_low": 0.55, "accuracy_high": 0.65, "gained": 31, "lost": 9, "p": 0.0003},
+    "robustness": {"rows": 400, "kinds": [
+        {"kind": "case", "accuracy": 0.65, "drop": 0.002, "drop_low": -0.01, "drop_high": 0.013},
+        {"kind": "typos", "accuracy": 0.57, "drop": 0.081, "drop_low": 0.06, "drop_high": 0.11},
+    ]},
+    "slices": [
+        {"column": "channel", "value": "chat", "rows": 300, "accuracy": 0.7, "accuracy_low": 0.65, "accuracy_high": 0.75},
+        {"column": "channel", "value": "letter", "rows": 120, "accuracy": 0.5, "accuracy_low": 0.41, "accuracy_high": 0.59},
+    ],
+}  # fmt: skip
+CHAMPION = {"version": 3, "accuracy": 0.63, "accuracy_low": 0.58, "accuracy_high": 0.67, "gained": 20, "lost": 11, "p": 0.07,
+            "rows": 420}  # fmt: skip
+VARIANTS = [
+    {"name": "fp32", "file": "model.onnx", "bytes": 91_600_000, "max_difference": 1e-6, "label_agreement": 1.0, "passes": True,
+     "served": True, "reason": "the reference"},
+    {"name": "int8", "file": "model.int8.onnx", "bytes": 23_500_000, "max_difference": 0.12, "label_agreement": 0.98,
+     "passes": False, "served": False, "reason": "same label on a share of rows: 0.98 < 0.99"},
+]  # fmt: skip
+TIMINGS = {"model.onnx": {"p50_ms": 4.1, "p95_ms": 6.3, "rows_per_second": 310.0}}
+
+
+@pytest.fixture(scope="module")
+def full(demo_store: Path, repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a run that is held and has all that a run may have."""
+    folder = tmp_path_factory.mktemp("full")
+    parents = {step: found(demo_store, step) for step in ("validate", "extract", "tune", "evaluate", "export")}
+    curve = "coverage,accuracy\n" + "".join(f"{i / 420},{1 - 0.35 * i / 420}\n" for i in range(1, 421))
+    parents["evaluate"] = with_files(parents["evaluate"], folder / "evaluate", coverage_csv=curve)
+    parents["export"] = with_files(parents["export"], folder / "export", variants_json=json.dumps(VARIANTS))
+    warning = {
+        "check": "near",
+        "severity": "warning",
+        "file": "samples",
+        "message": "nearly the same text",
+        "lines": [4, 9, 9999],
+    }
+    parents["validate"] = with_files(parents["validate"], folder / "validate", findings_json=json.dumps([warning]))
+    decision = found(demo_store, "publish").json("decision.json")
+    decision["metrics"] |= EXTRA_METRICS
+    decision["gates"].append(
+        {"gate": "champion", "promote": False, "reason": "not better: 0.07 > 0.05", "figure": 0.07, "bound": 0.05}
+    )
+    decision |= {"promote": False, "champion": CHAMPION, "timings": TIMINGS}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FSAT_DATA", str(repository / "data"))
+        html = render_report(load_task("support-intents"), Store(demo_store), decision, parents)
+    (folder / "report.html").write_text(html, "utf-8")
+    return folder / "report.html"
+
+
+ALWAYS = [
+    "suspects",
+    "gates",
+    "accuracy",
+    "classes",
+    "confusions",
+    "calibration",
+    "selective",
+    "ladder",
+    "data",
+    "variants",
+    "lineage",
+]
+
+
+def sections(page: Path) -> list[str]:
+    return [part.split('"')[0] for part in page.read_text("utf-8").split('<section id="')[1:]]
+
+
+def test_sections_are_there_where_their_data_is(demo: Path, full: Path) -> None:
+    everything = ["suspects", "gates", "accuracy", "classes", "confusions", "calibration", "selective", "map", "ladder", "labels",
+                  "data", "variants", "robustness", "slices", "lineage"]  # fmt: skip
+    assert sections(full) == everything
+    assert sections(demo) == [name for name in everything if name != "slices"]
+    for page in (demo, full):
+        links = [part.split('"')[0] for part in page.read_text("utf-8").split('<a href="#')[1:]]
+        assert links == sections(page)
+
+
+def test_a_task_without_pool_and_query_rows_has_the_sections_that_it_can(
+    make_task: Callable[..., str], encoder_store: Path, toy_rows: list[tuple[str, str]]
+) -> None:
+    published = run_steps(load_task(make_task(toy_rows), dry_run=True))["publish"]
+    page = (published.path / "report.html").read_text("utf-8")
+    assert sections(published.path / "report.html") == sorted([*ALWAYS, "map"], key=[*ALWAYS[:7], "map", *ALWAYS[7:]].index)
+    assert "samples, each left out in turn" in page
+
+
+def test_held_run_says_why_and_what_it_was_compared_with(full: Path) -> None:
+    page = full.read_text("utf-8")
+    top = page.split("<section")[0]
+    assert "Hold" in top
+    assert "not better: 0.07 &gt; 0.05" in top
+    assert "Against the champion, version 3: +2.2 points of accuracy." in top
+    for text in (
+        "champion, version 3",
+        "frozen baseline",
+        "58.0 to 67.0 %",
+        "✕ fails",
+        "4.1 ms",
+        "23.5 MB",
+        "nearly the same text",
+    ):
+        assert text in page
+
+
+def test_page_is_small_and_the_same_again(demo: Path, demo_copy: Path) -> None:
+    page = demo.read_bytes()
+    assert len(page) < 500_000
+    shutil.rmtree(demo_copy / "publish")
+    again = run_steps(load_task("support-intents"))["publish"]
+    assert (again.path / "report.html").read_bytes() == page
+
+
+@pytest.mark.parametrize("page", ["demo", "full"])
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
+def test_browser_has_no_complaint_asks_for_nothing_and_scrolls_one_way(
+    page: str, width: int, dark: bool, tab: Tab, request: pytest.FixtureRequest
+) -> None:
+    path: Path = request.getfixturevalue(page)
+    tab.open(path, width, dark)
+    assert tab.ask("document.documentElement.scrollWidth") == width
+    background = tab.ask("getComputedStyle(document.body).backgroundColor")
+    assert background == ("rgb(16, 21, 26)" if dark else "rgb(255, 255, 255)")
+    assert tab.complaints() == []
+    assert tab.requests() == [path.as_uri()]
+
+
+def test_every_plot_has_a_text_or_its_figures_beside_it(full: Path, tab: Tab) -> None:
+    tab.open(full)
+    bare = """[...document.querySelectorAll("svg")].filter(svg => svg.getAttribute("role") === "img"
+        ? svg.ariaLabel.length < 20 : svg.ariaHidden !== "true" || !svg.closest("td, th, .legend")).length"""
+    assert tab.ask(bare) == 0
+    assert tab.ask('document.querySelectorAll("svg[role=img]").length') == 3
+
+
+def column(tab: Tab, section: str, number: int) -> list[str]:
+    texts = f'[...document.querySelectorAll("#{section} tbody tr")].map(row => row.cells[{number}].textContent.trim())'
+    return [str(text) for text in tab.ask(texts)]
+
+
+def test_a_click_and_a_key_on_a_heading_sort(demo: Path, tab: Tab, demo_store: Path) -> None:
+    tab.open(demo)
+    recall, before = "#classes thead th:nth-child(4)", column(tab, "classes", 0)
+    tab.click(f"{recall} button")
+    assert tab.ask(f"document.querySelector('{recall}').ariaSort") == "ascending"
+    assert tab.ask('document.querySelectorAll("#classes [aria-sort]").length') == 1
+    shares = [float(text.split()[0]) for text in column(tab, "classes", 3)]
+    assert shares == sorted(shares)
+    tab.press_enter()  # the button that was clicked has the focus
+    assert tab.ask(f"document.querySelector('{recall}').ariaSort") == "descending"
+    assert [float(text.split()[0]) for text in column(tab, "classes", 3)] == sorted(shares, reverse=True)
+    tab.click("#classes thead th:nth-child(1) button")
+    with (found(demo_store, "evaluate").path / "confusion.csv").open() as file:
+        assert column(tab, "classes", 0) == sorted({row["actual"] for row in csv.DictReader(file)})
+    assert sorted(before) == column(tab, "classes", 0)
+    assert tab.complaints() == []
+
+
+def test_headings_sort_on_a_phone_too(full: Path, tab: Tab) -> None:
+    tab.open(full, 390)
+    tab.click("#variants thead th:nth-child(2) button")
+    assert column(tab, "variants", 1) == ["23.5 MB", "91.6 MB"]
+
+
+def test_a_point_of_the_map_tells_its_text_and_lights_its_class(demo: Path, tab: Tab) -> None:
+    tab.open(demo)
+    point = 'document.querySelector("#map .p")'
+    tab.ask(f'{point}.dispatchEvent(new PointerEvent("pointerover", {{bubbles: true}}))')
+    said = tab.ask('document.querySelector(".said").textContent')
+    assert said == tab.ask(f'{point}.querySelector("title").textContent')
+    same, own = tab.ask(f'[document.querySelectorAll("#map .p.same").length, {point}.dataset.class]')
+    assert same == tab.ask(f"document.querySelectorAll(\"#map .p[data-class='{own}']\").length") > 1
+    tab.ask('document.querySelector("svg.map").dispatchEvent(new PointerEvent("pointerleave"))')
+    assert tab.ask('document.querySelectorAll("#map .same").length') == 0
+
+
+def test_hostile_texts_are_shown_and_not_run(make_task: Callable[..., str], encoder_store: Path, tab: Tab) -> None:
+    attack = (
+        "</script></style></svg><script>document.title='run'</script><img src=https://example.org onerror=document.title='run'>"
+    )
+    rows = [(f"a {animal} asleep {attack}", f"one{attack}") for animal in ("cat", "dog", "cow", "hen")]
+    rows += [(f"the {number} of nine {attack}", f"two{attack}") for number in ("root", "half", "third", "square")]
+    name = make_task([*rows, (f"a goat asleep {attack}", f"two{attack}")], description=attack, unlabelled=[*rows])
+    path = run_steps(load_task(name, dry_run=True))["publish"].path / "report.html"
+    tab.open(path)
+    assert tab.ask("document.title") == f"{name}: promote"
+    assert tab.ask('document.querySelectorAll("img, script").length') == 1
+    assert attack in tab.ask("document.body.innerText")
+    tab.click("#classes thead button")
+    assert tab.complaints() == []
+    assert tab.requests() == [path.as_uri()]
