@@ -89,7 +89,7 @@ class GateSpec(_Frozen):
     """The same for a smaller variant of the graph (fp16, int8), which is not served beyond it."""
     min_variant_agreement: float = Field(default=0.99, ge=0, le=1)
     """Share of rows on which a smaller variant must give the same label."""
-    max_latency_ms: float = Field(default=250.0, gt=0, allow_inf_nan=False)
+    max_latency_ms: float = Field(default=500.0, gt=0, allow_inf_nan=False)
     """95 % of single texts must be answered within it."""
     min_rows_per_second: float = Field(default=5.0, ge=0, allow_inf_nan=False)
     max_megabytes: float = Field(default=500.0, gt=0, allow_inf_nan=False)
