@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fsat_tasks.gates import beside
 from fsat_tasks.store import Artefact, Store
 from fsat_tasks.validate import texts_of_lines
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 __all__ = ["compare_with_champion", "rival"]
 
@@ -38,8 +34,8 @@ def compare_with_champion(
 ) -> dict[str, Any] | None:
     """Figures of the champion on the rows of the challenger's `evaluate` (see `beside`); None where nothing can be compared.
 
-    On query rows the published model answers anew. On left-out samples it cannot, since it has learnt from them: there the
-    labels count that it gave when each was left out, for the samples that both have.
+    What it said of the same rows when it was evaluated counts. Query rows that are new since, the published model answers now;
+    samples that are new it cannot, since those that it was evaluated on were left out of it: only what both have is compared.
     """
     import numpy as np
     import pyarrow.parquet as pq
@@ -53,11 +49,10 @@ def compare_with_champion(
     evidence = evaluated.json("metrics.json")["evidence"]
     text_of = texts_of_lines(validated, "query" if evidence == "query" else "samples")
     texts = [text_of[line] for line in table["line"]]
-    if evidence == "query":
-        old = _answers(model, texts)
-    else:
-        left_out = _left_out_answers(store, model)
-        old = np.array([left_out.get(text, "") for text in texts])
+    said = _known_answers(store, model, evidence)
+    if evidence == "query" and (new_texts := [text for text in texts if text not in said]):
+        said |= dict(zip(new_texts, _answers(model, new_texts), strict=True))
+    old = np.array([said.get(text, "") for text in texts])
     shared = old != ""
     if not shared.any():
         return None
@@ -67,24 +62,21 @@ def compare_with_champion(
             "missing": sorted(set(truth.tolist()) - known)}  # fmt: skip
 
 
-def _answers(model: Artefact, texts: list[str]) -> NDArray[np.str_]:
-    import numpy as np
-
+def _answers(model: Artefact, texts: list[str]) -> list[str]:
     from fsat_tasks.serving import ServedModel
 
     served = ServedModel(model.path)
-    labels: NDArray[np.str_] = np.array(served.labels)[served.run(texts)[0].argmax(axis=1)]
-    return labels
+    return [served.labels[i] for i in served.run(texts)[0].argmax(axis=1)]
 
 
-def _left_out_answers(store: Store, model: Artefact) -> dict[str, str]:
-    """Text -> label that the champion gave it when it was left out; empty where that is not known any more."""
+def _known_answers(store: Store, model: Artefact, evidence: str) -> dict[str, str]:
+    """Text -> label that the champion gave it when it was evaluated in the same way; empty where that is not known any more."""
     import pyarrow.parquet as pq
 
     parents = model.manifest["parents"]
     evaluated, validated = (store.find(parents[name]["step"], parents[name]["key"]) for name in ("evaluate", "validate"))
-    if evaluated is None or validated is None or evaluated.json("metrics.json")["evidence"] != "leave_one_out":
+    if evaluated is None or validated is None or evaluated.json("metrics.json")["evidence"] != evidence:
         return {}
     table = pq.read_table(evaluated.path / "predictions.parquet").to_pydict()
-    text_of = texts_of_lines(validated, "samples")
+    text_of = texts_of_lines(validated, "query" if evidence == "query" else "samples")
     return {text_of[line]: label for line, label in zip(table["line"], table["predicted"], strict=True)}
