@@ -34,7 +34,7 @@ def print_history(task: str, entries: list[Entry], champion: int) -> None:
             "[red]hold[/]" if entry["action"] == "hold" else entry["action"],
             "-" if accuracy is None else f"{accuracy:.3f}",
             escape(entry["model"]["key"][:12]),
-            escape(_one_line(f"{entry['user']}: {entry['reason']}" if by_hand(entry) else "the gates")),
+            escape(_one_line(f"{entry['user']}: {entry['reason']}" if by_hand(entry) else entry.get("reason", "the gates"))),
             *(["[red]no[/]" if signature_problem(entry, task) else "yes"] if check else []),
         )
     terminal().print(table)

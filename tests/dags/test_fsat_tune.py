@@ -338,7 +338,7 @@ def test_person_sees_the_gates_the_figures_beside_the_champions_and_the_report(a
 def test_no_and_silence_skip_publish(asked: Asked, run: str, chosen: list[str]) -> None:
     ended = getattr(asked, run)
     assert ended["state"] == "success"
-    assert ended["tasks"] == dict.fromkeys(TASKS, "success") | {"publish": "skipped"}
+    assert ended["tasks"] == dict.fromkeys(TASKS, "success") | {"publish": "skipped", "snapshot": "skipped"}
     assert [page["chosen_options"] for page in ended["pages"]] == [chosen]
     assert ended["events"] == []
 
