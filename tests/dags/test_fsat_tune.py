@@ -344,7 +344,7 @@ def test_no_and_silence_skip_publish(asked: Asked, run: str, chosen: list[str]) 
 
 
 def test_yes_moves_the_champion_to_the_model_that_was_shown(asked: Asked) -> None:
-    assert asked.approved["tasks"] == dict.fromkeys(TASKS, "success")
+    assert asked.approved["tasks"] == dict.fromkeys(TASKS, "success") | {"snapshot": "skipped"}  # its data is in no repository
     assert asked.champion["model"]["key"] == asked.approved["xcoms"]["export"]["key"]
     assert asked.champion["decision"]["key"] == asked.approved["xcoms"]["decide"]["key"]
     (event,) = asked.approved["events"]
@@ -359,6 +359,6 @@ def test_history_has_the_hold_with_its_reason_and_then_the_promotion(asked: Aske
 
 
 def test_nobody_is_asked_about_the_champion_or_a_held_model(asked: Asked) -> None:
-    assert asked.again["tasks"] == UNASKED
-    assert asked.held["tasks"] == UNASKED | {"publish": "skipped"}
+    assert asked.again["tasks"] == UNASKED | {"snapshot": "skipped"}
+    assert asked.held["tasks"] == UNASKED | {"publish": "skipped", "snapshot": "skipped"}
     assert asked.again["pages"] == asked.held["pages"] == []
