@@ -73,8 +73,8 @@ def _known_answers(store: Store, model: Artefact, evidence: str) -> dict[str, st
     """Text -> label that the champion gave it when it was evaluated in the same way; empty where that is not known any more."""
     import pyarrow.parquet as pq
 
-    parents = model.manifest["parents"]
-    evaluated, validated = (store.find(parents[name]["step"], parents[name]["key"]) for name in ("evaluate", "validate"))
+    parents = [model.manifest["parents"].get(step) for step in ("evaluate", "validate")]
+    evaluated, validated = (parent and store.find(parent["step"], parent["key"]) for parent in parents)
     if evaluated is None or validated is None or evaluated.json("metrics.json")["evidence"] != evidence:
         return {}
     table = pq.read_table(evaluated.path / "predictions.parquet").to_pydict()

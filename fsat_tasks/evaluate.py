@@ -10,7 +10,7 @@ from fsat_tasks.backends import numeric_class
 from fsat_tasks.extract import open_features
 from fsat_tasks.gates import beside, data_gate, quality_gates
 from fsat_tasks.head import Head, baseline_labels, load_head
-from fsat_tasks.head_features import head_device, open_head_features
+from fsat_tasks.head_features import head_device, open_head_features, open_new_features
 from fsat_tasks.robustness import measure_robustness
 from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Recipe, Store, write_json
@@ -54,8 +54,10 @@ def _evaluate(
         if found := _slices(validated, rows.lines, right, task.spec.seed):
             metrics["slices"] = found
 
+        new_features = open_new_features(task, store, extracted, tuned)
+
         def is_right(texts: list[str], numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
-            answers: NDArray[np.bool_] = head.probabilities(features(texts)).argmax(axis=1) == rows.labels[numbers]
+            answers: NDArray[np.bool_] = head.probabilities(new_features(texts)).argmax(axis=1) == rows.labels[numbers]
             return answers
 
         metrics["robustness"] = measure_robustness(rows.texts, right, is_right, task.spec.seed)

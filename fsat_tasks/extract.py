@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from fsat_tasks.row_cache import RowCache
 
-__all__ = ["draw_pool_rows", "encode_shard", "extract", "load_pool_texts", "open_features", "shard_count"]
+__all__ = ["draw_pool_rows", "encode_shard", "extract", "load_pool_texts", "open_encoder", "open_features", "shard_count"]
 
 log = logging.getLogger(__name__)
 
@@ -131,11 +131,12 @@ def _numeric_class(encoder: Artefact, device: Device) -> str:
 def _open_cache(task: Task, store: Store, encoder: Artefact, numeric_class: str) -> RowCache:
     from fsat_tasks.row_cache import RowCache
 
-    def open_encoder() -> Encoder:
-        source = find_encoder(task.spec.encoder.name, task.spec.encoder.max_tokens)
-        return Encoder(encoder, "cuda" if "-cuda-" in numeric_class else "cpu", source)
+    return RowCache(store, encoder, numeric_class, lambda: _open_encoder(task, encoder, numeric_class))
 
-    return RowCache(store, encoder, numeric_class, open_encoder)
+
+def _open_encoder(task: Task, encoder: Artefact, numeric_class: str) -> Encoder:
+    source = find_encoder(task.spec.encoder.name, task.spec.encoder.max_tokens)
+    return Encoder(encoder, "cuda" if "-cuda-" in numeric_class else "cpu", source)
 
 
 def _encode(task: Task, validated: Artefact, cache: RowCache) -> dict[str, Any]:
@@ -209,9 +210,18 @@ def open_features(task: Task, store: Store, extracted: Artefact) -> Callable[[Se
     Raises:
         DeviceError: where something was lost, and it was encoded on a GPU that is not here.
     """
+    cache = _open_cache(task, store, _encoder_of(store, extracted), extracted.manifest["numeric_class"])
+    return lambda texts: cache.features(texts).astype("float32")
+
+
+def open_encoder(task: Task, store: Store, extracted: Artefact) -> Encoder:
+    """What encoded the features, for texts that are no rows of the task: what it gives is not kept."""
+    return _open_encoder(task, _encoder_of(store, extracted), extracted.manifest["numeric_class"])
+
+
+def _encoder_of(store: Store, extracted: Artefact) -> Artefact:
     parent = extracted.manifest["parents"]["encoder"]
     encoder = store.find(parent["step"], parent["key"])
     if encoder is None:
         raise StoreError(f"store {store.root}", "the encoder that the features are from", "none that is whole", "Run again.")
-    cache = _open_cache(task, store, encoder, extracted.manifest["numeric_class"])
-    return lambda texts: cache.features(texts).astype("float32")
+    return encoder

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -438,13 +439,24 @@ def test_history_of_a_task_without_one_is_empty_and_a_mistyped_name_is_said(
     assert (code, err.startswith("fsat: task 'nowhere': expected a folder with a task.yaml")) == (2, True)
 
 
+def worse(model: Artefact, root: Path) -> Artefact:
+    """A model that gives every text a wrong label, and of which no more is known."""
+
+    def write(folder: Path) -> None:
+        shutil.copytree(model.path, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("manifest.json"))
+        config = model.json("config.json")
+        write_json(folder / "config.json", config | {"labels": config["labels"][1:] + config["labels"][:1]})
+
+    return Store(root).build(Recipe("export", 1, {}, {"model": model.digest}), write)
+
+
 def test_run_of_the_demo_after_a_rollback_says_what_holds(demo_copy: Path, cli: Cli, fsat: Run) -> None:
     from fsat_tasks.predict import champion_model
 
     task = "support-intents"
     demo = champion_model(task)
     registry = Registry(demo_copy, task)
-    registry.record(*build(demo_copy, 7), registry.version())
+    registry.record(worse(demo, demo_copy), build(demo_copy, 7)[1], registry.version())
     assert cli("promote", task, "1")[0] == 0
     assert cli("rollback", task)[0] == 0
     result = fsat("run", task, store=demo_copy)

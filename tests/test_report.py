@@ -89,7 +89,8 @@ def test_report_has_the_decision_and_every_gate(hostile: dict[str, Artefact]) ->
         assert page.text.count(gate["reason"]) >= (1 if gate["promote"] else 2)  # the table, and on top what held it
     labels = [attributes["aria-label"] or "" for tag, attributes in page.tags if tag == "svg" and "aria-label" in attributes]
     assert labels[0].startswith("Reliability diagram: ")
-    assert labels[1].startswith("Feature map: ")
+    assert labels[1].startswith("Accuracy of the surest rows")
+    assert labels[2].startswith("Feature map: ")
 
 
 def test_model_card_has_no_markup_of_the_tasks(hostile: dict[str, Artefact]) -> None:
