@@ -50,7 +50,6 @@ def settle(task: Task, key: str, replaces: int, approved: bool) -> Artefact:
     model = find_artefact(store, "export", published.json("decision.json")["model"]["key"])
     outcome = _enter(task, store, model, published, replaces, "" if approved else NOT_APPROVED)
     answer = "approved" if approved else NOT_APPROVED
-    answer = "approved" if approved else NOT_APPROVED
     log.info("%s: %s, %s; report: %s", task.name, answer, outcome, published.path / "report.html")
     return published
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from fsat_tasks.backends import numeric_class
-from fsat_tasks.extract import open_features
+from fsat_tasks.extract import open_encoder, open_features
 from fsat_tasks.gates import beside, data_gate, quality_gates
 from fsat_tasks.head import Head, baseline_labels, load_head
-from fsat_tasks.head_features import head_device, open_head_features, open_new_features
+from fsat_tasks.head_features import head_device, open_head_features
 from fsat_tasks.robustness import measure_robustness
 from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Recipe, Store, write_json
@@ -19,6 +21,8 @@ from fsat_tasks.validate import SLICES_FILE, load_split, load_texts
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    Features = Callable[[Sequence[str]], NDArray[np.float32]]
 
 __all__ = ["evaluate"]
 
@@ -44,17 +48,19 @@ def _evaluate(
     task: Task, store: Store, validated: Artefact, extracted: Artefact, tuned: Artefact, folder: Path
 ) -> dict[str, Any]:
     head = load_head(tuned)
-    rows = _query_rows(task, store, validated, extracted, tuned, head) or _left_out_rows(validated, tuned, head)
+    features = open_head_features(task, store, extracted, tuned)
+    pretrained = open_features(task, store, extracted) if head.tuned_body else features
+    rows = _query_rows(validated, tuned, head, features, pretrained) or _left_out_rows(validated, tuned, head)
     right = rows.probabilities.argmax(axis=1) == rows.labels
     metrics = _metrics(rows.probabilities, rows.labels, head.labels, task.spec.seed) | {"evidence": rows.evidence}
     metrics["coverage"] = float((rows.scope >= head.scope_threshold).mean())
     metrics["baseline"] = beside(right, rows.baseline == rows.labels, task.spec.seed)
-    features = open_head_features(task, store, extracted, tuned)
     if rows.evidence == "query":
         if found := _slices(validated, rows.lines, right, task.spec.seed):
             metrics["slices"] = found
 
-        new_features = open_new_features(task, store, extracted, tuned)
+        # the row cache has no use for texts that are no rows of the task
+        new_features = features if head.tuned_body else partial(open_encoder(task, store, extracted).encode, layers="all")
 
         def is_right(texts: list[str], numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
             answers: NDArray[np.bool_] = head.probabilities(new_features(texts)).argmax(axis=1) == rows.labels[numbers]
@@ -86,8 +92,13 @@ class _Rows:
     baseline: NDArray[np.int64]  # (n,), the frozen probe's labels
 
 
-def _query_rows(task: Task, store: Store, validated: Artefact, extracted: Artefact, tuned: Artefact, head: Head) -> _Rows | None:
-    """None where the task has no query rows."""
+def _query_rows(validated: Artefact, tuned: Artefact, head: Head, features: Features, pretrained: Features) -> _Rows | None:
+    """None where the task has no query rows.
+
+    Args:
+        features: texts -> what the head takes.
+        pretrained: texts -> what the baseline takes.
+    """
     import numpy as np
 
     query = load_split(validated, "query")
@@ -95,11 +106,11 @@ def _query_rows(task: Task, store: Store, validated: Artefact, extracted: Artefa
         return None
     all_texts = load_texts(validated)
     texts = [all_texts[i] for i in query.text_ids]
-    features = open_head_features(task, store, extracted, tuned)(texts)
-    frozen = open_features(task, store, extracted)(texts) if head.tuned_body else features
+    inside = features(texts)
+    frozen = pretrained(texts) if head.tuned_body else inside
     return _Rows(
-        "query", query.lines, texts, np.searchsorted(head.labels, query.labels), head.probabilities(features),
-        head.scope_scores(features), baseline_labels(tuned, frozen),
+        "query", query.lines, texts, np.searchsorted(head.labels, query.labels), head.probabilities(inside),
+        head.scope_scores(inside), baseline_labels(tuned, frozen),
     )  # fmt: skip
 
 

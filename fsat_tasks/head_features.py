@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from fsat_tasks.encoder import Encoder
-from fsat_tasks.extract import open_encoder, open_features
+from fsat_tasks.extract import open_features
 from fsat_tasks.session import onnxruntime_runs_on_cuda, pick_device
 from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Store
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["head_device", "open_head_features", "open_new_features"]
+__all__ = ["head_device", "open_head_features"]
 
 
 def head_device(task: Task) -> Literal["cpu", "cuda"]:
@@ -28,18 +28,7 @@ def open_head_features(
     task: Task, store: Store, extracted: Artefact, tuned: Artefact
 ) -> Callable[[Sequence[str]], NDArray[np.float32]]:
     """Texts of the task -> features (n, layers, dim)."""
-    if _tuned_body(tuned):
-        return open_new_features(task, store, extracted, tuned)
-    return open_features(task, store, extracted)
-
-
-def open_new_features(
-    task: Task, store: Store, extracted: Artefact, tuned: Artefact
-) -> Callable[[Sequence[str]], NDArray[np.float32]]:
-    """Texts that are no rows of the task -> features (n, layers, dim); the row cache has no use for them."""
-    encoder = Encoder(tuned, head_device(task)) if _tuned_body(tuned) else open_encoder(task, store, extracted)
+    if "encoder.onnx" not in tuned.manifest["files"]:
+        return open_features(task, store, extracted)
+    encoder = Encoder(tuned, head_device(task))
     return lambda texts: encoder.encode(list(texts), "all")
-
-
-def _tuned_body(tuned: Artefact) -> bool:
-    return "encoder.onnx" in tuned.manifest["files"]

@@ -236,7 +236,7 @@ def test_each_later_step_refuses_a_full_store(
     monkeypatch.setattr("fsat_tasks.tune.task_encoder", lambda task, _, validated: task_encoder(task, whole, validated))
     for module in ("tune", "head_features"):
         monkeypatch.setattr(f"fsat_tasks.{module}.open_features", lambda task, _, done: open_features(task, whole, done))
-    monkeypatch.setattr("fsat_tasks.head_features.open_encoder", lambda task, _, done: open_encoder(task, whole, done))
+    monkeypatch.setattr("fsat_tasks.evaluate.open_encoder", lambda task, _, done: open_encoder(task, whole, done))
     from fsat_tasks.extract import open_encoder, open_features
     from fsat_tasks.precision import task_encoder
 

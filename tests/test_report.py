@@ -114,5 +114,6 @@ def test_model_card_gives_its_results_to_the_hub(hostile: dict[str, Artefact]) -
     }  # fmt: skip
     assert {result.task_type for result in results.values()} == {"text-classification"}
     assert results["f1"].metric_args == {"average": "macro"}
-    assert (card.data.library_name, card.data.pipeline_tag) == ("onnx", "text-classification")
+    metadata = card.data.to_dict()
+    assert (metadata["library_name"], metadata["pipeline_tag"]) == ("onnx", "text-classification")
     assert card.text.lstrip().startswith("# task-0")
