@@ -55,30 +55,19 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
-from airflow.sdk import DAG, Asset, AssetAlias, ExceptionRetryPolicy, Param, RetryAction, RetryRule, chain, task
+from airflow.sdk import DAG, Asset, AssetAlias, Param, chain, task
 from airflow.sdk.exceptions import AirflowSkipException
 
+from fsat_common import DEFAULT_ARGS, TASKS, store
 from fsat_tasks.workspace import Workspace
 
 if TYPE_CHECKING:
     from airflow.sdk import XComArg
 
     from fsat_tasks.spec import Task
-    from fsat_tasks.store import Artefact, Store
-
-TASKS = Workspace.from_env().task_names() or ["support-intents"]
-"""What the form offers. Where there is no task yet, a run of the demo's name fails and says how to make one."""
+    from fsat_tasks.store import Artefact
 
 CHAMPIONS = AssetAlias("fsat-champions")
-
-RETRY_POLICY = ExceptionRetryPolicy([
-    RetryRule("fsat_tasks.errors.StoreError", RetryAction.DEFAULT, reason="A full or shared file system may come back."),
-    RetryRule("fsat_tasks.errors.InputError", RetryAction.FAIL, reason="The same input would fail again."),
-    RetryRule(
-        ["fsat_tasks.errors.OutOfMemoryError", "builtins.MemoryError"], RetryAction.RETRY, timedelta(seconds=30),
-        reason="Out of memory: there may be more when other work is done.",
-    ),
-])  # fmt: skip
 
 INSTEAD = "In place of task.yaml, for this run"
 """A section of the form, closed at first: most runs need none of it."""
@@ -146,12 +135,6 @@ def encode_shard(shard: int, **context: Any) -> dict[str, int]:
     from fsat_tasks.pipeline import run_shard
 
     return run_shard(load(context["params"]), shard)
-
-
-def store() -> Store:
-    from fsat_tasks.store import Store
-
-    return Store(Workspace.from_env().store)
 
 
 def refer(name: str, **context: Any) -> dict[str, Any]:
@@ -262,7 +245,7 @@ with DAG(
     catchup=False,
     max_active_runs=4,
     params=PARAMS,
-    default_args={"retries": 2, "retry_delay": timedelta(minutes=1), "retry_policy": RETRY_POLICY},
+    default_args=DEFAULT_ARGS,
     tags=["fsat", "few-shot"],
 ):
     chain(

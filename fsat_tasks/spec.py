@@ -96,6 +96,22 @@ class GateSpec(_Frozen):
     """Of the served graph."""
 
 
+class Schedules(_Frozen):
+    """When Airflow starts a DAG for the task by itself: a cron line such as `0 3 * * *`, or `@daily`."""
+
+    tune: str | None = None
+    watch: str | None = None
+    apply: str | None = None
+
+
+class Triggers(_Frozen):
+    """Names of Airflow assets; an event of any of them starts the DAG for the task."""
+
+    tune: list[str] = Field(default_factory=list)
+    watch: list[str] = Field(default_factory=list)
+    apply: list[str] = Field(default_factory=list)
+
+
 class TaskSpec(_Frozen):
     """task.yaml. File names are relative to the task's folder."""
 
@@ -124,6 +140,8 @@ class TaskSpec(_Frozen):
     """Whether a person has to say yes before the champion moves."""
     approval_hours: float = Field(default=24.0, gt=0, le=24 * 365)
     """How long Airflow waits for the answer; silence is a no."""
+    schedules: Schedules = Schedules()
+    triggers: Triggers = Triggers()
 
     @field_validator("classes", mode="before")
     @classmethod
@@ -156,7 +174,9 @@ class Task:
     def file(self, field: str) -> Path | None:
         """The path of one of the task's files, or None where the task has none."""
         name = getattr(self.spec, field)
-        return None if name is None else confine(self.folder, name, f"{self.folder / TASK_FILE}: {field}")
+        # a pool may be shared by all the tasks of the data root
+        root = self.folder.parent if field == "unlabelled" else self.folder
+        return None if name is None else confine(root, name, f"{self.folder / TASK_FILE}: {field}", self.folder)
 
 
 def load_task(name: str, overrides: Mapping[str, Any] | None = None, dry_run: bool = False, approved: bool = False) -> Task:
@@ -164,7 +184,7 @@ def load_task(name: str, overrides: Mapping[str, Any] | None = None, dry_run: bo
 
     Args:
         name: a folder of the data root.
-        overrides: values of `shots`, `encoder`, `seed`, `device`, `approval` for this run; None keeps the task's own.
+        overrides: values of `shots`, `encoder`, `seed`, `device`, `approval`, `unlabelled` for this run; None keeps the task's.
 
     Raises:
         TaskError: naming the file, the key, what was expected and what came.

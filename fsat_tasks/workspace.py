@@ -65,11 +65,11 @@ def check_task_name(name: str) -> str:
     return name
 
 
-def confine(root: Path, relative: str, where: str) -> Path:
-    """Resolve `relative` below `root`. Raises TaskError where it leads out of it, by '..' or by a link."""
+def confine(root: Path, relative: str, where: str, base: Path | None = None) -> Path:
+    """Resolve `relative` to `base`, by default `root`. Raises TaskError where it leads out of `root`, by '..' or by a link."""
     if "\0" not in relative:
         with contextlib.suppress(RuntimeError):  # a link to itself
-            path = (root / relative).resolve()
+            path = ((base or root) / relative).resolve()
             if path.is_relative_to(root.resolve()):
                 return path
-    raise TaskError(where, f"a file inside {root}", repr(relative), "Copy the file into the task folder.")
+    raise TaskError(where, f"a file inside {root}", repr(relative), f"Copy the file into {base or root}.")

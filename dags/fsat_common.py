@@ -1,0 +1,33 @@
+"""What the DAG files share: the tasks on offer, how they retry, and how a run's form becomes a task. It is no DAG file itself."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
+
+from fsat_tasks.workspace import Workspace
+
+if TYPE_CHECKING:
+    from fsat_tasks.store import Store
+
+TASKS = Workspace.from_env().task_names() or ["support-intents"]
+"""What a form offers. Where there is no task yet, a run of the demo's name fails and says how to make one."""
+
+RETRY_POLICY = ExceptionRetryPolicy([
+    RetryRule("fsat_tasks.errors.StoreError", RetryAction.DEFAULT, reason="A full or shared file system may come back."),
+    RetryRule("fsat_tasks.errors.InputError", RetryAction.FAIL, reason="The same input would fail again."),
+    RetryRule(
+        ["fsat_tasks.errors.OutOfMemoryError", "builtins.MemoryError"], RetryAction.RETRY, timedelta(seconds=30),
+        reason="Out of memory: there may be more when other work is done.",
+    ),
+])  # fmt: skip
+
+DEFAULT_ARGS: dict[str, Any] = {"retries": 2, "retry_delay": timedelta(minutes=1), "retry_policy": RETRY_POLICY}
+
+
+def store() -> Store:
+    from fsat_tasks.store import Store
+
+    return Store(Workspace.from_env().store)
