@@ -54,7 +54,7 @@ COPY docker/health.py /opt/fsat/
 COPY dags /opt/fsat/dags
 # a DAG file that needs more than this image has fails the build; what Airflow writes here, a new Fernet key too, is not kept
 RUN --mount=type=tmpfs,target=/tmp \
-    AIRFLOW_HOME=/tmp/airflow python -c "import sys; from airflow.dag_processing.dagbag import DagBag; sys.exit(DagBag().import_errors or 0)"
+    AIRFLOW_HOME=/tmp/airflow PYTHONPATH=/opt/fsat/dags python -c "import sys; from airflow.dag_processing.dagbag import DagBag; sys.exit(DagBag().import_errors or 0)"
 
 USER 50000:0
 WORKDIR /opt/fsat
