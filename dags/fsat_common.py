@@ -26,6 +26,17 @@ RETRY_POLICY = ExceptionRetryPolicy([
 
 DEFAULT_ARGS: dict[str, Any] = {"retries": 2, "retry_delay": timedelta(minutes=1), "retry_policy": RETRY_POLICY}
 
+GPU: dict[str, Any] = {"pool": "gpu"}
+"""Where steps run that may use the GPU."""
+
+FILE: dict[str, Any] = {"type": ["null", "string"], "minLength": 1, "maxLength": 500}
+"""The form's field for a file below FSAT_DATA; empty for none."""
+
+
+def of_task(argument: str) -> str:
+    """The name of a mapped instance in the UI: the task that is in this argument of its function."""
+    return f"{{{{ task.op_kwargs['{argument}']['task'] }}}}"
+
 
 def store() -> Store:
     from fsat_tasks.store import Store

@@ -4,10 +4,14 @@ Each task of this DAG is one step of fsat: the same function that the command li
 the store (FSAT_STORE), under a key of all that it depends on; XCom has that key, the path and a few figures. What the
 store has already is not done again, so you may clear a step, retry it or run it twice at any time.
 
+A run is for one task, or for several: `validate` and the group `model` are mapped, one instance for each, side by side. One that
+fails or is held leaves the others alone.
+
 #### The form
 
-- **Task:** which classification problem. It is a folder with a task.yaml under FSAT_DATA.
-- **Shots, encoder, seed, device:** for this run only, in place of what task.yaml says. Leave them empty to keep that.
+- **Task:** which classification problem. It is a folder with a task.yaml under FSAT_DATA. Or all that changed: every task
+  whose samples, settings or code are not those of its last decision.
+- **Unlabelled, shots, encoder, seed, device:** for this run only, in place of what task.yaml says. Leave them empty to keep that.
 - **Approval:** whether a person has to agree before the champion moves; empty: as `approval` in task.yaml says.
 - **Dry run:** every step and the decision, but the champion stays as it is, and nobody is asked. Publish ends as it would:
   as success where the model would be promoted, as skipped where it would be held.
@@ -20,16 +24,18 @@ champion's and the report's path. **Approve** moves the champion to this very mo
 is skipped. `approve` is skipped where a gate holds the model or it is the champion already. To be asked again, clear `approve`.
 A run that waits is one of the four that may be active.
 
-#### A large pool
+#### Unlabelled texts
 
-`split` numbers the shards of 4,096 texts, and one `encode` each fills the row cache, on as many workers as the pool `gpu`
-has slots. Workers should have the same kind of device, or set `device`: what a GPU encoded is of no use to a CPU. Airflow
-allows 1,024 mapped tasks (`max_map_length`), which is four million texts.
+`split` cuts the pools into shards of 4,096 texts, and one `encode` each fills the row cache, on as many workers as the pool
+`gpu` has slots. Tasks that name the same file share its shards. Workers should have the same kind of device, or set `device`:
+what a GPU encoded is of no use to a CPU. Airflow allows 1,024 mapped tasks (`max_map_length`), which is four million texts.
 
-#### A schedule
+#### When it runs
 
-None, unless FSAT_SCHEDULE says so where the dag-processor runs: a cron line such as `0 3 * * *`, or `@daily`. A scheduled
-run takes the form's defaults, and so the first task by name.
+- **By hand**, with the form.
+- **By `schedules` and `triggers` of a task.yaml**, through a DAG of the task's own, `fsat_tune_TASK`.
+- **On drift**: an event of the asset alias `fsat-drift`, which `fsat_watch` sends. The tasks and the texts are the event's.
+- **Every so often, all that changed**, where FSAT_SCHEDULE says so to the dag-processor: a cron line, or `@daily`.
 
 #### How a run ends
 
@@ -50,32 +56,29 @@ run takes the form's defaults, and so the first task by name.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from datetime import timedelta
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.standard.operators.hitl import ApprovalOperator
-from airflow.sdk import DAG, Asset, AssetAlias, Param, chain, task
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable, Param, TriggerRule, chain, task, task_group
 
-from fsat_common import DEFAULT_ARGS, TASKS, store
-from fsat_tasks.workspace import Workspace
+import fsat_tune_tasks as tasks
+from fsat_common import DEFAULT_ARGS, FILE, GPU, TASKS, of_task
 
 if TYPE_CHECKING:
     from airflow.sdk import XComArg
-
-    from fsat_tasks.spec import Task
-    from fsat_tasks.store import Artefact
-
-CHAMPIONS = AssetAlias("fsat-champions")
 
 INSTEAD = "In place of task.yaml, for this run"
 """A section of the form, closed at first: most runs need none of it."""
 
 PARAMS = {
     "task": Param(
-        TASKS[0], type="string", enum=TASKS, title="Task",
+        TASKS[0], type="string", enum=[*TASKS, tasks.CHANGED], title="Task", values_display={tasks.CHANGED: "all that changed"},
         description="Which problem: a folder with a task.yaml under FSAT_DATA. A new one is on offer within a minute or so.",
+    ),
+    "unlabelled": Param(
+        None, **FILE, title="Unlabelled texts", section=INSTEAD,
+        description="A file, from the task's folder, for example unlabelled.csv or ../traffic/today.parquet; it must lie below"
+        " FSAT_DATA. Empty: as task.yaml says.",
     ),
     "shots": Param(
         None, type=["null", "integer"], minimum=1, maximum=1000, title="Shots", section=INSTEAD,
@@ -105,190 +108,80 @@ PARAMS = {
     ),
 }  # fmt: skip
 
+DOCS = {
+    "choose": "Choose the tasks\n\nThe form's, all that changed, or those that drifted. It ends as skipped where there is none.",
+    "validate": "Check the data with Great Expectations\n\nIn its artefact, whose path is in the log:\n\n"
+    "- **findings.json:** the warnings\n- **rows.parquet, texts.parquet:** the data as the next steps read them",
+    "split": "Split the pools into shards\n\nOf 4,096 texts each, so that workers share the load of a large pool.",
+    "encode": "Encode one shard\n\nThe rows go to the row cache; a text that any run has encoded before costs nothing.",
+    "extract": "Gather the features of every text\n\n- **features.json:** shape and checksum of what is in the row cache",
+    "tune": "Climb the ladder, from prototypes to a tuned body, as far as evidence and budget allow\n\n"
+    "- **head.safetensors, head.json:** the head's weights, labels and settings\n"
+    "- **ladder.json:** every rung, its evidence, and whether it was taken\n"
+    "- **body.safetensors, encoder.onnx:** the tuned body, where one was taken",
+    "evaluate": "Measure the head and ask the quality gates\n\n"
+    "- **metrics.json, gates.json:** the figures and what the gates say of them\n"
+    "- **predictions.parquet, confusion.csv, reliability.csv:** where it is right, wrong and too sure",
+    "export": "Write one ONNX graph from token ids to probabilities, and compare it with torch\n\n"
+    "- **model.onnx, tokenizer.json, config.json:** all that serving needs\n- **README.md:** the model card\n"
+    "- **parity.json, gates.json:** how far ONNX and torch are apart",
+    "decide": "Decide from the gates whether to promote the model or to hold it\n\n"
+    "- **report.html:** the run on one page\n- **decision.json:** promote or hold, and each gate with its reason",
+    "approve": "Ask a person\n\nOnly where `approval` is asked for and the champion would move. Silence is a no.",
+    "publish": "Promote the model, or hold it and end as skipped\n\n- **report.html, decision.json:** those of `decide`",
+    "snapshot": "Keep the champion with DVC\n\nIn `published/TASK/`: a folder and a .dvc file for each version."
+    " `fsat checkout TASK VERSION` brings one back.",
+}
+"""Of each task, by its name: what it does, and the files of its artefact."""
 
-SPLIT_DOC = "#### Split the texts into shards\n\nOf 4,096 texts each, so that workers share the load of a large pool."
-ENCODE_DOC = "#### Encode one shard\n\nThe rows go to the row cache; a text that any run has encoded before costs nothing."
-
-SNAPSHOT_DOC = (
-    "#### Keep the champion with DVC\n\nIn `published/TASK/`: a folder and a .dvc file for each version. "
-    "`fsat checkout TASK VERSION` brings one back."
-)
-
-
-def load(params: Mapping[str, Any], decide_only: bool = False) -> Task:
-    from fsat_tasks.spec import load_task
-
-    overrides = {field: params[field] for field in ("shots", "encoder", "seed", "device")}
-    overrides["approval"] = {"yes": True, "no": False}.get(params["approval"])  # the form's menus show words only
-    return load_task(params["task"], overrides, params["dry_run"] or decide_only)
-
-
-def number_shards(**context: Any) -> list[int]:
-    """What `split` does: number the shards of the texts."""
-    from fsat_tasks.pipeline import shards
-
-    return shards(load(context["params"]))
-
-
-def encode_shard(shard: int, **context: Any) -> dict[str, int]:
-    """What each mapped `encode` does: encode one shard into the row cache."""
-    from fsat_tasks.pipeline import run_shard
-
-    return run_shard(load(context["params"]), shard)
+SHARD_NAME = "{{ task.op_kwargs['work']['of']['task'] }} {{ task.op_kwargs['work']['shard'] }}"
 
 
-def refer(name: str, **context: Any) -> dict[str, Any]:
-    """What every step's task does: run it as the command line and DVC do, pass on the artefact's key and figures.
-
-    The steps before it are found in the store.
-    """
-    from fsat_tasks.pipeline import run_steps, summary
-
-    return summary(run_steps(load(context["params"]), until=name)[name])
+def described(name: str, body: Callable[..., Any], **options: Any) -> Any:
+    return task(task_id=name, doc_md=f"#### {DOCS[name]}", **options)(body)
 
 
-def decide(_: str, **context: Any) -> dict[str, Any]:
-    """What `decide` does: the step publish, but for the champion."""
-    from fsat_tasks.pipeline import run_steps, summary
-
-    return summary(run_steps(load(context["params"], decide_only=True), until="publish")["publish"])
+def step(name: str, of: Any, body: Callable[..., Any] = tasks.run_step, **options: Any) -> XComArg:
+    """A task of the group; its instances have the names of the problems that they are of."""
+    return described(name, body, map_index_template=of_task("of"), **options)(name, of=of)
 
 
-class ApproveChampion(ApprovalOperator):  # type: ignore[misc]
-    """Airflow's approval of what `decide` decided; skipped where nobody has to be asked."""
-
-    def execute(self, context: Any) -> None:
-        from fsat_tasks.approval import approval_page, awaits_approval, find_artefact
-        from fsat_tasks.registry import Registry
-
-        task, ti = load(context["params"]), context["ti"]
-        published = find_artefact(store(), "publish", ti.xcom_pull(task_ids="decide")["key"])
-        if not awaits_approval(task, store(), published):
-            raise AirflowSkipException("Nobody is asked: task.yaml or the form does not want it, or the champion stays anyway.")
-        ti.xcom_push("asked", {"key": published.key, "replaces": Registry(store().root, task.name).version()})
-        self.subject = f"Promote the new model of {task.name}?"
-        self.body = approval_page(task, store(), published)
-        self.response_timeout = timedelta(hours=task.spec.approval_hours)
-        super().execute(context)
-
-    def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
-        """Called with the answer. A no is recorded here, since it skips publish."""
-        if event.get("chosen_options") == [self.REJECT]:
-            settle_answer(context, approved=False)
-        return super().execute_complete(context, event)
+@task_group  # type: ignore[untyped-decorator]
+def model(of: Any) -> None:
+    """From the checked texts to the champion, once for each of the run's tasks."""
+    start = step("extract", of, trigger_rule=TriggerRule.NONE_FAILED, **GPU)
+    made = [step("tune", of, **GPU), step("evaluate", of), step("export", of)]
+    decided = step("decide", of, tasks.decide)
+    approved = tasks.ApproveChampion(
+        task_id="approve", of=of, decided=decided, doc_md=f"#### {DOCS['approve']}", map_index_template="{{ task.of['task'] }}"
+    )
+    published = step("publish", of, tasks.publish, outlets=[tasks.CHAMPIONS], trigger_rule=TriggerRule.NONE_FAILED)
+    kept = described("snapshot", tasks.snapshot, map_index_template=of_task("of"), pool="dvc")(of=of, made=published)
+    chain(start, *made, decided, approved, published, kept)
 
 
-def settle_answer(context: Mapping[str, Any], approved: bool) -> Artefact:
-    from fsat_tasks.approval import settle
-
-    asked = context["ti"].xcom_pull(task_ids="approve", key="asked")
-    return settle(load(context["params"]), asked["key"], asked["replaces"], approved)
-
-
-def publish_decision(name: str, **context: Any) -> dict[str, Any]:
-    """What `publish` does: move the champion and tell of it; or skip, where the model is held."""
-    from fsat_tasks.approval import NOT_APPROVED, awaits_approval
-    from fsat_tasks.gates import all_gates
-    from fsat_tasks.pipeline import run_steps, summary
-    from fsat_tasks.registry import Registry
-
-    params, ti = context["params"], context["ti"]
-    asked = ti.xcom_pull(task_ids="approve", key="asked") is not None
-    approved = ApprovalOperator.APPROVE in (ti.xcom_pull(task_ids="approve") or {}).get("chosen_options", ())
-    published = settle_answer(context, approved) if asked else run_steps(load(params), until=name)[name]
-    failed = [f"{gate.gate}: {gate.reason}" for gate in all_gates(published) if not gate.promote]
-    # someone has set the state of `approve` by hand, or another run moved the champion since nobody had to be asked
-    if not approved and (asked or awaits_approval(load(params), store(), published)):
-        failed.append(NOT_APPROVED)
-    if failed:
-        raise AirflowSkipException(
-            f"Held, the champion is unchanged. {'; '.join(failed)}. Report: {published.path / 'report.html'}"
-        )
-    champion = Registry(Workspace.from_env().store, params["task"]).champion()
-    if champion is not None and not params["dry_run"]:
-        asset = Asset(name=f"champion-{params['task']}", uri=f"fsat://champion/{params['task']}")
-        facts = {key: champion[key] for key in ("version", "model", "metrics")}
-        context["outlet_events"][CHAMPIONS].add(asset, extra=facts)
-    return summary(published)
-
-
-def snapshot_or_skip(**context: Any) -> dict[str, Any]:
-    """What `snapshot` does: keep the champion in the repository with DVC; or skip, where there is nothing or no place to keep."""
-    from fsat_tasks.approval import find_artefact
-    from fsat_tasks.dvc_repository import find_repository
-    from fsat_tasks.registry import Registry
-    from fsat_tasks.snapshot import snapshot
-
-    data = Workspace.from_env().data
-    if context["params"]["dry_run"]:
-        raise AirflowSkipException("Dry run: nothing was published.")
-    if find_repository(data) is None:
-        raise AirflowSkipException(f"FSAT_DATA {data} lies in no Git repository with DVC. To keep versions, make it one.")
-    task, made = context["params"]["task"], context["ti"].xcom_pull(task_ids="publish")
-    model = find_artefact(store(), made["step"], made["key"]).json("decision.json")["model"]
-    champion = Registry(store().root, task).champion()
-    if champion is None or champion["model"]["digest"] != model["digest"]:
-        raise AirflowSkipException("The champion is another model: a person moved it there, or another run did since.")
-    return snapshot(task)
-
-
-def step(name: str, role: str, files: str, body: Callable[..., dict[str, Any]] = refer, **options: Any) -> XComArg:
-    doc = f"#### {role}\n\nIn its artefact, whose path is in the log:\n\n{files}"
-    return task(task_id=name, doc_md=doc, **options)(body)(name)
+def when() -> Any:
+    """On drift, and by FSAT_SCHEDULE where it is set."""
+    line = os.environ.get("FSAT_SCHEDULE")
+    if not line:
+        return tasks.DRIFT
+    return AssetOrTimeSchedule(timetable=CronTriggerTimetable(line, timezone="UTC"), assets=tasks.DRIFT)
 
 
 with DAG(
     "fsat_tune",
-    description="Tune, gate and publish a classifier from a few labelled samples per class.",
+    description="Tune, gate and publish classifiers from a few labelled samples per class.",
     doc_md=__doc__,
-    schedule=os.environ.get("FSAT_SCHEDULE") or None,
+    schedule=when(),
     catchup=False,
     max_active_runs=4,
     params=PARAMS,
     default_args=DEFAULT_ARGS,
     tags=["fsat", "few-shot"],
 ):
-    chain(
-        step(
-            "validate", "Check the data with Great Expectations.",
-            "- **findings.json:** the warnings\n- **rows.parquet, texts.parquet:** the data as the next steps read them",
-        ),
-        numbers := task(task_id="split", doc_md=SPLIT_DOC)(number_shards)(),
-        task(task_id="encode", doc_md=ENCODE_DOC, pool="gpu")(encode_shard).expand(shard=numbers),
-        step(
-            "extract", "Gather the features of every text.",
-            "- **features.json:** shape and checksum of what is in the row cache", pool="gpu",
-        ),
-        step(
-            "tune", "Climb the ladder, from prototypes to a tuned body, as far as evidence and budget allow.",
-            "- **head.safetensors, head.json:** the head's weights, labels and settings\n"
-            "- **ladder.json:** every rung, its evidence, and whether it was taken\n"
-            "- **body.safetensors, encoder.onnx:** the tuned body, where one was taken",
-            pool="gpu",
-        ),
-        step(
-            "evaluate", "Measure the head and ask the quality gates.",
-            "- **metrics.json, gates.json:** the figures and what the gates say of them\n"
-            "- **predictions.parquet, confusion.csv, reliability.csv:** where it is right, wrong and too sure",
-        ),
-        step(
-            "export", "Write one ONNX graph from token ids to probabilities, and compare it with torch.",
-            "- **model.onnx, tokenizer.json, config.json:** all that serving needs\n- **README.md:** the model card\n"
-            "- **parity.json, gates.json:** how far ONNX and torch are apart",
-        ),
-        step(
-            "decide", "Decide from the gates whether to promote the model or to hold it.",
-            "- **report.html:** the run on one page\n- **decision.json:** promote or hold, and each gate with its reason",
-            decide,
-        ),
-        ApproveChampion(
-            task_id="approve", subject="Promote the new model?", defaults=ApprovalOperator.REJECT,
-            doc_md="#### Ask a person\n\nOnly where `approval` is asked for and the champion would move. Silence is a no.",
-        ),
-        step(
-            "publish", "Promote the model, or hold it and end as skipped.",
-            "- **report.html, decision.json:** those of `decide`",
-            publish_decision, outlets=[CHAMPIONS], trigger_rule="none_failed",
-        ),
-        task(task_id="snapshot", doc_md=SNAPSHOT_DOC, pool="dvc")(snapshot_or_skip)(),
-    )  # fmt: skip
+    chosen = described("choose", tasks.choose)()
+    checked = described("validate", tasks.run_step, map_index_template=of_task("of")).partial(name="validate").expand(of=chosen)
+    # those whose data are sound go on; the others fail again in their group, and so in the run
+    work = described("split", tasks.split, trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS)()
+    encoded = described("encode", tasks.encode, map_index_template=SHARD_NAME, **GPU).expand(work=work)
+    chain(checked, work, encoded, model.expand(of=chosen))

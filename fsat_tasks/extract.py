@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from fsat_tasks.row_cache import RowCache
 
-__all__ = ["draw_pool_rows", "encode_shard", "extract", "load_pool_texts", "open_encoder", "open_features", "shard_count"]
+__all__ = ["draw_pool_rows", "encode_shard", "extract", "load_pool_texts", "open_encoder", "open_features", "shard_counts"]
 
 log = logging.getLogger(__name__)
 
@@ -55,13 +55,17 @@ def extract(task: Task, store: Store, validated: Artefact) -> Artefact:
     return _or_on_the_cpu(task, lambda device: _extract(task, store, validated, device))
 
 
-def shard_count(task: Task, validated: Artefact) -> int:
-    """Shards that the task's texts are encoded in."""
-    return -(-_row_count(task, validated) // SHARD)
+def shard_counts(task: Task, validated: Artefact) -> tuple[int, int]:
+    """Shards that the texts of the task's small files are encoded in, and after them those of its pool."""
+    return -(-_text_count(validated) // SHARD), -(-_pool_count(task, validated) // SHARD)
 
 
-def _row_count(task: Task, validated: Artefact) -> int:
-    return int(validated.manifest["notes"]["texts"]) + min(pool_size(validated), task.spec.tune.pool_rows)
+def _text_count(validated: Artefact) -> int:
+    return int(validated.manifest["notes"]["texts"])
+
+
+def _pool_count(task: Task, validated: Artefact) -> int:
+    return min(pool_size(validated), task.spec.tune.pool_rows)
 
 
 def encode_shard(task: Task, store: Store, validated: Artefact, shard: int) -> dict[str, int]:
@@ -75,7 +79,7 @@ def encode_shard(task: Task, store: Store, validated: Artefact, shard: int) -> d
         encoder = task_encoder(task, store, validated)
         cache = _open_cache(task, store, encoder, _numeric_class(encoder, device))
         texts = next(_shards(task, validated, first=shard), [])  # none, where the data shrank since it was numbered
-        with progress(f"extract, shard {shard + 1} of {shard_count(task, validated)}", len(texts)) as report:
+        with progress(f"extract, shard {shard + 1} of {sum(shard_counts(task, validated))}", len(texts)) as report:
             cache.features(texts, report)
         return {"encoded": cache.encoded, "found": cache.found, "halved_batches": cache.halved}
 
@@ -142,7 +146,7 @@ def _open_encoder(task: Task, encoder: Artefact, numeric_class: str) -> Encoder:
 def _encode(task: Task, validated: Artefact, cache: RowCache) -> dict[str, Any]:
     """Encode all texts, a shard in memory at a time. Returns shape, type and sha256 of their features."""
     done, content = 0, hashlib.sha256()
-    with progress("extract", _row_count(task, validated)) as report:
+    with progress("extract", _text_count(validated) + _pool_count(task, validated)) as report:
         for texts in _shards(task, validated):
             content.update(cache.features(texts, functools.partial(_report_from, report, done)).data)
             done += len(texts)
@@ -196,12 +200,13 @@ def load_pool_texts(validated: Artefact, rows: NDArray[np.int64]) -> Iterator[st
 
 
 def _shards(task: Task, validated: Artefact, first: int = 0) -> Iterator[list[str]]:
-    """The texts in shards, from the `first` one on."""
-    texts, rows = load_texts(validated), draw_pool_rows(validated, task.spec.tune.pool_rows, task.spec.seed)
-    for start in range(first * SHARD, len(texts) + len(rows), SHARD):
-        own = texts[start : start + SHARD]
-        pool = slice(max(start - len(texts), 0), max(start + SHARD - len(texts), 0))
-        yield [*own, *load_pool_texts(validated, rows[pool])]
+    """The texts in shards, from the `first` one on: those of the small files, then the pool's, which other tasks may share."""
+    texts, (before, _) = load_texts(validated), shard_counts(task, validated)
+    for start in range(first * SHARD, len(texts), SHARD):
+        yield texts[start : start + SHARD]
+    rows = draw_pool_rows(validated, task.spec.tune.pool_rows, task.spec.seed)
+    for start in range(max(first - before, 0) * SHARD, len(rows), SHARD):
+        yield list(load_pool_texts(validated, rows[start : start + SHARD]))
 
 
 def open_features(task: Task, store: Store, extracted: Artefact) -> Callable[[Sequence[str]], NDArray[np.float32]]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fsat_tasks.encoder_source import find_encoder
+from fsat_tasks.errors import InputError
 from fsat_tasks.session import pick_device
 from fsat_tasks.signature import signing_key
 from fsat_tasks.spec import Task
@@ -64,14 +65,31 @@ def run_steps(
     return artefacts
 
 
-def shards(task: Task) -> list[int]:
-    """Numbers of the shards that the task's texts are encoded in."""
-    from fsat_tasks.extract import shard_count
-    from fsat_tasks.precision import task_encoder
+def shards(tasks: Sequence[Task]) -> list[tuple[int, int]]:
+    """The work that is to be shared out before `extract`: pairs of a task's number and of a shard of its texts.
 
-    validated = run_steps(task, "validate")["validate"]
-    task_encoder(task, Store(Workspace.from_env().store), validated)  # made once, and not by every worker at the same time
-    return list(range(shard_count(task, validated)))
+    A pool that several tasks have in common is there once; few texts are left to the step itself. A task whose data are not sound
+    is left out: its own steps say what is wrong.
+    """
+    from fsat_tasks.extract import shard_counts
+    from fsat_tasks.precision import task_encoder
+    from fsat_tasks.validate import POOL_FILE
+
+    found: dict[tuple[object, ...], tuple[int, int]] = {}
+    for number, task in enumerate(tasks):
+        try:
+            validated = run_steps(task, "validate")["validate"]
+        except InputError as error:
+            log.warning("%s: %s", task.name, error)
+            continue
+        # made once, and not by every worker at the same time
+        encoder = task_encoder(task, Store(Workspace.from_env().store), validated)
+        of_texts, of_pool = shard_counts(task, validated)
+        pool = (encoder.key, validated.sha256(POOL_FILE), task.spec.tune.pool_rows, task.spec.seed, task.spec.device)
+        found |= {(number, shard): (number, shard) for shard in range(of_texts) if of_texts > 1}
+        for shard in range(of_pool):
+            found.setdefault((*pool, shard), (number, of_texts + shard))
+    return list(found.values())
 
 
 def run_shard(task: Task, shard: int) -> dict[str, int]:

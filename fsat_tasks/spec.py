@@ -16,6 +16,7 @@ from fsat_tasks.workspace import TASK_FILE, Workspace, confine
 __all__ = ["Device", "EncoderSpec", "GateSpec", "Task", "TaskSpec", "TuneSpec", "ValidationSpec", "load_task"]
 
 Device = Literal["auto", "cpu", "cuda"]
+CRON = r"^(@(hourly|daily|weekly|monthly|quarterly|yearly)|[0-9A-Za-z*/,#?-]+( +[0-9A-Za-z*/,#?-]+){4})$"
 
 
 class _Frozen(BaseModel):
@@ -99,9 +100,9 @@ class GateSpec(_Frozen):
 class Schedules(_Frozen):
     """When Airflow starts a DAG for the task by itself: a cron line such as `0 3 * * *`, or `@daily`."""
 
-    tune: str | None = None
-    watch: str | None = None
-    apply: str | None = None
+    tune: str | None = Field(default=None, pattern=CRON)
+    watch: str | None = Field(default=None, pattern=CRON)
+    apply: str | None = Field(default=None, pattern=CRON)
 
 
 class Triggers(_Frozen):

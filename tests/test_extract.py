@@ -66,12 +66,33 @@ def test_digest_does_not_depend_on_the_size_of_a_shard(
 def test_shards_that_other_workers_encoded_are_only_gathered(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extraction, "SHARD", 64)
     loaded = load_task(task)
-    numbers = shards(loaded)
-    assert numbers == [0, 1, 2, 3]  # 15 texts and names, and 180 rows of the pool
-    done = [run_shard(loaded, number) for number in numbers]
-    assert sum(one["encoded"] for one in done) + sum(one["found"] for one in done) >= 165
+    numbers = shards([loaded])
+    assert numbers == [(0, 1), (0, 2), (0, 3)]  # 180 rows of the pool; 15 texts and names are left to the step
+    done = [run_shard(loaded, shard) for _, shard in numbers]
+    assert sum(one["encoded"] + one["found"] for one in done) >= 150
     assert run_shard(loaded, 2)["encoded"] == 0
+    assert extracted(task).manifest["notes"]["encoded"] == 15
+
+
+def test_shards_of_many_texts_are_shared_out_too(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extraction, "SHARD", 8)
+    loaded = load_task(task)
+    for _, shard in shards([loaded]):
+        run_shard(loaded, shard)
     assert extracted(task).manifest["notes"]["encoded"] == 0
+
+
+def test_pool_of_several_tasks_is_shared_out_once(
+    make_task: Callable[..., str], toy_rows: list[Row], data_root: Path, encoder_store: Path
+) -> None:
+    (data_root / "pool.csv").write_text("text\n" + "".join(f"{text}\n" for text, _ in POOL), "utf-8")
+    names = [make_task(toy_rows[start:], unlabelled="../pool.csv") for start in (0, 1)]
+    other = make_task(toy_rows, unlabelled="../pool.csv", tune={"body": "off", "pool_rows": 20})
+    broken = make_task(toy_rows[:1], unlabelled="../pool.csv")
+    found = shards([load_task(name) for name in (broken, *names, other)])
+    assert found == [(1, 1), (3, 1)]
+    run_shard(load_task(names[0]), 1)
+    assert extracted(names[1]).manifest["notes"]["encoded"] < 20
 
 
 def test_pool_is_drawn_by_the_seed_where_it_is_larger_than_what_is_used(

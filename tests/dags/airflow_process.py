@@ -44,13 +44,13 @@ def describe(bag: Any) -> dict[str, Any]:
         "errors": bag.import_errors,
         "dags": sorted(bag.dags),
         "doc": dag.doc_md,
-        "schedule": dag.schedule,
+        "schedule": str(dag.schedule),
         "catchup": dag.catchup,
         "max_active_runs": dag.max_active_runs,
         "params": {name: _param(dag.params.get_param(name)) for name in dag.params},
         "tasks": {
-            task.task_id: {
-                "after": sorted(task.upstream_task_ids),
+            _short(task.task_id): {
+                "after": sorted(map(_short, task.upstream_task_ids)),
                 "pool": task.pool,
                 "retries": task.retries,
                 "doc": task.doc_md,
@@ -59,6 +59,11 @@ def describe(bag: Any) -> dict[str, Any]:
             for task in dag.topological_sort()
         },
     }
+
+
+def _short(task_id: str, map_index: int = 0) -> str:
+    """Without the group's name; with the number of a mapped instance from the second on."""
+    return task_id.removeprefix("model.") + (f"[{map_index}]" if map_index > 0 else "")
 
 
 def _param(param: Any) -> dict[str, Any]:
@@ -138,12 +143,14 @@ def run(dag: Any, conf: dict[str, Any]) -> dict[str, Any]:
         xcoms = session.scalars(select(XComModel).where(XComModel.run_id == done.run_id, XComModel.key == "return_value")).all()
         events = session.scalars(select(AssetEvent).where(AssetEvent.source_run_id == done.run_id)).all()
         details = session.scalars(select(HITLDetail)).all()
+        instances = done.get_task_instances(session=session)
         pages = [detail for detail in details if detail.task_instance.run_id == done.run_id]
         return {
             "state": done.state,
-            "tasks": {ti.task_id: ti.state for ti in done.get_task_instances(session=session)},
-            "tries": {ti.task_id: ti.try_number for ti in done.get_task_instances(session=session)},
-            "xcoms": {xcom.task_id: XComModel.deserialize_value(xcom) for xcom in xcoms},
+            "tasks": {_short(ti.task_id, ti.map_index): ti.state for ti in instances},
+            "tries": {_short(ti.task_id, ti.map_index): ti.try_number for ti in instances},
+            "names": {_short(ti.task_id, ti.map_index): ti.rendered_map_index for ti in instances},
+            "xcoms": {_short(xcom.task_id, xcom.map_index): XComModel.deserialize_value(xcom) for xcom in xcoms},
             "pages": [
                 {name: getattr(page, name) for name in ("subject", "body", "defaults", "chosen_options")} for page in pages
             ],

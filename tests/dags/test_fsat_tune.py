@@ -17,9 +17,11 @@ import pytest
 REPOSITORY = Path(__file__).parents[2]
 DEMO = REPOSITORY / "data" / "support-intents"
 STEPS = ["validate", "extract", "tune", "evaluate", "export", "publish"]
-TASKS = ["validate", "split", "encode", *STEPS[1:-1], "decide", "approve", "publish", "snapshot"]
-"""Of the DAG: the steps, before `extract` one for each shard of the texts, before `publish` the question of a person, and last
-what keeps the champion."""
+TASKS = ["choose", "validate", "split", "encode", *STEPS[1:-1], "decide", "approve", "publish", "snapshot"]
+"""Of the DAG: which problems; the steps, before `extract` one for each shard of the pools, before `publish` the question of a
+person; and last what keeps the champion."""
+AFTER = {"extract": ["choose"], "publish": [], "snapshot": []}
+"""Tasks that something comes after besides the one before it."""
 UNASKED = dict.fromkeys(TASKS, "success") | {"approve": "skipped"}
 """How a run ends that nobody has to approve."""
 HEAVY = {"torch", "transformers", "onnxruntime", "great_expectations", "pandas", "fsat_tasks.encoder", "fsat_tasks.pipeline"}
@@ -67,7 +69,8 @@ def dag(parsed: dict[str, Any]) -> dict[str, Any]:
 
 def test_dag_files_parse_without_errors(dag: dict[str, Any]) -> None:
     assert dag["errors"] == {}
-    assert dag["dags"] == ["fsat_tune"]
+    assert "fsat_tune" in dag["dags"]
+    assert not [name for name in dag["dags"] if not name.startswith("fsat_")]
 
 
 def test_parsing_imports_nothing_heavy_and_takes_less_than_a_second(parsed: dict[str, Any]) -> None:
@@ -79,7 +82,7 @@ def test_parsing_imports_nothing_heavy_and_takes_less_than_a_second(parsed: dict
 
 def test_one_task_a_step_in_order(dag: dict[str, Any]) -> None:
     assert {name: task["after"] for name, task in dag["tasks"].items()} == {
-        step: TASKS[number - 1 : number] if number else [] for number, step in enumerate(TASKS)
+        step: sorted(TASKS[number - 1 : number] + AFTER.get(step, [])) if number else [] for number, step in enumerate(TASKS)
     }
 
 
@@ -113,7 +116,7 @@ def test_bad_input_fails_at_once_and_lack_of_memory_is_retried(dag: dict[str, An
 
 
 def test_every_param_has_a_title_and_a_description(dag: dict[str, Any]) -> None:
-    assert list(dag["params"]) == ["task", "shots", "encoder", "seed", "device", "approval", "dry_run"]
+    assert list(dag["params"]) == ["task", "unlabelled", "shots", "encoder", "seed", "device", "approval", "dry_run"]
     for name, param in dag["params"].items():
         assert param["schema"]["title"], name
         assert param["description"], name
@@ -123,6 +126,7 @@ def test_every_param_has_a_title_and_a_description(dag: dict[str, Any]) -> None:
     ("name", "default", "accepted"),
     [
         ("task", "support-intents", ["support-intents"]),
+        ("unlabelled", None, [None, "cpu", "tpu", "yes", "support-intents", "../x"]),
         ("shots", None, [None, 1, 1000]),
         ("encoder", None, [None, "cpu", "tpu", "yes", "support-intents", "../x"]),
         ("seed", None, [None, 0, 1, 1000, 1001]),
@@ -141,12 +145,17 @@ def test_documentation_is_there_for_the_dag_and_each_task(dag: dict[str, Any]) -
     assert all(task["doc"] for task in dag["tasks"].values())
 
 
-@pytest.mark.parametrize("schedule", ["0 3 * * *", "@daily"])
-def test_schedule_is_the_environments_and_none_by_default(dag: dict[str, Any], tmp_path: Path, schedule: str) -> None:
+CRON = {"0 3 * * *": "0 3 * * *", "@daily": "0 0 * * *"}
+
+
+@pytest.mark.parametrize("schedule", CRON)
+def test_schedule_is_drift_and_the_environments(dag: dict[str, Any], tmp_path: Path, schedule: str) -> None:
     scheduled = ask_airflow(tmp_path, REPOSITORY / "data", tmp_path / "store", schedule=schedule).values["dag"]
     assert scheduled["errors"] == {}
-    assert (scheduled["schedule"], scheduled["catchup"], scheduled["max_active_runs"]) == (schedule, False, 4)
-    assert dag == scheduled | {"schedule": None}
+    assert f"CronTriggerTimetable(expression='{CRON[schedule]}'" in scheduled["schedule"]
+    assert "fsat-drift" in scheduled["schedule"]
+    assert (scheduled["catchup"], scheduled["max_active_runs"]) == (False, 4)
+    assert dag == scheduled | {"schedule": "AssetAlias(name='fsat-drift', group='asset')"}
 
 
 def test_file_parses_where_there_is_no_task_yet(tmp_path: Path) -> None:
@@ -207,7 +216,9 @@ def test_demo_task_is_promoted(runs: Runs) -> None:
 
 
 def test_xcoms_are_references_and_small_numbers(runs: Runs) -> None:
-    assert runs.promoted["xcoms"]["split"] == [0]
+    assert runs.promoted["xcoms"]["choose"] == [{"task": "support-intents", "unlabelled": None}]
+    (work,) = runs.promoted["xcoms"]["split"]
+    assert work == {"of": runs.promoted["xcoms"]["choose"][0], "shard": 1}
     assert list(runs.promoted["xcoms"]) == [name for name in TASKS if name != "approve"]
     assert runs.promoted["xcoms"]["decide"] == runs.promoted["xcoms"]["publish"] | {"built": True}
     for name in STEPS:
@@ -248,7 +259,7 @@ def test_promoted_model_is_kept_with_dvc(runs: Runs) -> None:
 
 
 def test_snapshot_is_skipped_with_a_reason_outside_of_a_repository(tmp_path: Path) -> None:
-    call = "import fsat_tune; fsat_tune.snapshot_or_skip(params={'task': 'any', 'dry_run': False})"
+    call = "import fsat_tune_tasks; fsat_tune_tasks.snapshot({'task': 'any'}, {}, params={'dry_run': False})"
     environment = os.environ | {"AIRFLOW_HOME": str(tmp_path / "airflow"), "FSAT_DATA": str(tmp_path)}
     environment["PYTHONPATH"] = f"{REPOSITORY / 'dags'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
     done = subprocess.run([sys.executable, "-c", call], env=environment, capture_output=True, text=True, check=False)
@@ -281,7 +292,7 @@ def test_dry_run_does_everything_but_the_registry(runs: Runs) -> None:
 
 def test_bad_input_ends_the_run_without_a_retry_and_says_what_to_do(runs: Runs) -> None:
     assert runs.broken["state"] == "failed"
-    assert runs.broken["tasks"] == dict.fromkeys(TASKS, "upstream_failed") | {"validate": "failed"}
+    assert runs.broken["tasks"] == dict.fromkeys(TASKS, "upstream_failed") | {"choose": "success", "validate": "failed"}
     assert runs.broken["tries"]["validate"] == 1
     assert re.search(r"DataError: \S*samples\.csv: expected a column 'label', got .*", runs.log)
 
