@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -50,6 +50,8 @@ Out = Annotated[
     Path | None, typer.Option(help="Also copy the step's files into this folder; for run, the model's.", show_default=False)
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Leave the champion alone.")]
+Approve = Annotated[bool, typer.Option("--approve", help="Say yes, where task.yaml has approval: true.")]
 
 
 def main() -> None:
@@ -73,25 +75,53 @@ def _step(step: str, summary: str) -> None:
         device: DeviceName = None,
         out: Out = None,
         as_json: AsJson = False,
-        dry_run: bool = False,
-        approve: bool = False,
+        dry_run: DryRun = False,
+        approve: Approve = False,
     ) -> None:
         from fsat_tasks.spec import load_task
 
-        overrides = {"shots": shots, "encoder": encoder, "seed": seed, "device": device and device.value}
-        _run(step, load_task(task, overrides, dry_run, approve), out, as_json)
+        _run(step, load_task(task, _overrides(shots, encoder, seed, device), dry_run, approve), out, as_json)
 
-    decides = step in ("run", "publish")
-    verb.__annotations__["dry_run"] = Annotated[
-        bool, typer.Option("--dry-run", help="Leave the champion alone.", hidden=not decides)
-    ]
-    verb.__annotations__["approve"] = Annotated[
-        bool, typer.Option("--approve", help="Say yes, where task.yaml has approval: true.", hidden=not decides)
-    ]
+    if step != "publish":  # it alone decides
+        verb.__annotations__ |= {name: Annotated[bool, typer.Option(f"--{name.replace('_', '-')}", hidden=True)]
+                                 for name in ("dry_run", "approve")}  # fmt: skip
     app.command(step, help=summary)(verb)
 
 
-_step("run", "All steps: from samples to a published model.")
+def _overrides(shots: int | None, encoder: str | None, seed: int | None, device: Device | None) -> dict[str, Any]:
+    return {"shots": shots, "encoder": encoder, "seed": seed, "device": device and device.value}
+
+
+@app.command()
+def run(
+    tasks: Annotated[list[str] | None, typer.Argument(metavar="TASK", help="Names of task folders.", show_default=False)] = None,
+    changed: Annotated[
+        bool, typer.Option("--changed", help="Those of them, or of all tasks, whose result is not there yet.")
+    ] = False,
+    shots: Shots = None,
+    encoder: EncoderName = None,
+    seed: Seed = None,
+    device: DeviceName = None,
+    out: Out = None,
+    as_json: AsJson = False,
+    dry_run: DryRun = False,
+    approve: Approve = False,
+) -> None:
+    """All steps: from samples to a published model. Several tasks go one after another, and none stops the others."""
+    from fsat_tasks.errors import InputError
+    from fsat_tasks.spec import load_task
+
+    names, overrides = list(tasks or []), _overrides(shots, encoder, seed, device)
+    if not names and not changed:
+        raise InputError("fsat run", "the name of a task, or --changed", "neither")
+    if len(names) == 1 and not changed:
+        _run("run", load_task(names[0], overrides, dry_run, approve), out, as_json)
+        return
+    if out is not None:
+        raise InputError("--out", "one task", "several", "Run them one by one to copy their models.")
+    _run_many(names, changed, overrides, dry_run, approve, as_json)
+
+
 _step("validate", "Check the task's data with Great Expectations.")
 _step("extract", "Encode every text of the task with ONNX Runtime.")
 _step("tune", "Climb the ladder: prototypes, probe, pool, tuned body.")
@@ -177,6 +207,21 @@ def _run(step: str, task: Task, out: Path | None, as_json: bool) -> None:
         _print(step, task.name, artefacts)
     if last == "publish" and _held(task, artefacts["publish"]):
         sys.exit(EXIT_HELD)
+
+
+def _run_many(names: list[str], changed: bool, overrides: dict[str, Any], dry_run: bool, approve: bool, as_json: bool) -> None:
+    from fsat_tasks.console import print_outcome, print_outcomes
+    from fsat_tasks.pipeline import changed_tasks
+    from fsat_tasks.run_many import run_many, worst_exit_code
+
+    if changed:
+        names = changed_tasks(names, overrides)
+    outcomes = run_many(dict.fromkeys(names), overrides, dry_run, approve, (lambda _: None) if as_json else print_outcome)
+    if as_json:
+        typer.echo(json.dumps({outcome.task: outcome.to_json() for outcome in outcomes}, indent=2))
+    else:
+        print_outcomes(outcomes)
+    sys.exit(worst_exit_code(outcomes))
 
 
 def _held(task: Task, published: Artefact) -> bool:

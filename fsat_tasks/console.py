@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -11,7 +13,10 @@ from rich.table import Table
 from fsat_tasks.gates import all_gates
 from fsat_tasks.store import Artefact
 
-__all__ = ["print_decision", "print_findings", "print_ladder", "print_status", "terminal"]
+if TYPE_CHECKING:
+    from fsat_tasks.run_many import Outcome
+
+__all__ = ["print_decision", "print_findings", "print_ladder", "print_outcome", "print_outcomes", "print_status", "terminal"]
 
 
 def print_decision(task: str, published: Artefact, model: Artefact, champion: dict[str, Any] | None) -> None:
@@ -43,6 +48,24 @@ def print_ladder(tuned: Artefact) -> None:
             figures = (f"{rung['log_loss']:.3f}", f"{rung['accuracy']:.3f}", f"{seconds[rung['name']]:.1f}")
         table.add_row(rung["name"], "[green]yes[/]" if rung["taken"] else "no", *figures, escape(rung["reason"]))
     terminal().print(table)
+
+
+def print_outcome(outcome: Outcome) -> None:
+    """One task of several, in one line, and why it was held or could not be run."""
+    why = outcome.error
+    if "publish" in outcome.artefacts:
+        why = f"accuracy {outcome.artefacts['evaluate'].manifest['notes']['accuracy']:.3f}"
+        held = [gate.gate for gate in all_gates(outcome.artefacts["publish"]) if not gate.promote]
+        if outcome.name == "held":
+            why += f", {', '.join(held) or 'not approved'}"
+    terminal().print(f"{outcome.task:<20} {outcome.name:<9} {outcome.seconds:6.1f} s  {why}", markup=False)
+
+
+def print_outcomes(outcomes: Sequence[Outcome]) -> None:
+    """How many tasks there were of each outcome."""
+    counts = Counter(outcome.name for outcome in outcomes)
+    parts = ", ".join(f"{count} {name}" for name, count in counts.items())
+    terminal().print(f"{len(outcomes)} tasks" + (f": {parts}" if parts else ", none changed"), markup=False)
 
 
 def print_status(rows: list[dict[str, Any]]) -> None:

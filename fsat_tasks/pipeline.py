@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import importlib
 import logging
+<<<<<<< HEAD
 from collections.abc import Callable, Sequence
+=======
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+>>>>>>> many
 from typing import Any
 
 from fsat_tasks.encoder_source import find_encoder
 from fsat_tasks.errors import InputError
+<<<<<<< HEAD
+=======
+from fsat_tasks.lookup import LookupStore, NotMadeError
+>>>>>>> many
 from fsat_tasks.session import pick_device
 from fsat_tasks.signature import signing_key
-from fsat_tasks.spec import Task
+from fsat_tasks.spec import Task, load_task
 from fsat_tasks.store import Artefact, Store
 from fsat_tasks.workspace import Workspace
 
-__all__ = ["STEPS", "run_shard", "run_steps", "shards", "summary"]
+__all__ = ["STEPS", "changed_tasks", "is_done", "run_shard", "run_steps", "shards", "summary"]
 
 log = logging.getLogger(__name__)
 
@@ -50,14 +59,12 @@ def run_steps(
         pick_device(task.spec.device)
     if until == "publish":
         signing_key()
-    store = Store(Workspace.from_env().store)
     artefacts: dict[str, Artefact] = {}
+    results = _results(task, Store(Workspace.from_env().store), needed)
     for step in needed:
         if report is not None:
             report(step, None)
-        function = getattr(importlib.import_module(f"fsat_tasks.{step}"), step)
-        artefact: Artefact = function(task, store, *(artefacts[parent] for parent in STEPS[step]))
-        artefacts[step] = artefact
+        artefact = artefacts[step] = next(results)
         level = logging.INFO if artefact.built or step == until else logging.DEBUG
         log.log(level, "%s %s: %s %s", task.name, step, "built" if artefact.built else "found", artefact.path)
         if report is not None:
@@ -65,8 +72,53 @@ def run_steps(
     return artefacts
 
 
+<<<<<<< HEAD
 def shards(tasks: Sequence[Task]) -> list[tuple[int, int]]:
     """The work that is to be shared out before `extract`: pairs of a task's number and of a shard of its texts.
+=======
+def is_done(task: Task) -> bool:
+    """Whether the store has the artefact of every step, so that a run would find all of them and make none."""
+    looked_into = LookupStore(Workspace.from_env().store)
+    try:
+        for _ in _results(replace(task, dry_run=True), looked_into, list(STEPS)):
+            pass
+    except NotMadeError:
+        return False
+    return True
+
+
+def changed_tasks(names: Sequence[str] = (), overrides: Mapping[str, Any] | None = None) -> list[str]:
+    """Those of the tasks that are not done, in order. One with bad input is never done: its run says what is wrong.
+
+    Args:
+        names: by default all tasks.
+        overrides: as `load_task` takes them.
+    """
+    asked = names or Workspace.from_env().task_names()
+    return [name for name in asked if not _is_done_by_name(name, overrides)]
+
+
+def _is_done_by_name(name: str, overrides: Mapping[str, Any] | None) -> bool:
+    try:
+        return is_done(load_task(name, overrides))
+    except InputError:
+        return False
+
+
+def _results(task: Task, store: Store, steps: list[str]) -> Iterator[Artefact]:
+    """The artefact of each of the steps, which are in order, with all that they take among them."""
+    artefacts: dict[str, Artefact] = {}
+    for step in steps:
+        function = getattr(importlib.import_module(f"fsat_tasks.{step}"), step)
+        artefacts[step] = function(task, store, *(artefacts[parent] for parent in STEPS[step]))
+        yield artefacts[step]
+
+
+def shards(task: Task) -> list[int]:
+    """Numbers of the shards that the task's texts are encoded in."""
+    from fsat_tasks.extract import shard_count
+    from fsat_tasks.precision import task_encoder
+>>>>>>> many
 
     A pool that several tasks have in common is there once; few texts are left to the step itself. A task whose data are not sound
     is left out: its own steps say what is wrong.

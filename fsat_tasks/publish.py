@@ -69,7 +69,8 @@ def publish(
     published = store.build(recipe, write)
     replaces = int(champion["version"]) if champion else 0
     outcome = "decided" if task.dry_run else record(task, store, exported, published, replaces)
-    _log_outcome(task.name, outcome, published)
+    if published.built or not task.dry_run:
+        _log_outcome(task.name, outcome, published)
     if outcome == "kept":
         log.warning("%s: version %d stays the champion: a person moved it there, which holds until a new model is promoted, and"
                     " this one was before. To have this one: fsat promote %s %s",
