@@ -32,10 +32,14 @@ Chosen = dict[str, str | None]
 def load(params: Mapping[str, Any], of: Chosen, decide_only: bool = False) -> Task:
     from fsat_tasks.spec import load_task
 
-    overrides = {field: params[field] for field in ("shots", "encoder", "seed", "device")}
-    overrides["approval"] = {"yes": True, "no": False}.get(params["approval"])  # the form's menus show words only
-    overrides["unlabelled"] = of["unlabelled"]
+    overrides = instead(params) | {"unlabelled": of["unlabelled"]}
     return load_task(str(of["task"]), overrides, params["dry_run"] or decide_only)
+
+
+def instead(params: Mapping[str, Any]) -> dict[str, Any]:
+    """What the form says in place of task.yaml."""
+    approval = {"yes": True, "no": False}.get(params["approval"])  # the form's menus show words only
+    return {field: params[field] for field in ("shots", "encoder", "seed", "device")} | {"approval": approval}
 
 
 def choose(**context: Any) -> list[Chosen]:
@@ -48,7 +52,7 @@ def choose(**context: Any) -> list[Chosen]:
         return [{"task": params["task"], "unlabelled": params["unlabelled"]}]
     from fsat_tasks.pipeline import changed_tasks
 
-    changed = changed_tasks()
+    changed = changed_tasks(overrides=instead(params))
     if not changed:
         raise AirflowSkipException("No task has changed since its last decision.")
     return [{"task": name, "unlabelled": None} for name in changed]

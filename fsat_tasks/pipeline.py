@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import importlib
 import logging
-<<<<<<< HEAD
-from collections.abc import Callable, Sequence
-=======
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
->>>>>>> many
 from typing import Any
 
 from fsat_tasks.encoder_source import find_encoder
 from fsat_tasks.errors import InputError
-<<<<<<< HEAD
-=======
 from fsat_tasks.lookup import LookupStore, NotMadeError
->>>>>>> many
 from fsat_tasks.session import pick_device
 from fsat_tasks.signature import signing_key
 from fsat_tasks.spec import Task, load_task
@@ -72,10 +65,6 @@ def run_steps(
     return artefacts
 
 
-<<<<<<< HEAD
-def shards(tasks: Sequence[Task]) -> list[tuple[int, int]]:
-    """The work that is to be shared out before `extract`: pairs of a task's number and of a shard of its texts.
-=======
 def is_done(task: Task) -> bool:
     """Whether the store has the artefact of every step, so that a run would find all of them and make none."""
     looked_into = LookupStore(Workspace.from_env().store)
@@ -114,11 +103,8 @@ def _results(task: Task, store: Store, steps: list[str]) -> Iterator[Artefact]:
         yield artefacts[step]
 
 
-def shards(task: Task) -> list[int]:
-    """Numbers of the shards that the task's texts are encoded in."""
-    from fsat_tasks.extract import shard_count
-    from fsat_tasks.precision import task_encoder
->>>>>>> many
+def shards(tasks: Sequence[Task]) -> list[tuple[int, int]]:
+    """The work that is to be shared out before `extract`: pairs of a task's number and of a shard of its texts.
 
     A pool that several tasks have in common is there once; few texts are left to the step itself. A task whose data are not sound
     is left out: its own steps say what is wrong.
