@@ -1,12 +1,13 @@
 # `make demo` and `make test` are all that a new user needs; both make the environment first, and reuse it after.
 PYTHON ?= python3
+PORT ?= 8080
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help install demo ui test lint docs repro clean
+.PHONY: help install demo up test lint docs repro clean
 
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,8 +27,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: $(INSTALLED) ## the DAG fsat_tune on the demo task, with Airflow on SQLite
 	@dags/demo.sh
 
-ui: $(INSTALLED) ## Airflow with its scheduler and UI, at 127.0.0.1:8080, until Ctrl-C
-	@dags/ui.sh
+up: $(INSTALLED) ## Airflow with its scheduler and UI, at 127.0.0.1:8080 (or PORT=...), until Ctrl-C
+	@exec fsat airflow up --port $(PORT)
 
 test: $(INSTALLED) ## the whole test suite
 	pytest -q

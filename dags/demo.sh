@@ -5,12 +5,12 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 task=${1:-support-intents}
-. dags/airflow.env.sh
+fsat airflow init
 
-log=$AIRFLOW_HOME/demo.log
-echo "Airflow runs the DAG fsat_tune on $task (log: .airflow/demo.log)"
-if ! airflow dags test fsat_tune --conf "{\"task\": \"$task\"}" 2>&1 | tee "$log" |
-  sed -un 's/.*\[DAG TEST\] starting task_id=\([a-z_]*\) .*/  \1/p'; then
+log=.airflow/demo.log
+echo "Airflow runs the DAG fsat_tune on $task (log: $log)"
+if ! fsat airflow exec -- dags test fsat_tune --conf "{\"task\": \"$task\"}" 2>&1 | tee "$log" |
+  sed -un 's/.*\[DAG TEST\] starting task_id=\(model\.\)\?\([a-z_]*\) .*/  \2/p'; then
   echo "The DAG run failed:" >&2
   # the line that says what to do, or else the end of what is neither chatter nor warning
   grep -E '^fsat_tasks\.errors\.' "$log" >&2 || grep -vE '\[(info|warning) ' "$log" | tail -n 20 >&2

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fsat_tasks import registry_cli, snapshot_cli
+from fsat_tasks import airflow_cli, registry_cli, snapshot_cli
 from fsat_tasks.errors import FsatError
 
 if TYPE_CHECKING:
@@ -190,6 +190,7 @@ def init(
 
 app.add_typer(registry_cli.verbs)
 app.add_typer(snapshot_cli.verbs)
+app.add_typer(airflow_cli.verbs, name="airflow")
 
 
 def _run(step: str, task: Task, out: Path | None, as_json: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "AirflowError",
     "ChampionChangedError",
     "DataError",
     "DeviceError",
@@ -63,6 +64,10 @@ class DeviceError(InputError):
 
 class StoreError(InputError):
     """The store's folder cannot be read or written."""
+
+
+class AirflowError(InputError):
+    """Airflow is not installed, or does not start."""
 
 
 class RegistryError(InputError):

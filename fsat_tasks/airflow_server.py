@@ -1,0 +1,207 @@
+"""A private Airflow for this machine: its settings, its database with the DAGs' pools and a login, and its servers until Ctrl-C.
+
+It is called as a command; nothing here imports it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from fsat_tasks.errors import AirflowError
+from fsat_tasks.workspace import Workspace
+
+__all__ = ["POOLS", "call", "environment", "login", "prepare", "serve"]
+
+POOLS = {
+    "gpu": "Steps that may use the GPU: as many at once as there are GPUs",
+    "dvc": "The repository's snapshots: one at a time",
+}
+USER = "admin"
+PASSWORDS = "simple_auth_manager_passwords.json.generated"
+READY = "ready.json"
+START_SECONDS = 180
+"""Of a busy machine; a quiet one takes twenty."""
+STOP_SECONDS = 20
+"""That Airflow has to end by itself, before what it left behind is ended."""
+
+
+def environment(home: Path, port: int = 8080) -> dict[str, str]:
+    """The variables that every Airflow process of this home needs: SQLite, the DAGs of ./dags, and this machine only."""
+    workspace = Workspace.from_env()
+    dags = Path(os.environ.get("AIRFLOW__CORE__DAGS_FOLDER", "dags")).absolute()
+    if not (dags / "fsat_tune.py").is_file():
+        raise AirflowError("the DAGs' folder", f"{dags} with fsat_tune.py", "none there",
+                           "Call fsat in the repository, or set AIRFLOW__CORE__DAGS_FOLDER.")  # fmt: skip
+    address = f"http://127.0.0.1:{port}"
+    settings = {
+        "CORE__DAGS_FOLDER": str(dags),
+        "CORE__LOAD_EXAMPLES": "False",
+        "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        "CORE__EXECUTOR": "LocalExecutor",
+        "CORE__PARALLELISM": "4",
+        "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
+        "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / PASSWORDS),
+        "CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
+        "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
+        "API__HOST": "127.0.0.1",
+        "API__PORT": str(port),
+        "API__BASE_URL": address,
+        # these two listen on every address, but answer signed requests only
+        "LOGGING__WORKER_LOG_SERVER_PORT": str(port + 1),
+        "LOGGING__TRIGGER_LOG_SERVER_PORT": str(port + 2),
+    }
+    own = {"AIRFLOW_HOME": str(home), "FSAT_DATA": str(workspace.data), "FSAT_STORE": str(workspace.store)}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    return {**os.environ, **own, "PATH": path, **{f"AIRFLOW__{name}": value for name, value in settings.items()}}
+
+
+def prepare(home: Path, gpus: int | None = None) -> bool:
+    """Make the database, the pools and the login; whether there was anything to do.
+
+    Args:
+        gpus: slots of the pool `gpu`; by default as they are, 1 where there is none yet.
+
+    Raises:
+        AirflowError: where Airflow is not installed, or does not do it.
+    """
+    settings = environment(home)
+    command = _command(settings)
+    wanted = {"airflow": version("apache-airflow"), "pools": sorted(POOLS), "gpus": gpus or _read_ready(home).get("gpus", 1)}
+    if _read_ready(home) == wanted and (home / "airflow.db").is_file():
+        return False
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)  # it has the password
+    with (home / "setup.log").open("wb") as log:
+        steps = [["db", "migrate"], *(["pools", "set", name, str(wanted["gpus"] if name == "gpu" else 1), why]
+                                      for name, why in POOLS.items())]  # fmt: skip
+        for step in steps:
+            done = subprocess.run([command, *step], env=settings, stdout=log, stderr=log, check=False)  # noqa: S603 (no shell)
+            if done.returncode:
+                raise AirflowError(f"airflow {' '.join(step[:2])}", "success", f"exit code {done.returncode}",
+                                   f"It says why in {home / 'setup.log'}.")  # fmt: skip
+    if login(home) is None:
+        _write_private(home / PASSWORDS, json.dumps({USER: secrets.token_urlsafe(12)}))
+    _write_private(home / READY, json.dumps(wanted))
+    return True
+
+
+def login(home: Path) -> tuple[str, str] | None:
+    """Name and password of the one user; None before `prepare`."""
+    try:
+        passwords = json.loads((home / PASSWORDS).read_text("utf-8"))
+        return USER, str(passwords[USER])
+    except (FileNotFoundError, ValueError, LookupError, TypeError):
+        return None
+
+
+def call(home: Path, arguments: Sequence[str]) -> int:
+    """The exit code of `airflow` with these arguments."""
+    settings = environment(home)
+    return subprocess.run([_command(settings), *arguments], env=settings, check=False).returncode  # noqa: S603 (no shell)
+
+
+@contextmanager
+def serve(home: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Airflow's servers, scheduler and workers, which are well when the body starts and gone when it ends.
+
+    Raises:
+        AirflowError: where a port is taken, or Airflow does not start.
+    """
+    for needed in (port, port + 1, port + 2):
+        if _listens(needed):
+            raise AirflowError(f"port {needed}", "a free one", "one in use", f"Another one: --port {port + 10}.")
+    settings, log = environment(home, port), home / "up.log"
+    with log.open("wb") as output:
+        # in a session of its own: Ctrl-C comes to this process alone, and whatever Airflow starts can be found
+        airflow = subprocess.Popen(  # noqa: S603 (no shell)
+            [_command(settings), "standalone"], env=settings, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            start_new_session=True, preexec_fn=_heed_interrupts,
+        )  # fmt: skip
+    try:
+        _wait_until_well(airflow, port, log)
+        yield airflow
+    finally:
+        _stop(airflow)
+
+
+def _heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a background job of a shell ignores it, and so would Airflow
+
+
+def _wait_until_well(airflow: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while airflow.poll() is None and time.monotonic() < deadline:
+        with suppress(OSError, ValueError), urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v2/monitor/health") as answer:
+            parts = json.load(answer)
+            if all(parts[part]["status"] == "healthy" for part in ("metadatabase", "scheduler", "dag_processor", "triggerer")):
+                return
+        time.sleep(0.5)
+    got = f"exit code {airflow.returncode}" if airflow.returncode is not None else f"no answer within {START_SECONDS} seconds"
+    raise AirflowError("airflow standalone", "to start", got, f"It says why in {log}.")
+
+
+def _stop(airflow: subprocess.Popen[bytes]) -> None:
+    """Interrupted, Airflow ends its parts; terminated, it leaves them behind. What is left is ended with its session."""
+    airflow.send_signal(signal.SIGINT)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        deadline = time.monotonic() + STOP_SECONDS
+        while left := _session(airflow):
+            if time.monotonic() > deadline:
+                for process in left:
+                    with suppress(ProcessLookupError):
+                        os.kill(process, number)
+                break
+            time.sleep(0.1)
+    airflow.wait()
+
+
+def _session(leader: subprocess.Popen[bytes]) -> list[int]:
+    """The processes of its session that run."""
+    import psutil
+
+    leader.poll()
+    found = []
+    for process in psutil.process_iter(["status"]):
+        with suppress(ProcessLookupError, PermissionError):
+            if process.info["status"] != psutil.STATUS_ZOMBIE and os.getsid(process.pid) == leader.pid:
+                found.append(process.pid)
+    return found
+
+
+def _command(settings: dict[str, str]) -> str:
+    found = shutil.which("airflow", path=settings["PATH"])
+    with suppress(PackageNotFoundError):
+        version("apache-airflow")
+        if found is not None:
+            return found
+    raise AirflowError("the command airflow", "one beside fsat", "none", "Install it: pip install 'fsat[airflow]'.")
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _read_ready(home: Path) -> dict[str, object]:
+    try:
+        found: dict[str, object] = json.loads((home / READY).read_text("utf-8"))
+        return found
+    except (FileNotFoundError, ValueError):
+        return {}
+
+
+def _write_private(path: Path, text: str) -> None:
+    path.touch(mode=0o600)
+    path.write_text(text, "utf-8")
