@@ -35,16 +35,16 @@ def add_samples(
 ) -> dict[str, int]:
     """Append the file's rows that have a label: to the samples, and those labelled `out_of_scope` to the out-of-scope file.
 
-    Rows that are there already are passed over, and so are those of the query file, on which figures are taken. Texts are the same
-    where `validate` takes them for the same: but for case, punctuation and spacing. All is checked before anything is written.
+    Rows that are there already are passed over, and so are those of the query file, on which figures are taken. Texts are the
+    same where `validate` says so: but for case, punctuation and spacing. All is checked before anything is written.
 
     Args:
         text, label: names of the file's columns.
         new_labels: labels that no sample has yet and that are no slips.
 
     Returns:
-        How many rows went to the samples (`added`) and the out-of-scope file (`out_of_scope`), were `already` there, `held_out` in
-        the query file, or `unlabelled`.
+        How many rows went to the samples (`added`) and the out-of-scope file (`out_of_scope`), were `already` there,
+        `held_out` in the query file, or `unlabelled`.
 
     Raises:
         DataError: for a row without a text, a label that is not known, a text under another label than before, or a file that

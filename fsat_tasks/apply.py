@@ -47,9 +47,9 @@ def apply(task: Task, store: Store, model: Artefact, file: Path) -> Artefact:
     `apply.min_probability`. With calibrated probabilities that is the best rule where a wrong label costs
     1 / (1 - min_probability) times what a person's look does (Chow 1970).
 
-    Writes predictions.parquet: for each row of the file, in its order, line, text, label, probability, margin to the second label,
-    in_scope, abstained, and labels, the set that holds the true one with a chance of 90 %, likeliest first. A row without a text
-    has no label. review.csv: the texts it abstains on, each once, smallest margin first, 1000 at most. summary.json: counts.
+    Writes predictions.parquet: for each row of the file, in its order, line, text, label, probability, margin to the second
+    label, in_scope, abstained, and labels, the set that holds the true one with a chance of 90 %, likeliest first. A row without
+    a text has no label. review.csv: the texts it abstains on, each once, smallest margin first, 1000 at most. summary.json: counts.
 
     Args:
         model: as `champion_model` gives it.
@@ -143,7 +143,7 @@ def _label_file(task: Task, model: Artefact, file: Path, count: int, shards: Pat
             done += len(some)
             report(done)
     figures["rows"] = done
-    shown = {**figures, "review": review.write(folder / REVIEW)}
+    shown = {**figures, "to_review": review.write(folder / REVIEW)}
     write_json(folder / "summary.json", {**shown, "labels": dict(labels)})
     return shown
 
@@ -188,11 +188,8 @@ def label_texts(model: ServedModel, rows: Sequence[Row], least: float) -> pa.Tab
         "labels": pa.ListArray.from_arrays(pa.array(ends, pa.int32()), names.take(pa.array(order[sets]))),
     }).take(pa.array(at, pa.int64()))  # fmt: skip
     lines, texts = zip(*rows, strict=True)
-    columns = {
-        "line": pa.array(lines),
-        "text": pa.array(texts, pa.string()),
-        **dict(zip(distinct.column_names, distinct, strict=True)),
-    }
+    columns = {name: distinct[name] for name in distinct.column_names}
+    columns |= {"line": pa.array(lines), "text": pa.array(texts, pa.string())}
     for name, blank in (("in_scope", False), ("abstained", True)):
         columns[name] = columns[name].fill_null(blank)
     return pa.table(columns, schema=_schema())

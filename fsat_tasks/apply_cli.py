@@ -27,7 +27,7 @@ def apply(
     column: Annotated[str | None, typer.Option(help="Name of the text column. Default: the task's.", show_default=False)] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Also copy the results into this folder, each into one of the file's name.", show_default=False),
+        typer.Option(help="Also copy the results below this folder, by file name.", show_default=False),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -50,13 +50,13 @@ def apply(
         if out is not None:
             copy_result(store, result, out / path.name)
         folder = result.path if out is None else out / path.name
-        done.append({**summary(result), "file": str(path), "predictions": str(folder / PREDICTIONS), "review": str(folder / REVIEW),
-                     "review_rows": result.manifest["notes"]["review"], "labels": result.json("summary.json")["labels"]})  # fmt: skip
+        where = {"predictions": str(folder / PREDICTIONS), "review": str(folder / REVIEW)}
+        done.append({**summary(result), "file": str(path), **where})
         if not as_json:
             _print(done[-1])
     if as_json:
         typer.echo(json.dumps(done, indent=2))
-    elif any(one["review_rows"] for one in done):
+    elif any(one["to_review"] for one in done):
         about = totals(done)
         copy = "" if out else f" Make a copy to edit: fsat apply {task} ... --out FOLDER."
         typer.echo(f"{about['abstained_share']:.1%} of the rows have no answer.{copy}")
@@ -86,8 +86,8 @@ def add(
     if as_json:
         typer.echo(json.dumps(counts, indent=2))
         return
-    typer.echo(f"{task}: {counts['added']} rows added to the samples, {counts['out_of_scope']} to the out-of-scope texts; passed over:"
-               f" {counts['already']} there already, {counts['held_out']} in the query file, {counts['unlabelled']} without a label")  # fmt: skip
+    passed = f"{counts['already']} that are there, {counts['held_out']} of the query file, {counts['unlabelled']} unlabelled"
+    typer.echo(f"{task}: added {counts['added']} samples, {counts['out_of_scope']} out-of-scope texts; passed over {passed}")
     if counts["added"]:
         typer.echo(f"Now: fsat run {task}")
 
@@ -104,8 +104,8 @@ def _paths(task: Task, files: list[Path], out: Path | None) -> list[Path]:
 
 
 def _print(done: dict[str, Any]) -> None:
-    state = "labelled" if done["built"] else "was labelled before"
-    typer.echo(f"{done['file']}: {state}; rows {done['rows']:,}, answered {done['answered']:,}, out of scope {done['out_of_scope']:,},"
-               f" unsure {done['unsure']:,}, without a text {done['blank']:,}")  # fmt: skip
+    names = ("rows", "answered", "out_of_scope", "unsure", "blank")
+    counts = ", ".join(f"{name.replace('_', ' ')} {done[name]:,}" for name in names)
+    typer.echo(f"{done['file']}: {'labelled' if done['built'] else 'was labelled before'}; {counts}")
     typer.echo(f"  predictions  {done['predictions']}")
-    typer.echo(f"  review       {done['review']}, {done['review_rows']:,} rows")
+    typer.echo(f"  review       {done['review']}, {done['to_review']:,} texts")

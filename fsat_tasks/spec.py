@@ -194,7 +194,8 @@ def load_task(name: str, overrides: Mapping[str, Any] | None = None, dry_run: bo
 
     Args:
         name: a folder of the data root.
-        overrides: values of `shots`, `encoder`, `seed`, `device`, `approval`, `unlabelled`, `text` for this run; None keeps the task's.
+        overrides: values of `shots`, `encoder`, `seed`, `device`, `approval`, `unlabelled`, `text` for this run; None keeps the
+            task's.
 
     Raises:
         TaskError: naming the file, the key, what was expected and what came.
