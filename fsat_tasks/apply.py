@@ -49,7 +49,8 @@ def apply(task: Task, store: Store, model: Artefact, file: Path) -> Artefact:
 
     Writes predictions.parquet: for each row of the file, in its order, line, text, label, probability, margin to the second
     label, in_scope, abstained, and labels, the set that holds the true one with a chance of 90 %, likeliest first. A row without
-    a text has no label. review.csv: the texts it abstains on, each once, smallest margin first, 1000 at most. summary.json: counts.
+    a text has no label. review.csv: the texts it abstains on, each once, smallest margin first, 1000 at most. summary.json: the
+    counts.
 
     Args:
         model: as `champion_model` gives it.
