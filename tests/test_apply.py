@@ -1,4 +1,4 @@
-"""Labelling files: whatever is killed, raced or cut into shards, a file has one result; and nothing is read outside the data root."""
+"""Labelling files: whatever is killed, raced or cut into shards, a file has one result; nothing outside the data root is read."""
 
 from __future__ import annotations
 
@@ -30,9 +30,10 @@ from fsat_tasks.serving import ServedModel
 from fsat_tasks.spec import load_task
 from fsat_tasks.store import Artefact, Recipe, Store
 
+MakeTask = Callable[..., str]
 Cli = Callable[..., tuple[int, str, str]]
 
-# a model at no cost, whose answers are the text's own; arguments: file, shard on which to die (or -1), log of the rows it was asked
+# a model at no cost, whose answers depend on the text alone
 STUB = """
 import hashlib, os, signal, sys, time
 from pathlib import Path

@@ -140,6 +140,7 @@ def run(dag: Any, conf: dict[str, Any]) -> dict[str, Any]:
         details = session.scalars(select(HITLDetail)).all()
         pages = [detail for detail in details if detail.task_instance.run_id == done.run_id]
         return {
+            "run_id": done.run_id,
             "state": done.state,
             "tasks": {ti.task_id: ti.state for ti in done.get_task_instances(session=session)},
             "tries": {ti.task_id: ti.try_number for ti in done.get_task_instances(session=session)},
