@@ -167,10 +167,12 @@ def _append_csv(path: Path, part: Path, rows: list[dict[str, str]]) -> None:
     content = path.read_bytes()
     header = next(cells for cells in csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")) if cells)
     end = "\r\n" if b"\r\n" in content else "\n"
-    added = io.StringIO(newline="")
-    table = csv.DictWriter(added, header, extrasaction="ignore", lineterminator=end)
-    table.writerows(rows)
-    part.write_bytes(_ended(content, end) + added.getvalue().encode())
+    lines = []
+    for row in rows:
+        line = io.StringIO(newline="")
+        csv.DictWriter(line, header, lineterminator="\r\n").writerow({name: row[name] for name in row if name in header})
+        lines.append(line.getvalue().removesuffix("\r\n") + end)  # with another terminator a lone \r would stand unquoted
+    part.write_bytes(_ended(content, end) + "".join(lines).encode())
 
 
 def _append_jsonl(path: Path, part: Path, rows: list[dict[str, str]]) -> None:
