@@ -21,7 +21,7 @@ from fsat_tasks.spec import ValidationSpec
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Finding", "check_rows"]
+__all__ = ["Finding", "check_rows", "fingerprint"]
 
 Severity = Literal["critical", "warning"]
 
@@ -158,7 +158,7 @@ def _frames(files: Mapping[str, Rows], bounds: ValidationSpec) -> dict[str, pd.D
         labels = rows.labels or [None] * len(rows.lines)
         frame = pd.DataFrame({"line": rows.lines, "text": rows.texts, "label": labels}, dtype=object)
         frame["clean"] = _column(text if text and text.strip() else None for text in rows.texts)
-        frame["print"] = _column(_fingerprint(text) if text else None for text in frame["clean"])
+        frame["print"] = _column(fingerprint(text) if text else None for text in frame["clean"])
         frame["duplicate_of"] = _column(_first_lines(frame["print"], rows.lines))
         frame["odd_script"] = _column(_odd_script(text, common) for text in frame["clean"])
         frames[split] = frame
@@ -188,7 +188,7 @@ def _column(values: Iterable[object]) -> pd.Series:
     return pd.Series(list(values), dtype=object)
 
 
-def _fingerprint(text: str) -> str:
+def fingerprint(text: str) -> str:
     """A text without case, width, punctuation or spacing; the text itself where nothing would be left."""
     folded = re.sub(r"[\W_]+", " ", unicodedata.normalize("NFKC", text).casefold()).strip()
     return folded or text.strip()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fsat_tasks import airflow_cli, registry_cli, snapshot_cli
+from fsat_tasks import airflow_cli, apply_cli, registry_cli, snapshot_cli
 from fsat_tasks.errors import FsatError
 
 if TYPE_CHECKING:
@@ -188,6 +188,7 @@ def init(
     typer.echo(f"Made {folder}. Describe the classes in task.yaml there, then: fsat run {name}")
 
 
+app.add_typer(apply_cli.verbs)
 app.add_typer(registry_cli.verbs)
 app.add_typer(snapshot_cli.verbs)
 app.add_typer(airflow_cli.verbs, name="airflow")

@@ -1,4 +1,4 @@
-"""Read CSV, JSON lines and Parquet files of texts, and say where a file is wrong."""
+"""Read CSV, JSON lines, Parquet and text files, and say where a file is wrong."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def read_rows(path: Path, text: str, label: str | None, max_characters: int) -> 
 
 
 def iter_rows(path: Path, columns: list[str], max_characters: int) -> Iterator[tuple[int, list[str | None]]]:
-    """Line and cells of each row; the file is never in memory as a whole.
+    """Line and cells of each row; the file is never in memory as a whole. In a .txt file each line is a row of the first column.
 
     Raises:
         DataError: as `read_rows`, once the iterator comes to what is wrong.
@@ -58,7 +58,7 @@ def iter_rows(path: Path, columns: list[str], max_characters: int) -> Iterator[t
         if path.stat().st_size == 0:
             raise DataError(str(path), "rows", "an empty file")
         some = False
-        for line, record in {".csv": _csv, ".jsonl": _jsonl, ".parquet": _parquet}[path.suffix](path, columns):
+        for line, record in {".csv": _csv, ".jsonl": _jsonl, ".parquet": _parquet, ".txt": _txt}[path.suffix](path, columns):
             yield line, [_cell(path, line, column, record.get(column), max_characters) for column in columns]
             some = True
         if not some:
@@ -151,6 +151,12 @@ def _jsonl(path: Path, columns: list[str]) -> Iterator[tuple[int, dict[str, Any]
                 raise DataError(f"{path}, line {line}", "a JSON object", type_name.get(type(record), type(record).__name__))
             _require_keys(path, line, columns, record)
             yield line, record
+
+
+def _txt(path: Path, columns: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    with path.open(encoding="utf-8-sig", newline="\n") as file:
+        for line, content in enumerate(file, start=1):
+            yield line, {columns[0]: content.rstrip("\r\n") or None}
 
 
 def _require_keys(path: Path, line: int, columns: list[str], record: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from fsat_tasks.errors import TaskError
 from fsat_tasks.workspace import TASK_FILE, Workspace, confine
 
-__all__ = ["Device", "EncoderSpec", "GateSpec", "Task", "TaskSpec", "TuneSpec", "ValidationSpec", "load_task"]
+__all__ = ["ApplySpec", "Device", "EncoderSpec", "GateSpec", "Task", "TaskSpec", "TuneSpec", "ValidationSpec", "load_task"]
 
 Device = Literal["auto", "cpu", "cuda"]
 CRON = r"^(@(hourly|daily|weekly|monthly|quarterly|yearly)|[0-9A-Za-z*/,#?-]+( +[0-9A-Za-z*/,#?-]+){4})$"
@@ -97,6 +97,15 @@ class GateSpec(_Frozen):
     """Of the served graph."""
 
 
+class ApplySpec(_Frozen):
+    """How new files are labelled."""
+
+    files: str | None = None
+    """A file, a folder or a pattern such as `../incoming/*.csv`, from the task's folder on and within the data root."""
+    min_probability: float = Field(default=0.5, ge=0, le=1)
+    """Below it the model abstains. At 0.5 a label that is given is more likely right than wrong."""
+
+
 class Schedules(_Frozen):
     """When Airflow starts a DAG for the task by itself: a cron line such as `0 3 * * *`, or `@daily`."""
 
@@ -133,6 +142,7 @@ class TaskSpec(_Frozen):
     validation: ValidationSpec = ValidationSpec()
     tune: TuneSpec = TuneSpec()
     gates: GateSpec = GateSpec()
+    apply: ApplySpec = ApplySpec()
     shots: int | None = Field(default=None, ge=1)
     """Labelled samples to use of each class; by default all."""
     seed: int = Field(default=0, ge=0, lt=2**32)
@@ -185,7 +195,8 @@ def load_task(name: str, overrides: Mapping[str, Any] | None = None, dry_run: bo
 
     Args:
         name: a folder of the data root.
-        overrides: values of `shots`, `encoder`, `seed`, `device`, `approval`, `unlabelled` for this run; None keeps the task's.
+        overrides: values of `shots`, `encoder`, `seed`, `device`, `approval`, `unlabelled`, `text` for this run; None keeps the
+            task's.
 
     Raises:
         TaskError: naming the file, the key, what was expected and what came.

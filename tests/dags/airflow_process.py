@@ -146,6 +146,7 @@ def run(dag: Any, conf: dict[str, Any]) -> dict[str, Any]:
         instances = done.get_task_instances(session=session)
         pages = [detail for detail in details if detail.task_instance.run_id == done.run_id]
         return {
+            "run_id": done.run_id,
             "state": done.state,
             "tasks": {_short(ti.task_id, ti.map_index): ti.state for ti in instances},
             "tries": {_short(ti.task_id, ti.map_index): ti.try_number for ti in instances},

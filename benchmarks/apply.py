@@ -1,0 +1,81 @@
+"""Rows/s of `fsat apply`, all that it does, beside the model alone on the same rows; in turns, in one process.
+
+python -m benchmarks.apply [--rows N] [--task NAME] [--out FOLDER]. FSAT_STORE has the task's champion, FSAT_DATA its folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from benchmarks.cells import ROOT
+from benchmarks.machine import commit, machine
+from fsat_tasks.apply import SHARD, apply
+from fsat_tasks.predict import champion_model, read_texts
+from fsat_tasks.serving import ServedModel
+from fsat_tasks.spec import load_task
+from fsat_tasks.store import Store
+
+ROUNDS = 3
+console = Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+def make_texts(name: str, rows: int) -> list[str]:
+    """Different texts as long as the task's unlabelled ones: each with a number behind it."""
+    pool = load_task(name).file("unlabelled")
+    if pool is None:
+        raise ValueError(f"task {name} has no unlabelled texts")
+    texts = list(read_texts(pool, load_task(name).spec.text))
+    return [f"{texts[i % len(texts)]} {i}" for i in range(rows)]
+
+
+def run(name: str, rows: int) -> dict[str, Any]:
+    """Seconds of each way in each round, and the ratio of the best of the rates."""
+    texts, task, artefact = make_texts(name, rows), load_task(name), champion_model(name)
+    model = ServedModel(artefact.path)
+    model.run(texts[:64])  # the first call pays for the session's memory
+    seconds: dict[str, list[float]] = {"model alone": [], "fsat apply": []}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "rows.jsonl"
+        file.write_text("".join(json.dumps({task.spec.text: text}) + "\n" for text in texts), "utf-8")
+        for _ in range(ROUNDS):
+            started = time.perf_counter()
+            for start in range(0, rows, SHARD):
+                model.run(texts[start : start + SHARD])
+            seconds["model alone"].append(time.perf_counter() - started)
+            started = time.perf_counter()
+            apply(task, Store(Path(folder) / "store"), artefact, file)
+            seconds["fsat apply"].append(time.perf_counter() - started)
+            shutil.rmtree(Path(folder) / "store")
+    ratio = min(seconds["model alone"]) / min(seconds["fsat apply"])
+    return {"rows": rows, "seconds": seconds, "rows_per_second": {way: rows / min(some) for way, some in seconds.items()},
+            "ratio": ratio}  # fmt: skip
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.apply", description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=8192, help="default %(default)s")
+    parser.add_argument("--task", default="support-intents", help="default %(default)s")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="default %(default)s")
+    options = parser.parse_args()
+    load = os.getloadavg()[0]
+    figures = run(options.task, options.rows)
+    about = {"machine": machine(), "commit": commit(ROOT), "load_average": load, "shard": SHARD}
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "apply.json").write_text(json.dumps({**about, **figures}, indent=1, sort_keys=True) + "\n", "utf-8")
+    rates = ", ".join(f"{way} {rate:.0f} rows/s" for way, rate in figures["rows_per_second"].items())
+    console.print(f"{rates}; ratio {figures['ratio']:.3f}; load average before {load:.1f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

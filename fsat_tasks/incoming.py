@@ -1,0 +1,53 @@
+"""Which files are to be labelled: a file, a folder or a pattern, never outside of the data root."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fsat_tasks.errors import TaskError
+from fsat_tasks.spec import Task
+from fsat_tasks.workspace import TASK_FILE, confine
+
+__all__ = ["FORMATS", "check_file", "find_files"]
+
+FORMATS = (".csv", ".jsonl", ".parquet", ".txt")
+WILD = frozenset("*?[")
+
+
+def find_files(task: Task, pattern: str | None = None) -> list[Path]:
+    """The files that a pattern names, sorted; of a folder, those that lie in it.
+
+    Names that start with a dot, and files of other formats, are passed over where no file is named alone.
+
+    Args:
+        pattern: relative to the task's folder; by default `apply.files` of task.yaml.
+
+    Raises:
+        TaskError: where there is no pattern, it names no file or folder, or something it names lies outside of the data root.
+    """
+    where = "files" if pattern else f"{task.folder / TASK_FILE}: apply.files"
+    pattern = pattern or task.spec.apply.files
+    if pattern is None:
+        raise TaskError(where, "a file, a folder or a pattern", "none", "Name it there, or for this run.")
+    parts = Path(pattern).parts
+    fixed = next((at for at, part in enumerate(parts) if WILD & set(part)), len(parts))
+    root, wild = task.folder.parent, parts[fixed:]
+    base = confine(root, str(Path(*parts[:fixed])), where, task.folder)
+    try:
+        if not wild and not base.is_dir():
+            return [check_file(base, where)]
+        if ".." in wild:
+            raise TaskError(where, "no '..' after a wildcard", repr(pattern))
+        found = (path for path in base.glob("/".join(wild) or "*") if path.suffix in FORMATS and not path.name.startswith("."))
+        return sorted({path for name in found if (path := confine(root, str(name), where)).is_file()})
+    except (OSError, ValueError) as error:  # a name that is too long, a pattern such as `**x`
+        raise TaskError(where, "a file, a folder or a pattern", f"{pattern!r}: {error}") from None
+
+
+def check_file(path: Path, where: str) -> Path:
+    """The path, if it is a file of a format that is read. Raises TaskError."""
+    if not path.is_file():
+        raise TaskError(where, "a file", f"{str(path)!r}, which is not there")
+    if path.suffix not in FORMATS:
+        raise TaskError(where, f"a {', '.join(FORMATS)} file", repr(str(path)))
+    return path

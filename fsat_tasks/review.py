@@ -1,0 +1,78 @@
+"""The rows on which a model abstains, for a person to label: the most useful first, as a table that `fsat add` takes back."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from fsat_tasks.copy_out import copy_out
+from fsat_tasks.errors import StoreError
+from fsat_tasks.store import Artefact, Store, sha256_file
+
+__all__ = ["REVIEW", "Doubt", "Review", "copy_result"]
+
+REVIEW = "review.csv"
+MOST = 1000
+"""Texts in the file: more than a person labels, and a bound on the memory."""
+COLUMNS = ("text", "label", "suggested", "probability", "reason")
+
+
+class Doubt(NamedTuple):
+    """A text without an answer. Doubts sort by use: margin sampling (Scheffer et al. 2001), the likeliest two classes nearest."""
+
+    margin: float
+    """Probability of the likeliest class less that of the second."""
+    text: str
+    suggested: str
+    probability: float
+    reason: str
+
+
+class Review:
+    """The doubts with the smallest margins, each text once."""
+
+    def __init__(self) -> None:
+        self._doubts: dict[str, Doubt] = {}
+
+    def add(self, doubts: Iterable[Doubt]) -> None:
+        for doubt in doubts:
+            self._doubts.setdefault(doubt.text, doubt)
+            if len(self._doubts) >= 2 * MOST:
+                self._doubts = {one.text: one for one in self.rows()}
+
+    def rows(self) -> list[Doubt]:
+        return sorted(self._doubts.values())[:MOST]
+
+    def write(self, path: Path) -> int:
+        """Write the table, with the labels left to a person, and count its rows."""
+        rows = self.rows()
+        with path.open("w", encoding="utf-8-sig", newline="") as file:  # Excel reads UTF-8 by this mark alone
+            table = csv.writer(file)
+            table.writerow(COLUMNS)
+            table.writerows((row.text, "", row.suggested, f"{row.probability:.4f}", row.reason) for row in rows)
+        path.chmod(0o444)  # a person edits a copy: the store sets an altered artefact aside
+        return len(rows)
+
+
+def copy_result(store: Store, result: Artefact, folder: Path) -> None:
+    """Copy a result's files to a folder, unless a person has worked on the review file there. Raises StoreError then."""
+    review = folder / REVIEW
+    if review.is_file() and sha256_file(review) not in (result.sha256(REVIEW), _former_sha256(store, folder)):
+        raise StoreError(
+            f"--out {folder}", f"a {REVIEW} as it was written", "one that was changed since",
+            "Feed it back with fsat add and move it away, or name another folder.",
+        )  # fmt: skip
+    copy_out(result, folder)
+
+
+def _former_sha256(store: Store, folder: Path) -> str | None:
+    """Of the review file as it was copied there; None where that cannot be known any more."""
+    try:
+        former = json.loads((folder / "artefact.json").read_text("utf-8"))
+        found = store.find(former["step"], former["key"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return found.sha256(REVIEW) if found is not None and REVIEW in found.manifest["files"] else None

@@ -1,0 +1,122 @@
+"""The DAG fsat_apply: real runs of it on the demo's champion; Airflow itself runs in apply_process.py."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+TASK = "support-intents"
+CONFS: list[dict[str, Any]] = [
+    {"task": TASK},  # the two files of task.yaml's folder
+    {"task": TASK},  # no new ones
+    {"task": TASK, "files": "../mixed/*"},  # one that cannot be read, and one that can
+    {"task": TASK, "files": "../../outside/*.csv"},
+]
+
+
+@pytest.fixture(scope="module")
+def answer(tmp_path_factory: pytest.TempPathFactory, demo_store: Path) -> dict[str, Any]:
+    """What the runs left behind, one after another, and `log`: what was printed."""
+    folder = tmp_path_factory.mktemp("apply")
+    shutil.copytree(demo_store, folder / "store", copy_function=os.link)
+    data = folder / "data"
+    shutil.copytree(REPOSITORY / "data" / TASK, data / TASK)
+    with (data / TASK / "task.yaml").open("a") as file:
+        file.write("apply: {files: ../incoming}\n")
+    for name, content in {
+        "data/incoming/monday.csv": "text\nmy card has not arrived\nwhat is the weather in Rome\n",
+        "data/incoming/tuesday.txt": "PIN blocked\n\nthe cash machine kept my money\n",
+        "data/mixed/bad.csv": "body\nx\n",
+        "data/mixed/good.txt": "my card is gone\n",
+        "outside/secret.csv": "text\nx\n",
+    }.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(content, "utf-8")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "FSAT_", "DVC_"))}
+    environment |= {
+        "AIRFLOW_HOME": str(folder / "airflow"),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "FSAT_DATA": str(data),
+        "FSAT_STORE": str(folder / "store"),
+    }
+    command = [sys.executable, str(Path(__file__).with_name("apply_process.py")), str(folder / "answer.json")]
+    command += [json.dumps(conf) for conf in CONFS]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found: dict[str, Any] = json.loads((folder / "answer.json").read_text("utf-8"))
+    return found | {"log": done.stdout + done.stderr}
+
+
+def test_file_parses_and_says_what_it_does(answer: dict[str, Any]) -> None:
+    assert answer["errors"] == {}
+    assert "Skipped." in answer["doc"]
+    after = {name: task["after"] for name, task in answer["tasks"].items()}
+    assert after == {"find": [], "label": ["find"], "summary": ["label"], "every_file": ["label"]}
+    assert all(task["doc"] and task["pool"] == "default_pool" for task in answer["tasks"].values())
+
+
+def test_form_offers_tasks_and_bounds_the_files(answer: dict[str, Any]) -> None:
+    assert list(answer["params"]) == ["task", "files"]
+    assert all(param["schema"]["title"] and param["description"] for param in answer["params"].values())
+    assert answer["params"]["task"]["accepted"] == [TASK]
+    assert answer["params"]["files"]["schema"]["maxLength"] == 200
+    assert not {"", 0, 1} & set(answer["params"]["files"]["accepted"])
+
+
+def test_each_new_file_is_labelled_by_a_task_of_its_name(answer: dict[str, Any]) -> None:
+    run = answer["runs"][0]
+    assert run["state"] == "success"
+    assert run["tasks"] == dict.fromkeys(("find", "label", "summary", "every_file"), "success")
+    assert run["xcoms"]["find"] == ["incoming/monday.csv", "incoming/tuesday.txt"]
+    assert [(one["state"], one["name"]) for one in run["label"]] == [("success", name) for name in run["xcoms"]["find"]]
+
+
+def test_figures_are_told_with_the_review_files(answer: dict[str, Any]) -> None:
+    run = answer["runs"][0]
+    (event,) = run["events"]
+    assert (event["asset"], event["uri"]) == (f"predictions-{TASK}", f"fsat://predictions/{TASK}")
+    figures = run["xcoms"]["summary"]
+    assert (figures["files"], figures["rows"], figures["blank"]) == (2, 5, 1)
+    reviews = event["extra"].pop("reviews")
+    assert event["extra"] == figures
+    assert figures["out_of_scope"] >= 1
+    assert all(
+        Path(path).is_file() and len(pq.read_table(Path(path).with_name("predictions.parquet"))) in (2, 3) for path in reviews
+    )
+
+
+def test_no_new_file_ends_as_skipped(answer: dict[str, Any]) -> None:
+    run = answer["runs"][1]
+    assert run["state"] == "success"
+    assert run["tasks"] == dict.fromkeys(("find", "label", "summary", "every_file"), "skipped")
+    assert run["events"] == []
+    assert "No new file: the champion has labelled all 2 of them." in answer["log"]
+
+
+def test_file_that_cannot_be_read_fails_the_run_and_takes_no_other_with_it(answer: dict[str, Any]) -> None:
+    run = answer["runs"][2]
+    assert run["state"] == "failed"
+    assert {one["name"]: (one["state"], one["tries"]) for one in run["label"]} == {
+        "mixed/bad.csv": ("failed", 1), "mixed/good.txt": ("success", 1),
+    }  # fmt: skip
+    assert (run["tasks"]["summary"], run["tasks"]["every_file"]) == ("success", "upstream_failed")
+    (event,) = run["events"]
+    assert (event["extra"]["files"], event["extra"]["rows"]) == (1, 1)
+    assert re.search(r"DataError: \S*bad\.csv: expected a column 'text', got the columns 'body'", answer["log"])
+
+
+def test_path_out_of_the_data_root_fails_at_once(answer: dict[str, Any]) -> None:
+    run = answer["runs"][3]
+    assert (run["state"], run["tasks"]["find"], run["tries"]["find"]) == ("failed", "failed", 1)
+    assert re.search(r"TaskError: files: expected a file inside \S*data, got '\.\./\.\./outside'", answer["log"])

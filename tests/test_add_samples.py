@@ -1,0 +1,179 @@
+"""Feeding labels back: the task's files grow by what is new and right, byte for byte as they were before it, or not at all."""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fsat_tasks import add_samples as module
+from fsat_tasks.add_samples import add_samples
+from fsat_tasks.errors import DataError, StoreError
+from fsat_tasks.samples import read_rows
+from fsat_tasks.spec import Task, load_task
+
+MakeTask = Callable[..., str]
+ROWS = [("a cat", "animal"), ("a dog", "animal"), ("seven", "number"), ("eight", "number")]
+
+
+@pytest.fixture
+def task(make_task: MakeTask) -> Task:
+    return load_task(make_task(ROWS, query=[("a cow", "animal")], out_of_scope=[("hello", "")]))
+
+
+def review(tmp_path: Path, *rows: tuple[str, str]) -> Path:
+    path = tmp_path / "review.jsonl"
+    path.write_text("".join(json.dumps({"text": text, "label": label, "suggested": "animal"}) + "\n" for text, label in rows))
+    return path
+
+
+def content(task: Task) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in task.folder.iterdir()}
+
+
+def test_labelled_rows_go_to_their_files_and_the_rest_is_counted(task: Task, tmp_path: Path) -> None:
+    before = content(task)
+    rows = [("a horse", "animal"), ("nine", "number"), ("Hello you", "out_of_scope"), ("A CAT!", "animal"), ("a cow", "animal"),
+            ("a horse", "animal"), ("what", ""), ("hello", "out_of_scope")]  # fmt: skip
+    file = review(tmp_path, *rows)
+    counts = add_samples(task, file)
+    assert counts == {"added": 2, "out_of_scope": 1, "already": 3, "held_out": 1, "unlabelled": 1}
+    after = content(task)
+    assert after.pop("samples.csv") == before.pop("samples.csv") + b"a horse,animal\r\nnine,number\r\n"
+    assert after.pop("out_of_scope.csv") == before.pop("out_of_scope.csv") + b"Hello you,out_of_scope\r\n"
+    assert after == before
+    assert add_samples(task, file) == {"added": 0, "out_of_scope": 0, "already": 6, "held_out": 1, "unlabelled": 1}
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (("a horse", "animl"), "line 2: expected one of the labels animal, number, or out_of_scope, got 'animl'. Did"),
+        (("a horse", "animal "), "got 'animal '. Did you mean 'animal'?"),
+        (("", "animal"), "line 2, column 'text': expected a text, got none"),
+        (("a dog", "number"), "line 2: expected the label 'animal', as the same text has in"),
+        (("hello", "animal"), "line 2: expected the label 'out_of_scope', as the same text has in"),
+        (("nine", "animal"), "line 2: expected the label 'number', as the same text has in"),
+    ],
+)  # fmt: skip
+def test_one_bad_row_and_nothing_is_written(row: tuple[str, str], message: str, task: Task, tmp_path: Path) -> None:
+    before = content(task)
+    with pytest.raises(DataError, match=re.escape(message)):
+        add_samples(task, review(tmp_path, ("nine", "number"), row))
+    assert content(task) == before
+
+
+def test_new_class_has_to_be_named(task: Task, tmp_path: Path) -> None:
+    file = review(tmp_path, ("to Rome", "travel"))
+    with pytest.raises(DataError, match="For a new class: --new-label 'travel'"):
+        add_samples(task, file, new_labels=["other"])
+    assert add_samples(task, file, new_labels=["travel"])["added"] == 1
+
+
+def test_out_of_scope_needs_a_file_unless_a_class_has_that_name(make_task: MakeTask, tmp_path: Path) -> None:
+    file = review(tmp_path, ("what", "out_of_scope"))
+    with pytest.raises(DataError, match=r"expected a task with an out_of_scope file, .* got none. Write the text to a file"):
+        add_samples(load_task(make_task(ROWS)), file)
+    named = load_task(make_task([*ROWS, ("else", "out_of_scope")]))
+    assert add_samples(named, file)["added"] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        ("s.csv", b"\xef\xbb\xbfid,queue,body\r\n1,b,x\r\n2,c,y", b'\r\n,b,"a, ""z""\r\nand ~"\r\n'),
+        ("s.csv", b"\n\nbody,queue\nx,b\ny,c\n", b'"a, ""z""\r\nand ~",b\n'),
+        ("s.jsonl", b'{"body": "x", "queue": "b", "id": 1}\n{"body": "y", "queue": "c"}',
+         b'\n{"body": "a, \\"z\\"\\r\\nand ~", "queue": "b"}\n'),
+    ],
+)  # fmt: skip
+def test_bytes_that_are_there_stay_and_the_format_goes_on(
+    name: str, before: bytes, after: bytes, data_root: Path, tmp_path: Path
+) -> None:
+    folder = data_root / "mine"
+    folder.mkdir()
+    (folder / name).write_bytes(before)
+    (folder / name).chmod(0o640)
+    (folder / "task.yaml").write_text(f"samples: {name}\ntext: body\nlabel: queue\n")
+    assert add_samples(load_task("mine"), review(tmp_path, ('a, "z"\r\nand ~', "b")))["added"] == 1
+    assert (folder / name).read_bytes() == before + after
+    assert stat.S_IMODE((folder / name).stat().st_mode) == 0o640
+    assert read_rows(folder / name, "body", "queue", 100).texts[-1] == 'a, "z"\r\nand ~'
+    assert sorted(path.name for path in folder.iterdir()) == sorted([name, "task.yaml"])
+
+
+def parquet_task(data_root: Path, columns: dict[str, Any], schema: list[Any]) -> Task:
+    folder = data_root / "mine"
+    folder.mkdir()
+    pq.write_table(pa.table(columns, schema=pa.schema(schema)), folder / "s.parquet")
+    (folder / "task.yaml").write_text("samples: s.parquet\n")
+    return load_task("mine")
+
+
+def test_parquet_keeps_its_schema(data_root: Path, tmp_path: Path) -> None:
+    schema = [("id", pa.int32()), ("label", pa.int64()), ("text", pa.large_string())]
+    task = parquet_task(data_root, {"id": [1, 2], "label": [0, 1], "text": ["x", "y"]}, schema)
+    assert add_samples(task, review(tmp_path, ("z", "1")))["added"] == 1
+    table = pq.read_table(task.folder / "s.parquet")
+    assert table.schema == pa.schema(schema)
+    assert table.to_pylist()[-1] == {"id": None, "label": 1, "text": "z"}
+    before = content(task)
+    with pytest.raises(DataError, match=r"column 'label': expected rows that fit its type, int64"):
+        add_samples(task, review(tmp_path, ("w", "new")), new_labels=["new"])
+    assert content(task) == before
+
+
+def test_column_that_must_not_be_empty_is_named(data_root: Path, tmp_path: Path) -> None:
+    schema = [pa.field("id", pa.int32(), nullable=False), ("label", pa.string()), ("text", pa.string())]
+    task = parquet_task(data_root, {"id": [1, 2], "label": ["a", "b"], "text": ["x", "y"]}, schema)
+    with pytest.raises(DataError, match="column 'id': expected a column that may be empty"):
+        add_samples(task, review(tmp_path, ("z", "a")))
+
+
+def test_files_change_together_or_not_at_all(task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = content(task)
+
+    def full(path: Path, part: Path, rows: object) -> None:
+        part.write_bytes(b"half")
+        if path.name.startswith("out"):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setitem(module._WRITERS, ".csv", full)
+    with pytest.raises(StoreError, match="No space left"):
+        add_samples(task, review(tmp_path, ("nine", "number"), ("what", "out_of_scope")))
+    assert content(task) == before
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=20).filter(str.strip)
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(texts=st.lists(TEXT, min_size=1, max_size=6), ending=st.sampled_from([".csv", ".jsonl", ".parquet"]))
+def test_any_texts_come_back_as_they_were(
+    texts: list[str], ending: str, data_root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = data_root / "any"
+    folder.mkdir(exist_ok=True)
+    for old in folder.iterdir():
+        old.unlink()
+    samples = folder / f"s{ending}"
+    if ending == ".parquet":
+        pq.write_table(pa.table({"text": ["first 1", "second 2"], "label": ["a", "b"]}), samples)
+    else:
+        samples.write_text("text,label\nfirst 1,a\nsecond 2,b\n" if ending == ".csv"
+                           else '{"text": "first 1", "label": "a"}\n{"text": "second 2", "label": "b"}\n')  # fmt: skip
+    (folder / "task.yaml").write_text(f"samples: s{ending}\n")
+    counts = add_samples(load_task("any"), review(tmp_path_factory.mktemp("any"), *((text, "a") for text in texts)))
+    assert counts["added"] + counts["already"] == len(texts)
+    found = read_rows(samples, "text", "label", 100).texts[2:]
+    assert len(found) == counts["added"]
+    assert set(found) <= set(texts)
