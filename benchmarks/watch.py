@@ -51,7 +51,8 @@ def shifted_shares(kind: str, shares: NDArray[np.float64], rng: np.random.Genera
     """
     classes = len(shares)
     if kind == "one class":
-        return shares + DISTANCE * (np.eye(classes)[rng.integers(classes)] - shares) / (1 - shares.min())
+        one = int(rng.integers(classes))
+        return shares + DISTANCE * (np.eye(classes)[one] - shares) / (1 - shares[one])
     if kind == "random":
         other = rng.dirichlet(np.ones(classes))
         return shares + (other - shares) * min(1.0, DISTANCE / (0.5 * np.abs(other - shares).sum()))
