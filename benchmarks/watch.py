@@ -2,8 +2,8 @@
 
 python -m benchmarks.watch [--data FOLDER] [--sets clinc150 banking77] [--splits 4] [--windows 50] [--folder SCRATCH]
 
-For each split, train.jsonl is cut in two at random: one half is the pool of a model that is tuned and published, from the other come
-windows of 500 rows, each of which the real step `watch` compares with the model's reference. Labels are read only to draw
+For each split, train.jsonl is cut in two at random: one half is the pool of a model that is tuned and published, from the other
+come windows of 500 rows, each of which the real step `watch` compares with the model's reference. Labels are read only to draw
 shifted windows. FOLDER is FSAT_BENCHMARK_DATA where it is not given.
 """
 
@@ -23,14 +23,14 @@ from numpy.typing import NDArray
 
 from benchmarks.data import read_rows
 from benchmarks.machine import commit, machine
-from fsat_tasks.extract import load_pool_texts, open_features
+from fsat_tasks.extract import draw_pool_rows, load_pool_texts, open_features
 from fsat_tasks.head import load_head
 from fsat_tasks.head_features import open_head_features
 from fsat_tasks.numerics.drift import label_shift, scope_rise
 from fsat_tasks.pipeline import run_steps
 from fsat_tasks.spec import Task, load_task
 from fsat_tasks.store import Artefact, Store
-from fsat_tasks.watch import REFERENCE_ROWS, draw_pool_rows, watch
+from fsat_tasks.watch import REFERENCE_ROWS, watch
 
 RESULTS = Path(__file__).parent / "results" / "watch.json"
 ROWS = 500
@@ -77,12 +77,13 @@ def draw_window(
     return [texts[i] for i in rows]
 
 
-def write_rows(path: Path, texts: list[str], labels: list[str] | None = None) -> None:
-    rows = [{"text": text} | ({"label": labels[i]} if labels else {}) for i, text in enumerate(texts)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+def write_texts(path: Path, texts: list[str]) -> None:
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), "utf-8")
 
 
-def publish_half(source: Path, shots: int, split: int, body: str, scratch: Path) -> tuple[Task, NDArray[np.int64], dict[str, Artefact]]:
+def publish_half(
+    source: Path, shots: int, split: int, body: str, scratch: Path
+) -> tuple[Task, NDArray[np.int64], dict[str, Artefact]]:
     """Tune and publish with one half of train.jsonl as the pool. Returns the rows of the other half too."""
     os.environ |= {"FSAT_DATA": str(scratch / "data"), "FSAT_STORE": str(scratch / "store")}
     folder = scratch / "data" / f"{source.name}-{split}"
@@ -91,7 +92,7 @@ def publish_half(source: Path, shots: int, split: int, body: str, scratch: Path)
     order = np.random.default_rng(split).permutation(len(texts))
     pool, held = np.split(order, [len(texts) // 2])
     shutil.copyfile(source / f"train_{shots}.jsonl", folder / "samples.jsonl")
-    write_rows(folder / "pool.jsonl", [texts[i] for i in pool])
+    write_texts(folder / "pool.jsonl", [texts[i] for i in pool])
     spec = {"samples": "samples.jsonl", "unlabelled": "pool.jsonl", "tune": {"body": body}, "gates": OPEN_GATES}
     (folder / "task.yaml").write_text(json.dumps(spec), "utf-8")
     task = load_task(folder.name)
@@ -131,7 +132,7 @@ def watch_split(source: Path, shots: int, split: int, windows: int, body: str, s
     for kind in KINDS if outside else KINDS[:-1]:
         for number in range(windows):
             window = draw_window(kind, rest, labels, outside, np.random.default_rng([split, KINDS.index(kind), number]))
-            write_rows(file, window)
+            write_texts(file, window)
             watched = watch(task, store, file)
             drift = watched.json("drift.json")
             yield {"kind": kind, "drift": drift["drift"], "tests": {test["test"]: test["p_value"] for test in drift["tests"]},

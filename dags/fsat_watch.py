@@ -23,8 +23,8 @@ A window in which nothing has changed is called drift at most 5 times in 100, by
 - **Drift.** Success too, and the asset `drift-TASK` gets an event with the task, the traffic's file and the figures; to hear of
   every task, schedule on the asset alias `fsat-drift`. The same window beside the same champion is told of once: a run on
   unchanged traffic sends no second event. To have it sent again, clear the task.
-- **Failed.** No champion, no traffic, or a file that cannot be read fails at once and says what to do. Anything else is tried twice
-  more.
+- **Failed.** No champion, no traffic, or a file that cannot be read fails at once and says what to do. Anything else is tried
+  twice more.
 
 Give it a schedule as slow as new rows come: windows that overlap are new ones, and each may be told of.
 """
@@ -49,7 +49,7 @@ PARAMS = {
     ),
     "traffic": Param(
         None, type=["null", "string"], minLength=1, maxLength=1000, title="Traffic",
-        description="File, folder or glob of new texts, as seen from the task's folder. Empty: as watch.traffic of task.yaml says.",
+        description="File, folder or glob of new texts, as seen from the task's folder. Empty: watch.traffic of task.yaml.",
     ),
 }  # fmt: skip
 

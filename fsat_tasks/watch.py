@@ -40,10 +40,10 @@ Kind = Literal["unlabelled", "query", "samples"]
 
 REFERENCES: dict[Kind, str] = {
     "unlabelled": "the unlabelled rows that the champion was tuned with",
-    "query": "the champion's query rows, since it was tuned without unlabelled rows; where their class shares were chosen and not "
-    "found, that is drift too",
-    "samples": "the champion's samples, since it has neither unlabelled nor query rows; they were chosen, so that class shares are "
-    "not compared, and drift may be no more than that choice",
+    "query": "the champion's query rows, since it was tuned without unlabelled rows; where their class shares were chosen and "
+    "not found, that is drift too",
+    "samples": "the champion's samples, since it has neither unlabelled nor query rows; they were chosen, so that class shares "
+    "are not compared, and drift may be no more than that choice",
 }
 
 

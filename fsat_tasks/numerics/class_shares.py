@@ -58,8 +58,8 @@ def shares_apart(reference: Array, window: Array, source: Array, seed: int) -> S
     """Estimate both samples' class shares, and draw both again, row by row, for the intervals (bootstrap).
 
     Sampling noise has no sign, so two estimates are too far apart, the more so the more classes. The draws are about as much
-    further apart than the estimates as these are than the truth: that is taken off once (Davison and Hinkley 1997, section 2.2.3),
-    which is right where there is a shift, and not enough where there is none. The interval is meant to be too wide rather
+    further apart than the estimates as these are than the truth: that is taken off once (Davison and Hinkley 1997, section
+    2.2.3), which is right where there is a shift, and not enough where there is none. The interval is meant to be too wide rather
     than too narrow. Its upper end is that of the distance with nothing taken off. Its lower end is that of a distance that is
     never too large in the mean: one half of the rows says which classes have grown, the other half by how much.
 

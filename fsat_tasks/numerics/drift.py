@@ -97,7 +97,7 @@ def scope_rise(reference: Mask, window: Mask) -> Shift:
 
 
 def holm(p_values: Array) -> Array:
-    """Adjusted p-values, (tests,): the chance that any true hypothesis of the family gets one at most a is at most a (Holm 1979)."""
+    """Adjusted p-values, (tests,): the chance that any true hypothesis gets one at most a is at most a (Holm 1979)."""
     order = np.argsort(p_values)
     adjusted = np.empty(len(p_values))
     adjusted[order] = np.minimum(np.maximum.accumulate(p_values[order] * np.arange(len(p_values), 0, -1)), 1.0)

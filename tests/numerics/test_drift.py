@@ -102,8 +102,8 @@ def test_p_values_are_valid_whatever_the_rows(n: int, m: int, copies: int, seed:
     p_values = []
     for run in range(runs):
         rows = distinct[rng.integers(len(distinct), size=n + m)]
-        p_values.append([feature_shift(rows[n:], rows[:n], run, draws).p_value, label_shift(rows[n:], rows[:n], run, draws).p_value,
-                         scope_rise(rows[n:, 0] > 0.5, rows[:n, 0] > 0.5).p_value])  # fmt: skip
+        found = [test(rows[n:], rows[:n], run, draws) for test in (feature_shift, label_shift)]
+        p_values.append([*(shift.p_value for shift in found), scope_rise(rows[n:, 0] > 0.5, rows[:n, 0] > 0.5).p_value])
     for level in (0.05, 0.2, 0.5):
         assert (np.array(p_values) <= level).sum(axis=0).max() <= binom.ppf(1 - 1e-5, runs, level)
 
@@ -128,9 +128,9 @@ def share_of_alarms(shares: Array, windows: int, seed: int) -> float:
     alarms = 0
     for number in range(windows):
         old, new = draw_rows(equal, REFERENCE, rng), draw_rows(shares, WINDOW, rng)
-        p_values = [feature_shift(old[0], new[0], number, draws=99).p_value, label_shift(old[1], new[1], number, draws=199).p_value,
-                    scope_rise(old[2], new[2]).p_value]  # fmt: skip
-        alarms += bool((holm(np.array(p_values)) <= 0.05).any())
+        shifts = (feature_shift(old[0], new[0], number, draws=99), label_shift(old[1], new[1], number, draws=199),
+                  scope_rise(old[2], new[2]))  # fmt: skip
+        alarms += bool((holm(np.array([shift.p_value for shift in shifts])) <= 0.05).any())
     return alarms / windows
 
 
@@ -177,7 +177,8 @@ def test_rows_that_count_twice_are_rows_that_come_twice() -> None:
     rng = np.random.default_rng(0)
     rows, source, counts = rng.dirichlet(np.ones(3), 20), np.full(3, 1 / 3), rng.integers(0, 4, 20)
     weighted = weighted_shares(rows, source, source, counts[None].astype(float), 50)
-    assert weighted == pytest.approx(weighted_shares(np.repeat(rows, counts, axis=0), source, source, np.ones((1, counts.sum())), 50))
+    repeated = weighted_shares(np.repeat(rows, counts, axis=0), source, source, np.ones((1, counts.sum())), 50)
+    assert weighted == pytest.approx(repeated)
 
 
 @pytest.mark.parametrize("moved", [0.0, 0.3])
