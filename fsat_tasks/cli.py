@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fsat_tasks import airflow_cli, apply_cli, registry_cli, snapshot_cli
+from fsat_tasks import airflow_cli, apply_cli, registry_cli, snapshot_cli, watch_cli
 from fsat_tasks.errors import FsatError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Few-shot adaptive tuning: a handful of labelled samples in, a calibrated and gated ONNX model out.",
     epilog="Exit codes: 0 done; 1 a fault in fsat or the machine; 2 bad input, nothing was written; "
-    "3 the model was held. Folders: FSAT_DATA (tasks, ./data), FSAT_STORE (artefacts, ./.fsat).",
+    "3 the model was held; 4 drift. Folders: FSAT_DATA (tasks, ./data), FSAT_STORE (artefacts, ./.fsat).",
 )
 
 EXIT_HELD = 3
@@ -192,6 +192,7 @@ app.add_typer(apply_cli.verbs)
 app.add_typer(registry_cli.verbs)
 app.add_typer(snapshot_cli.verbs)
 app.add_typer(airflow_cli.verbs, name="airflow")
+app.add_typer(watch_cli.verbs)
 
 
 def _run(step: str, task: Task, out: Path | None, as_json: bool) -> None:

@@ -13,7 +13,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from fsat_tasks.errors import TaskError
 from fsat_tasks.workspace import TASK_FILE, Workspace, confine
 
-__all__ = ["ApplySpec", "Device", "EncoderSpec", "GateSpec", "Task", "TaskSpec", "TuneSpec", "ValidationSpec", "load_task"]
+__all__ = [
+    "ApplySpec",
+    "Device",
+    "EncoderSpec",
+    "GateSpec",
+    "Task",
+    "TaskSpec",
+    "TuneSpec",
+    "ValidationSpec",
+    "WatchSpec",
+    "load_task",
+]
 
 Device = Literal["auto", "cpu", "cuda"]
 CRON = r"^(@(hourly|daily|weekly|monthly|quarterly|yearly)|[0-9A-Za-z*/,#?-]+( +[0-9A-Za-z*/,#?-]+){4})$"
@@ -106,6 +117,17 @@ class ApplySpec(_Frozen):
     """Below it the model abstains. At 0.5 a label that is given is more likely right than wrong."""
 
 
+class WatchSpec(_Frozen):
+    """What `fsat watch` compares with the rows that the champion was tuned with."""
+
+    traffic: str | None = None
+    """A file of texts as they come in, the newest last, or a folder or glob of such files, of which the newest counts."""
+    window: int = Field(default=500, ge=2, le=5000)
+    """The newest rows, at most so many."""
+    significance: float = Field(default=0.05, gt=0, lt=0.5)
+    """Chance that a window in which nothing has changed is called drift, at most."""
+
+
 class Schedules(_Frozen):
     """When Airflow starts a DAG for the task by itself: a cron line such as `0 3 * * *`, or `@daily`."""
 
@@ -151,6 +173,7 @@ class TaskSpec(_Frozen):
     """Whether a person has to say yes before the champion moves."""
     approval_hours: float = Field(default=24.0, gt=0, le=24 * 365)
     """How long Airflow waits for the answer; silence is a no."""
+    watch: WatchSpec = WatchSpec()
     schedules: Schedules = Schedules()
     triggers: Triggers = Triggers()
 

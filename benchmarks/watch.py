@@ -1,0 +1,202 @@
+"""`fsat watch` on public sets: how often it calls drift where nothing changed, and how often it sees what did.
+
+python -m benchmarks.watch [--data FOLDER] [--sets clinc150 banking77] [--splits 4] [--windows 50] [--folder SCRATCH]
+
+For each split, train.jsonl is cut in two at random: one half is the pool of a model that is tuned and published, from the other
+come windows of 500 rows, each of which the real step `watch` compares with the model's reference. Labels are read only to draw
+shifted windows. FOLDER is FSAT_BENCHMARK_DATA where it is not given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.data import read_rows
+from benchmarks.machine import commit, machine
+from fsat_tasks.extract import draw_pool_rows, load_pool_texts, open_features
+from fsat_tasks.head import load_head
+from fsat_tasks.head_features import open_head_features
+from fsat_tasks.numerics.drift import label_shift, scope_rise
+from fsat_tasks.pipeline import run_steps
+from fsat_tasks.spec import Task, load_task
+from fsat_tasks.store import Artefact, Store
+from fsat_tasks.watch import REFERENCE_ROWS, watch
+
+RESULTS = Path(__file__).parent / "results" / "watch.json"
+ROWS = 500
+DISTANCE = 0.3
+"""Total variation of the shifted windows."""
+OUTSIDE = 0.1
+"""Of the rows of the windows with texts out of scope, where the set has some."""
+KINDS = ("same", "spread", "one class", "random", "out of scope")
+OPEN_GATES = {"min_accuracy": 0, "min_macro_f1": 0, "min_class_recall": 0, "max_ece": 1, "max_warnings": 10**6, "min_coverage": 0,
+              "max_drop": 1, "max_latency_ms": 1e6, "min_rows_per_second": 0}  # fmt: skip
+
+
+def shifted_shares(kind: str, shares: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Class shares at the total variation DISTANCE from these.
+
+    `spread`: half the classes grow and half shrink, all in proportion, the hardest to see; `one class` takes it all; `random`:
+    towards shares drawn from a flat Dirichlet distribution.
+    """
+    classes = len(shares)
+    if kind == "one class":
+        one = int(rng.integers(classes))
+        return shares + DISTANCE * (np.eye(classes)[one] - shares) / (1 - shares[one])
+    if kind == "random":
+        other = rng.dirichlet(np.ones(classes))
+        return shares + (other - shares) * min(1.0, DISTANCE / (0.5 * np.abs(other - shares).sum()))
+    while True:
+        grow = rng.permutation(classes) < classes // 2
+        moved = np.where(grow, 1 + DISTANCE / shares[grow].sum(), 1 - DISTANCE / shares[~grow].sum())
+        if (moved >= 0).all():
+            return shares * moved
+
+
+def draw_window(
+    kind: str, texts: list[str], labels: NDArray[np.int64], outside: list[str], rng: np.random.Generator
+) -> list[str]:
+    """A window from the held-out half; under a shift rows of a class may come twice."""
+    if kind == "same":
+        return [texts[i] for i in rng.permutation(len(texts))[:ROWS]]
+    if kind == "out of scope":
+        strange = [outside[i] for i in rng.permutation(len(outside))[: int(OUTSIDE * ROWS)]]
+        return [*(texts[i] for i in rng.permutation(len(texts))[: ROWS - len(strange)]), *strange]
+    counts = rng.multinomial(ROWS, shifted_shares(kind, np.bincount(labels) / len(labels), rng))
+    rows = np.concatenate([rng.choice(np.flatnonzero(labels == c), count) for c, count in enumerate(counts)])
+    return [texts[i] for i in rows]
+
+
+def write_texts(path: Path, texts: list[str]) -> None:
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), "utf-8")
+
+
+def publish_half(
+    source: Path, shots: int, split: int, body: str, scratch: Path
+) -> tuple[Task, NDArray[np.int64], dict[str, Artefact]]:
+    """Tune and publish with one half of train.jsonl as the pool. Returns the rows of the other half too."""
+    os.environ |= {"FSAT_DATA": str(scratch / "data"), "FSAT_STORE": str(scratch / "store")}
+    folder = scratch / "data" / f"{source.name}-{split}"
+    folder.mkdir(parents=True, exist_ok=True)
+    texts, _ = read_rows(source / "train.jsonl")
+    order = np.random.default_rng(split).permutation(len(texts))
+    pool, held = np.split(order, [len(texts) // 2])
+    shutil.copyfile(source / f"train_{shots}.jsonl", folder / "samples.jsonl")
+    write_texts(folder / "pool.jsonl", [texts[i] for i in pool])
+    spec = {"samples": "samples.jsonl", "unlabelled": "pool.jsonl", "tune": {"body": body}, "gates": OPEN_GATES}
+    (folder / "task.yaml").write_text(json.dumps(spec), "utf-8")
+    task = load_task(folder.name)
+    return task, held, run_steps(task)
+
+
+class TaughtJudge:
+    """What the tests would say if the model itself judged, which its own pool has taught."""
+
+    def __init__(self, task: Task, store: Store, made: dict[str, Artefact]) -> None:
+        self.head = load_head(made["tune"])
+        self.features = open_head_features(task, store, made["extract"], made["tune"])
+        rows = draw_pool_rows(made["validate"], REFERENCE_ROWS, task.spec.seed)
+        self.pool = self._judge(list(load_pool_texts(made["validate"], rows)))
+
+    def _judge(self, texts: list[str]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        features = self.features(texts)
+        return self.head.probabilities(features), self.head.scope_scores(features) < self.head.scope_threshold
+
+    def p_values(self, window: list[str]) -> dict[str, float]:
+        probabilities, outside = self._judge(window)
+        return {"labels": label_shift(self.pool[0], probabilities, 0).p_value,
+                "scope": scope_rise(self.pool[1], outside).p_value}  # fmt: skip
+
+
+def watch_split(source: Path, shots: int, split: int, windows: int, body: str, scratch: Path) -> Iterator[dict[str, Any]]:
+    """What `watch` said of each window."""
+    task, held, made = publish_half(source, shots, split, body, scratch)
+    store = Store(scratch / "store")
+    texts, names = read_rows(source / "train.jsonl")
+    classes = sorted(set(names))
+    rest, labels = [texts[i] for i in held], np.searchsorted(classes, [names[i] for i in held])
+    outside = read_rows(source / "oos_test.jsonl")[0] if (source / "oos_test.jsonl").is_file() else []
+    open_features(task, store, made["extract"])([*rest, *outside])  # all at once, so that windows cost no encoder time
+    taught = TaughtJudge(task, store, made)
+    file = scratch / "window.jsonl"
+    for kind in KINDS if outside else KINDS[:-1]:
+        for number in range(windows):
+            window = draw_window(kind, rest, labels, outside, np.random.default_rng([split, KINDS.index(kind), number]))
+            write_texts(file, window)
+            watched = watch(task, store, file)
+            drift = watched.json("drift.json")
+            yield {"kind": kind, "drift": drift["drift"], "tests": {test["test"]: test["p_value"] for test in drift["tests"]},
+                   "seen": {test["test"]: test["drift"] for test in drift["tests"]}, "total_variation": drift["total_variation"],
+                   "out_of_scope": drift["out_of_scope"], "seconds": watched.manifest["wall_seconds"],
+                   "taught": taught.p_values(window) if kind == "same" else None}  # fmt: skip
+
+
+def summarise(windows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A line for each kind of window."""
+    lines = []
+    for kind in KINDS:
+        own = [window for window in windows if window["kind"] == kind]
+        if not own:
+            continue
+        truth = 0.0 if kind in ("same", "out of scope") else DISTANCE
+        apart = [window["total_variation"] for window in own]
+        line = {
+            "kind": kind, "windows": len(own), "drift": share(window["drift"] for window in own),
+            "by_test": {name: share(window["seen"][name] for window in own) for name in own[0]["seen"]},
+            "total_variation": float(np.mean([one["estimate"] for one in apart])),
+            "interval_covers": share(one["low"] <= truth <= one["high"] for one in apart),
+            "out_of_scope": float(np.mean([window["out_of_scope"]["window"] for window in own])),
+            "seconds": float(np.median([window["seconds"] for window in own])),
+        }  # fmt: skip
+        if kind == "same":
+            line["below_5_percent"] = {name: share(window["tests"][name] <= 0.05 for window in own) for name in own[0]["tests"]}
+            line["taught_below_5_percent"] = {
+                name: share(window["taught"][name] <= 0.05 for window in own) for name in own[0]["taught"]
+            }
+        lines.append(line)
+    return lines
+
+
+def share(values: Iterator[bool]) -> float:
+    return float(np.mean(list(values)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", type=Path, default=os.environ.get("FSAT_BENCHMARK_DATA"))
+    parser.add_argument("--sets", nargs="+", default=["clinc150", "banking77"])
+    parser.add_argument("--shots", type=int, default=10)
+    parser.add_argument("--splits", type=int, default=4)
+    parser.add_argument("--windows", type=int, default=50, help="of each kind, for each split")
+    parser.add_argument("--body", choices=("full", "off"), default="off")
+    parser.add_argument("--folder", type=Path, help="kept; by default a temporary one")
+    options = parser.parse_args()
+    if options.data is None:
+        parser.error("--data or FSAT_BENCHMARK_DATA: a folder of sets")
+    scratch = options.folder or Path(tempfile.mkdtemp())
+    found = json.loads(RESULTS.read_text("utf-8"))["sets"] if RESULTS.is_file() else []
+    for name in options.sets:
+        windows = []
+        for split in range(options.splits):
+            windows += watch_split(options.data / name, options.shots, split, options.windows, options.body, scratch)
+            print(json.dumps({"set": name, "splits": split + 1, "windows": summarise(windows)}), flush=True)
+        one = {"set": name, "shots": options.shots, "splits": options.splits, "body": options.body, "windows": summarise(windows)}
+        found = [old for old in found if (old["set"], old["body"]) != (name, options.body)] + [one]
+        facts = {"machine": machine(), "commit": commit(RESULTS.parents[2]), "sets": found}
+        RESULTS.write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
+    if options.folder is None:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""The DAG fsat_watch: real runs of it on the demo task; Airflow itself runs in watch_process.py."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fsat_tasks.spec import load_task
+
+REPOSITORY = Path(__file__).parents[2]
+TASK = "support-intents"
+CONFS: list[dict[str, Any]] = [
+    {"task": TASK, "traffic": "unlabelled.jsonl"},
+    {"task": TASK},  # the query rows, whose classes come in other shares
+    {"task": TASK, "traffic": "query.jsonl"},
+    {"task": TASK, "traffic": "../../elsewhere.jsonl"},
+]
+
+
+@pytest.fixture(scope="module")
+def answer(tmp_path_factory: pytest.TempPathFactory, demo_store: Path) -> dict[str, Any]:
+    """What the runs left behind, one after another, and `log`: what was printed."""
+    folder = tmp_path_factory.mktemp("watch")
+    shutil.copytree(demo_store, folder / "store", copy_function=os.link)
+    shutil.copytree(REPOSITORY / "data" / TASK, folder / "data" / TASK)
+    with (folder / "data" / TASK / "task.yaml").open("a") as file:
+        file.write("watch: {traffic: 'query.*'}\n")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "FSAT_", "DVC_"))}
+    environment |= {
+        "AIRFLOW_HOME": str(folder / "airflow"),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "FSAT_DATA": str(folder / "data"),
+        "FSAT_STORE": str(folder / "store"),
+    }
+    command = [sys.executable, str(Path(__file__).with_name("watch_process.py")), str(folder / "answer.json")]
+    command += [json.dumps(conf) for conf in CONFS]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found: dict[str, Any] = json.loads((folder / "answer.json").read_text("utf-8"))
+    return found | {"log": done.stdout + done.stderr, "data": str(folder / "data")}
+
+
+def test_file_parses_and_its_form_is_documented(answer: dict[str, Any]) -> None:
+    assert answer["errors"] == {}
+    assert "Drift." in answer["doc"]
+    assert list(answer["params"]) == ["task", "traffic"]
+    assert all(schema["title"] and schema["description"] for schema in answer["params"].values())
+    assert answer["pool"] == "gpu"
+
+
+def test_no_drift_is_a_success_without_an_event(answer: dict[str, Any]) -> None:
+    run = answer["runs"][0]
+    assert run["tasks"] == {"watch": "success"}
+    assert run["xcoms"]["watch"]["drift"] is False
+    assert run["events"] == []
+    assert "No drift of " in answer["log"]
+
+
+def test_drift_is_told_with_the_pool_that_tuning_takes(answer: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    run = answer["runs"][1]
+    assert run["tasks"] == {"watch": "success"}
+    (event,) = run["events"]
+    assert (event["asset"], event["uri"]) == (f"drift-{TASK}", f"fsat://drift/{TASK}")
+    assert event["extra"]["tests"]["labels"]["p_value"] == 0.001
+    assert event["extra"]["watch"]["key"] == run["xcoms"]["watch"]["key"]
+    monkeypatch.setenv("FSAT_DATA", answer["data"])
+    task = load_task(event["extra"]["task"], {"unlabelled": event["extra"]["unlabelled"]})
+    assert task.file("unlabelled") == task.folder / "query.jsonl"
+
+
+def test_the_same_window_is_told_of_once(answer: dict[str, Any]) -> None:
+    run = answer["runs"][2]
+    assert run["xcoms"]["watch"] == answer["runs"][1]["xcoms"]["watch"] | {"built": False}
+    assert run["events"] == []
+
+
+def test_traffic_outside_of_the_data_root_fails_at_once(answer: dict[str, Any]) -> None:
+    run = answer["runs"][3]
+    assert (run["state"], run["tries"]) == ("failed", {"watch": 1})
+    assert re.search(r"TaskError: traffic: expected a file inside .*, got '\.\./\.\./elsewhere\.jsonl'", answer["log"])
