@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fsat_tasks import airflow_cli, apply_cli, registry_cli, snapshot_cli, watch_cli
+from fsat_tasks import airflow_cli, apply_cli, registry_cli, snapshot_cli, strings_cli, watch_cli
 from fsat_tasks.errors import FsatError
 
 if TYPE_CHECKING:
@@ -193,6 +193,7 @@ app.add_typer(registry_cli.verbs)
 app.add_typer(snapshot_cli.verbs)
 app.add_typer(airflow_cli.verbs, name="airflow")
 app.add_typer(watch_cli.verbs)
+app.add_typer(strings_cli.verbs)
 
 
 def _run(step: str, task: Task, out: Path | None, as_json: bool) -> None:

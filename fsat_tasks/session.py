@@ -72,11 +72,14 @@ def _cuda_devices() -> int:
     return count.value
 
 
-def open_session(model: Path | bytes, device: Literal["cpu", "cuda"], threads: int = 0) -> Any:
+def open_session(
+    model: Path | bytes, device: Literal["cpu", "cuda"], threads: int = 0, custom_operators: str | None = None
+) -> Any:
     """An ONNX Runtime session on exactly the device asked for.
 
     Args:
         threads: of one run on the CPU; 0 for one a core. With 1, several threads may call the session side by side.
+        custom_operators: path of a library that the graph needs.
 
     Raises:
         DeviceError: where ONNX Runtime would fall back to the CPU.
@@ -87,6 +90,8 @@ def open_session(model: Path | bytes, device: Literal["cpu", "cuda"], threads: i
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = threads
+    if custom_operators is not None:
+        options.register_custom_ops_library(custom_operators)
     if device == "cpu":
         # processors without VNNI add int8 products in 16 bits, which overflow; on them this asks for slower ones that do not
         options.add_session_config_entry("session.x64quantprecision", "1")
