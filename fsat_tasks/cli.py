@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fsat_tasks import registry_cli, snapshot_cli
+from fsat_tasks import housekeeping_cli, registry_cli, snapshot_cli
 from fsat_tasks.errors import FsatError
 
 if TYPE_CHECKING:
@@ -76,10 +76,14 @@ def _step(step: str, summary: str) -> None:
         dry_run: bool = False,
         approve: bool = False,
     ) -> None:
+        from fsat_tasks.lease import in_use
         from fsat_tasks.spec import load_task
+        from fsat_tasks.workspace import Workspace
 
         overrides = {"shots": shots, "encoder": encoder, "seed": seed, "device": device and device.value}
-        _run(step, load_task(task, overrides, dry_run, approve), out, as_json)
+        loaded = load_task(task, overrides, dry_run, approve)
+        with in_use(Workspace.from_env().store):  # until what was made is copied and shown
+            _run(step, loaded, out, as_json)
 
     decides = step in ("run", "publish")
     verb.__annotations__["dry_run"] = Annotated[
@@ -160,6 +164,7 @@ def init(
 
 app.add_typer(registry_cli.verbs)
 app.add_typer(snapshot_cli.verbs)
+app.add_typer(housekeeping_cli.verbs)
 
 
 def _run(step: str, task: Task, out: Path | None, as_json: bool) -> None:

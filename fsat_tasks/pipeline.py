@@ -51,16 +51,17 @@ def run_steps(
         signing_key()
     store = Store(Workspace.from_env().store)
     artefacts: dict[str, Artefact] = {}
-    for step in needed:
-        if report is not None:
-            report(step, None)
-        function = getattr(importlib.import_module(f"fsat_tasks.{step}"), step)
-        artefact: Artefact = function(task, store, *(artefacts[parent] for parent in STEPS[step]))
-        artefacts[step] = artefact
-        level = logging.INFO if artefact.built or step == until else logging.DEBUG
-        log.log(level, "%s %s: %s %s", task.name, step, "built" if artefact.built else "found", artefact.path)
-        if report is not None:
-            report(step, artefact)
+    with store.in_use():
+        for step in needed:
+            if report is not None:
+                report(step, None)
+            function = getattr(importlib.import_module(f"fsat_tasks.{step}"), step)
+            artefact: Artefact = function(task, store, *(artefacts[parent] for parent in STEPS[step]))
+            artefacts[step] = artefact
+            level = logging.INFO if artefact.built or step == until else logging.DEBUG
+            log.log(level, "%s %s: %s %s", task.name, step, "built" if artefact.built else "found", artefact.path)
+            if report is not None:
+                report(step, artefact)
     return artefacts
 
 
@@ -69,16 +70,20 @@ def shards(task: Task) -> list[int]:
     from fsat_tasks.extract import shard_count
     from fsat_tasks.precision import task_encoder
 
-    validated = run_steps(task, "validate")["validate"]
-    task_encoder(task, Store(Workspace.from_env().store), validated)  # made once, and not by every worker at the same time
-    return list(range(shard_count(task, validated)))
+    store = Store(Workspace.from_env().store)
+    with store.in_use():
+        validated = run_steps(task, "validate")["validate"]
+        task_encoder(task, store, validated)  # made once, and not by every worker at the same time
+        return list(range(shard_count(task, validated)))
 
 
 def run_shard(task: Task, shard: int) -> dict[str, int]:
     """Encode one shard; with all of them done, by whichever workers, the step `extract` only gathers them."""
     from fsat_tasks.extract import encode_shard
 
-    return encode_shard(task, Store(Workspace.from_env().store), run_steps(task, "validate")["validate"], shard)
+    store = Store(Workspace.from_env().store)
+    with store.in_use():
+        return encode_shard(task, store, run_steps(task, "validate")["validate"], shard)
 
 
 def _needed(step: str) -> list[str]:
