@@ -13,7 +13,7 @@ verbs = typer.Typer()
 @verbs.command()
 def gc(
     keep_days: Annotated[
-        int, typer.Option(min=0, help="Days since its last use for which anything stays. 0 while an Airflow run waits costs it work.")
+        int, typer.Option(min=0, max=36_500, help="Whatever was used in so many days stays. 0: only what is needed now.")
     ] = 7,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and write nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,

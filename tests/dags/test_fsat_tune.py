@@ -67,7 +67,7 @@ def dag(parsed: dict[str, Any]) -> dict[str, Any]:
 
 def test_dag_files_parse_without_errors(dag: dict[str, Any]) -> None:
     assert dag["errors"] == {}
-    assert dag["dags"] == ["fsat_tune"]
+    assert "fsat_tune" in dag["dags"]
 
 
 def test_parsing_imports_nothing_heavy_and_takes_less_than_a_second(parsed: dict[str, Any]) -> None:
