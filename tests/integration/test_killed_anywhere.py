@@ -17,11 +17,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from fsat_tasks.housekeeping import housekeep
@@ -48,9 +49,11 @@ class Place:
     data: Path
     store: Path
     reference: dict[str, str]
-    """Step -> digest, of a run of `second` that nobody disturbed."""
+    """Step -> digest, of a dry run of `second` in another store, beside which housekeeping ran again and again."""
     seconds: dict[str, float]
-    """What the commands take undisturbed."""
+    """What the commands take when nobody kills them."""
+    beside: list[dict[str, Any]]
+    """Reports of housekeeping while that run went on."""
 
 
 def write_task(folder: Path, rows: list[Row]) -> None:
@@ -85,12 +88,17 @@ def place(tmp_path_factory: pytest.TempPathFactory, demo_store: Path, fsat: Run)
     assert fsat("run", "first", store=folder / "store", data=folder / "data").returncode == 0
     shutil.copytree(folder / "store", folder / "other", copy_function=shutil.copy2)
     started = time.perf_counter()
-    run = fsat("run", "second", "--json", store=folder / "other", data=folder / "data")
+    with ThreadPoolExecutor() as pool:
+        run = pool.submit(fsat, "run", "second", "--dry-run", "--json", store=folder / "other", data=folder / "data")
+        beside = []
+        while not run.done():
+            beside.append(housekeep(Store(folder / "other"), 0))
+            time.sleep(0.2)
     ran = time.perf_counter()
-    assert run.returncode == 0, run.stderr
+    assert run.result().returncode == 0, run.result().stderr
     assert fsat("gc", "--keep-days", "0", store=folder / "other").returncode == 0
     seconds = {"run": ran - started, "gc": time.perf_counter() - ran}
-    return Place(folder / "data", folder / "store", digests(run.stdout), seconds)
+    return Place(folder / "data", folder / "store", digests(run.result().stdout), seconds, beside)
 
 
 ROWS = [("animal", "a cat and a dog in the yard"), ("number", "seven plus two is nine, and not"), ("travel", "a flight to room")]
@@ -156,6 +164,19 @@ def kill_within(place: Place, command: list[str], seconds: float, alone: bool) -
 def step_reached(place: Place) -> str:
     steps = [folder.parent.parent.name for folder in artefact_folders(place.store)]
     return ", ".join(f"{step} {steps.count(step)}" for step in STEPS)
+
+
+def test_run_beside_which_housekeeping_removes_all_that_is_not_in_use_makes_nothing_twice(place: Place) -> None:
+    """Nothing points to what a dry run makes: only its lease protects it, and once it has ended nothing does."""
+    during = [report for report in place.beside if report["runs"]]
+    assert len(during) > 3
+    removed = [step for report in during for step in report["removed"] if step in STEPS]
+    assert removed == []
+    assert max(report["kept"].get("a run that goes on", {"count": 0})["count"] for report in during) >= len(STEPS) - 1
+    left = {folder.parent.parent.name: folder for folder in artefact_folders(place.store.with_name("other"))}
+    assert len([step for step in left if step in STEPS]) == len(STEPS)  # those of `first`
+    for step, digest in place.reference.items():
+        assert read_manifest(left[step])[1]["digest"] != digest
 
 
 def test_store_is_whole_after_every_kill_and_the_next_run_ends_as_if_nothing_had_been(place: Place, fsat: Run) -> None:
