@@ -103,7 +103,7 @@ class ApproveChampion(ApprovalOperator):  # type: ignore[misc]
         self.of, self.decided = of, decided
 
     def execute(self, context: Any) -> None:
-        from fsat_tasks.approval import approval_page, awaits_approval, find_artefact
+        from fsat_tasks.approval import approval_page, awaits_approval, find_artefact, keep_until_answered
         from fsat_tasks.registry import Registry
 
         task = load(context["params"], self.of)
@@ -111,6 +111,7 @@ class ApproveChampion(ApprovalOperator):  # type: ignore[misc]
         if not awaits_approval(task, store(), published):
             raise AirflowSkipException("Nobody is asked: task.yaml or the form does not want it, or the champion stays anyway.")
         context["ti"].xcom_push("asked", {"key": published.key, "replaces": Registry(store().root, task.name).version()})
+        keep_until_answered(task, store(), published)
         self.subject = f"Promote the new model of {task.name}?"
         self.body = approval_page(task, store(), published)
         self.response_timeout = timedelta(hours=task.spec.approval_hours)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,11 +16,13 @@ from fsat_tasks.store import Artefact, Store
 from fsat_tasks.tracking import track
 from fsat_tasks.workspace import Workspace
 
-__all__ = ["NOT_APPROVED", "approval_page", "awaits_approval", "find_artefact", "record", "settle"]
+__all__ = ["NOT_APPROVED", "approval_page", "awaits_approval", "find_artefact", "keep_until_answered", "record", "settle"]
 
 log = logging.getLogger(__name__)
 
 NOT_APPROVED = "not approved"
+HOURS_TO_ACT = 24
+"""For which the answered decision may wait for a worker."""
 FIGURES = ("accuracy", "macro_f1", "min_class_recall", "ece")
 
 
@@ -52,6 +55,11 @@ def settle(task: Task, key: str, replaces: int, approved: bool) -> Artefact:
     answer = "approved" if approved else NOT_APPROVED
     log.info("%s: %s, %s; report: %s", task.name, answer, outcome, published.path / "report.html")
     return published
+
+
+def keep_until_answered(task: Task, store: Store, published: Artefact) -> None:
+    """Have housekeeping keep a decision that a person is asked about, and what it is made of: no history has it yet."""
+    store.keep_until(published, time.time() + (task.spec.approval_hours + HOURS_TO_ACT) * 3600)
 
 
 def _enter(task: Task, store: Store, model: Artefact, published: Artefact, replaces: int, hold: str) -> str:

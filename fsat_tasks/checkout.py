@@ -47,8 +47,9 @@ def checkout(task: str, number: int, out: Path | None = None) -> dict[str, Any]:
         if out is not None:
             _copy(version.folder, out.absolute())
         store, registry = Store(workspace.store), Registry(workspace.store, task)
-        restored = [store.restore(version.folder / entry[name]["step"], entry[name]) for name in ("model", "decision")]
-        registry.restore(entry)
+        with store.in_use():
+            restored = [store.restore(version.folder / entry[name]["step"], entry[name]) for name in ("model", "decision")]
+            registry.restore(entry)
     return {
         "task": task, "version": number, "path": str(version.folder), "out": None if out is None else str(out.absolute()),
         "model": entry["model"], "restored": restored[0], "champion": registry.version(),

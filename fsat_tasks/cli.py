@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fsat_tasks import airflow_cli, apply_cli, registry_cli, snapshot_cli, strings_cli, watch_cli
+from fsat_tasks import airflow_cli, apply_cli, housekeeping_cli, registry_cli, snapshot_cli, strings_cli, watch_cli
 from fsat_tasks.errors import FsatError
 
 if TYPE_CHECKING:
@@ -78,9 +78,13 @@ def _step(step: str, summary: str) -> None:
         dry_run: DryRun = False,
         approve: Approve = False,
     ) -> None:
+        from fsat_tasks.lease import in_use
         from fsat_tasks.spec import load_task
+        from fsat_tasks.workspace import Workspace
 
-        _run(step, load_task(task, _overrides(shots, encoder, seed, device), dry_run, approve), out, as_json)
+        loaded = load_task(task, _overrides(shots, encoder, seed, device), dry_run, approve)
+        with in_use(Workspace.from_env().store):  # until what was made is copied and shown
+            _run(step, loaded, out, as_json)
 
     if step != "publish":  # it alone decides
         verb.__annotations__ |= {name: Annotated[bool, typer.Option(f"--{name.replace('_', '-')}", hidden=True)]
@@ -190,6 +194,7 @@ def init(
 
 app.add_typer(apply_cli.verbs)
 app.add_typer(registry_cli.verbs)
+app.add_typer(housekeeping_cli.verbs)
 app.add_typer(snapshot_cli.verbs)
 app.add_typer(airflow_cli.verbs, name="airflow")
 app.add_typer(watch_cli.verbs)

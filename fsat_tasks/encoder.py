@@ -228,7 +228,8 @@ def load_encoder(
     path = Path(name_or_path)
     source = find_encoder(path if path.is_dir() else str(name_or_path), max_tokens)
     store = Store(Workspace.from_env().store)
-    encoder, found = export_encoder(source, store), pick_device(device)
-    if precision == "int8" and found == "cpu":
-        encoder = export_int8_encoder(encoder, store)
-    return Encoder(encoder, found, source, long_texts)
+    with store.in_use():
+        encoder, found = export_encoder(source, store), pick_device(device)
+        if precision == "int8" and found == "cpu":
+            encoder = export_int8_encoder(encoder, store)
+        return Encoder(encoder, found, source, long_texts)

@@ -53,15 +53,17 @@ def run_steps(
     if until == "publish":
         signing_key()
     artefacts: dict[str, Artefact] = {}
-    results = _results(task, Store(Workspace.from_env().store), needed)
-    for step in needed:
-        if report is not None:
-            report(step, None)
-        artefact = artefacts[step] = next(results)
-        level = logging.INFO if artefact.built or step == until else logging.DEBUG
-        log.log(level, "%s %s: %s %s", task.name, step, "built" if artefact.built else "found", artefact.path)
-        if report is not None:
-            report(step, artefact)
+    store = Store(Workspace.from_env().store)
+    results = _results(task, store, needed)
+    with store.in_use():
+        for step in needed:
+            if report is not None:
+                report(step, None)
+            artefact = artefacts[step] = next(results)
+            level = logging.INFO if artefact.built or step == until else logging.DEBUG
+            log.log(level, "%s %s: %s %s", task.name, step, "built" if artefact.built else "found", artefact.path)
+            if report is not None:
+                report(step, artefact)
     return artefacts
 
 
@@ -114,14 +116,15 @@ def shards(tasks: Sequence[Task]) -> list[tuple[int, int]]:
     from fsat_tasks.validate import POOL_FILE
 
     found: dict[tuple[object, ...], tuple[int, int]] = {}
+    store = Store(Workspace.from_env().store)
     for number, task in enumerate(tasks):
         try:
             validated = run_steps(task, "validate")["validate"]
         except InputError as error:
             log.warning("%s: %s", task.name, error)
             continue
-        # made once, and not by every worker at the same time
-        encoder = task_encoder(task, Store(Workspace.from_env().store), validated)
+        with store.in_use():
+            encoder = task_encoder(task, store, validated)  # made once, and not by every worker at the same time
         of_texts, of_pool = shard_counts(task, validated)
         pool = (encoder.key, validated.sha256(POOL_FILE), task.spec.tune.pool_rows, task.spec.seed, task.spec.device)
         found |= {(number, shard): (number, shard) for shard in range(of_texts) if of_texts > 1}
@@ -134,7 +137,9 @@ def run_shard(task: Task, shard: int) -> dict[str, int]:
     """Encode one shard; with all of them done, by whichever workers, the step `extract` only gathers them."""
     from fsat_tasks.extract import encode_shard
 
-    return encode_shard(task, Store(Workspace.from_env().store), run_steps(task, "validate")["validate"], shard)
+    store = Store(Workspace.from_env().store)
+    with store.in_use():
+        return encode_shard(task, store, run_steps(task, "validate")["validate"], shard)
 
 
 def _needed(step: str) -> list[str]:

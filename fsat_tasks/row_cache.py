@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from fsat_tasks.store import Artefact, Recipe, Store
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["RowCache"]
+__all__ = ["RowCache", "Segment"]
 
 KEY_BYTES = 16
 """Of a text's hash: two of a billion texts share one with a chance of 1e-21."""
@@ -49,9 +50,12 @@ class RowCache:
         """Half precision keeps a unit vector's cosine to 1e-7; features of any length are kept as they are."""
         self.encoded = self.found = self.truncated = 0
         """Different texts that were encoded and that were there already; and rows whose text was cut."""
-        self._folders = sorted(store.root.glob(f"{self._step}/??/[!.]*/"))
-        self._whole: set[int] = set()
-        """Numbers of segments whose checksums were compared."""
+        self._whole: set[Path] = set()
+        """Segments whose checksums were compared."""
+        self._list_segments()
+
+    def _list_segments(self) -> None:
+        self._folders = sorted(self._store.root.glob(f"{self._step}/??/[!.]*/"))
         found = [(number, keys) for number, folder in enumerate(self._folders) for keys in _load_keys(folder)]
         high = np.concatenate([np.empty(0, np.uint64), *(_high(keys) for _, keys in found)])
         place = np.concatenate([np.empty(0, np.uint64), *(_places(number, len(keys)) for number, keys in found)])
@@ -106,9 +110,8 @@ class RowCache:
             own = np.flatnonzero(here & (segment == number))
             try:
                 same, features_there, truncated_there = self._load_rows(number, self._place[at[own]] & ROW, keys[own])
-            except FileNotFoundError:  # damaged, and set aside by the store
-                kept = self._place >> SEGMENT != number
-                self._high, self._place = self._high[kept], self._place[kept]
+            except FileNotFoundError:  # damaged, and set aside by the store; or merged into another by housekeeping
+                self._list_segments()
                 return self._look_up(keys, features, truncated)
             own = own[same]
             features[own], truncated[own], missing[own] = features_there, truncated_there, False
@@ -119,30 +122,47 @@ class RowCache:
     ) -> tuple[NDArray[np.bool_], NDArray[np.floating], NDArray[np.bool_]]:
         """Whether rows of a segment have these keys, and of those that do the features, and whether the text was cut."""
         folder = self._folders[number]
-        if number not in self._whole and self._store.find(self._step, folder.name) is None:
+        if folder not in self._whole and self._store.find(self._step, folder.name) is None:
             raise FileNotFoundError(folder)
-        self._whole.add(number)
-        there, features, truncated = (
-            np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ("keys", "features", "truncated")
-        )
-        same = there[rows] == keys
-        return same, features[rows[same]], truncated[rows[same]]
+        self._whole.add(folder)
+        segment = Segment.read(folder)
+        same = segment.keys[rows] == keys
+        return same, segment.features[rows[same]], segment.truncated[rows[same]]
 
     def _keep(self, keys: NDArray[np.bytes_], features: NDArray[np.floating], truncated: NDArray[np.bool_]) -> None:
         """Write a segment; `keys` are ascending."""
-        content = hashlib.sha256(keys.tobytes()).hexdigest()
-        recipe = Recipe(self._step, 1, {}, {**self._inputs, "keys": content}, self._numeric_class)
-
-        def write(folder: Path) -> dict[str, int]:
-            for name, values in (("keys", keys), ("features", features), ("truncated", truncated)):
-                np.save(folder / f"{name}.npy", values, allow_pickle=False)
-            return {"rows": len(keys)}
-
+        segment = Segment(keys, features, truncated)
         high, place = _high(keys), _places(len(self._folders), len(keys))
-        self._folders.append(self._store.build(recipe, write).path)
+        self._folders.append(segment.write(self._store, self._step, self._inputs, self._numeric_class).path)
         at = np.searchsorted(self._high, high)
         self._high, self._place = np.insert(self._high, at, high), np.insert(self._place, at, place)
         self.encoded += len(keys)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Rows that are kept together."""
+
+    keys: NDArray[np.bytes_]  # (rows,), ascending
+    features: NDArray[np.floating]  # (rows, layers, dim)
+    truncated: NDArray[np.bool_]  # (rows,)
+
+    def write(self, store: Store, step: str, inputs: Mapping[str, str], numeric_class: str) -> Artefact:
+        """Args: inputs: sha256 of the `encoder` and the `tokenizer`."""
+        content = hashlib.sha256(self.keys.tobytes()).hexdigest()
+        recipe = Recipe(step, 1, {}, {**inputs, "keys": content}, numeric_class)
+
+        def save(folder: Path) -> dict[str, int]:
+            for field in fields(self):
+                np.save(folder / f"{field.name}.npy", getattr(self, field.name), allow_pickle=False)
+            return {"rows": len(self.keys)}
+
+        return store.build(recipe, save)
+
+    @classmethod
+    def read(cls, folder: Path) -> Segment:
+        """Features are mapped, and not read yet."""
+        return cls(*(np.load(folder / f"{field.name}.npy", mmap_mode="r", allow_pickle=False) for field in fields(cls)))
 
 
 def _key(text: str) -> bytes:

@@ -17,7 +17,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError
@@ -26,8 +26,9 @@ from pathlib import Path
 from typing import Any
 
 from fsat_tasks.errors import StoreError
+from fsat_tasks.lease import in_use, mark_used
 
-__all__ = ["Artefact", "Recipe", "Store", "canonical_json", "sha256_file", "write_json"]
+__all__ = ["Artefact", "Recipe", "Store", "alive", "canonical_json", "read_manifest", "sha256_file", "write_json"]
 
 log = logging.getLogger(__name__)
 
@@ -171,7 +172,8 @@ class Store:
         try:
             if not folder.is_dir():
                 return None
-            problem, manifest = _read_manifest(folder)
+            mark_used(self.root, folder)  # before it is read: see the gate in lease.py
+            problem, manifest = read_manifest(folder)
         except OSError as error:
             raise self._unwritable(error) from error
         if problem is None:
@@ -241,6 +243,14 @@ class Store:
             Path(lock.lock_file).unlink(missing_ok=True)
             lock.release()
 
+    def in_use(self) -> AbstractContextManager[None]:
+        """What this process finds or makes in the store meanwhile is not removed by housekeeping."""
+        return in_use(self.root)
+
+    def keep_until(self, artefact: Artefact, time: float) -> None:
+        """Have housekeeping keep an artefact that nothing points to yet until then, in seconds since the epoch."""
+        os.utime(artefact.path / MANIFEST, (time, time))
+
     def folder(self, step: str, key: str) -> Path:
         """Where an artefact lies, or would lie."""
         return self.root / step / key[:2] / key
@@ -251,7 +261,7 @@ class Store:
         try:
             final.parent.mkdir(parents=True, exist_ok=True)
             for left in final.parent.glob(f"{owner}*"):
-                if not _alive(int(left.name.removeprefix(owner).split(".")[0])):
+                if not alive(int(left.name.removeprefix(owner).split(".")[0])):
                     shutil.rmtree(left, ignore_errors=True)
             temporary = final.parent / f"{owner}{os.getpid()}.{uuid.uuid4().hex[:8]}"
             temporary.mkdir()
@@ -273,7 +283,7 @@ class Store:
         )  # fmt: skip
 
 
-def _read_manifest(folder: Path) -> tuple[str | None, dict[str, Any]]:
+def read_manifest(folder: Path) -> tuple[str | None, dict[str, Any]]:
     """What is wrong with an artefact (None if nothing is), and its manifest."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
@@ -368,7 +378,7 @@ def _rename(temporary: Path, final: Path) -> bool:
     return True
 
 
-def _alive(pid: int) -> bool:
+def alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

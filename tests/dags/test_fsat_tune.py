@@ -19,7 +19,7 @@ from fsat_tasks.airflow_server import POOLS
 REPOSITORY = Path(__file__).parents[2]
 DEMO = REPOSITORY / "data" / "support-intents"
 STEPS = ["validate", "extract", "tune", "evaluate", "export", "publish"]
-DAGS = {"fsat_apply", "fsat_tune", "fsat_watch"}
+DAGS = {"fsat_apply", "fsat_housekeeping", "fsat_tune", "fsat_watch"}
 TASKS = ["choose", "validate", "split", "encode", *STEPS[1:-1], "decide", "approve", "publish", "snapshot"]
 """Of the DAG: which problems; the steps, before `extract` one for each shard of the pools, before `publish` the question of a
 person; and last what keeps the champion."""

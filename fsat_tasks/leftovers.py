@@ -1,0 +1,83 @@
+"""What killed runs left in a store: folders that were never finished, artefacts that were set aside, checkpoints, locks."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from fsat_tasks.store import alive
+
+__all__ = ["find_leftovers", "newest", "remove_checkpoint", "tree_bytes"]
+
+UNFINISHED = re.compile(r"\.[0-9a-f]{64}\.(?P<host>.+)\.(?P<pid>\d+)\.[0-9a-f]{8}")
+"""Name of a folder that a process builds an artefact in."""
+DAY = 86_400.0
+
+
+def find_leftovers(root: Path, now: float, run_cutoff: float, age_cutoff: float) -> dict[str, list[Path]]:
+    """Kind -> the paths that may go.
+
+    Args:
+        run_cutoff, age_cutoff: as in `reachable.mark`.
+    """
+    elsewhere = min(run_cutoff, age_cutoff, now - DAY)  # nobody builds for a day without a write
+    unfinished = [
+        path
+        for path in root.glob("*/??/.*/")
+        if (name := UNFINISHED.fullmatch(path.name))
+        and newest(path) < (run_cutoff if _is_dead(name["host"], int(name["pid"])) else elsewhere)
+    ]
+    return {
+        "unfinished": unfinished,
+        "corrupt": [path for path in root.glob("corrupt/*") if newest(path) < age_cutoff],
+        "checkpoints": [path for path in _checkpoints(root) if newest(path, path.with_suffix(".lock")) < age_cutoff],
+    }
+
+
+def remove_checkpoint(folder: Path) -> bool:
+    """Remove what a killed run could have gone on from, and its lock; or leave it, where a run works on it."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder.with_suffix(".lock"), blocking=False)
+    try:
+        with lock:
+            shutil.rmtree(folder, ignore_errors=True)
+            Path(lock.lock_file).unlink(missing_ok=True)
+    except Timeout:
+        return False
+    return True
+
+
+def newest(*paths: Path) -> float:
+    """When anything in these trees was last written; 0 where they are gone."""
+    times = [0.0]
+    for path in (below for top in paths for below in _tree(top)):
+        with suppress(FileNotFoundError):
+            times.append(path.lstat().st_mtime)
+    return max(times)
+
+
+def tree_bytes(path: Path) -> int:
+    total = 0
+    for below in _tree(path):
+        with suppress(FileNotFoundError):
+            total += 0 if below.is_dir() else below.lstat().st_size
+    return total
+
+
+def _tree(path: Path) -> Iterator[Path]:
+    yield path
+    yield from path.rglob("*")
+
+
+def _checkpoints(root: Path) -> list[Path]:
+    """Folders, there or not: a lock may be all that was left."""
+    return sorted({path.with_suffix("") for path in root.glob("checkpoints/*")})
+
+
+def _is_dead(host: str, pid: int) -> bool:
+    return host == socket.gethostname() and not alive(pid)

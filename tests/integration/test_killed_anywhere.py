@@ -1,0 +1,203 @@
+"""Runs and housekeeping that are killed at random moments, all processes or one child alone: the store stays whole.
+
+FSAT_KILL_ROUNDS is the number of rounds, 4 by default; FSAT_KILL_BODY=1 has the runs tune a body, in processes of their own, on
+a task with a pool; FSAT_KILL_SEED draws other moments.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil  # type: ignore[import-untyped]
+import pytest
+
+from fsat_tasks.housekeeping import housekeep
+from fsat_tasks.pipeline import STEPS
+from fsat_tasks.reachable import artefact_folders
+from fsat_tasks.registry import Registry, find_published
+from fsat_tasks.store import Recipe, Store, read_manifest
+
+ENDED = "ended well"
+ROUNDS = int(os.environ.get("FSAT_KILL_ROUNDS", "4"))
+BODY = os.environ.get("FSAT_KILL_BODY") == "1"
+SEED = int(os.environ.get("FSAT_KILL_SEED", "0"))
+
+log = logging.getLogger(__name__)
+
+Row = tuple[str, str]
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@dataclass
+class Place:
+    """A store with two tasks: `first` is published, `second` is what gets killed."""
+
+    data: Path
+    store: Path
+    reference: dict[str, str]
+    """Step -> digest, of a dry run of `second` in another store, beside which housekeeping ran again and again."""
+    seconds: dict[str, float]
+    """What the commands take when nobody kills them."""
+    beside: list[dict[str, Any]]
+    """Reports of housekeeping while that run went on."""
+
+
+def write_task(folder: Path, rows: list[Row]) -> None:
+    folder.mkdir(parents=True)
+    loose: dict[str, float] = {"min_accuracy": 0, "min_macro_f1": 0, "min_class_recall": 0, "max_ece": 1, "min_coverage": 0,
+                               "max_latency_ms": 1e6, "min_rows_per_second": 0}  # fmt: skip
+    settings: dict[str, Any] = {"samples": "samples.csv", "gates": loose, "tune": {"body": "full" if BODY else "off"}}
+    with (folder / "samples.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("text", "label"), *rows])
+    if BODY:
+        pool = [{"text": f"{text}, {word} or not"} for text, _ in rows for word in ("today", "perhaps", "really")]
+        (folder / "pool.jsonl").write_text("".join(json.dumps(row) + "\n" for row in pool), "utf-8")
+        settings["unlabelled"] = "pool.jsonl"
+    (folder / "task.yaml").write_text(json.dumps(settings), "utf-8")
+
+
+def digests(answer: str) -> dict[str, str]:
+    return {step: artefact["digest"] for step, artefact in json.loads(answer).items()}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, demo_store: Path, fsat: Run) -> Place:
+    folder = tmp_path_factory.mktemp("anywhere")
+    rows = [(f"{text} {number}", label) for label, text in ROWS for number in NUMBERS]
+    write_task(folder / "data" / "first", rows)
+    write_task(folder / "data" / "second", [*rows[1:], ("one more for the road", rows[0][1])])
+    for step in ("encoder", "encoder-int8"):
+        shutil.copytree(demo_store / step, folder / "store" / step)
+    (int8,) = (Store(folder / "store").find("encoder-int8", path.name) for path in folder.glob("store/encoder-int8/??/*"))
+    assert int8 is not None
+    Store(folder / "store").keep_until(int8, time.time() + 86_400)  # only a model's export uses it: no rounds of making it again
+    assert fsat("run", "first", store=folder / "store", data=folder / "data").returncode == 0
+    shutil.copytree(folder / "store", folder / "other", copy_function=shutil.copy2)
+    started = time.perf_counter()
+    with ThreadPoolExecutor() as pool:
+        run = pool.submit(fsat, "run", "second", "--dry-run", "--json", store=folder / "other", data=folder / "data")
+        beside = []
+        while not run.done():
+            beside.append(housekeep(Store(folder / "other"), 0))
+            time.sleep(0.2)
+    ran = time.perf_counter()
+    assert run.result().returncode == 0, run.result().stderr
+    assert fsat("gc", "--keep-days", "0", store=folder / "other").returncode == 0
+    seconds = {"run": ran - started, "gc": time.perf_counter() - ran}
+    return Place(folder / "data", folder / "store", digests(run.result().stdout), seconds, beside)
+
+
+ROWS = [("animal", "a cat and a dog in the yard"), ("number", "seven plus two is nine, and not"), ("travel", "a flight to room")]
+NUMBERS = ("one", "two", "three", "four") if not BODY else tuple(f"number {i}, as ever" for i in range(12))
+
+
+def assert_whole(place: Place) -> None:
+    """Every folder under a final name is a whole artefact, and all that the registry names is there."""
+    for folder in artefact_folders(place.store):
+        assert read_manifest(folder)[0] is None, folder
+    assert not (place.store / "corrupt").exists()
+    for task in ("first", "second"):
+        registry = Registry(place.store, task)
+        champion = registry.champion()
+        for entry in [*registry.history(), *([champion] if champion else [])]:
+            for name in ("model", "decision"):
+                reach(place, task, entry[name])
+    assert Registry(place.store, "first").version() == 1
+
+
+def reach(place: Place, task: str, reference: dict[str, str]) -> None:
+    """The artefact and, through their manifests, all before it."""
+    for parent in find_published(Store(place.store), task, reference).manifest["parents"].values():
+        reach(place, task, parent)
+
+
+def leave_rubbish(store: Path, number: int) -> None:
+    """Something for housekeeping to do: artefacts that nothing points to, one of them the other's parent."""
+
+    def write(folder: Path) -> None:
+        (folder / "x").write_text("x")
+
+    parent = Store(store).build(Recipe("rubbish", 1, {"number": number}, {}), write)
+    Store(store).build(Recipe("rubbish", 2, {"number": number}, {}, parents={"before": parent}), write)
+
+
+def kill_within(place: Place, command: list[str], seconds: float, alone: bool) -> str:
+    """Start a command as a group of processes, kill it after some seconds, and wait until all of it is gone.
+
+    Args:
+        alone: kill one child alone, if there is one.
+    """
+    environment = {**os.environ, "FSAT_DATA": str(place.data), "FSAT_STORE": str(place.store)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fsat_tasks.cli", *command],
+        env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        process.wait(timeout=seconds)
+        return ENDED if process.returncode == 0 else f"ended with {process.returncode}"
+    except subprocess.TimeoutExpired:
+        children = psutil.Process(process.pid).children(recursive=True)
+    if alone and children:
+        children[0].kill()
+        process.wait(timeout=300)
+        return f"a child was killed, ended with {process.returncode}"
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    psutil.wait_procs(children)
+    return "killed"
+
+
+def step_reached(place: Place) -> str:
+    steps = [folder.parent.parent.name for folder in artefact_folders(place.store)]
+    return ", ".join(f"{step} {steps.count(step)}" for step in STEPS)
+
+
+def test_run_beside_which_housekeeping_removes_all_that_is_not_in_use_makes_nothing_twice(place: Place) -> None:
+    """Nothing points to what a dry run makes: only its lease protects it, and once it has ended nothing does."""
+    during = [report for report in place.beside if report["runs"]]
+    assert len(during) > 3
+    removed = [step for report in during for step in report["removed"] if step in STEPS]
+    assert removed == []
+    assert max(report["kept"].get("a run that goes on", {"count": 0})["count"] for report in during) >= len(STEPS) - 1
+    left = {folder.parent.parent.name: folder for folder in artefact_folders(place.store.with_name("other"))}
+    assert len([step for step in left if step in STEPS]) == len(STEPS)  # those of `first`
+    for step, digest in place.reference.items():
+        assert read_manifest(left[step])[1]["digest"] != digest
+
+
+def test_store_is_whole_after_every_kill_and_the_next_run_ends_as_if_nothing_had_been(place: Place, fsat: Run) -> None:
+    draw = random.Random(SEED)
+    for number in range(ROUNDS):
+        verb = "gc" if number % 3 == 2 else "run"
+        command = ["gc", "--keep-days", "0"] if verb == "gc" else ["run", "second"]
+        leave_rubbish(place.store, number)
+        after = draw.uniform(0, place.seconds[verb])
+        ended = kill_within(place, command, after, alone=draw.random() < 0.5)
+        log.info("%d: %s, %.1f of %.1f s: %s; %s", number, verb, after, place.seconds[verb], ended, step_reached(place))
+        assert_whole(place)
+        if verb == "run" and ended == ENDED:  # the next one has to work again
+            shutil.rmtree(place.store / "registry" / "second")
+            housekeep(Store(place.store), 0)
+    last = fsat("run", "second", "--json", store=place.store, data=place.data)
+    assert last.returncode == 0, last.stderr
+    assert digests(last.stdout) == place.reference
+    assert_whole(place)
+    assert fsat("gc", "--keep-days", "0", store=place.store).returncode == 0
+    assert list(place.store.glob("*/*/.*")) == []
+    assert list(place.store.glob("rubbish/*/*")) == []
+    assert_whole(place)
+    assert json.loads(fsat("predict", "second", "a cat", store=place.store).stdout)["label"] in {"animal", "number", "travel"}
