@@ -78,13 +78,9 @@ def _step(step: str, summary: str) -> None:
         dry_run: DryRun = False,
         approve: Approve = False,
     ) -> None:
-        from fsat_tasks.lease import in_use
         from fsat_tasks.spec import load_task
-        from fsat_tasks.workspace import Workspace
 
-        loaded = load_task(task, _overrides(shots, encoder, seed, device), dry_run, approve)
-        with in_use(Workspace.from_env().store):  # until what was made is copied and shown
-            _run(step, loaded, out, as_json)
+        _run(step, load_task(task, _overrides(shots, encoder, seed, device), dry_run, approve), out, as_json)
 
     if step != "publish":  # it alone decides
         verb.__annotations__ |= {name: Annotated[bool, typer.Option(f"--{name.replace('_', '-')}", hidden=True)]
@@ -202,20 +198,23 @@ app.add_typer(strings_cli.verbs)
 
 
 def _run(step: str, task: Task, out: Path | None, as_json: bool) -> None:
+    from fsat_tasks.lease import in_use
     from fsat_tasks.pipeline import run_steps, summary
+    from fsat_tasks.workspace import Workspace
 
-    last = "publish" if step == "run" else step
-    artefacts = run_steps(task, last, None if as_json else _reporter(step))
-    if out is not None:
-        from fsat_tasks.copy_out import copy_out
+    with in_use(Workspace.from_env().store):  # until what was made is copied and shown
+        last = "publish" if step == "run" else step
+        artefacts = run_steps(task, last, None if as_json else _reporter(step))
+        if out is not None:
+            from fsat_tasks.copy_out import copy_out
 
-        copy_out(artefacts["export" if step == "run" else step], out)
-    if as_json:
-        typer.echo(json.dumps({name: summary(artefact) for name, artefact in artefacts.items()}, indent=2))
-    else:
-        _print(step, task.name, artefacts)
-    if last == "publish" and _held(task, artefacts["publish"]):
-        sys.exit(EXIT_HELD)
+            copy_out(artefacts["export" if step == "run" else step], out)
+        if as_json:
+            typer.echo(json.dumps({name: summary(artefact) for name, artefact in artefacts.items()}, indent=2))
+        else:
+            _print(step, task.name, artefacts)
+        if last == "publish" and _held(task, artefacts["publish"]):
+            sys.exit(EXIT_HELD)
 
 
 def _run_many(names: list[str], changed: bool, overrides: dict[str, Any], dry_run: bool, approve: bool, as_json: bool) -> None:
