@@ -58,7 +58,7 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import DAG, Asset, AssetAlias, Param, chain, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from fsat_common import DEFAULT_ARGS, TASKS, store
+from fsat_common import DEFAULT_ARGS, GPU, TASKS, store
 from fsat_tasks.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -254,17 +254,17 @@ with DAG(
             "- **findings.json:** the warnings\n- **rows.parquet, texts.parquet:** the data as the next steps read them",
         ),
         numbers := task(task_id="split", doc_md=SPLIT_DOC)(number_shards)(),
-        task(task_id="encode", doc_md=ENCODE_DOC, pool="gpu")(encode_shard).expand(shard=numbers),
+        task(task_id="encode", doc_md=ENCODE_DOC, **GPU)(encode_shard).expand(shard=numbers),
         step(
             "extract", "Gather the features of every text.",
-            "- **features.json:** shape and checksum of what is in the row cache", pool="gpu",
+            "- **features.json:** shape and checksum of what is in the row cache", **GPU,
         ),
         step(
             "tune", "Climb the ladder, from prototypes to a tuned body, as far as evidence and budget allow.",
             "- **head.safetensors, head.json:** the head's weights, labels and settings\n"
             "- **ladder.json:** every rung, its evidence, and whether it was taken\n"
             "- **body.safetensors, encoder.onnx:** the tuned body, where one was taken",
-            pool="gpu",
+            **GPU,
         ),
         step(
             "evaluate", "Measure the head and ask the quality gates.",
