@@ -132,7 +132,7 @@ def settings(port: int, database: str, broker: str) -> dict[str, str]:
         "API__SECRET_KEY": secrets.token_hex(32),
         "API_AUTH__JWT_SECRET": secrets.token_hex(32),
         # a worker that is gone is missed within seconds, not five minutes; its tasks say every 5 seconds that they live
-        "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
+        "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
     }
     return {f"AIRFLOW__{name}": value for name, value in values.items()}
