@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-PATIENCE = 300
+PATIENCE = 600
 """Seconds that anything may take, on a machine that is busy with other work."""
 
 

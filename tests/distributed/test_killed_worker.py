@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -19,15 +20,17 @@ from cluster import ROOT, Cluster, cluster
 from fsat_tasks.pipeline import STEPS
 from fsat_tasks.registry import Registry
 from fsat_tasks.store import Store
+from processes import PATIENCE
 from servers import missing
 
 pytestmark = [
     pytest.mark.distributed,
-    pytest.mark.timeout(1200),
+    pytest.mark.timeout(3000),
     pytest.mark.skipif(missing() is not None, reason=str(missing())),
 ]
 
 DAG = "fsat_tune"
+ENCODERS = ("encoder", "encoder-int8")
 CLASSES, SHOTS = 3, 6
 """Of each task: few enough that a body is tuned in some seconds."""
 OPEN_GATES = {"min_accuracy": 0.0, "min_macro_f1": 0.0, "min_class_recall": 0.0, "max_ece": 1.0, "max_drop": 1.0,
@@ -104,6 +107,8 @@ def test_runs_whose_gpu_worker_is_killed_in_the_middle_of_tuning_end_as_undistur
 ) -> None:
     undisturbed = tmp_path / "undisturbed"
     subprocess.run([sys.executable, "-c", UNDISTURBED, *tasks], env=os.environ | {"FSAT_STORE": str(undisturbed)}, check=True)
+    for step in ENCODERS:  # so that no run exports them again
+        shutil.copytree(undisturbed / step, store_root / step, copy_function=os.link)
 
     folders = {"FSAT_DATA": str(data_root), "FSAT_STORE": str(store_root)}
     with cluster(tmp_path, FSAT_GPU_QUEUE="gpu", **folders) as airflow:
@@ -123,7 +128,7 @@ def test_runs_whose_gpu_worker_is_killed_in_the_middle_of_tuning_end_as_undistur
                 assert kept.setdefault(path, now) == now, f"{path} was tuned again"
             return all(state in ("success", "failed") for state in airflow.runs(DAG).values())
 
-        airflow.wait("the runs", ended, seconds=900)
+        airflow.wait("the runs", ended, seconds=3 * PATIENCE)
         assert airflow.runs(DAG) == dict.fromkeys(tasks, "success"), airflow.ends_of_logs()
         instances, count = airflow.task_instances(DAG), built(airflow)
 
@@ -137,7 +142,7 @@ def test_runs_whose_gpu_worker_is_killed_in_the_middle_of_tuning_end_as_undistur
     assert {place: manifest["digest"] for place, manifest in made.items()} == {
         place: manifest["digest"] for place, manifest in artefacts(undisturbed).items()
     }
-    assert {manifest["caller"] for manifest in made.values()} == {"airflow"}
+    assert {manifest["caller"] for manifest in made.values() if manifest["step"] not in ENCODERS} == {"airflow"}
 
     # nothing that was done is done again
     assert kept and done
