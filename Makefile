@@ -7,10 +7,10 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help install demo up test lint docs repro clean
+.PHONY: help install demo up test test-integration lint docs repro clean
 
 help: ## what can be made
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 install: $(INSTALLED) ## the environment, .venv
 
@@ -20,7 +20,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@echo "Installing into $(VENV): some minutes and about 3 GB, once."
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet -c constraints.txt torch==2.13.0
-	$(PIP) install --quiet -c constraints.txt -e '.[airflow,dvc,dev]'
+	$(PIP) install --quiet -c constraints.txt -e '.[airflow,distributed,dvc,dev]'
 	$(PIP) check
 	@touch $@
 
@@ -30,8 +30,12 @@ demo: $(INSTALLED) ## the DAG fsat_tune on the demo task, with Airflow on SQLite
 up: $(INSTALLED) ## Airflow with its scheduler and UI, at 127.0.0.1:8080 (or PORT=...), until Ctrl-C
 	@exec fsat airflow up --port $(PORT)
 
-test: $(INSTALLED) ## the whole test suite
+test: $(INSTALLED) ## the test suite
 	pytest -q
+
+test-integration: $(INSTALLED) ## the test on a cluster: PostgreSQL, Redis, Airflow with CeleryExecutor, a worker that is killed
+	@tests/distributed/install.sh
+	pytest -q -m distributed tests/distributed
 
 lint: $(INSTALLED) ## ruff, mypy, import contracts, generated docs, Dockerfiles
 	ruff check .

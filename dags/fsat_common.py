@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +27,11 @@ RETRY_POLICY = ExceptionRetryPolicy([
 
 DEFAULT_ARGS: dict[str, Any] = {"retries": 2, "retry_delay": timedelta(minutes=1), "retry_policy": RETRY_POLICY}
 
-GPU: dict[str, Any] = {"pool": "gpu"}
-"""Where steps run that may use the GPU."""
+GPU: dict[str, Any] = {"pool": "gpu"} | {
+    option: value for option in ("queue", "executor") if (value := os.environ.get(f"FSAT_GPU_{option.upper()}"))
+}
+"""Where the steps run that may use a GPU; on the default queue of the default executor, unless FSAT_GPU_QUEUE or
+FSAT_GPU_EXECUTOR is set where DAG files are parsed."""
 
 FILE: dict[str, Any] = {"type": ["null", "string"], "minLength": 1, "maxLength": 500}
 """The form's field for a file below FSAT_DATA; empty for none."""

@@ -16,11 +16,10 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 FROM base AS dependencies
 WORKDIR /build
 COPY pyproject.toml constraints.txt ./
-COPY docker/requirements.txt docker/
-RUN python -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; print(*project['optional-dependencies']['airflow'], sep='\n')" > requirements.txt
+RUN python -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; extras = project['optional-dependencies']; print(*extras['airflow'], *extras['distributed'], *extras['kubernetes'], sep='\n')" > requirements.txt
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -m venv /opt/venv \
-    && pip install --constraint constraints.txt --requirement requirements.txt --requirement docker/requirements.txt \
+    && pip install --constraint constraints.txt --requirement requirements.txt \
     && pip check
 
 
@@ -31,14 +30,15 @@ LABEL org.opencontainers.image.title="fsat-control" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.revision="$REVISION"
 
-# tini: signals reach the component; ended children are reaped
+# tini: signals reach the component; ended children are reaped. /entrypoint: the Helm chart's probes call it.
 # hadolint ignore=DL3008 # Debian keeps only the newest build of a package, so a pinned one would soon not install
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends tini \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 50000 --gid 0 --create-home fsat \
     && install --directory --owner=50000 --group=0 --mode=0775 \
-         /opt/airflow /opt/airflow/logs /opt/fsat /opt/fsat/data /var/lib/fsat
+         /opt/airflow /opt/airflow/logs /opt/fsat /opt/fsat/data /var/lib/fsat \
+    && ln --symbolic /usr/bin/env /entrypoint
 
 ENV AIRFLOW_HOME=/opt/airflow \
     AIRFLOW__CORE__DAGS_FOLDER=/opt/fsat/dags \

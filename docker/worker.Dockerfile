@@ -18,16 +18,15 @@ FROM base AS dependencies
 ARG TORCH_INDEX=""
 WORKDIR /build
 COPY pyproject.toml constraints.txt ./
-COPY docker/requirements.txt docker/
 # the lists in pyproject.toml, without its code: a change of code leaves this layer, gigabytes of it, as it is
-RUN python -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; extras = project['optional-dependencies']; print(*project['dependencies'], *extras['airflow'], *extras['dvc'], sep='\n')" > requirements.txt
+RUN python -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; extras = project['optional-dependencies']; print(*project['dependencies'], *extras['airflow'], *extras['distributed'], *extras['kubernetes'], *extras['dvc'], sep='\n')" > requirements.txt
 # torch alone comes from TORCH_INDEX: an index beside the default one could stand in for any package
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -m venv /opt/venv \
     && if [ -n "$TORCH_INDEX" ]; then \
          pip install --no-deps --index-url "$TORCH_INDEX" --constraint constraints.txt torch; \
        fi \
-    && pip install --constraint constraints.txt --requirement requirements.txt --requirement docker/requirements.txt \
+    && pip install --constraint constraints.txt --requirement requirements.txt \
     && pip check
 
 
@@ -39,13 +38,15 @@ LABEL org.opencontainers.image.title="fsat-worker" \
       org.opencontainers.image.revision="$REVISION"
 
 # git: dvc runs it. tini: signals reach the worker, which then finishes its tasks; ended children are reaped.
+# /entrypoint: the Helm chart's probes call it.
 # hadolint ignore=DL3008 # Debian keeps only the newest build of a package, so a pinned one would soon not install
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends git tini \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 50000 --gid 0 --create-home fsat \
     && install --directory --owner=50000 --group=0 --mode=0775 \
-         /opt/airflow /opt/airflow/logs /opt/fsat /opt/fsat/data /var/lib/fsat
+         /opt/airflow /opt/airflow/logs /opt/fsat /opt/fsat/data /var/lib/fsat \
+    && ln --symbolic /usr/bin/env /entrypoint
 
 ENV AIRFLOW_HOME=/opt/airflow \
     AIRFLOW__CORE__DAGS_FOLDER=/opt/fsat/dags \
