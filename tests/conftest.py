@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from browser import NAMES, Tab, find_browser, open_tab
+
 ROOT = Path(__file__).parents[1]
 
 # no deadline: the machine may be busy; what an example costs is not what these tests are about
@@ -183,3 +185,13 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def read_only_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk on which nothing can be written, where mounting is permitted."""
     yield from mounted(tmp_path / "read-only", "ro")
+
+
+@pytest.fixture(scope="session")
+def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
+    """A tab of a real browser."""
+    browser = find_browser()
+    if browser is None:
+        pytest.skip(f"no browser: none of {', '.join(NAMES)} is on PATH")
+    with open_tab(browser, tmp_path_factory.mktemp("profile")) as tab:
+        yield tab

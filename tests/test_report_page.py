@@ -2,152 +2,20 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import json
-import os
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from browser import Tab
 from fsat_tasks.pipeline import run_steps
 from fsat_tasks.report import render_report
 from fsat_tasks.spec import load_task
 from fsat_tasks.store import Artefact, Store
-
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-MOVED = """
-import os, sys
-commands, answers = (os.dup(os.dup(int(number))) for number in sys.argv[1:3])
-os.dup2(commands, 3)
-os.dup2(answers, 4)
-os.execv(sys.argv[3], sys.argv[3:])
-"""
-"""Starts a browser with its pipes where it looks for them: commands come on descriptor 3, answers go to 4."""
-
-
-class Tab:
-    """One page. What the browser says of it is kept in `events`."""
-
-    def __init__(self, commands: int, answers: int) -> None:
-        self._commands, self._answers = commands, os.fdopen(answers, "rb")
-        self._number, self._session = 0, ""
-        self.events: list[dict[str, Any]] = []
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            self.call(f"{domain}.enable")
-
-    def call(self, method: str, **parameters: Any) -> Any:
-        self._number += 1
-        message = {"id": self._number, "method": method, "params": parameters}
-        if self._session:
-            message["sessionId"] = self._session
-        os.write(self._commands, json.dumps(message).encode() + b"\0")
-        while True:
-            answer = self._next()
-            if answer.get("id") == self._number:
-                assert "error" not in answer, (method, answer["error"])
-                return answer["result"]
-
-    def open(self, page: Path, width: int = 1280, dark: bool = False) -> None:
-        """Load a file, as a screen of this width shows it, and wait until it is there."""
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600)
-        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
-        self.events.clear()
-        self.call("Page.navigate", url=page.as_uri())
-        while not any(event["method"] == "Page.loadEventFired" for event in self.events):
-            self._next()
-
-    def ask(self, expression: str) -> Any:
-        """The value of a JavaScript expression in the page."""
-        result = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
-        assert "exceptionDetails" not in result, result["exceptionDetails"]
-        return result["result"].get("value")
-
-    def click(self, selector: str) -> None:
-        """Click into the middle of an element with the mouse."""
-        element = f"document.querySelector({json.dumps(selector)})"
-        self.ask(f"{element}.scrollIntoView({{block: 'center', behavior: 'instant'}})")
-        box = self.ask(f"(({{x, y, width, height}}) => [x + width / 2, y + height / 2])({element}.getBoundingClientRect())")
-        for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
-            self.call("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
-
-    def press_enter(self) -> None:
-        self.call("Input.dispatchKeyEvent", type="keyDown", key="Enter", code="Enter", windowsVirtualKeyCode=13, text="\r")
-        self.call("Input.dispatchKeyEvent", type="keyUp", key="Enter", code="Enter", windowsVirtualKeyCode=13)
-
-    def screenshot(self, path: Path) -> None:
-        """The whole page as PNG."""
-        data = self.call("Page.captureScreenshot", captureBeyondViewport=True)["data"]
-        path.write_bytes(base64.b64decode(data))
-
-    def complaints(self) -> list[str]:
-        """Errors and warnings on the console, exceptions, and what the page's policy blocked."""
-        self.ask("0")  # what was said before has arrived with the answer
-        said = []
-        for event in self.events:
-            parameters = event["params"]
-            if event["method"] == "Log.entryAdded" and parameters["entry"]["level"] in ("error", "warning"):
-                said.append(parameters["entry"]["text"])
-            if event["method"] in ("Runtime.exceptionThrown", "Runtime.consoleAPICalled"):
-                said.append(json.dumps(parameters))
-        return said
-
-    def requests(self) -> list[str]:
-        """Addresses that the page asked for, its own among them."""
-        return [event["params"]["request"]["url"] for event in self.events if event["method"] == "Network.requestWillBeSent"]
-
-    def _next(self) -> dict[str, Any]:
-        content = bytearray()
-        while (byte := self._answers.read(1)) != b"\0":
-            assert byte, "the browser has gone"
-            content += byte
-        message: dict[str, Any] = json.loads(content)
-        if "method" in message:
-            self.events.append(message)
-        return message
-
-
-@contextmanager
-def open_tab(browser: str, profile: Path) -> Iterator[Tab]:
-    """A tab of a browser that ends with the block.
-
-    Args:
-        profile: a folder for the browser's own files.
-    """
-    to_browser, from_us = os.pipe()
-    to_us, from_browser = os.pipe()
-    options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run"]
-    process = subprocess.Popen(
-        [sys.executable, "-c", MOVED, str(to_browser), str(from_browser), browser, *options, f"--user-data-dir={profile}",
-         "--remote-debugging-pipe", "about:blank"],
-        pass_fds=(to_browser, from_browser), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    os.close(to_browser)
-    os.close(from_browser)
-    try:
-        yield Tab(from_us, to_us)
-    finally:
-        os.close(from_us)
-        process.terminate()
-        process.wait(20)
-
-
-@pytest.fixture(scope="module")
-def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
-    browser = next((path for name in NAMES if (path := shutil.which(name))), None)
-    if browser is None:
-        pytest.skip(f"no browser: none of {', '.join(NAMES)} is on PATH")
-    with open_tab(browser, tmp_path_factory.mktemp("profile")) as tab:
-        yield tab
 
 
 @pytest.fixture(scope="module")
