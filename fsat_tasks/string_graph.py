@@ -1,6 +1,6 @@
 """A BERT WordPiece tokenizer as an ONNX graph, so that a model takes texts; onnxruntime-extensions has what ONNX lacks.
 
-Its `BertTokenizer` is not used: it strips accents and finds punctuation by the machine's locale, and reads one text at a time.
+Its `BertTokenizer` is not used: it leaves the accents of ā and č, and more, as they are, and reads one text at a time.
 Here a table that the tokenizer itself has filled says what becomes of each character, for a whole batch at once.
 """
 

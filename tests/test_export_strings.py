@@ -51,7 +51,7 @@ def test_graph_that_answers_otherwise_is_not_written(demo_copy: Path, cli: Cli, 
     monkeypatch.setattr("fsat_tasks.string_graph._changed_characters", lambda tokenizer: {})
     code, _, err = cli("export-strings", TASK)
     assert code == 2
-    assert "expected the answers of the model on token ids, got other token ids for 'MIXED Case tExT'" in err
+    assert "expected the answers of the model on token ids, got other token ids for " in err
     assert list(demo_copy.glob("strings/*/*")) == []
 
 
