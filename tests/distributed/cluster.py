@@ -125,7 +125,9 @@ def settings(port: int, database: str, broker: str) -> dict[str, str]:
         "DATABASE__SQL_ALCHEMY_CONN": database,
         "CELERY__RESULT_BACKEND": f"db+{database}",
         "CELERY__BROKER_URL": broker,
-        "CELERY__OPERATION_TIMEOUT": "30",  # seconds to hand over a task; the default of 1 is short where the machine is busy
+        # seconds, which are 1 and 5: too few where the machine is busy
+        "CELERY__OPERATION_TIMEOUT": "60",
+        "WORKERS__EXECUTION_API_TIMEOUT": "60",
         "API__HOST": "127.0.0.1",
         "API__PORT": str(port),
         "API__BASE_URL": url,
