@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+REMEMBERED_BYTES, SETTLED_NS = 1 << 16, 2_000_000_000
+_digests: dict[Path, tuple[tuple[int, ...], str]] = {}
 DISTRIBUTIONS = {
     "fsat_tasks": ("fsat",),
     "great_expectations": ("great-expectations",),
@@ -58,8 +60,18 @@ def canonical_json(value: object) -> str:
 
 
 def sha256_file(path: Path) -> str:
+    """Of a large file remembered by this process, for as long as what the file system says of it stays the same."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        status = os.fstat(file.fileno())
+        known, digest = _digests.get(path, (None, ""))
+        state = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        if known == state:
+            return digest
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    # within the clock's tick a file could change once more and show the same time
+    if status.st_size >= REMEMBERED_BYTES and time.time_ns() - status.st_ctime_ns > SETTLED_NS:
+        _digests[path] = state, digest
+    return digest
 
 
 def write_json(path: Path, value: object) -> None:
