@@ -109,7 +109,8 @@ def _material(
     tokenizer, _ = load_tokenizer(task_encoder(task, store, validated).path / "tokenizer.json")
 
     def rows(texts: list[str]) -> Rows:
-        return Rows(features(texts), tokenize(tokenizer, texts))
+        read = task.spec.tune.body != "off"  # by a body alone
+        return Rows(features(texts), tokenize(tokenizer, texts) if read else [[]] * len(texts))
 
     source = find_encoder(task.spec.encoder.name, task.spec.encoder.max_tokens)
     shots, names = ([texts[i] for i in text_ids] for text_ids in (samples, load_split(validated, CLASSES).text_ids))
