@@ -7,6 +7,7 @@ temporary sibling and renamed, so a folder under its final name is whole, whoeve
 from __future__ import annotations
 
 import errno
+import functools
 import hashlib
 import json
 import logging
@@ -351,8 +352,13 @@ def _versions() -> dict[str, str]:
     found = {"python": ".".join(map(str, sys.version_info[:3]))}
     for name in (name for module, names in DISTRIBUTIONS.items() if module in sys.modules for name in names):
         with suppress(PackageNotFoundError):
-            found[name] = package_version(name)
+            found[name] = _package_version(name)
     return found
+
+
+@functools.cache  # it is read from the package's files
+def _package_version(name: str) -> str:
+    return package_version(name)
 
 
 def _sync(folder: Path) -> None:

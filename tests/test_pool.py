@@ -101,6 +101,6 @@ def test_a_pool_that_is_gone_or_damaged_is_made_again(shared: list[str]) -> None
 
 def test_a_pool_that_cannot_be_read_is_bad_input_and_leaves_nothing(shared: list[str], data_root: Path) -> None:
     (data_root / "pool.csv").write_bytes(POOL.encode() + b"\xff\n")
-    with pytest.raises(DataError, match="pool.csv, line 7"):
+    with pytest.raises(DataError, match=r"pool\.csv, line 7"):
         check(shared[0])
     assert list((data_root.parent / "store").glob("*/*/*")) == []
