@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,9 +19,14 @@ __all__ = ["load_tokenizer", "one_length_batches", "padded_batches", "tokenize"]
 
 def load_tokenizer(path: Path) -> tuple[Any, int]:
     """A tokenizer that leaves rows unpadded, since they are padded once their batch is known; and the pad id."""
+    return _parse_tokenizer(path.read_text("utf-8"))
+
+
+@functools.lru_cache(maxsize=2)  # each model has a copy of its encoder's
+def _parse_tokenizer(content: str) -> tuple[Any, int]:
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer = Tokenizer.from_str(content)
     padding = tokenizer.padding
     assert padding is not None, "export_encoder sets it"
     tokenizer.no_padding()

@@ -21,7 +21,7 @@ from fsat_tasks.spec import ValidationSpec
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Finding", "check_rows", "fingerprint"]
+__all__ = ["Finding", "check_rows", "common_script", "count_scripts", "fingerprint"]
 
 Severity = Literal["critical", "warning"]
 
@@ -29,6 +29,8 @@ NEAR_DUPLICATE_ROWS = 20_000
 """Above this the quadratic search for near duplicates is left out."""
 BALANCE = 5
 """A class with more than this many times the shots of the smallest is a warning."""
+SCRIPT_ROWS = 1_000
+"""First rows of each file that say which script is the common one."""
 LONG_TEXT = 1_000
 """Characters from which most encoders cut a text."""
 
@@ -63,11 +65,12 @@ class _Check:
     expectation: Any
 
 
-def check_rows(files: Mapping[str, Rows], bounds: ValidationSpec) -> list[Finding]:
-    """Check every file of a task.
+def check_rows(files: Mapping[str, Rows], bounds: ValidationSpec, scripts: Counter[str] | None = None) -> list[Finding]:
+    """Check files of a task.
 
     Args:
-        files: by split: `samples`, and where the task has them `query`, `unlabelled`, `out_of_scope`.
+        files: by split: `samples`, `query`, `unlabelled`, `out_of_scope`; whatever there is, but no `query` without `samples`.
+        scripts: `count_scripts` of the task's files that are not among these.
 
     Returns:
         What failed, critical findings first.
@@ -82,7 +85,8 @@ def check_rows(files: Mapping[str, Rows], bounds: ValidationSpec) -> list[Findin
     context.variables.progress_bars = {"globally": False, "metric_calculations": False}
     source = context.data_sources.add_pandas("rows")
     findings: list[Finding] = []
-    for split, frame in _frames(files, bounds).items():
+    common = common_script(count_scripts(files.values()) + (scripts or Counter()))
+    for split, frame in _frames(files, bounds, common).items():
         batch = source.add_dataframe_asset(split).add_batch_definition_whole_dataframe("all").get_batch({"dataframe": frame})
         checks = _checks(split, bounds)
         suite = gx.ExpectationSuite(split, expectations=[check.expectation for check in checks])
@@ -148,12 +152,11 @@ def _checks(split: str, bounds: ValidationSpec) -> list[_Check]:
     return checks
 
 
-def _frames(files: Mapping[str, Rows], bounds: ValidationSpec) -> dict[str, pd.DataFrame]:
+def _frames(files: Mapping[str, Rows], bounds: ValidationSpec, common: str | None) -> dict[str, pd.DataFrame]:
     """One table a split, with a column for each thing that can be odd about a row; None where nothing is."""
     import pandas as pd
 
     frames: dict[str, pd.DataFrame] = {}
-    common = _common_script(text for rows in files.values() for text in rows.texts[:1000])
     for split, rows in files.items():
         labels = rows.labels or [None] * len(rows.lines)
         frame = pd.DataFrame({"line": rows.lines, "text": rows.texts, "label": labels}, dtype=object)
@@ -162,9 +165,10 @@ def _frames(files: Mapping[str, Rows], bounds: ValidationSpec) -> dict[str, pd.D
         frame["duplicate_of"] = _column(_first_lines(frame["print"], rows.lines))
         frame["odd_script"] = _column(_odd_script(text, common) for text in frame["clean"])
         frames[split] = frame
-    samples = frames["samples"]
-    samples["shots"] = samples["label"].map(samples["label"].value_counts())
-    samples["imbalance"] = samples["shots"] / (samples["shots"].min() or 1)
+    if "samples" in frames:
+        samples = frames["samples"]
+        samples["shots"] = samples["label"].map(samples["label"].value_counts())
+        samples["imbalance"] = samples["shots"] / (samples["shots"].min() or 1)
     labelled = [frames[split] for split in ("samples", "query") if split in frames]
     for frame in labelled:
         frame["conflict"] = _column(_conflicts(frame))
@@ -238,9 +242,15 @@ def _script(text: str) -> str | None:
     return names.most_common(1)[0][0] if names else None
 
 
-def _common_script(texts: Iterable[str | None]) -> str | None:
-    scripts = Counter(_script(text) for text in texts if text)
-    return scripts.most_common(1)[0][0] if scripts else None
+def count_scripts(files: Iterable[Rows]) -> Counter[str]:
+    """How many of the first rows of each file are in each script."""
+    found = (_script(text) for rows in files for text in rows.texts[:SCRIPT_ROWS] if text)
+    return Counter(script for script in found if script)
+
+
+def common_script(scripts: Counter[str]) -> str | None:
+    """The script of most rows, None where none has a letter."""
+    return max(sorted(scripts), key=scripts.__getitem__) if scripts else None
 
 
 def _odd_script(text: str | None, common: str | None) -> str | None:

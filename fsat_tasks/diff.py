@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fsat_tasks.history import Entry
+from fsat_tasks.pool import POOL_FILE, find_pool
 from fsat_tasks.registry import find_published
 from fsat_tasks.store import Artefact, Store
-from fsat_tasks.validate import POOL_FILE, load_split, load_texts, texts_of_lines
+from fsat_tasks.validate import load_split, load_texts, texts_of_lines
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["diff_models"]
 
@@ -118,7 +123,17 @@ def _row_changes(old: Counter[tuple[str, str | None]], new: Counter[tuple[str, s
 def _pool_changes(old: Artefact, new: Artefact) -> Json:
     """How many different texts of the pool came and went, by their 64-bit hashes: 8 MB for a million rows."""
     import numpy as np
+
+    before, after = _pool_hashes(old), _pool_hashes(new)
+    return {"came": np.setdiff1d(after, before).size, "went": np.setdiff1d(before, after).size}
+
+
+def _pool_hashes(validated: Artefact) -> NDArray[np.uint64]:
+    import numpy as np
     import pyarrow.parquet as pq
 
-    before, after = (pq.read_table(data.path / POOL_FILE, columns=["hash"])["hash"].to_numpy() for data in (old, new))
-    return {"came": np.setdiff1d(after, before).size, "went": np.setdiff1d(before, after).size}
+    pool = find_pool(validated)
+    if pool is None:
+        return np.empty(0, np.uint64)
+    hashes: NDArray[np.uint64] = pq.read_table(pool.path / POOL_FILE, columns=["hash"])["hash"].to_numpy()
+    return hashes

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +13,7 @@ import numpy as np
 from fsat_tasks.encoder_export import export_int8_encoder
 from fsat_tasks.encoder_source import find_encoder
 from fsat_tasks.gates import parity_gates, size_gate
+from fsat_tasks.graph_weights import half_precision, take_apart, whole
 from fsat_tasks.head import Head, finite, load_head
 from fsat_tasks.model_card import render_card
 from fsat_tasks.serving import ServedModel
@@ -18,12 +21,14 @@ from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Recipe, Store, write_json
 from fsat_tasks.tune import tuned_encoder
 from fsat_tasks.validate import load_split, load_texts
-from fsat_tasks.variants import FILES, MODEL, Judge, half_precision, parity_of, served_file
+from fsat_tasks.variants import FILES, MODEL, Judge, parity_of, served_file
 
 if TYPE_CHECKING:
     import onnx
     from numpy.typing import NDArray
 
+    from fsat_tasks.encoder_graph import PooledEncoder
+    from fsat_tasks.encoder_source import EncoderSource
     from fsat_tasks.numerics.memory import Memory
 
 __all__ = ["export"]
@@ -58,8 +63,7 @@ def export(task: Task, store: Store, validated: Artefact, tuned: Artefact, evalu
         import onnx
 
         head, config = load_head(tuned), encoder.json("encoder.json")
-        model = join_head(onnx.load(encoder.path / "encoder.onnx"), head)
-        onnx.save(model, folder / MODEL)
+        onnx.save(_joined(encoder, head), folder / MODEL)
         shutil.copyfile(encoder.path / "tokenizer.json", folder / "tokenizer.json")
         settings = {
             "task": task.name, "labels": head.labels, "temperature": head.temperature, "encoder": task.spec.encoder.name,
@@ -71,12 +75,11 @@ def export(task: Task, store: Store, validated: Artefact, tuned: Artefact, evalu
         texts, labels = _parity_rows(validated, head.labels)
         answers = ServedModel(folder).run(texts)
         parity = parity_of(answers, _reference(task, encoder, tuned, head, texts), head.scope_threshold)
-        whole = {"name": config["precision"], "file": MODEL, "bytes": (folder / MODEL).stat().st_size, **parity,
+        reference = {"name": config["precision"], "file": MODEL, "bytes": (folder / MODEL).stat().st_size, **parity,
                  "passes": True, "reason": "the reference"}  # fmt: skip
         judge = Judge(folder, texts, labels, answers, task.spec.gates)
-        smaller = _smaller(store, encoder, head, model) if config["precision"] == "fp32" else {}
-        variants = [whole]
-        for name, graph in smaller.items():
+        variants = [reference]
+        for name, graph in _smaller(store, encoder, head):
             onnx.save(graph, folder / FILES[name])
             variants.append(judge.judge(name))
         served = served_file(variants)
@@ -92,12 +95,17 @@ def export(task: Task, store: Store, validated: Artefact, tuned: Artefact, evalu
     return store.build(recipe, write)
 
 
-def _smaller(store: Store, encoder: Artefact, head: Head, model: onnx.ModelProto) -> dict[str, onnx.ModelProto]:
-    """The variants by name. `model` is changed."""
-    import onnx
+def _smaller(store: Store, encoder: Artefact, head: Head) -> Iterator[tuple[str, onnx.ModelProto]]:
+    """The variants by name, one in memory at a time; none of an encoder that is in int8 itself."""
+    if encoder.json("encoder.json")["precision"] == "fp32":
+        yield "int8", _joined(export_int8_encoder(encoder, store), head)
+        yield "fp16", _joined(encoder, head, half=True)
 
-    int8 = export_int8_encoder(encoder, store)
-    return {"int8": join_head(onnx.load(int8.path / "encoder.onnx"), head), "fp16": half_precision(model)}
+
+def _joined(encoder: Artefact, head: Head, half: bool = False) -> onnx.ModelProto:
+    parts = take_apart(encoder.path / "encoder.onnx", encoder.sha256("encoder.onnx"))
+    graph = join_head(parts.graph, head)
+    return whole(half_precision(graph, parts) if half else graph, parts)
 
 
 def join_head(encoder: onnx.ModelProto, head: Head) -> onnx.ModelProto:
@@ -253,7 +261,15 @@ def _reference(
     from fsat_tasks.body import encode_rows, load_body
 
     source = find_encoder(task.spec.encoder.name, task.spec.encoder.max_tokens)
-    weights = load_file(tuned.path / "body.safetensors") if head.tuned_body else None
+    tuned_body = head.tuned_body and load_body(source, "cpu", load_file(tuned.path / "body.safetensors"))
     tokenizer, _ = load_tokenizer(encoder.path / "tokenizer.json")
-    features = encode_rows(load_body(source, "cpu", weights), tokenize(tokenizer, texts))
+    features = encode_rows(tuned_body or _frozen_body(source, encoder.digest), tokenize(tokenizer, texts))
     return head.probabilities(features), head.scope_scores(features)
+
+
+@functools.lru_cache(maxsize=1)  # one encoder serves task after task
+def _frozen_body(source: EncoderSource, digest: str) -> PooledEncoder:
+    """The encoder in torch as it was pretrained; `digest` stands for the files of its folder."""
+    from fsat_tasks.body import load_body
+
+    return load_body(source, "cpu")

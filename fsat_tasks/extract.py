@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from fsat_tasks.encoder import Encoder
 from fsat_tasks.encoder_source import find_encoder
 from fsat_tasks.errors import DeviceError, StoreError
+from fsat_tasks.pool import POOL_FILE, ROW_GROUP, find_pool
 from fsat_tasks.precision import task_encoder
 from fsat_tasks.progress import progress
 from fsat_tasks.session import pick_device
 from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Recipe, Store, write_json
-from fsat_tasks.validate import POOL_FILE, ROW_GROUP, load_texts, pool_size
+from fsat_tasks.validate import load_texts, pool_size
 
 if TYPE_CHECKING:
     import numpy as np
@@ -100,11 +101,11 @@ def _or_on_the_cpu(task: Task, work: Callable[[Device], T]) -> T:
 
 def _extract(task: Task, store: Store, validated: Artefact, device: Device) -> Artefact:
     encoder = task_encoder(task, store, validated)
-    pool, used = pool_size(validated), task.spec.tune.pool_rows
+    pool, used = find_pool(validated), task.spec.tune.pool_rows
     recipe = Recipe(
         "extract", 3,
-        config={"pool_rows": used, "seed": task.spec.seed} if pool > used else {},
-        inputs={"texts": validated.sha256("texts.parquet"), "pool": validated.sha256(POOL_FILE),
+        config={"pool_rows": used, "seed": task.spec.seed} if pool_size(validated) > used else {},
+        inputs={"texts": validated.sha256("texts.parquet"), **({"pool": pool.sha256(POOL_FILE)} if pool else {}),
                 "encoder": encoder.sha256("encoder.onnx"), "tokenizer": encoder.sha256("tokenizer.json")},
         numeric_class=_numeric_class(encoder, device),
         parents={"validate": validated, "encoder": encoder},
@@ -166,10 +167,10 @@ def draw_pool_rows(validated: Artefact, count: int, seed: int) -> NDArray[np.int
     import numpy as np
     import pyarrow.parquet as pq
 
-    size = pool_size(validated)
-    if size <= count:
+    pool, size = find_pool(validated), pool_size(validated)
+    if pool is None or size <= count:
         return np.arange(size)
-    hashes = pq.read_table(validated.path / POOL_FILE, columns=["hash"])["hash"].to_numpy()
+    hashes = pq.read_table(pool.path / POOL_FILE, columns=["hash"])["hash"].to_numpy()
     order = np.argsort(hashes, kind="stable")
     new = np.append(True, hashes[order[1:]] != hashes[order[:-1]])
     first = np.maximum.accumulate(np.where(new, np.arange(size), 0))  # where the run of equal hashes starts
@@ -193,7 +194,10 @@ def load_pool_texts(validated: Artefact, rows: NDArray[np.int64]) -> Iterator[st
     import numpy as np
     import pyarrow.parquet as pq
 
-    file = pq.ParquetFile(validated.path / POOL_FILE)
+    pool = find_pool(validated)
+    if pool is None:
+        return
+    file = pq.ParquetFile(pool.path / POOL_FILE)
     for group in np.unique(rows // ROW_GROUP).tolist():
         here = rows[rows // ROW_GROUP == group] - group * ROW_GROUP
         yield from file.read_row_group(group, columns=["text"])["text"].take(here).to_pylist()

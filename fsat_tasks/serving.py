@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fsat_tasks.batches import load_tokenizer, padded_batches, tokenize
 from fsat_tasks.session import open_session
@@ -34,7 +36,7 @@ class ServedModel:
         """The scope score from which a text is taken for one of the task."""
         self.set_thresholds = {coverage: float(value) for coverage, value in config["set_thresholds"].items()}
         self._tokenizer, self._pad_id = load_tokenizer(folder / "tokenizer.json")
-        self._session = open_session(folder / (graph or config["served"]), "cpu")
+        self._session = _open(_File.at(folder / (graph or config["served"])))
 
     def run(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Probabilities (n, classes), in the order of `labels`, and scope scores (n,)."""
@@ -46,3 +48,24 @@ class ServedModel:
             feed = {"input_ids": ids, "attention_mask": mask}
             probabilities[rows], scope[rows] = self._session.run(["probabilities", "scope"], feed)
         return probabilities, scope
+
+
+@dataclass(frozen=True)
+class _File:
+    """A graph's file by what it is, and not by where it is: the store renames what it keeps."""
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+    path: Path = field(compare=False)
+
+    @classmethod
+    def at(cls, path: Path) -> _File:
+        status = path.stat()
+        return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, path)
+
+
+@functools.lru_cache(maxsize=3)  # a model's variants: export compares them, publish times them
+def _open(file: _File) -> Any:
+    return open_session(file.path, "cpu")

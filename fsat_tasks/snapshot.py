@@ -123,13 +123,16 @@ def _found(store: Store, task: str, reference: Mapping[str, str]) -> Artefact:
 
 def _copy_task(task: Task, store: Store, model: Artefact, tuned: Artefact, folder: Path) -> None:
     """Copy the task's files if the model is made of them: if the step `validate` makes of them what the model was made of."""
-    from fsat_tasks.validate import POOL_FILE, validate
+    from fsat_tasks.pool import POOL_FILE, find_pool
+    from fsat_tasks.validate import validate
 
     validated = validate(task, store)
-    made_of = {"rows.parquet": model.manifest["inputs"]["rows"], "texts.parquet": model.manifest["inputs"]["texts"],
-               POOL_FILE: tuned.manifest["inputs"]["pool"]}  # fmt: skip
+    pool = find_pool(validated)
+    made_of = {"rows.parquet": model.manifest["inputs"]["rows"], "texts.parquet": model.manifest["inputs"]["texts"]}
     same = all(validated.sha256(name) == sha256 for name, sha256 in made_of.items())
-    for field, sha256 in validated.manifest["inputs"].items():
+    same = same and tuned.manifest["inputs"].get("pool") == (pool and pool.sha256(POOL_FILE))
+    files = {field: sha256 for field, sha256 in validated.manifest["inputs"].items() if field != "pool"}
+    for field, sha256 in (files | (dict(pool.manifest["inputs"]) if pool else {})).items():
         source = task.file(field)
         if source is not None:  # never: `validate` found it
             target = folder / source.relative_to(task.folder.resolve())

@@ -7,6 +7,7 @@ temporary sibling and renamed, so a folder under its final name is whole, whoeve
 from __future__ import annotations
 
 import errno
+import functools
 import hashlib
 import json
 import logging
@@ -34,6 +35,8 @@ log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+REMEMBERED_BYTES, SETTLED_NS = 1 << 16, 2_000_000_000
+_digests: dict[Path, tuple[tuple[int, ...], str]] = {}
 DISTRIBUTIONS = {
     "fsat_tasks": ("fsat",),
     "great_expectations": ("great-expectations",),
@@ -59,8 +62,18 @@ def canonical_json(value: object) -> str:
 
 
 def sha256_file(path: Path) -> str:
+    """Of a large file remembered by this process, for as long as what the file system says of it stays the same."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        status = os.fstat(file.fileno())
+        known, digest = _digests.get(path, (None, ""))
+        state = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        if known == state:
+            return digest
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    # within the clock's tick a file could change once more and show the same time
+    if status.st_size >= REMEMBERED_BYTES and time.time_ns() - status.st_ctime_ns > SETTLED_NS:
+        _digests[path] = state, digest
+    return digest
 
 
 def write_json(path: Path, value: object) -> None:
@@ -349,8 +362,13 @@ def _versions() -> dict[str, str]:
     found = {"python": ".".join(map(str, sys.version_info[:3]))}
     for name in (name for module, names in DISTRIBUTIONS.items() if module in sys.modules for name in names):
         with suppress(PackageNotFoundError):
-            found[name] = package_version(name)
+            found[name] = _package_version(name)
     return found
+
+
+@functools.cache  # it is read from the package's files
+def _package_version(name: str) -> str:
+    return package_version(name)
 
 
 def _sync(folder: Path) -> None:

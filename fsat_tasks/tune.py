@@ -13,11 +13,12 @@ from fsat_tasks.encoder_export import exporter_versions
 from fsat_tasks.encoder_source import find_encoder
 from fsat_tasks.extract import draw_pool_rows, load_pool_texts, open_features
 from fsat_tasks.head import SET_COVERAGES, Head, save_baseline, save_head
+from fsat_tasks.pool import POOL_FILE, find_pool
 from fsat_tasks.precision import task_encoder
 from fsat_tasks.session import pick_device
 from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Recipe, Store, write_json
-from fsat_tasks.validate import CLASSES, POOL_FILE, load_split, load_texts
+from fsat_tasks.validate import CLASSES, load_split, load_texts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,12 +40,13 @@ def tune(task: Task, store: Store, validated: Artefact, extracted: Artefact) -> 
     """
     spec, device = task.spec, tuning_device(pick_device(task.spec.device))
     cores = available_cores()  # the budget is planned with them
+    pool = find_pool(validated)
     recipe = Recipe(
         "tune", 9,
         config={"shots": spec.shots, "seed": spec.seed, **spec.tune.model_dump(exclude={"pool_rows"}),
                 "exporter": None if spec.tune.body == "off" else exporter_versions()},
-        inputs={"rows": validated.sha256("rows.parquet"), "pool": validated.sha256(POOL_FILE),
-                "features": extracted.digest,
+        inputs={"rows": validated.sha256("rows.parquet"), "features": extracted.digest,
+                **({"pool": pool.sha256(POOL_FILE)} if pool else {}),
                 "encoder": find_encoder(spec.encoder.name, spec.encoder.max_tokens).revision},
         numeric_class="numpy-cpu-fp64" if spec.tune.body == "off" else f"numpy-cpu-fp64, {tuning_class(device)}, {cores} cores",
         parents={"validate": validated, "extract": extracted},
@@ -107,7 +109,8 @@ def _material(
     tokenizer, _ = load_tokenizer(task_encoder(task, store, validated).path / "tokenizer.json")
 
     def rows(texts: list[str]) -> Rows:
-        return Rows(features(texts), tokenize(tokenizer, texts))
+        read = task.spec.tune.body != "off"  # by a body alone
+        return Rows(features(texts), tokenize(tokenizer, texts) if read else [[]] * len(texts))
 
     source = find_encoder(task.spec.encoder.name, task.spec.encoder.max_tokens)
     shots, names = ([texts[i] for i in text_ids] for text_ids in (samples, load_split(validated, CLASSES).text_ids))

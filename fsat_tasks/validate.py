@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
+from collections import Counter
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsat_tasks.errors import DataError, TaskError
+from fsat_tasks.pool import POOL, pool, pool_findings
 from fsat_tasks.samples import Rows, iter_rows, read_rows
 from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Recipe, Store, sha256_file, write_json
@@ -20,16 +20,11 @@ if TYPE_CHECKING:
 
     from fsat_tasks.checks import Finding
 
-__all__ = ["POOL_FILE", "SLICES_FILE", "Split", "load_split", "load_texts", "pool_size", "texts_of_lines", "validate"]
+__all__ = ["SLICES_FILE", "Split", "load_split", "load_texts", "pool_size", "texts_of_lines", "validate"]
 
 SPLITS = ("samples", "query", "out_of_scope")
-"""Small files, read whole. The pool of unlabelled rows may be of any size, and is only ever read row by row."""
-POOL, POOL_FILE = "unlabelled", "pool.parquet"
+"""Small files, read whole."""
 SLICES_FILE = "slices.parquet"
-CHECKED_POOL_ROWS = 10_000
-"""First rows of the pool that are checked; what can be wrong with traffic shows in them."""
-ROW_GROUP = 4096
-"""Rows of the pool that are in memory at a time."""
 CLASSES = "classes"
 """The split that holds the class names, in label order; their features are the prior of each class."""
 
@@ -37,74 +32,50 @@ CLASSES = "classes"
 def validate(task: Task, store: Store) -> Artefact:
     """Check the task's data.
 
-    Writes texts.parquet (each different text of the small files once), rows.parquet (split, line, text_id, label), pool.parquet
-    (line, text and hash of the unlabelled rows, as they come), slices.parquet (line, column and value of query rows, for the
-    columns that task.yaml names under `slices`) and findings.json.
+    Writes texts.parquet (each different text of the small files once), rows.parquet (split, line, text_id, label), slices.parquet
+    (line, column and value of query rows, for the columns that task.yaml names under `slices`), pool.json (digest and rows of the
+    pool, which is an artefact of its own and a parent of this one) and findings.json.
 
     Raises:
         DataError: where a file cannot be read or a critical check fails; nothing is written then.
     """
-    files = {split: path for split in (*SPLITS, POOL) if (path := task.file(split)) is not None}
+    files = {split: path for split in SPLITS if (path := task.file(split)) is not None}
+    unlabelled = pool(task, store)
+    inputs = {split: sha256_file(path) for split, path in files.items()}
     recipe = Recipe(
-        "validate", 5,
+        "validate", 6,
         config={"text": task.spec.text, "label": task.spec.label, "classes": task.spec.classes, "slices": task.spec.slices,
                 "validation": task.spec.validation.model_dump(), "formats": {k: p.suffix for k, p in files.items()}},
-        inputs={split: sha256_file(path) for split, path in files.items()},
+        inputs=inputs | ({"pool": unlabelled.digest} if unlabelled else {}),
+        parents={"pool": unlabelled} if unlabelled else {},
     )  # fmt: skip
-    return store.build(recipe, lambda folder: _validate(task, files, folder))
+    return store.build(recipe, lambda folder: _validate(task, files, unlabelled, folder))
 
 
-def _validate(task: Task, files: dict[str, Path], folder: Path) -> dict[str, int]:
-    from fsat_tasks.checks import check_rows
+def _validate(task: Task, files: dict[str, Path], unlabelled: Artefact | None, folder: Path) -> dict[str, int]:
+    from fsat_tasks.checks import check_rows, count_scripts
 
     spec = task.spec
     longest = spec.validation.max_characters
     rows = {
         split: read_rows(path, spec.text, spec.label if split in ("samples", "query") else None, longest)
         for split, path in files.items()
-        if split in SPLITS
     }
-    first = {POOL: _first_rows(files[POOL], spec.text, longest)} if POOL in files else {}
-    findings = check_rows(rows | first, spec.validation)
+    of_pool = Counter(unlabelled.manifest["notes"]["scripts"]) if unlabelled else None
+    findings = check_rows(rows, spec.validation, of_pool)
+    if unlabelled:
+        findings += pool_findings(task, unlabelled, count_scripts(rows.values()))
     _raise_critical([finding for finding in findings if finding.severity == "critical"])
     texts = _write_tables(rows, _class_names(task, rows["samples"]), folder)
     _write_slices(files.get("query"), spec.slices, longest, folder)
-    pool = _write_pool(files.get(POOL), spec.text, longest, folder)
     # keys of task.yaml, not paths: the artefact is the same wherever the task folder is and whatever its files are called
-    split_of = {part.file: split for split, part in (rows | first).items()}
-    shown = [finding.to_json() | {"file": split_of[finding.file]} for finding in findings]
+    split_of = {part.file: split for split, part in rows.items()}
+    shown = [finding.to_json() | {"file": split_of.get(finding.file, POOL)} for finding in findings]
     write_json(folder / "findings.json", shown)
-    counts = {split: len(part.lines) for split, part in rows.items()} | ({POOL: pool} if POOL in files else {})
+    size = int(unlabelled.manifest["notes"]["rows"]) if unlabelled else 0
+    write_json(folder / "pool.json", {"digest": unlabelled.digest if unlabelled else None, "rows": size})
+    counts = {split: len(part.lines) for split, part in rows.items()} | ({POOL: size} if unlabelled else {})
     return {**counts, "texts": texts, "warnings": len(findings)}
-
-
-def _first_rows(path: Path, text: str, longest: int) -> Rows:
-    rows = Rows(str(path))
-    for line, (cell,) in itertools.islice(iter_rows(path, [text], longest), CHECKED_POOL_ROWS):
-        rows.lines.append(line)
-        rows.texts.append(cell)
-    return rows
-
-
-def _write_pool(path: Path | None, text: str, longest: int, folder: Path) -> int:
-    """Copy the pool's rows that have a text, some thousand at a time, and count them."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    schema = pa.schema({"line": pa.int64(), "text": pa.string(), "hash": pa.uint64()})
-    rows = (
-        iter(())
-        if path is None
-        else ((line, cell) for line, (cell,) in iter_rows(path, [text], longest) if cell and cell.strip())
-    )
-    count = 0
-    with pq.ParquetWriter(folder / POOL_FILE, schema) as writer:
-        while group := list(itertools.islice(rows, ROW_GROUP)):
-            lines, texts = zip(*group, strict=True)
-            hashes = [int.from_bytes(blake2b(text.encode(), digest_size=8).digest()) for text in texts]
-            writer.write_table(pa.table([pa.array(lines), pa.array(texts), pa.array(hashes, pa.uint64())], schema=schema))
-            count += len(group)
-    return count
 
 
 def _write_slices(query: Path | None, columns: list[str], longest: int, folder: Path) -> None:
@@ -199,6 +170,4 @@ def texts_of_lines(validated: Artefact, split: str) -> dict[int, str]:
 
 def pool_size(validated: Artefact) -> int:
     """Unlabelled rows with a text."""
-    import pyarrow.parquet as pq
-
-    return int(pq.read_metadata(validated.path / POOL_FILE).num_rows)
+    return int(validated.json("pool.json")["rows"])

@@ -13,10 +13,9 @@ from fsat_tasks.spec import GateSpec
 
 if TYPE_CHECKING:
     import numpy as np
-    import onnx
     from numpy.typing import NDArray
 
-__all__ = ["FILES", "MODEL", "Judge", "half_precision", "parity_of", "served_file"]
+__all__ = ["FILES", "MODEL", "Judge", "parity_of", "served_file"]
 
 MODEL = "model.onnx"
 FILES = {"fp32": MODEL, "fp16": "model-fp16.onnx", "int8": "model-int8.onnx"}
@@ -25,14 +24,6 @@ FOR_A_GPU = ("fp16",)
 
 Answers = tuple["NDArray[np.floating[Any]]", "NDArray[np.floating[Any]]"]
 """Probabilities (n, classes) and scope scores (n,)."""
-
-
-def half_precision(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The graph in fp16, with the same inputs and outputs."""
-    from onnxruntime.transformers.float16 import convert_float_to_float16
-
-    half: onnx.ModelProto = convert_float_to_float16(model, keep_io_types=True)
-    return half
 
 
 def parity_of(served: Answers, reference: Answers, threshold: float) -> dict[str, Any]:

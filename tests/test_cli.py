@@ -40,7 +40,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def test_run_leaves_one_artefact_a_step_and_nothing_else(demo_store: Path) -> None:
-    assert {name.split("-")[0] for name in artefacts(demo_store)} == {*STEPS, "encoder", "rows"}
+    assert {name.split("-")[0] for name in artefacts(demo_store)} == {*STEPS, "pool", "encoder", "rows"}
     assert [path for path in demo_store.glob("*/*/.*") if path.is_dir()] == []
     assert sorted(path.name for path in (demo_store / "registry" / TASK).iterdir() if not path.name.startswith(".")) == [
         "champion.json", "history.jsonl",

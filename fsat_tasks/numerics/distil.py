@@ -69,6 +69,7 @@ class Teaching:
     smooth_shots: Array
     smooth_names: Array
     smooth_pool: Array
+    keys: Array  # (used, the strongest directions), of the pool, of unit length
     graph: sparse.csr_array  # (n + used, n + used), shots first
     basis: Array  # (layers * dim, directions), the strongest last
     labels: Labels  # (n,)
@@ -98,7 +99,8 @@ def draw_pool(features: Features, shots: Features, layers: int, seed: int) -> ND
     drawn = np.sort(np.random.default_rng(seed).choice(len(features), min(len(features), POOL_ROWS), replace=False))
     if len(drawn) == 0:
         return np.empty(0, np.int64)
-    used: NDArray[np.int64] = drawn[~is_copy(mix_layers(features[drawn], layers), mix_layers(shots, layers))].astype(np.int64)
+    last = features[:, -layers:][drawn]
+    used: NDArray[np.int64] = drawn[~is_copy(mix_layers(last, layers), mix_layers(shots, layers))].astype(np.int64)
     return used
 
 
@@ -112,7 +114,8 @@ def prepare(shots: Features, labels: Labels, names: Features, pool: Features, se
         pool: (used, layers, dim), used > 0.
         setting: the layers, prior and ridge of the probe.
     """
-    mixed = mix_layers(np.concatenate([shots, names, pool]), setting.layers)  # (n + classes + used, layers * dim)
+    last = [rows[:, -setting.layers :] for rows in (shots, names, pool)]
+    mixed = mix_layers(np.concatenate(last), setting.layers)  # (n + classes + used, layers * dim)
     basis = _principal_directions(mixed)
     rows = mixed @ basis  # (n + classes + used, directions)
     keys = unit_rows(rows[:, -KEY_DIRECTIONS:])
@@ -123,7 +126,8 @@ def prepare(shots: Features, labels: Labels, names: Features, pool: Features, se
     parts = [len(shots), len(shots) + len(names)]
     near, anchors, pool_rows = np.split(rows, parts)
     smooth_near, smooth_anchors, smooth_pool = np.split(smoothed, parts)
-    return Teaching(near, anchors, pool_rows, smooth_near, smooth_anchors, smooth_pool, graph, basis, labels, setting)
+    smoothed_parts = smooth_near, smooth_anchors, smooth_pool
+    return Teaching(near, anchors, pool_rows, *smoothed_parts, keys[others], graph, basis, labels, setting)
 
 
 def fit_heads(teaching: Teaching, seen: NDArray[np.bool_], tolerance: float = TOLERANCE) -> Heads:
@@ -178,7 +182,7 @@ def _fit(teaching: Teaching, seen: NDArray[np.bool_], tolerance: float) -> tuple
     weights = np.concatenate([np.ones(len(labels)), np.full(classes, setting.prior), np.full(used, share)])
     student = fit_softmax(rows, targets, weights, STUDENT_RIDGE, probe, tolerance * float(np.sqrt(weights.sum())))
     basis = np.eye(rows.shape[1])[:, -KEY_DIRECTIONS:]
-    return probe, student, Memory(basis, unit_rows(teaching.pool @ basis), soft, 1.0)
+    return probe, student, Memory(basis, teaching.keys, soft, 1.0)
 
 
 def _principal_directions(rows: Array) -> Array:

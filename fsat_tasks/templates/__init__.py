@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
     from markupsafe import Markup
 
 __all__ = ["render", "source"]
@@ -13,6 +15,11 @@ __all__ = ["render", "source"]
 
 def render(name: str, **values: Any) -> str:
     """Fill a template of this folder. Values are escaped as HTML, in Markdown too; a name that is not given is an error."""
+    return _environment().get_template(name).render(**values)
+
+
+@functools.cache  # it keeps compiled templates
+def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -23,7 +30,7 @@ def render(name: str, **values: Any) -> str:
     environment.filters["size"] = lambda count: f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
     environment.filters["breaks"] = _breaks
     environment.filters["line"] = lambda text: " ".join(text.split())
-    return environment.get_template(name).render(**values)
+    return environment
 
 
 def _breaks(label: str) -> Markup:
