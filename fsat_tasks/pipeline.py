@@ -112,8 +112,8 @@ def shards(tasks: Sequence[Task]) -> list[tuple[int, int]]:
     is left out: its own steps say what is wrong.
     """
     from fsat_tasks.extract import shard_counts
+    from fsat_tasks.pool import find_pool
     from fsat_tasks.precision import task_encoder
-    from fsat_tasks.validate import POOL_FILE
 
     found: dict[tuple[object, ...], tuple[int, int]] = {}
     store = Store(Workspace.from_env().store)
@@ -126,10 +126,10 @@ def shards(tasks: Sequence[Task]) -> list[tuple[int, int]]:
         with store.in_use():
             encoder = task_encoder(task, store, validated)  # made once, and not by every worker at the same time
         of_texts, of_pool = shard_counts(task, validated)
-        pool = (encoder.key, validated.sha256(POOL_FILE), task.spec.tune.pool_rows, task.spec.seed, task.spec.device)
         found |= {(number, shard): (number, shard) for shard in range(of_texts) if of_texts > 1}
-        for shard in range(of_pool):
-            found.setdefault((*pool, shard), (number, of_texts + shard))
+        pool, drawn = find_pool(validated), (task.spec.tune.pool_rows, task.spec.seed)
+        for shard in range(of_pool) if pool else ():
+            found.setdefault((pool.key, encoder.key, *drawn, task.spec.device, shard), (number, of_texts + shard))
     return list(found.values())
 
 
