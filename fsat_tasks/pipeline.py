@@ -127,9 +127,11 @@ def shards(tasks: Sequence[Task]) -> list[tuple[int, int]]:
             encoder = task_encoder(task, store, validated)  # made once, and not by every worker at the same time
         of_texts, of_pool = shard_counts(task, validated)
         found |= {(number, shard): (number, shard) for shard in range(of_texts) if of_texts > 1}
-        pool, drawn = find_pool(validated), (task.spec.tune.pool_rows, task.spec.seed)
-        for shard in range(of_pool) if pool else ():
-            found.setdefault((pool.key, encoder.key, *drawn, task.spec.device, shard), (number, of_texts + shard))
+        pool = find_pool(validated)
+        if pool is not None:
+            drawn = (pool.key, task.spec.tune.pool_rows, task.spec.seed, encoder.key, task.spec.device)
+            for shard in range(of_pool):
+                found.setdefault((*drawn, shard), (number, of_texts + shard))
     return list(found.values())
 
 
