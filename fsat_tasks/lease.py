@@ -79,7 +79,7 @@ def mark_used(root: Path, folder: Path) -> None:
 
 
 def last_use(folder: Path) -> float:
-    """When an artefact was last used, or until when it is to be kept (`Store.keep_until`), whichever is later; 0 if it is gone."""
+    """When an artefact was last used, or until when it is to be kept (`Store.keep_until`); 0 if it is gone."""
     times = [0.0]
     for path in (folder, folder / "manifest.json"):
         with suppress(FileNotFoundError, NotADirectoryError):
