@@ -15,7 +15,7 @@ import socket
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -151,7 +151,8 @@ def _merge(store: Store, group: list[Path], report: _Report) -> None:
 def _set_aside(folder: Path) -> Path:
     """Rename an artefact to what looks unfinished: nobody finds it, and who removes unfinished ones removes it."""
     aside = folder.with_name(f".{folder.name}.{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex[:8]}")
-    folder.rename(aside)
+    with suppress(FileNotFoundError):  # somebody found it damaged, and was faster
+        folder.rename(aside)
     return aside
 
 

@@ -79,10 +79,11 @@ def mark_used(root: Path, folder: Path) -> None:
 
 
 def last_use(folder: Path) -> float:
-    """When an artefact was last used, or until when it is to be kept (`Store.keep_until`), whichever is later."""
-    times = [folder.stat().st_mtime]
-    with suppress(FileNotFoundError, NotADirectoryError):
-        times.append((folder / "manifest.json").stat().st_mtime)
+    """When an artefact was last used, or until when it is to be kept (`Store.keep_until`); 0 if it is gone."""
+    times = [0.0]
+    for path in (folder, folder / "manifest.json"):
+        with suppress(FileNotFoundError, NotADirectoryError):
+            times.append(path.stat().st_mtime)
     return max(times)
 
 

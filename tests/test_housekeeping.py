@@ -180,6 +180,31 @@ def test_files_of_others_in_the_store_are_left_alone(store: Store) -> None:
     assert (store.root / "mine" / "ab" / ("0" * 64)).exists()
 
 
+def test_every_command_works_afterwards_on_every_model_of_the_history(demo_copy: Path, cli: Cli) -> None:
+    store, registry = Store(demo_copy), Registry(demo_copy, "support-intents")
+    (first,) = registry.history()
+    model, decision = (find_published(store, "task", first[name]) for name in ("model", "decision"))
+
+    def write(folder: Path) -> None:
+        shutil.copytree(model.path, folder, ignore=shutil.ignore_patterns("manifest.json"), dirs_exist_ok=True)
+        (folder / "README.md").write_text("another model")
+
+    parents = {name: find_published(store, "task", parent) for name, parent in model.manifest["parents"].items()}
+    second = store.build(Recipe("export", 7, {"number": 2}, {}, parents=parents), write)
+    assert registry.record(second, decision, replaces=1) == "promoted"
+    decide(store, 1)
+    assert housekeep(store, 0)["removed"].keys() == LINE.keys() | {"encoder-int8"}
+
+    assert json.loads(cli("diff", "support-intents", "1", "2", "--json")[1])["compared"] > 0
+    assert cli("rollback", "support-intents")[0] == 0
+    code, out, err = cli("run", "support-intents", "--json")
+    assert code == 0, err
+    assert not any(step["built"] for step in json.loads(out).values())
+    assert cli("promote", "support-intents", second.key[:12])[0] == 0
+    code, out, err = cli("predict", "support-intents", "my card has not arrived")
+    assert json.loads(out)["label"] == "card_not_arrived", err
+
+
 # Runs that go on
 
 

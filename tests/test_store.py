@@ -41,8 +41,9 @@ def refuse(folder: Path) -> None:
 
 
 def files_below(folder: Path) -> list[str]:
-    """Files, and folders of unfinished artefacts."""
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() or path.name.startswith("."))
+    """Files but for the lock, and folders of unfinished artefacts."""
+    found = (path for path in folder.rglob("*") if path.is_file() or path.name.startswith("."))
+    return sorted(str(path.relative_to(folder)) for path in found if path != folder / "runs" / "gate")
 
 
 # Keys
