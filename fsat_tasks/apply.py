@@ -64,7 +64,7 @@ def apply(task: Task, store: Store, model: Artefact, file: Path) -> Artefact:
     if found is not None:
         return found
     rows = sum(1 for _ in _rows(task, file))  # a bad last row is known now, and not after hours
-    with store.scratch(recipe) as shards:
+    with store.in_use(), store.scratch(recipe) as shards:
 
         def write(folder: Path) -> dict[str, Any]:
             figures = _label_file(task, model, file, rows, shards, folder)
