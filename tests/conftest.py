@@ -21,6 +21,16 @@ ROOT = Path(__file__).parents[1]
 settings.register_profile("fsat", deadline=None, max_examples=60)
 settings.load_profile("fsat")
 
+PLANTED = {
+    "AWS_SECRET_ACCESS_KEY": "planted-secret-of-aws",
+    "AIRFLOW_CONN_WAREHOUSE": "postgres://anna:planted-secret-of-airflow@db/warehouse",
+    "AIRFLOW_VAR_TOKEN": "planted-secret-of-a-variable",
+    "HF_TOKEN": "planted-secret-of-the-hub",
+    "MLFLOW_TRACKING_PASSWORD": "planted-secret-of-mlflow",
+    "POSTGRES_PASSWORD": "planted-secret-of-postgres",
+}
+"""Secrets that every process of fsat and Airflow has in the tests, and that must show up nowhere: tests/test_secrets.py."""
+
 Row = tuple[str, str]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -30,11 +40,12 @@ def run_fsat(
     store: Path,
     data: Path = ROOT / "data",
     input: str | bytes | None = None,  # noqa: A002
+    variables: Mapping[str, str] | None = None,
     **options: Any,
 ) -> subprocess.CompletedProcess[str]:
-    """The real command line in a process of its own; `options` are those of subprocess.run."""
+    """The real command line in a process of its own, with more variables; `options` are those of subprocess.run."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("FSAT_", "AIRFLOW_", "DVC_"))}
-    environment |= {"FSAT_DATA": str(data), "FSAT_STORE": str(store), "COLUMNS": "200"}
+    environment |= {"FSAT_DATA": str(data), "FSAT_STORE": str(store), "COLUMNS": "200", **PLANTED, **(variables or {})}
     result = subprocess.run(
         [sys.executable, "-m", "fsat_tasks.cli", *arguments],
         env=environment, input=input.encode() if isinstance(input, str) else input, capture_output=True, check=False, **options,
