@@ -1,0 +1,49 @@
+"""No secret of the environment is written or printed, and no name that a user gives reaches a shell.
+
+tests/conftest.py plants the secrets; the runs of the DAG are looked through in tests/dags/test_fsat_tune.py.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import PLANTED
+
+Cli = Callable[..., tuple[int, str, str]]
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_secrets_are_planted() -> None:
+    assert sum(PLANTED in value for value in os.environ.values()) >= 4
+
+
+def test_no_secret_is_in_artefacts_manifests_report_registry_or_output(demo_store: Path) -> None:
+    files = [path for path in demo_store.parent.rglob("*") if path.is_file()]
+    assert {"manifest.json", "report.html", "history.jsonl", "printed.txt"} <= {path.name for path in files}
+    assert [path for path in files if PLANTED.encode() in path.read_bytes()] == []
+
+
+def test_no_secret_is_in_what_a_run_that_fails_prints(make_task: Callable[..., str], cli: Cli) -> None:
+    code, out, err = cli("run", make_task([("a", "x")]))
+    assert code == 2
+    assert PLANTED not in out + err
+
+
+def test_no_shell_is_called() -> None:
+    called = re.compile(r"shell\s*=\s*True|os\.(system|popen|spawn\w*)\(|getoutput\(")
+    files = [path for folder in ("fsat_tasks", "dags", "docker") for path in (ROOT / folder).rglob("*.py")]
+    assert len(files) > 80
+    assert [str(path) for path in files if called.search(path.read_text("utf-8"))] == []
+
+
+@pytest.mark.parametrize("script", [path.name for path in ROOT.glob("dags/*.sh")])
+def test_script_quotes_every_value(script: str) -> None:
+    for line in (ROOT / "dags" / script).read_text("utf-8").splitlines():
+        innermost = re.sub(r'"\$\w+"', "", line.partition(" #")[0])
+        bare = re.sub(r"'[^']*'|\"(?:\\.|[^\"\\])*\"|\$\(", "", innermost)
+        assert "$" not in bare or re.fullmatch(r"\w+=\$\{1:-[\w-]+\}", bare), line  # an assignment splits no words
