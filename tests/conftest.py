@@ -58,6 +58,12 @@ def repository() -> Path:
 
 
 @pytest.fixture(scope="session")
+def planted() -> str:
+    """What every planted secret has in it."""
+    return PLANTED
+
+
+@pytest.fixture(scope="session")
 def fsat() -> Run:
     """Call the command line: fsat("status", store=folder) -> CompletedProcess."""
     return run_fsat

@@ -11,27 +11,26 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import PLANTED
 
 Cli = Callable[..., tuple[int, str, str]]
 
 ROOT = Path(__file__).parents[1]
 
 
-def test_secrets_are_planted() -> None:
-    assert sum(PLANTED in value for value in os.environ.values()) >= 4
+def test_secrets_are_planted(planted: str) -> None:
+    assert sum(planted in value for value in os.environ.values()) >= 4
 
 
-def test_no_secret_is_in_artefacts_manifests_report_registry_or_output(demo_store: Path) -> None:
+def test_no_secret_is_in_artefacts_manifests_report_registry_or_output(demo_store: Path, planted: str) -> None:
     files = [path for path in demo_store.parent.rglob("*") if path.is_file()]
     assert {"manifest.json", "report.html", "history.jsonl", "printed.txt"} <= {path.name for path in files}
-    assert [path for path in files if PLANTED.encode() in path.read_bytes()] == []
+    assert [path for path in files if planted.encode() in path.read_bytes()] == []
 
 
-def test_no_secret_is_in_what_a_run_that_fails_prints(make_task: Callable[..., str], cli: Cli) -> None:
+def test_no_secret_is_in_what_a_run_that_fails_prints(make_task: Callable[..., str], cli: Cli, planted: str) -> None:
     code, out, err = cli("run", make_task([("a", "x")]))
     assert code == 2
-    assert PLANTED not in out + err
+    assert planted not in out + err
 
 
 def test_no_shell_is_called() -> None:

@@ -35,7 +35,7 @@ def functions() -> dict[str, Callable[[str], Any]]:
     from fsat_tasks.encoder_source import find_encoder
 
     fsat_tasks.predict.champion_model = lambda name: None  # type: ignore[assignment,return-value]
-    fsat_apply.get_current_context = dict
+    fsat_apply.get_current_context = dict  # type: ignore[attr-defined]
     none: dict[str, Any] = dict.fromkeys(("shots", "encoder", "seed", "device", "approval")) | {"dry_run": False}
 
     def load(task: str = TASK, unlabelled: str | None = None, encoder: str | None = None) -> Any:
