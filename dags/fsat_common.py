@@ -41,13 +41,11 @@ RETRY_POLICY = ExceptionRetryPolicy([
 def tell_of_failure(context: Any) -> None:
     """The last line in the log of a try that failed: which step of which task, what is wrong where, and what to do."""
     ti, error = context["ti"], context.get("exception")
-    of = ti.rendered_map_index or (context.get("params") or {}).get("task") or "all tasks"
-    if error is None:
-        why = "its process is gone: it was killed, or its worker was lost."
-    elif isinstance(error, InputError):  # which says all of it
-        why = str(error)
-    else:
-        why = f"{type(error).__name__}: {error}. The traceback above says where."
+    of = ti.rendered_map_index or context["params"].get("task") or ti.dag_id
+    if error is None:  # said by the dag-processor, for a process that can say nothing any more
+        log.error("%s of %s is gone: it was killed, or its worker was lost. What it had done is kept.", ti.task_id, of)
+        return
+    why = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}. The traceback above says where."
     then = "It is tried again." if ti.state == "up_for_retry" else "When that is put right, clear the task."
     log.error("%s of %s failed: %s %s", ti.task_id, of, why, then)
 

@@ -26,7 +26,7 @@ PLANTED = "planted-secret"
 
 # all processes of the tests inherit them
 os.environ |= {
-    name: f"{PLANTED}-{name}" for name in ("AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "MLFLOW_TRACKING_PASSWORD", "PGPASSWORD")
+    name: f"{PLANTED}-{name}" for name in ("AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "MLFLOW_TRACKING_PASSWORD", "GITHUB_TOKEN")
 }
 
 Row = tuple[str, str]

@@ -7,10 +7,16 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from unittest.mock import Mock
 
 import pytest
+
+from fsat_tasks import tracking
+from fsat_tasks.dvc_repository import _complaint
 
 Cli = Callable[..., tuple[int, str, str]]
 
@@ -31,6 +37,29 @@ def test_no_secret_is_in_what_a_run_that_fails_prints(make_task: Callable[..., s
     code, out, err = cli("run", make_task([("a", "x")]))
     assert code == 2
     assert planted not in out + err
+
+
+def test_login_in_an_address_is_not_in_what_mlflow_and_dvc_complain_of(
+    planted: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    address = f"https://anna:{planted}@server.example.org/x"
+
+    def fail(*_: object) -> None:
+        raise OSError(f"no answer from {address}")
+
+    exceptions = ModuleType("mlflow.exceptions")
+    exceptions.MlflowException = type("MlflowException", (Exception,), {})  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "mlflow.exceptions", exceptions)
+    monkeypatch.setattr(tracking, "find_spec", lambda _: True)
+    monkeypatch.setattr(tracking, "_log_once", fail)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    for name in tracking.DEFAULTS:
+        monkeypatch.setenv(name, "1")
+    tracking.track(Mock(), Mock(), Mock(), "promoted")
+    assert caplog.messages == [
+        "MLflow at https://***@server.example.org/x: the run is not logged: no answer from https://***@server.example.org/x"
+    ]
+    assert _complaint(f"ERROR: failed to push to {address}\n") == "failed to push to https://***@server.example.org/x"
 
 
 def test_no_shell_is_called() -> None:
