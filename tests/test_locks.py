@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import runpy
 import tomllib
 from pathlib import Path
+from unittest.mock import Mock
+from urllib.error import URLError
 
 import pytest
 from packaging.requirements import Requirement
@@ -68,3 +71,22 @@ def test_image_installs_nothing_unchecked_but_another_torch(image: str) -> None:
     unchecked = [line for line in installs if "--require-hashes" not in line and "--no-index" not in line]
     assert [line.split()[-1] for line in unchecked] == ([] if image == "control" else ["torch"])
     assert all("--no-deps" in line for line in installs)
+
+
+def test_audit_is_skipped_with_a_word_where_pypi_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("urllib.request.urlopen", Mock(side_effect=URLError("no network")))
+    assert runpy.run_path(str(DOCKER / "audit.py"))["main"]() == 0
+    assert (
+        capsys.readouterr().out == "pip-audit: skipped, PyPI's advisories are not to be had here (<urlopen error no network>)\n"
+    )
+
+
+def test_audit_asks_for_all_that_is_locked_and_fails_as_pip_audit_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    call = Mock(return_value=Mock(returncode=1))
+    monkeypatch.setattr("urllib.request.urlopen", Mock())
+    monkeypatch.setattr("subprocess.run", call)
+    assert runpy.run_path(str(DOCKER / "audit.py"))["main"]() == 1
+    asked = [word for word in call.call_args.args[0] if word.startswith("--requirement=")]
+    assert asked == [f"--requirement={DOCKER / name}" for name in ("worker.lock", "cuda.lock")]
