@@ -7,7 +7,7 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help install demo up test test-integration lint docs repro clean
+.PHONY: help install demo up test test-integration lint lock docs repro clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -37,13 +37,17 @@ test-integration: $(INSTALLED) ## the test on a cluster: PostgreSQL, Redis, Airf
 	@tests/distributed/install.sh
 	pytest -q -m distributed tests/distributed
 
-lint: $(INSTALLED) ## ruff, mypy, import contracts, generated docs, Dockerfiles
+lint: $(INSTALLED) ## ruff, mypy, import contracts, generated docs, Dockerfiles, known vulnerabilities
 	ruff check .
 	ruff format --check .
 	mypy
 	lint-imports
 	cog --check README.md
 	hadolint --failure-threshold style docker/*.Dockerfile
+	python docker/audit.py
+
+lock: $(INSTALLED) ## write docker/*.lock again, from pyproject.toml and constraints.txt
+	python docker/lock.py
 
 docs: $(INSTALLED) ## write the generated parts of README.md again
 	cog -r README.md

@@ -40,7 +40,7 @@ from typing import Any
 from airflow.sdk import DAG, Asset, AssetAlias, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from fsat_common import DEFAULT_ARGS, TASKS, store
+from fsat_common import DEFAULT_ARGS, TASKS, deadline, store
 from fsat_tasks.workspace import Workspace, confine
 
 PREDICTIONS = AssetAlias("fsat-predictions")
@@ -120,6 +120,7 @@ with DAG(
     catchup=False,
     max_active_runs=4,
     params=PARAMS,
+    deadline=deadline(),
     default_args=DEFAULT_ARGS,
     tags=["fsat", "few-shot"],
 ):

@@ -62,7 +62,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable, Param, TriggerRule, chain, task, task_group
 
 import fsat_tune_tasks as tasks
-from fsat_common import DEFAULT_ARGS, FILE, GPU, TASKS, of_task
+from fsat_common import DEFAULT_ARGS, FILE, GPU, TASKS, deadline, of_task
 
 if TYPE_CHECKING:
     from airflow.sdk import XComArg
@@ -176,6 +176,7 @@ with DAG(
     catchup=False,
     max_active_runs=4,
     params=PARAMS,
+    deadline=deadline(),
     default_args=DEFAULT_ARGS,
     tags=["fsat", "few-shot"],
 ):

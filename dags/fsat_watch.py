@@ -36,7 +36,7 @@ from typing import Any
 
 from airflow.sdk import DAG, Asset, AssetAlias, Param, task
 
-from fsat_common import DEFAULT_ARGS, TASKS, store
+from fsat_common import DEFAULT_ARGS, TASKS, deadline, store
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +90,7 @@ with DAG(
     catchup=False,
     max_active_runs=4,
     params=PARAMS,
+    deadline=deadline(),
     default_args=DEFAULT_ARGS,
     tags=["fsat", "few-shot"],
 ):

@@ -7,19 +7,21 @@ ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1
 
 FROM base AS wheel
 WORKDIR /build
+COPY docker/build.lock ./
+RUN --mount=type=cache,target=/root/.cache/pip \
+    pip install --no-deps --require-hashes --requirement build.lock
 COPY pyproject.toml README.md ./
 COPY fsat_tasks fsat_tasks
-RUN --mount=type=cache,target=/root/.cache/pip \
-    pip wheel --no-deps --wheel-dir /wheels .
+RUN pip wheel --no-index --no-build-isolation --no-deps --wheel-dir /wheels .
 
 
 FROM base AS dependencies
 WORKDIR /build
-COPY pyproject.toml constraints.txt ./
-RUN python -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; extras = project['optional-dependencies']; print(*extras['airflow'], *extras['distributed'], *extras['kubernetes'], sep='\n')" > requirements.txt
+COPY docker/control.lock ./
+# --no-deps: the lock has all of them, and pip check says so
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -m venv /opt/venv \
-    && pip install --constraint constraints.txt --requirement requirements.txt \
+    && pip install --no-deps --require-hashes --only-binary :all: --requirement control.lock \
     && pip check
 
 

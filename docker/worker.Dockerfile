@@ -7,26 +7,31 @@ ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1
 
 FROM base AS wheel
 WORKDIR /build
+COPY docker/build.lock ./
+RUN --mount=type=cache,target=/root/.cache/pip \
+    pip install --no-deps --require-hashes --requirement build.lock
 COPY pyproject.toml README.md ./
 COPY fsat_tasks fsat_tasks
-RUN --mount=type=cache,target=/root/.cache/pip \
-    pip wheel --no-deps --wheel-dir /wheels .
+RUN pip wheel --no-index --no-build-isolation --no-deps --wheel-dir /wheels .
 
 
 FROM base AS dependencies
 # Empty: torch for CUDA 13, which onnxruntime-gpu needs too. For CPU only, the address of an index of CPU wheels.
 ARG TORCH_INDEX=""
 WORKDIR /build
-COPY pyproject.toml constraints.txt ./
-# the lists in pyproject.toml, without its code: a change of code leaves this layer, gigabytes of it, as it is
-RUN python -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; extras = project['optional-dependencies']; print(*project['dependencies'], *extras['airflow'], *extras['distributed'], *extras['kubernetes'], *extras['dvc'], sep='\n')" > requirements.txt
-# torch alone comes from TORCH_INDEX: an index beside the default one could stand in for any package
+COPY constraints.txt docker/build.lock docker/cuda.lock docker/worker.lock ./
+# --no-deps: the locks have all of them, and pip check says so. One package has no wheel: setuptools of build.lock builds it.
+# From TORCH_INDEX comes torch alone, unchecked, as its files are not those of PyPI: an index that you trust as this one.
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -m venv /opt/venv \
+    && pip install --no-deps --require-hashes --requirement build.lock \
     && if [ -n "$TORCH_INDEX" ]; then \
          pip install --no-deps --index-url "$TORCH_INDEX" --constraint constraints.txt torch; \
+       else \
+         pip install --no-deps --require-hashes --only-binary :all: --requirement cuda.lock; \
        fi \
-    && pip install --constraint constraints.txt --requirement requirements.txt \
+    && pip install --no-deps --require-hashes --no-build-isolation \
+         --only-binary :all: --no-binary antlr4-python3-runtime --requirement worker.lock \
     && pip check
 
 

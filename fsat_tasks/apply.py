@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsat_tasks.errors import DataError
+from fsat_tasks.logs import at_work
 from fsat_tasks.progress import progress
 from fsat_tasks.review import REVIEW, Doubt, Review
 from fsat_tasks.samples import iter_rows
@@ -64,7 +65,7 @@ def apply(task: Task, store: Store, model: Artefact, file: Path) -> Artefact:
     if found is not None:
         return found
     rows = sum(1 for _ in _rows(task, file))  # a bad last row is known now, and not after hours
-    with store.in_use(), store.scratch(recipe) as shards:
+    with at_work(task.name, "apply"), store.in_use(), store.scratch(recipe) as shards:
 
         def write(folder: Path) -> dict[str, Any]:
             figures = _label_file(task, model, file, rows, shards, folder)

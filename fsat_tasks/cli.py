@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fsat_tasks import airflow_cli, apply_cli, housekeeping_cli, registry_cli, snapshot_cli, strings_cli, watch_cli
+from fsat_tasks import airflow_cli, apply_cli, housekeeping_cli, logs, registry_cli, snapshot_cli, strings_cli, watch_cli
 from fsat_tasks.errors import FsatError
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ app = typer.Typer(
 )
 
 EXIT_HELD = 3
+
+log = logging.getLogger("fsat_tasks.cli")  # __name__ may be __main__
 
 
 class Device(StrEnum):
@@ -56,11 +58,15 @@ Approve = Annotated[bool, typer.Option("--approve", help="Say yes, where task.ya
 
 def main() -> None:
     """Entry point: every expected error becomes one line and an exit code."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    json_lines = False
     try:
+        json_lines = logs.configure()
         app(prog_name="fsat")
     except FsatError as error:
-        typer.secho(f"fsat: {error}", err=True, fg=None if not sys.stderr.isatty() else "red")
+        if json_lines:
+            log.error("%s", error)
+        else:
+            typer.secho(f"fsat: {error}", err=True, fg=None if not sys.stderr.isatty() else "red")
         sys.exit(error.exit_code)
 
 
@@ -204,7 +210,7 @@ def _run(step: str, task: Task, out: Path | None, as_json: bool) -> None:
 
     with in_use(Workspace.from_env().store):  # until what was made is copied and shown
         last = "publish" if step == "run" else step
-        artefacts = run_steps(task, last, None if as_json else _reporter(step))
+        artefacts = run_steps(task, last, None if as_json or logs.in_json() else _reporter(step))
         if out is not None:
             from fsat_tasks.copy_out import copy_out
 

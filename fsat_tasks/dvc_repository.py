@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fsat_tasks.errors import DvcError, SnapshotError, StoreError
+from fsat_tasks.logs import hide_logins
 
 __all__ = ["default_remote", "find_repository", "locked", "require_repository", "run_dvc", "uncommitted"]
 
@@ -104,4 +105,4 @@ def _complaint(stderr: str) -> str:
     lines = [line.strip() for line in stderr.splitlines()]
     start = next((at for at, line in enumerate(lines) if line.startswith("ERROR: ")), 0)
     kept = [line.removeprefix("ERROR: ") for line in lines[start:] if line and not line.startswith(("<http", "Having any"))]
-    return " ".join(kept)
+    return hide_logins(" ".join(kept))  # a remote's address may have one

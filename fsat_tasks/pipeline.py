@@ -10,6 +10,7 @@ from typing import Any
 
 from fsat_tasks.encoder_source import find_encoder
 from fsat_tasks.errors import InputError
+from fsat_tasks.logs import at_work
 from fsat_tasks.lookup import LookupStore, NotMadeError
 from fsat_tasks.session import pick_device
 from fsat_tasks.signature import signing_key
@@ -59,9 +60,10 @@ def run_steps(
         for step in needed:
             if report is not None:
                 report(step, None)
-            artefact = artefacts[step] = next(results)
-            level = logging.INFO if artefact.built or step == until else logging.DEBUG
-            log.log(level, "%s %s: %s %s", task.name, step, "built" if artefact.built else "found", artefact.path)
+            with at_work(task.name, step):
+                artefact = artefacts[step] = next(results)
+                level = logging.INFO if artefact.built or step == until else logging.DEBUG
+                log.log(level, "%s %s: %s %s", task.name, step, "built" if artefact.built else "found", artefact.path)
             if report is not None:
                 report(step, artefact)
     return artefacts
@@ -140,7 +142,7 @@ def run_shard(task: Task, shard: int) -> dict[str, int]:
     from fsat_tasks.extract import encode_shard
 
     store = Store(Workspace.from_env().store)
-    with store.in_use():
+    with store.in_use(), at_work(task.name, "encode"):
         return encode_shard(task, store, run_steps(task, "validate")["validate"], shard)
 
 

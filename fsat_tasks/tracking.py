@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from fsat_tasks.gates import all_gates
+from fsat_tasks.logs import hide_logins
 from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact
 
@@ -41,7 +42,8 @@ def track(task: Task, published: Artefact, model: Artefact, outcome: str) -> Non
         with redirect_stdout(sys.stderr):  # MLflow prints links, and standard output may be JSON
             _log_once(task, published, model, outcome)
     except (MlflowException, OSError) as error:
-        log.warning("MLflow at %s: the run is not logged: %s", uri, str(error).split("\n")[0])
+        said = str(error).split("\n")[0]
+        log.warning("MLflow at %s: the run is not logged: %s", hide_logins(uri), hide_logins(said))
 
 
 def _log_once(task: Task, published: Artefact, model: Artefact, outcome: str) -> None:

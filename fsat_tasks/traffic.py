@@ -29,12 +29,15 @@ def newest_file(task: Task, traffic: str | None = None) -> Path:
     if name is None:
         raise TaskError(where, "a file of texts as they come in", "nothing", "Name one there, or give the file to fsat watch.")
     named, root = Path(name), task.folder.parent
-    if any(letter in named.name for letter in "*?["):
-        found = list(confine(root, str(named.parent), where, task.folder).glob(named.name))
-    else:
-        path = confine(root, name, where, task.folder)
-        found = list(path.iterdir()) if path.is_dir() else [path]
-    files = [confine(root, str(file), where) for file in found if file.suffix in SUFFIXES and file.is_file()]
+    try:
+        if any(letter in named.name for letter in "*?["):
+            found = list(confine(root, str(named.parent), where, task.folder).glob(named.name))
+        else:
+            path = confine(root, name, where, task.folder)
+            found = list(path.iterdir()) if path.is_dir() else [path]
+        files = [confine(root, str(file), where) for file in found if file.suffix in SUFFIXES and file.is_file()]
+    except (OSError, ValueError) as error:  # a name that is too long, a pattern such as `**x`
+        raise TaskError(where, "a file, a folder or a pattern", f"{name!r}: {error}") from None
     if not files:
         raise TaskError(where, f"a {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} file", f"{name!r}, where there is none")
     return max(files, key=lambda file: (file.stat().st_mtime_ns, file.name))

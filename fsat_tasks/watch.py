@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from fsat_tasks.errors import DataError
 from fsat_tasks.extract import draw_pool_rows, load_pool_texts, open_features
+from fsat_tasks.logs import at_work
 from fsat_tasks.predict import champion_model
 from fsat_tasks.registry import find_published
 from fsat_tasks.samples_head import Judged, SamplesHead, load_samples_head
@@ -79,7 +80,8 @@ def watch(task: Task, store: Store, traffic: Path) -> Artefact:
         p_values = {f"p_{test['test']}": test["p_value"] for test in found["tests"]}
         return {"drift": found["drift"], "window": len(window), "reference": len(reference.judged), **p_values}
 
-    return store.build(recipe, write)
+    with at_work(task.name, "watch"):
+        return store.build(recipe, write)
 
 
 def first_alarm(store: Store, watched: Artefact) -> bool:

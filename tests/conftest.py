@@ -23,6 +23,14 @@ ROOT = Path(__file__).parents[1]
 settings.register_profile("fsat", deadline=None, max_examples=60)
 settings.load_profile("fsat")
 
+PLANTED = "planted-secret"
+"""It is part of every secret below, and must be in nothing that fsat or Airflow writes or prints: tests/test_secrets.py."""
+
+# all processes of the tests inherit them
+os.environ |= {
+    name: f"{PLANTED}-{name}" for name in ("AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "MLFLOW_TRACKING_PASSWORD", "GITHUB_TOKEN")
+}
+
 Row = tuple[str, str]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -32,11 +40,12 @@ def run_fsat(
     store: Path,
     data: Path = ROOT / "data",
     input: str | bytes | None = None,  # noqa: A002
+    variables: Mapping[str, str] | None = None,
     **options: Any,
 ) -> subprocess.CompletedProcess[str]:
-    """The real command line in a process of its own; `options` are those of subprocess.run."""
+    """The real command line in a process of its own, with more variables; `options` are those of subprocess.run."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("FSAT_", "AIRFLOW_", "DVC_"))}
-    environment |= {"FSAT_DATA": str(data), "FSAT_STORE": str(store), "COLUMNS": "200"}
+    environment |= {"FSAT_DATA": str(data), "FSAT_STORE": str(store), "COLUMNS": "200"} | dict(variables or {})
     result = subprocess.run(
         [sys.executable, "-m", "fsat_tasks.cli", *arguments],
         env=environment, input=input.encode() if isinstance(input, str) else input, capture_output=True, check=False, **options,
@@ -51,6 +60,12 @@ def repository() -> Path:
 
 
 @pytest.fixture(scope="session")
+def planted() -> str:
+    """What every planted secret has in it."""
+    return PLANTED
+
+
+@pytest.fixture(scope="session")
 def fsat() -> Run:
     """Call the command line: fsat("status", store=folder) -> CompletedProcess."""
     return run_fsat
@@ -62,6 +77,7 @@ def demo_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = tmp_path_factory.mktemp("demo") / "store"
     result = run_fsat("run", "support-intents", store=store)
     assert result.returncode == 0, result.stderr
+    (store.parent / "printed.txt").write_text(result.stdout + result.stderr, "utf-8")
     return store
 
 

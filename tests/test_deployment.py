@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from fsat_tasks.airflow_server import POOLS as AIRFLOW_POOLS
+
 ROOT = Path(__file__).parents[1]
 DOCKER = ROOT / "docker"
 COMPONENTS = {"api-server", "scheduler", "dag-processor", "triggerer", "worker", "gpu-worker"}
@@ -81,7 +83,7 @@ def test_workers_do_not_get_the_address_of_the_database_nor_its_key() -> None:
 
 
 def test_pools_are_those_of_every_other_set_up() -> None:
-    pools = set(POOLS.findall((ROOT / "dags" / "airflow.env.sh").read_text("utf-8")))
+    pools = set(AIRFLOW_POOLS)
     assert set(POOLS.findall(" ".join(SERVICES["init"]["command"]))) == pools
     assert set(POOLS.findall(" ".join(VALUES["migrateDatabaseJob"]["args"]))) == pools
 

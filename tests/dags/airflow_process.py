@@ -47,6 +47,7 @@ def describe(bag: Any) -> dict[str, Any]:
         "schedule": str(dag.schedule),
         "catchup": dag.catchup,
         "max_active_runs": dag.max_active_runs,
+        "deadlines": {name: [_deadline(alert) for alert in one.deadline or ()] for name, one in bag.dags.items()},
         "params": {name: _param(dag.params.get_param(name)) for name in dag.params},
         "tasks": {
             _short(task.task_id): {
@@ -78,6 +79,10 @@ def _param(param: Any) -> dict[str, Any]:
             continue
         accepted.append(value)
     return {"default": default, "description": param.description, "schema": param.schema, "accepted": accepted}
+
+
+def _deadline(alert: Any) -> list[Any]:
+    return [alert.reference.reference_name, alert.interval.total_seconds(), alert.callback.path, alert.callback.kwargs]
 
 
 def _decision(policy: Any, exception: str) -> str:

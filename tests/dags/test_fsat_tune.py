@@ -45,6 +45,7 @@ def ask_airflow(folder: Path, data: Path, store: Path, *confs: dict[str, Any], s
         "FSAT_DATA": str(data),
         "FSAT_STORE": str(store),
         "FSAT_SCHEDULE": schedule,
+        "AIRFLOW_CONN_WAREHOUSE": "postgres://anna:planted-secret-AIRFLOW_CONN@127.0.0.1/warehouse",
     }
     command = [sys.executable, str(Path(__file__).with_name("airflow_process.py")), str(folder / "answer.json")]
     command += [json.dumps(conf) for conf in confs]
@@ -156,6 +157,23 @@ def test_schedule_is_drift_and_the_environments(dag: dict[str, Any], tmp_path: P
     assert "fsat-drift" in scheduled["schedule"]
     assert (scheduled["catchup"], scheduled["max_active_runs"]) == (False, 4)
     assert dag == scheduled | {"schedule": "AssetAlias(name='fsat-drift', group='asset')"}
+
+
+def test_runs_have_a_deadline_of_a_day_after_they_are_queued(dag: dict[str, Any]) -> None:
+    assert dag["deadlines"] == {
+        name: [["DagRunQueuedAtDeadline", 24 * 3600.0, "fsat_tasks.deadline.tell_of_deadline", {"hours": 24.0}]]
+        for name in ("fsat_apply", "fsat_tune", "fsat_watch")
+    } | {"fsat_housekeeping": []}  # fmt: skip
+
+
+@pytest.mark.parametrize(("hours", "said"), [("0", None), ("soon", "FSAT_DEADLINE_HOURS: expected a number of hours")])
+def test_deadline_is_the_environments(tmp_path: Path, hours: str, said: str | None) -> None:
+    call = "import fsat_common; print(fsat_common.deadline())"
+    environment = os.environ | {"AIRFLOW_HOME": str(tmp_path / "airflow"), "FSAT_DEADLINE_HOURS": hours}
+    environment["PYTHONPATH"] = f"{REPOSITORY / 'dags'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    done = subprocess.run([sys.executable, "-c", call], env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == ("None" if said is None else "")
+    assert said is None or said in done.stderr
 
 
 def test_file_parses_where_there_is_no_task_yet(tmp_path: Path) -> None:
@@ -294,7 +312,18 @@ def test_bad_input_ends_the_run_without_a_retry_and_says_what_to_do(runs: Runs) 
     assert runs.broken["state"] == "failed"
     assert runs.broken["tasks"] == dict.fromkeys(TASKS, "upstream_failed") | {"choose": "success", "validate": "failed"}
     assert runs.broken["tries"]["validate"] == 1
-    assert re.search(r"DataError: \S*samples\.csv: expected a column 'label', got .*", runs.log)
+    assert re.search(
+        r"DataError: \S*samples\.csv: expected a column 'label', got .*\nIn the step validate of the task broken\.", runs.log
+    )
+    assert re.search(
+        r"error +\] validate of broken failed: \S*samples\.csv: expected a column 'label', got .* clear the task\.", runs.log
+    )
+
+
+def test_no_secret_is_in_logs_xcoms_events_or_the_store(runs: Runs) -> None:
+    left = json.dumps([runs.promoted, runs.held, runs.dry, runs.broken])
+    assert "planted-secret" not in runs.log + left
+    assert [path for path in runs.store.rglob("*") if path.is_file() and b"planted-secret" in path.read_bytes()] == []
 
 
 # ---- approval

@@ -1,0 +1,46 @@
+"""Write docker/*.lock: what the images install, with version and the sha256 of every file on PyPI. `make lock` calls it.
+
+Versions are those of constraints.txt, and what that lacks, such as CUDA's libraries, the newest that fit.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PYTHON, PLATFORM = "3.11.14", "x86_64-manylinux_2_28"
+"""Those of the images."""
+CUDA = re.compile(r"torch|triton|(nvidia|cuda)-.*")
+"""torch, and what only its build for CUDA wants: another build comes from an index of its own."""
+
+
+def main() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    extras = project["project"]["optional-dependencies"]
+    control = [*extras["airflow"], *extras["distributed"], *extras["kubernetes"]]
+    worker = compiled([*project["project"]["dependencies"], *control, *extras["dvc"]])
+    write("build", compiled(project["build-system"]["requires"]))
+    write("control", compiled(control))
+    write("worker", {name: entry for name, entry in worker.items() if not CUDA.fullmatch(name)})
+    write("cuda", {name: entry for name, entry in worker.items() if CUDA.fullmatch(name)})
+
+
+def compiled(requirements: list[str]) -> dict[str, str]:
+    """Each package that these need, and its lines of a requirements file."""
+    command = ["uv", "pip", "compile", "--quiet", "--no-config", "--no-header", "--no-annotate", "--generate-hashes",
+               "--constraint", "constraints.txt", "--python-version", PYTHON, "--python-platform", PLATFORM, "-"]  # fmt: skip
+    done = subprocess.run(command, cwd=ROOT, input="\n".join(requirements), stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603
+    entries = re.split(r"^(?=\w)", done.stdout, flags=re.MULTILINE)[1:]
+    return {entry.split("==")[0]: entry for entry in entries}
+
+
+def write(name: str, entries: dict[str, str]) -> None:
+    text = "# Written by docker/lock.py: make lock. pip checks every file that it installs against these.\n"
+    (ROOT / "docker" / f"{name}.lock").write_text(text + "".join(entries.values()), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
