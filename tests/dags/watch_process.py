@@ -13,6 +13,7 @@ def main(result: str, *confs: str) -> None:
     from airflow.dag_processing.dagbag import DagBag
     from airflow.utils.db import initdb
 
+    sys.path.insert(0, DAGS)  # as Airflow's own processes have it
     bag = DagBag(DAGS)
     dag = bag.dags["fsat_watch"]
     (task,) = dag.tasks
