@@ -27,7 +27,7 @@ BLOCK = 250
 """Permutations that are in memory at a time."""
 ROUNDING = 1e-5
 """Relative; a permutation that gives the same statistic but for this counts as equal, which is on the safe side."""
-MEDIAN_ROWS = 1000
+MEDIAN_ROWS = 500
 """Of the pooled rows, whose median distance is the kernel's width: more say the same."""
 
 
