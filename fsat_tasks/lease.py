@@ -27,6 +27,7 @@ __all__ = ["Run", "gate", "in_use", "last_use", "living_runs", "mark_used", "tic
 
 log = logging.getLogger(__name__)
 
+GATE = ".lock"
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 LEASE = re.compile(r"(?P<host>.+)\.(?P<pid>\d+)\.[0-9a-f]{8}")
 
@@ -44,7 +45,7 @@ class Run:
 @contextmanager
 def gate(root: Path, closed: bool = False) -> Iterator[None]:
     """Pass the gate, beside others; or close it to all others. Raises OSError where the store cannot be written or locked."""
-    descriptor = os.open(_runs(root) / "gate", os.O_RDWR | os.O_CREAT, 0o666)
+    descriptor = os.open(_runs(root) / GATE, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX if closed else fcntl.LOCK_SH)
         yield
@@ -114,7 +115,7 @@ def living_runs(root: Path, forget_dead: bool) -> list[Run]:
 
 def tick(root: Path) -> float:
     """The time by the store's file system, which may be another host's."""
-    path = _runs(root) / "gate"
+    path = _runs(root) / GATE
     os.utime(path)
     return path.stat().st_mtime
 

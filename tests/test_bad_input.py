@@ -37,7 +37,7 @@ def said_once(result: tuple[int, str, str]) -> str:
 def assert_nothing_written(store: Path) -> None:
     """No artefact, nothing half-written, no registry; empty folders do not matter, and no lock."""
     written = [path for path in store.rglob("*") if path.is_file() or path.name.startswith(".")]
-    assert [path for path in written if path != store / "runs" / "gate"] == []
+    assert [path for path in written if path != store / "runs" / ".lock"] == []
 
 
 def parquet(**columns: Any) -> bytes:

@@ -43,7 +43,7 @@ def refuse(folder: Path) -> None:
 def files_below(folder: Path) -> list[str]:
     """Files but for the lock, and folders of unfinished artefacts."""
     found = (path for path in folder.rglob("*") if path.is_file() or path.name.startswith("."))
-    return sorted(str(path.relative_to(folder)) for path in found if path != folder / "runs" / "gate")
+    return sorted(str(path.relative_to(folder)) for path in found if path != folder / "runs" / ".lock")
 
 
 # Keys

@@ -196,7 +196,7 @@ def test_store_is_whole_after_every_kill_and_the_next_run_ends_as_if_nothing_had
     assert digests(last.stdout) == place.reference
     assert_whole(place)
     assert fsat("gc", "--keep-days", "0", store=place.store).returncode == 0
-    assert list(place.store.glob("*/*/.*")) == []
+    assert list(place.store.glob("*/??/.*")) == []
     assert list(place.store.glob("rubbish/*/*")) == []
     assert_whole(place)
     assert json.loads(fsat("predict", "second", "a cat", store=place.store).stdout)["label"] in {"animal", "number", "travel"}
