@@ -14,6 +14,7 @@ from fsat_tasks.encoder import Encoder
 from fsat_tasks.encoder_export import export_encoder
 from fsat_tasks.encoder_source import find_encoder
 from fsat_tasks.export import join_head
+from fsat_tasks.graph_weights import half_precision, take_apart, whole
 from fsat_tasks.head import Head
 from fsat_tasks.numerics.frozen_head import mix_layers
 from fsat_tasks.numerics.memory import Memory
@@ -72,3 +73,16 @@ def test_graph_of_the_last_layer_alone_has_no_pooling_of_the_others(exported: Ar
     encoder = onnx.load(exported.path / "encoder.onnx")
     last, all_blocks = (len(join_head(encoder, made_up_head(2, layers)).graph.node) for layers in (1, 6))
     assert last < all_blocks
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_graphs_that_are_made_without_the_weights_values_are_those_made_with_them(exported: Artefact, layers: int) -> None:
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    head, path = with_memory(made_up_head(3, layers), 30, 0.5), exported.path / "encoder.onnx"
+    parts = take_apart(path, exported.sha256("encoder.onnx"))
+    plain = join_head(onnx.load(path), head)
+    assert whole(join_head(parts.graph, head), parts).SerializeToString() == plain.SerializeToString()
+    half = whole(half_precision(join_head(parts.graph, head), parts), parts)
+    assert half.SerializeToString() == convert_float_to_float16(plain, keep_io_types=True).SerializeToString()
+    assert len(parts.graph.SerializeToString()) < 1_000_000

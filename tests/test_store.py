@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -463,3 +464,16 @@ def test_another_artefact_is_neither_restored_nor_replaced(tmp_path: Path) -> No
     with pytest.raises(StoreError, match=r"expected the artefact .* got the copy .*, which is another"):
         Store(tmp_path / "new").restore(made.path, made.reference())
     assert Store(tmp_path / "new").find(made.step, made.key) is None
+
+
+def test_hash_of_a_large_file_is_remembered_until_the_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "SETTLED_NS", -(10**12))
+    path, content = tmp_path / "large", bytes(store_module.REMEMBERED_BYTES)
+    path.write_bytes(content)
+    first = sha256_file(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(hashlib, "file_digest", None)
+        assert sha256_file(path) == first
+    path.write_bytes(b"x" + content[1:])
+    os.utime(path, (1, 1))
+    assert sha256_file(path) == hashlib.sha256(b"x" + content[1:]).hexdigest()
