@@ -32,7 +32,7 @@ POOLS = {
 USER = "admin"
 PASSWORDS = "simple_auth_manager_passwords.json.generated"
 READY = "ready.json"
-START_SECONDS = 180
+START_SECONDS = 600
 """Of a busy machine; a quiet one takes twenty."""
 STOP_SECONDS = 20
 """That Airflow has to end by itself, before what it left behind is ended."""

@@ -60,7 +60,7 @@ class Tab:
 
     def ask(self, expression: str) -> Any:
         """The value of a JavaScript expression in the page."""
-        result = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        result = self._evaluate(expression)
         assert "exceptionDetails" not in result, result["exceptionDetails"]
         return result["result"].get("value")
 
@@ -72,13 +72,12 @@ class Tab:
         for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
 
-    def wait(self, expression: str, seconds: float = 60) -> Any:
-        """The value of a JavaScript expression once it is true, as it is in a page that a program builds up."""
+    def wait(self, expression: str, seconds: float = 120) -> None:
+        """Until a JavaScript expression is true, as it is some time in a page that a program builds up."""
         deadline = time.monotonic() + seconds
-        while not (value := self.ask(expression)):
+        while self._evaluate(f"Boolean({expression})")["result"].get("value") is not True:  # between two pages it fails
             assert time.monotonic() < deadline, f"not within {seconds} s: {expression}; the page says: {self.text()[-2000:]}"
             time.sleep(0.3)
-        return value
 
     def text(self) -> str:
         """What a person can read on the page."""
@@ -114,6 +113,9 @@ class Tab:
     def requests(self) -> list[str]:
         """Addresses that the page asked for, its own among them."""
         return [event["params"]["request"]["url"] for event in self.events if event["method"] == "Network.requestWillBeSent"]
+
+    def _evaluate(self, expression: str) -> Any:
+        return self.call("Runtime.evaluate", expression=expression, returnByValue=True)
 
     def _next(self) -> dict[str, Any]:
         content = bytearray()
