@@ -119,7 +119,7 @@ def run(
 
     names, overrides = list(tasks or []), _overrides(shots, encoder, seed, device)
     if not names and not changed:
-        raise InputError("fsat run", "the name of a task, or --changed", "neither")
+        raise typer.BadParameter("expected the name of a task, or --changed, got neither")
     if len(names) == 1 and not changed:
         _run("run", load_task(names[0], overrides, dry_run, approve), out, as_json)
         return

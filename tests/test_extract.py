@@ -147,7 +147,7 @@ def test_features_that_were_lost_are_encoded_again(task: str, encoder_store: Pat
 def test_pool_is_read_over_the_borders_of_row_groups(
     make_task: Callable[..., str], toy_rows: list[Row], store_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("validate", "extract"):
+    for module in ("pool", "extract"):
         monkeypatch.setattr(f"fsat_tasks.{module}.ROW_GROUP", 7)
     validated = run_steps(load_task(make_task(toy_rows, unlabelled=POOL)), "validate")["validate"]
     rows = np.array([0, 6, 7, 8, 20, 21, 149])

@@ -84,4 +84,4 @@ def test_a_task_is_not_done_where_any_artefact_is_missing_or_cut_off(demo_copy: 
 def test_several_tasks_have_no_one_folder_to_be_copied_to(three: list[str], cli: Cli, tmp_path: Path) -> None:
     assert cli("run", *three, "--out", str(tmp_path / "out"))[0] == 2
     code, _, err = cli("run")
-    assert (code, err) == (2, "fsat: fsat run: expected the name of a task, or --changed, got neither.\n")
+    assert (code, "expected the name of a task, or --changed, got neither" in err) == (2, True)
