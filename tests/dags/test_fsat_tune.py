@@ -163,7 +163,9 @@ def test_runs_have_no_deadline_by_default(dag: dict[str, Any]) -> None:
     assert dag["deadlines"] == dict.fromkeys(DAGS, [])
 
 
-@pytest.mark.parametrize(("hours", "said"), [("0", None), ("24", "DeadlineAlert object"), ("soon", "FSAT_DEADLINE_HOURS: expected a number of hours")])
+@pytest.mark.parametrize(
+    ("hours", "said"), [("0", None), ("24", "DeadlineAlert object"), ("soon", "FSAT_DEADLINE_HOURS: expected a number of hours")]
+)
 def test_deadline_is_the_environments(tmp_path: Path, hours: str, said: str | None) -> None:
     call = "import fsat_common; print(fsat_common.deadline())"
     environment = os.environ | {"AIRFLOW_HOME": str(tmp_path / "airflow"), "FSAT_DEADLINE_HOURS": hours}
