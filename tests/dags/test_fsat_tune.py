@@ -160,7 +160,7 @@ def test_schedule_is_drift_and_the_environments(dag: dict[str, Any], tmp_path: P
 
 
 def test_runs_have_no_deadline_by_default(dag: dict[str, Any]) -> None:
-    assert dag["deadlines"] == dict.fromkeys(DAGS, [])
+    assert dag["deadlines"] == {name: [] for name in DAGS}
 
 
 @pytest.mark.parametrize(
