@@ -114,8 +114,8 @@ def markdown(results: Figures) -> str:
         " tasks.", "",
         "| clock | extraction alone, s | all steps of all tasks, s | ratio |", "| --- | --- | --- | --- |",
         *(f"| {' | '.join(row)} |" for row in rows), "",
-        f"A task after the first takes {results['task_share']:.2f} times the extraction, in the median. Seconds by the clock a task:"
-        f" {steps}.", "",
+        f"A task after the first takes {results['task_share']:.2f} times the extraction, in the median. Seconds by the clock a"
+        f" task: {steps}.", "",
         f"Resident memory: {memory['early']:.0f} MB after {min(EARLY, results['tasks'])} tasks, {memory['end']:.0f} MB at the"
         f" end, {memory['peak']:.0f} MB at most.",
     ]) + "\n"  # fmt: skip
