@@ -10,8 +10,10 @@ from typing import Any
 
 from fsat_tasks.encoder_source import find_encoder
 from fsat_tasks.errors import InputError
+from fsat_tasks.history import number_of
 from fsat_tasks.logs import at_work
 from fsat_tasks.lookup import LookupStore, NotMadeError
+from fsat_tasks.registry import Registry
 from fsat_tasks.session import pick_device
 from fsat_tasks.signature import signing_key
 from fsat_tasks.spec import Task, load_task
@@ -70,14 +72,14 @@ def run_steps(
 
 
 def is_done(task: Task) -> bool:
-    """Whether the store has the artefact of every step, so that a run would find all of them and make none."""
+    """Whether a run would find every step's artefact in the store, and its decision in the registry."""
     looked_into = LookupStore(Workspace.from_env().store)
     try:
-        for _ in _results(replace(task, dry_run=True), looked_into, list(STEPS)):
-            pass
+        *_, exported, published = _results(replace(task, dry_run=True), looked_into, list(STEPS))
     except NotMadeError:
         return False
-    return True
+    history = Registry(looked_into.root, task.name).history()
+    return any(entry["decision"]["key"] == published.key for entry in history) or number_of(history, exported.digest) is not None
 
 
 def changed_tasks(names: Sequence[str] = (), overrides: Mapping[str, Any] | None = None) -> list[str]:

@@ -108,7 +108,7 @@ def _collect(task: str, entry: Mapping[str, Any], store: Store, folder: Path) ->
     for artefact in (model, decision, evaluated):
         shutil.copytree(artefact.path, folder / artefact.step)
     shutil.copytree(tuned.path, folder / "tune", ignore=shutil.ignore_patterns(*IN_THE_MODEL))
-    _copy_task(load_task(task), store, model, tuned, folder / "task")
+    _copy_task(load_task(task), store, model, folder / "task")
 
 
 def _found(store: Store, task: str, reference: Mapping[str, str]) -> Artefact:
@@ -121,24 +121,32 @@ def _found(store: Store, task: str, reference: Mapping[str, str]) -> Artefact:
     return found
 
 
-def _copy_task(task: Task, store: Store, model: Artefact, tuned: Artefact, folder: Path) -> None:
-    """Copy the task's files if the model is made of them: if the step `validate` makes of them what the model was made of."""
-    from fsat_tasks.pool import POOL_FILE, find_pool
+def _copy_task(task: Task, store: Store, model: Artefact, folder: Path) -> None:
+    """Copy the task's files if the model is made of them: if the step `validate` makes of them what the model was made of.
+
+    The pool may have been another file of that run, one that tasks share, or have grown since: then its rows are copied as they
+    were used, as pool.parquet.
+    """
+    from fsat_tasks.pool import POOL, POOL_FILE, find_pool
     from fsat_tasks.validate import validate
 
     validated = validate(task, store)
-    pool = find_pool(validated)
     made_of = {"rows.parquet": model.manifest["inputs"]["rows"], "texts.parquet": model.manifest["inputs"]["texts"]}
     same = all(validated.sha256(name) == sha256 for name, sha256 in made_of.items())
-    same = same and tuned.manifest["inputs"].get("pool") == (pool and pool.sha256(POOL_FILE))
     files = {field: sha256 for field, sha256 in validated.manifest["inputs"].items() if field != "pool"}
-    for field, sha256 in (files | (dict(pool.manifest["inputs"]) if pool else {})).items():
+    pool = find_pool(_found(store, task.name, model.manifest["parents"]["validate"]))
+    own = task.file(POOL)
+    if pool is not None and own is not None and own.is_relative_to(task.folder.resolve()):
+        files |= {POOL: pool.manifest["inputs"][POOL]} if sha256_file(own) == pool.manifest["inputs"][POOL] else {}
+    for field, sha256 in files.items():
         source = task.file(field)
         if source is not None:  # never: `validate` found it
             target = folder / source.relative_to(task.folder.resolve())
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
             same = same and sha256_file(target) == sha256
+    if pool is not None and POOL not in files:
+        shutil.copyfile(pool.path / POOL_FILE, folder / POOL_FILE)
     shutil.copyfile(task.folder / TASK_FILE, folder / TASK_FILE)
     if not same:
         raise SnapshotError(

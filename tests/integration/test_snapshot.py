@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from fsat_tasks.checkout import checkout
@@ -174,9 +175,17 @@ def test_version_stays_when_the_task_changes_later(here: Path) -> None:
         samples.write_bytes(content)
 
 
-@pytest.mark.parametrize("file", ["samples.csv", "unlabelled.jsonl"])
-def test_task_that_changed_since_it_was_published_is_not_kept_as_what_the_model_is_made_of(file: str, unkept: Path) -> None:
-    path = unkept / "data" / TASK / file
+def test_pool_that_is_another_file_now_is_kept_as_the_rows_that_were_used(unkept: Path) -> None:
+    path = unkept / "data" / TASK / "unlabelled.jsonl"
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+    snapshot(TASK)
+    kept = unkept / FOLDER / "task"
+    assert pq.read_metadata(kept / "pool.parquet").num_rows == 600
+    assert not (kept / "unlabelled.jsonl").exists()
+
+
+def test_task_that_changed_since_it_was_published_is_not_kept_as_what_the_model_is_made_of(unkept: Path) -> None:
+    path = unkept / "data" / TASK / "samples.csv"
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
     with pytest.raises(SnapshotError, match=r"task folder .*: expected the rows that the champion is made of, got others"):
         snapshot(TASK)
