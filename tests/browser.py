@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,26 @@ class Tab:
         while self._evaluate(f"Boolean({expression})")["result"].get("value") is not True:  # between two pages it fails
             assert time.monotonic() < deadline, f"not within {seconds} s: {expression}; the page says: {self.text()[-2000:]}"
             time.sleep(0.3)
+
+    def wait_for_text(self, address: str, text: str, seconds: float) -> None:
+        """Until a page, which is loaded again and again as by a person who waits, has this text."""
+        deadline = time.monotonic() + seconds
+        while True:
+            self.open(address)
+            with suppress(AssertionError):
+                return self.wait(f"document.body.innerText.includes({json.dumps(text)})", 8)
+            assert time.monotonic() < deadline, f"not within {seconds} s: {text}; the page says: {self.text()[-2000:]}"
+
+    def settle(self) -> None:
+        """Until nothing on the page moves any more."""
+        self.wait("document.getAnimations().every(one => one.playState !== 'running')")
+
+    def click_text(self, selector: str, text: str) -> None:
+        """Click on the first of these elements that has the text."""
+        found = f"[...document.querySelectorAll({json.dumps(selector)})].find(one => one.innerText.includes({json.dumps(text)}))"
+        self.wait(found)
+        self.ask(f"{found}.setAttribute('data-clicked', {json.dumps(text)})")
+        self.click(f"[data-clicked={json.dumps(text)}]")
 
     def text(self) -> str:
         """What a person can read on the page."""

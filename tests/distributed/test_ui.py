@@ -1,0 +1,130 @@
+"""A person's way through Airflow's pages, in a real browser: log in, fill in the form, approve, read the report."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from browser import Tab
+from fsat_tasks.registry import Registry
+from fsat_tasks.store import Store
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 600.0
+"""Seconds; a quiet machine takes one."""
+
+pytestmark = [pytest.mark.distributed, pytest.mark.timeout(2400)]
+
+
+@dataclass(frozen=True)
+class Ui:
+    """What `fsat airflow up` printed."""
+
+    address: str
+    user: str
+    password: str
+
+
+@contextmanager
+def airflow_up(home: Path) -> Iterator[Ui]:
+    """Airflow's pages; interrupted at the end, as by Ctrl-C, after which nothing of it may run."""
+    command = [sys.executable, "-m", "fsat_tasks.cli", "airflow", "up", "--home", str(home), "--port", str(free_port())]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    started: list[psutil.Process] = []
+    try:
+        printed = "".join(process.stdout.readline() for _ in range(3))
+        found = re.search(r"The UI: +(http://[\d.:]+)/\S*\nLog in: +(\w+), password (\S+)\nCtrl-C stops it\.", printed)
+        assert found is not None, printed + (home / "up.log").read_text("utf-8")[-3000:]
+        started = psutil.Process(process.pid).children(recursive=True)
+        yield Ui(*found.groups())
+    finally:
+        process.send_signal(signal.SIGINT)
+        code = process.wait(120)
+    assert code == 0
+    assert [one for one in started if one.is_running() and one.status() != psutil.STATUS_ZOMBIE] == []
+
+
+def free_port() -> int:
+    """The first of three that are free."""
+    for first in range(18080, 19000, 10):
+        with socket.socket() as one, socket.socket() as two, socket.socket() as three:
+            try:
+                for place, probe in enumerate((one, two, three)):
+                    probe.bind(("127.0.0.1", first + place))
+            except OSError:
+                continue
+            return first
+    raise AssertionError("no free ports")
+
+
+@pytest.fixture
+def task(data_root: Path) -> str:
+    """Three classes of the demo, which wait for a person's yes."""
+    with (ROOT / "data" / "support-intents" / "samples.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    labels = sorted({row["label"] for row in rows})[:3]
+    folder = data_root / "tickets"
+    folder.mkdir()
+    with (folder / "samples.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, ["text", "label"])
+        writer.writeheader()
+        writer.writerows({name: row[name] for name in ("text", "label")} for row in rows if row["label"] in labels)
+    gates = {"min_accuracy": 0.0, "min_macro_f1": 0.0, "min_class_recall": 0.0, "max_ece": 1.0, "min_coverage": 0.0,
+             "max_latency_ms": 60_000.0, "min_rows_per_second": 0.0}  # fmt: skip
+    text = json.dumps({"samples": "samples.csv", "approval": True, "tune": {"body": "off"}, "gates": gates})
+    (folder / "task.yaml").write_text(text, "utf-8")  # JSON is YAML
+    return folder.name
+
+
+def test_person_logs_in_fills_in_the_form_approves_and_reads_the_report(
+    task: str, store_root: Path, tab: Tab, tmp_path: Path
+) -> None:
+    with airflow_up(tmp_path / "airflow") as ui:
+        tab.open(f"{ui.address}/dags/fsat_tune")
+        tab.wait("document.querySelector('input[type=password]')", PATIENCE)
+        tab.type("input[name=username]", ui.user)
+        tab.type("input[type=password]", ui.password)
+        tab.press_enter()
+        tab.wait("document.querySelector('[data-testid=trigger-dag-button]')", PATIENCE)  # the page that was asked for
+
+        tab.click("[data-testid=trigger-dag-button]")
+        tab.wait(f"document.querySelector('[name=element_task]')?.value === '{task}'", PATIENCE)
+        tab.click_text("button", "In place of task.yaml")
+        tab.wait("document.querySelector('[name=element_shots]').getBoundingClientRect().height > 0", PATIENCE)
+        tab.settle()
+        tab.type("[name=element_shots]", "5")
+        tab.click("[data-testid=trigger-dag-submit]")
+        tab.wait("location.pathname.includes('/runs/')", PATIENCE)
+        run = str(tab.ask("location.pathname"))
+
+        tab.wait_for_text(f"{ui.address}/required_actions", f"Promote the new model of {task}?", PATIENCE)
+        tab.click_text("a", "Promote the new model")
+        tab.wait("document.querySelector('[data-testid=hitl-option-Approve]')", PATIENCE)
+        page = tab.text()
+        tab.click("[data-testid=hitl-option-Approve]")
+        tab.wait_for_text(f"{ui.address}{run}", "Success", PATIENCE)
+
+    champion = Registry(store_root, task).champion()
+    assert champion is not None and champion["version"] == 1
+    decision = Store(store_root).find("publish", champion["decision"]["key"])
+    assert decision is not None and decision.manifest["config"]["shots"] == 5
+    report = re.search(r"Report: (\S+)", page)
+    assert report is not None and Path(report[1]) == decision.path / "report.html"
+    tab.open(Path(report[1]))
+    assert task in tab.text()
+    assert tab.complaints() == []
