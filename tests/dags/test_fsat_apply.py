@@ -77,7 +77,7 @@ def test_form_offers_tasks_and_bounds_the_files(answer: dict[str, Any]) -> None:
 def test_each_new_file_is_labelled_by_a_task_of_its_name(answer: dict[str, Any]) -> None:
     run = answer["runs"][0]
     assert run["state"] == "success"
-    assert run["tasks"] == dict.fromkeys(("find", "label", "summary", "every_file"), "success")
+    assert run["tasks"] == dict.fromkeys(("find", "label", "label[1]", "summary", "every_file"), "success")
     assert run["xcoms"]["find"] == ["incoming/monday.csv", "incoming/tuesday.txt"]
     assert [(one["state"], one["name"]) for one in run["label"]] == [("success", name) for name in run["xcoms"]["find"]]
 

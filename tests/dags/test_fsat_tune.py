@@ -25,6 +25,8 @@ TASKS = ["choose", "validate", "split", "encode", *STEPS[1:-1], "decide", "appro
 person; and last what keeps the champion."""
 UNASKED = dict.fromkeys(TASKS, "success") | {"approve": "skipped"}
 """How a run ends that nobody has to approve."""
+NO_POOL = {"encode": "skipped"}
+"""What is other where the task has no unlabelled texts: nothing is shared out."""
 HEAVY = {"torch", "transformers", "onnxruntime", "great_expectations", "pandas", "fsat_tasks.encoder", "fsat_tasks.pipeline"}
 
 
@@ -284,7 +286,7 @@ def test_snapshot_is_skipped_with_a_reason_outside_of_a_repository(tmp_path: Pat
 
 def test_hold_skips_publish_and_leaves_the_champion(runs: Runs, demo_store: Path) -> None:
     assert runs.held["state"] == "success"
-    assert runs.held["tasks"] == UNASKED | {"publish": "skipped", "snapshot": "skipped"}
+    assert runs.held["tasks"] == UNASKED | NO_POOL | {"publish": "skipped", "snapshot": "skipped"}
     assert runs.held["events"] == []
     assert "publish" not in runs.held["xcoms"]
     champion = Path("registry", "held", "champion.json"), Path("registry", "support-intents", "champion.json")
@@ -299,7 +301,7 @@ def test_hold_names_the_failed_gates_and_the_report(runs: Runs) -> None:
 
 
 def test_dry_run_does_everything_but_the_registry(runs: Runs) -> None:
-    assert runs.dry["tasks"] == UNASKED | {"snapshot": "skipped"}
+    assert runs.dry["tasks"] == UNASKED | NO_POOL | {"snapshot": "skipped"}
     assert "Dry run: nothing was published." in runs.log
     assert runs.dry["xcoms"]["publish"]["promote"] is True
     assert runs.dry["events"] == []
@@ -376,13 +378,13 @@ def test_person_sees_the_gates_the_figures_beside_the_champions_and_the_report(a
 def test_no_and_silence_skip_publish(asked: Asked, run: str, chosen: list[str]) -> None:
     ended = getattr(asked, run)
     assert ended["state"] == "success"
-    assert ended["tasks"] == dict.fromkeys(TASKS, "success") | {"publish": "skipped", "snapshot": "skipped"}
+    assert ended["tasks"] == dict.fromkeys(TASKS, "success") | NO_POOL | {"publish": "skipped", "snapshot": "skipped"}
     assert [page["chosen_options"] for page in ended["pages"]] == [chosen]
     assert ended["events"] == []
 
 
 def test_yes_moves_the_champion_to_the_model_that_was_shown(asked: Asked) -> None:
-    assert asked.approved["tasks"] == dict.fromkeys(TASKS, "success") | {"snapshot": "skipped"}  # its data is in no repository
+    assert asked.approved["tasks"] == dict.fromkeys(TASKS, "success") | NO_POOL | {"snapshot": "skipped"}  # in no repository
     assert asked.champion["model"]["key"] == asked.approved["xcoms"]["export"]["key"]
     assert asked.champion["decision"]["key"] == asked.approved["xcoms"]["decide"]["key"]
     (event,) = asked.approved["events"]
@@ -397,6 +399,6 @@ def test_history_has_the_hold_with_its_reason_and_then_the_promotion(asked: Aske
 
 
 def test_nobody_is_asked_about_the_champion_or_a_held_model(asked: Asked) -> None:
-    assert asked.again["tasks"] == UNASKED | {"snapshot": "skipped"}
-    assert asked.held["tasks"] == UNASKED | {"publish": "skipped", "snapshot": "skipped"}
+    assert asked.again["tasks"] == UNASKED | NO_POOL | {"snapshot": "skipped"}
+    assert asked.held["tasks"] == UNASKED | NO_POOL | {"publish": "skipped", "snapshot": "skipped"}
     assert asked.again["pages"] == asked.held["pages"] == []
