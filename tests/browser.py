@@ -89,8 +89,9 @@ class Tab:
             assert time.monotonic() < deadline, f"not within {seconds} s: {text}; the page says: {self.text()[-2000:]}"
 
     def settle(self) -> None:
-        """Until nothing on the page moves any more."""
-        self.wait("document.getAnimations().every(one => one.playState !== 'running')")
+        """Until nothing on the page moves any more, but for what always does."""
+        endless = "one.effect.getTiming().iterations === Infinity"
+        self.wait(f"document.getAnimations().every(one => one.playState !== 'running' || {endless})")
 
     def click_text(self, selector: str, text: str) -> None:
         """Click on the first of these elements that has the text."""
