@@ -50,8 +50,9 @@ class Remembering:
 
     def __init__(self, encoder: Encoder, demo_store: Path) -> None:
         self.encoder, self.tokens = encoder, encoder.tokens
-        (folder,), (extracted,) = demo_store.glob("validate/*/*/"), demo_store.glob("extract/*/*/manifest.json")
-        texts = [text for name in ("texts", "pool") for text in pq.read_table(folder / f"{name}.parquet")["text"].to_pylist()]
+        (extracted,) = demo_store.glob("extract/*/*/manifest.json")
+        files = [file for place in ("validate/*/*/texts.parquet", "pool/*/*/pool.parquet") for file in demo_store.glob(place)]
+        texts = [text for file in files for text in pq.read_table(file)["text"].to_pylist()]
         done = Artefact(extracted.parent, json.loads(extracted.read_text("utf-8")))
         self.known = dict(zip(texts, open_features(load_task("support-intents"), Store(demo_store), done)(texts), strict=True))
 

@@ -26,8 +26,8 @@ STEPS = ("validate", "extract", "tune", "evaluate", "export", "publish")
 
 
 def artefacts(store: Path) -> dict[str, str]:
-    """Step -> digest, of a store with one artefact a step."""
-    manifests = [json.loads(path.read_text()) for path in store.glob("*/*/*/manifest.json")]
+    """Step -> digest, of a store with one artefact a step; the row cache has one for each shard, and is left out."""
+    manifests = [json.loads(path.read_text()) for path in store.glob("[!r]*/*/*/manifest.json")]
     assert len({manifest["step"] for manifest in manifests}) == len(manifests)
     return {manifest["step"]: manifest["digest"] for manifest in manifests}
 
@@ -40,7 +40,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def test_run_leaves_one_artefact_a_step_and_nothing_else(demo_store: Path) -> None:
-    assert {name.split("-")[0] for name in artefacts(demo_store)} == {*STEPS, "pool", "encoder", "rows"}
+    assert {name.split("-")[0] for name in artefacts(demo_store)} == {*STEPS, "pool", "encoder"}
     assert [path for path in demo_store.glob("*/*/.*") if path.is_dir()] == []
     assert sorted(path.name for path in (demo_store / "registry" / TASK).iterdir() if not path.name.startswith(".")) == [
         "champion.json", "history.jsonl",
