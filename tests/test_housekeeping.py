@@ -383,7 +383,8 @@ def test_reader_that_looked_before_the_merge_finds_its_rows_after_it(store: Stor
         assert store.find("encoder", encoder.key) is not None
         cache, _ = encode(store, encoder, TEXTS[:4])
         report = housekeep(store, 0)
-        assert report["merged"] == {"segments": 9, "into": 1}  # and not the one that is in use
+        # and not the one that is in use, nor what was made in the very tick in which the lease began
+        assert report["merged"]["segments"] in (8, 9) and report["merged"]["into"] == 1
         assert cache.features(TEXTS).tobytes() == rows.tobytes()
         assert cache.encoded == 0
 
