@@ -101,7 +101,7 @@ def _or_on_the_cpu(task: Task, work: Callable[[Device], T]) -> T:
 
 def _extract(task: Task, store: Store, validated: Artefact, device: Device) -> Artefact:
     encoder = task_encoder(task, store, validated)
-    pool, used = find_pool(validated), task.spec.tune.pool_rows
+    pool, used = find_pool(validated, store), task.spec.tune.pool_rows
     recipe = Recipe(
         "extract", 3,
         config={"pool_rows": used, "seed": task.spec.seed} if pool_size(validated) > used else {},

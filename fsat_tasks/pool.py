@@ -67,8 +67,11 @@ def pool_findings(task: Task, made: Artefact, scripts: Counter[str]) -> list[Fin
     return [Finding(**{**found, "file": str(path), "lines": tuple(found["lines"])}) for found in made.json("findings.json")]
 
 
-def find_pool(validated: Artefact) -> Artefact | None:
+def find_pool(validated: Artefact, store: Store | None = None) -> Artefact | None:
     """The pool that a task's data refers to; None where it has none.
+
+    Args:
+        store: where to look; by default where the task's data lies.
 
     Raises:
         StoreError: where it is no longer in the store.
@@ -76,7 +79,7 @@ def find_pool(validated: Artefact) -> Artefact | None:
     reference = validated.manifest["parents"].get("pool")
     if reference is None:
         return None
-    store = Store(validated.path.parents[2])
+    store = store or Store(validated.path.parents[2])
     found = store.find(reference["step"], reference["key"])
     if found is None:
         where = str(store.folder(reference["step"], reference["key"]))

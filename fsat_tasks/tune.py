@@ -40,7 +40,7 @@ def tune(task: Task, store: Store, validated: Artefact, extracted: Artefact) -> 
     """
     spec, device = task.spec, tuning_device(pick_device(task.spec.device))
     cores = available_cores()  # the budget is planned with them
-    pool = find_pool(validated)
+    pool = find_pool(validated, store)
     recipe = Recipe(
         "tune", 9,
         config={"shots": spec.shots, "seed": spec.seed, **spec.tune.model_dump(exclude={"pool_rows"}),
