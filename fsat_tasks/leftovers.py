@@ -33,8 +33,8 @@ def find_leftovers(root: Path, now: float, run_cutoff: float, age_cutoff: float)
     ]
     return {
         "unfinished": unfinished,
-        "corrupt": [path for path in root.glob("corrupt/*") if newest(path) < age_cutoff],
-        "checkpoints": [path for path in _checkpoints(root) if newest(path, path.with_suffix(".lock")) < age_cutoff],
+        "corrupt": [path for path in root.glob("corrupt/*") if newest(path) <= age_cutoff],
+        "checkpoints": [path for path in _checkpoints(root) if newest(path, path.with_suffix(".lock")) <= age_cutoff],
     }
 
 

@@ -57,7 +57,7 @@ def mark(root: Path, links: Mapping[Path, Links], run_cutoff: float, age_cutoff:
 
     Args:
         run_cutoff: what was used since then may be in use by a run.
-        age_cutoff: what was used since then is too young to go.
+        age_cutoff: what was used after it is too young to go.
 
     Raises:
         RegistryError: where a champion or a history cannot be read.
@@ -66,7 +66,7 @@ def mark(root: Path, links: Mapping[Path, Links], run_cutoff: float, age_cutoff:
     reasons = {
         "the registry": registry_roots(root),
         "a run that goes on": [folder for folder, time in used.items() if time >= run_cutoff],
-        "used lately": [folder for folder, time in used.items() if time >= age_cutoff],
+        "used lately": [folder for folder, time in used.items() if time > age_cutoff],
     }
     kept: dict[Path, str] = {}
     for reason, roots in reasons.items():
