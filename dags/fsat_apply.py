@@ -40,7 +40,7 @@ from typing import Any
 from airflow.sdk import DAG, Asset, AssetAlias, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from fsat_common import DEFAULT_ARGS, TASKS, deadline, store
+from fsat_common import TASKS, settings, store
 from fsat_tasks.workspace import Workspace, confine
 
 PREDICTIONS = AssetAlias("fsat-predictions")
@@ -117,12 +117,8 @@ with DAG(
     description="Label new files with a task's champion; what it is unsure of goes to a person.",
     doc_md=__doc__,
     schedule=None,
-    catchup=False,
-    max_active_runs=4,
     params=PARAMS,
-    deadline=deadline(),
-    default_args=DEFAULT_ARGS,
-    tags=["fsat", "few-shot"],
+    **settings(),
 ):
     new = task(task_id="find", doc_md=FIND_DOC)(find_new)()
     label = task(task_id="label", doc_md=LABEL_DOC, map_index_template="{{ name }}", max_active_tis_per_dag=2)(label_file)

@@ -83,6 +83,17 @@ def deadline() -> DeadlineAlert | None:
     return DeadlineAlert(DeadlineReference.DAGRUN_QUEUED_AT, interval, callback, name="fsat")
 
 
+def settings() -> dict[str, Any]:
+    """What every DAG that works on tasks is made with."""
+    return {
+        "catchup": False,
+        "max_active_runs": 4,
+        "deadline": deadline(),
+        "default_args": DEFAULT_ARGS,
+        "tags": ["fsat", "few-shot"],
+    }
+
+
 def of_task(argument: str) -> str:
     """The name of a mapped instance in the UI: the task that is in this argument of its function."""
     return f"{{{{ task.op_kwargs['{argument}']['task'] }}}}"

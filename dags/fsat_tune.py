@@ -62,7 +62,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable, Param, TriggerRule, chain, task, task_group
 
 import fsat_tune_tasks as tasks
-from fsat_common import DEFAULT_ARGS, FILE, GPU, TASKS, deadline, of_task
+from fsat_common import FILE, GPU, TASKS, of_task, settings
 
 if TYPE_CHECKING:
     from airflow.sdk import XComArg
@@ -173,12 +173,8 @@ with DAG(
     description="Tune, gate and publish classifiers from a few labelled samples per class.",
     doc_md=__doc__,
     schedule=when(),
-    catchup=False,
-    max_active_runs=4,
     params=PARAMS,
-    deadline=deadline(),
-    default_args=DEFAULT_ARGS,
-    tags=["fsat", "few-shot"],
+    **settings(),
 ):
     chosen = described("choose", tasks.choose)()
     checked = described("validate", tasks.run_step, map_index_template=of_task("of")).partial(name="validate").expand(of=chosen)

@@ -36,7 +36,7 @@ from typing import Any
 
 from airflow.sdk import DAG, Asset, AssetAlias, Param, task
 
-from fsat_common import DEFAULT_ARGS, TASKS, deadline, store
+from fsat_common import GPU, TASKS, settings, store
 
 log = logging.getLogger(__name__)
 
@@ -87,11 +87,7 @@ with DAG(
     description="Compare new traffic with what the champion was tuned with; drift starts fsat_tune.",
     doc_md=__doc__,
     schedule=None,
-    catchup=False,
-    max_active_runs=4,
     params=PARAMS,
-    deadline=deadline(),
-    default_args=DEFAULT_ARGS,
-    tags=["fsat", "few-shot"],
+    **settings(),
 ):
-    task(task_id="watch", doc_md=WATCH_DOC, pool="gpu", outlets=[DRIFT])(watch_window)()
+    task(task_id="watch", doc_md=WATCH_DOC, outlets=[DRIFT], **GPU)(watch_window)()
