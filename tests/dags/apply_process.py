@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from airflow_process import DAGS, _param, run  # type: ignore[import-not-found]
+from airflow_process import DAGS, _param, run
 
 
 def instances(run_id: str) -> list[dict[str, Any]]:

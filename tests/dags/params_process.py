@@ -69,7 +69,8 @@ def main(result: str, outside: str) -> None:
     bag = DagBag(DAGS)
     params = {f"{dag.dag_id}.{name}": dag.params.get_param(name).schema for dag in bag.dags.values() for name in dag.params}
     free = [name for name, schema in params.items() if "string" in schema["type"] and "enum" not in schema]
-    told = {name: {value: said(function, value) for value in hostile(outside)} for name, function in functions().items()}
+    values = hostile(json.loads(outside))
+    told = {name: {value: said(function, value) for value in values} for name, function in functions().items()}
     Path(result).write_text(json.dumps({"errors": bag.import_errors, "free": sorted(free), "said": told}), "utf-8")
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+
+from airflow_call import call_airflow
 
 REPOSITORY = Path(__file__).parents[2]
 TASK = "support-intents"
@@ -42,20 +41,8 @@ def answer(tmp_path_factory: pytest.TempPathFactory, demo_store: Path) -> dict[s
     }.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(content, "utf-8")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "FSAT_", "DVC_"))}
-    environment |= {
-        "AIRFLOW_HOME": str(folder / "airflow"),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "FSAT_DATA": str(data),
-        "FSAT_STORE": str(folder / "store"),
-    }
-    command = [sys.executable, str(Path(__file__).with_name("apply_process.py")), str(folder / "answer.json")]
-    command += [json.dumps(conf) for conf in CONFS]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    found: dict[str, Any] = json.loads((folder / "answer.json").read_text("utf-8"))
-    return found | {"log": done.stdout + done.stderr}
+    done = call_airflow("apply_process.py", folder, data, folder / "store", *CONFS)
+    return done.values | {"log": done.log}
 
 
 def test_file_parses_and_says_what_it_does(answer: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from airflow_call import Answer, call_airflow
 from fsat_tasks.airflow_server import POOLS
 
 REPOSITORY = Path(__file__).parents[2]
@@ -30,30 +31,10 @@ NO_POOL = {"encode": "skipped"}
 HEAVY = {"torch", "transformers", "onnxruntime", "great_expectations", "pandas", "fsat_tasks.encoder", "fsat_tasks.pipeline"}
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What airflow_process.py wrote, and what it printed, which is the tasks' log."""
-
-    values: dict[str, Any]
-    log: str
-
-
 def ask_airflow(folder: Path, data: Path, store: Path, *confs: dict[str, Any], schedule: str = "") -> Answer:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "FSAT_", "DVC_"))}
-    environment |= {
-        "AIRFLOW_HOME": str(folder / "airflow"),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "FSAT_DATA": str(data),
-        "FSAT_STORE": str(store),
-        "FSAT_SCHEDULE": schedule,
-        "AIRFLOW_CONN_WAREHOUSE": "postgres://anna:planted-secret-AIRFLOW_CONN@127.0.0.1/warehouse",
-    }
-    command = [sys.executable, str(Path(__file__).with_name("airflow_process.py")), str(folder / "answer.json")]
-    command += [json.dumps(conf) for conf in confs]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return Answer(json.loads((folder / "answer.json").read_text("utf-8")), done.stdout + done.stderr)
+    connection = "postgres://anna:planted-secret-AIRFLOW_CONN@127.0.0.1/warehouse"
+    variables = {"FSAT_SCHEDULE": schedule, "AIRFLOW_CONN_WAREHOUSE": connection}
+    return call_airflow("airflow_process.py", folder, data, store, *confs, **variables)
 
 
 # ---- the file and the DAG, without a database

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from airflow_call import call_airflow
 from fsat_tasks.spec import load_task
 
 REPOSITORY = Path(__file__).parents[2]
@@ -33,20 +31,8 @@ def answer(tmp_path_factory: pytest.TempPathFactory, demo_store: Path) -> dict[s
     shutil.copytree(REPOSITORY / "data" / TASK, folder / "data" / TASK)
     with (folder / "data" / TASK / "task.yaml").open("a") as file:
         file.write("watch: {traffic: 'query.*'}\n")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "FSAT_", "DVC_"))}
-    environment |= {
-        "AIRFLOW_HOME": str(folder / "airflow"),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "FSAT_DATA": str(folder / "data"),
-        "FSAT_STORE": str(folder / "store"),
-    }
-    command = [sys.executable, str(Path(__file__).with_name("watch_process.py")), str(folder / "answer.json")]
-    command += [json.dumps(conf) for conf in CONFS]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    found: dict[str, Any] = json.loads((folder / "answer.json").read_text("utf-8"))
-    return found | {"log": done.stdout + done.stderr, "data": str(folder / "data")}
+    done = call_airflow("watch_process.py", folder, folder / "data", folder / "store", *CONFS)
+    return done.values | {"log": done.log, "data": str(folder / "data")}
 
 
 def test_file_parses_and_its_form_is_documented(answer: dict[str, Any]) -> None:

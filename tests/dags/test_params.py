@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-DAGS = Path(__file__).parents[2] / "dags"
+from airflow_call import call_airflow
+
 GIVEN = ["fsat_apply.files", "fsat_tune.encoder", "fsat_tune.unlabelled", "fsat_watch.traffic"]
 """What a form takes as text that is not chosen from a list."""
 
@@ -26,20 +22,7 @@ def answer(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         file.write_text("text,label\nmy card is gone,card\n", "utf-8")
     (task / "link.csv").symlink_to(folder / "outside.csv")
     (task / "up").symlink_to(folder)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "FSAT_", "DVC_"))}
-    environment |= {
-        "AIRFLOW_HOME": str(folder / "airflow"),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "FSAT_DATA": str(folder / "data"),
-        "FSAT_STORE": str(folder / "store"),
-    }
-    command = [sys.executable, str(Path(__file__).with_name("params_process.py")), str(folder / "answer.json")]
-    done = subprocess.run(
-        [*command, str(folder / "outside.csv")], cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    found: dict[str, Any] = json.loads((folder / "answer.json").read_text("utf-8"))
+    found = call_airflow("params_process.py", folder, folder / "data", folder / "store", str(folder / "outside.csv")).values
     return found | {"owned": [str(path) for path in folder.rglob("owned*")], "store": (folder / "store").exists()}
 
 

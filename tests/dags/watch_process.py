@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from airflow_process import DAGS, run  # type: ignore[import-not-found]
+from airflow_process import DAGS, run
 
 
 def main(result: str, *confs: str) -> None:
