@@ -19,7 +19,7 @@ fails or is held leaves the others alone.
 #### Approval
 
 Where it is asked for, `approve` waits, without a worker, under "Required Actions", and shows the gates, the figures beside the
-champion's and the report's path. **Approve** moves the champion to this very model, whatever the data have become since.
+champion's and a link to the report. **Approve** moves the champion to this very model, whatever the data have become since.
 **Reject**, or no answer within `approval_hours` of task.yaml (24), leaves it: the history says held, "not approved", and publish
 is skipped. `approve` is skipped where a gate holds the model or it is the champion already. To be asked again, clear `approve`.
 A run that waits is one of the four that may be active.
@@ -152,6 +152,7 @@ def model(of: Any) -> None:
     start = step("extract", of, trigger_rule=TriggerRule.NONE_FAILED, **GPU)
     made = [step("tune", of, **GPU), step("evaluate", of), step("export", of)]
     decided = step("decide", of, tasks.decide)
+    decided.operator.operator_extra_links = [tasks.ReportLink()]
     approved = tasks.ApproveChampion(
         task_id="approve", of=of, decided=decided, doc_md=f"#### {DOCS['approve']}", map_index_template="{{ task.of['task'] }}"
     )

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
-from airflow.sdk import Asset, AssetAlias
+from airflow.sdk import Asset, AssetAlias, BaseOperatorLink
 from airflow.sdk.exceptions import AirflowSkipException
 
 from fsat_common import store
@@ -91,6 +91,18 @@ def decide(_: str, of: Chosen, **context: Any) -> dict[str, Any]:
     from fsat_tasks.pipeline import run_steps, summary
 
     return summary(run_steps(load(context["params"], of, decide_only=True), until="publish")["publish"])
+
+
+class ReportLink(BaseOperatorLink):  # type: ignore[misc]
+    """The button of `decide` that opens the report."""
+
+    name = "Report"
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:
+        """Called when the task has ended, with its instance."""
+        from fsat_tasks.approval import report_link
+
+        return report_link(ti_key.xcom_pull(task_ids=ti_key.task_id, map_indexes=ti_key.map_index)["key"])
 
 
 class ApproveChampion(ApprovalOperator):  # type: ignore[misc]

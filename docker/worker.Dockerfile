@@ -55,6 +55,7 @@ RUN apt-get update \
 
 ENV AIRFLOW_HOME=/opt/airflow \
     AIRFLOW__CORE__DAGS_FOLDER=/opt/fsat/dags \
+    AIRFLOW__CORE__PLUGINS_FOLDER=/opt/fsat/dags/plugins \
     AIRFLOW__CORE__LOAD_EXAMPLES=False \
     FSAT_DATA=/opt/fsat/data \
     FSAT_STORE=/var/lib/fsat \

@@ -48,6 +48,7 @@ def environment(home: Path, port: int = 8080) -> dict[str, str]:
     address = f"http://127.0.0.1:{port}"
     settings = {
         "CORE__DAGS_FOLDER": str(dags),
+        "CORE__PLUGINS_FOLDER": str(dags / "plugins"),
         "CORE__LOAD_EXAMPLES": "False",
         "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
         "CORE__EXECUTOR": "LocalExecutor",

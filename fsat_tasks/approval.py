@@ -16,7 +16,9 @@ from fsat_tasks.store import Artefact, Store
 from fsat_tasks.tracking import track
 from fsat_tasks.workspace import Workspace
 
-__all__ = ["NOT_APPROVED", "approval_page", "awaits_approval", "find_artefact", "keep_until_answered", "record", "settle"]
+__all__ = [
+    "NOT_APPROVED", "approval_page", "awaits_approval", "find_artefact", "keep_until_answered", "record", "report_link", "settle",
+]  # fmt: skip
 
 log = logging.getLogger(__name__)
 
@@ -90,9 +92,14 @@ def approval_page(task: Task, store: Store, published: Artefact) -> str:
     return "\n\n".join([
         _table(("gate", "decision", "figure", "bound", "reason"), gates),
         _table(("figure", "this model", head), figures),
-        f"Report: `{published.path / 'report.html'}`",
+        f"[Report]({report_link(published.key)}): `{published.path / 'report.html'}`",
         f"No answer within {task.spec.approval_hours:g} hours is a no: the champion stays.",
     ])  # fmt: skip
+
+
+def report_link(key: str) -> str:
+    """Where Airflow's api-server has the report of this decision, from the root of its pages: dags/plugins/fsat_reports.py."""
+    return f"fsat/reports/{key}"
 
 
 def _number(value: Any) -> str:

@@ -25,6 +25,10 @@ os.execv(sys.argv[3], sys.argv[3:])
 """Starts a browser with its pipes where it looks for them: commands come on descriptor 3, answers go to 4."""
 
 
+class BrowserError(Exception):
+    """What the browser answers in place of a result."""
+
+
 class Tab:
     """One page. What the browser says of it is kept in `events`."""
 
@@ -46,7 +50,8 @@ class Tab:
         while True:
             answer = self._next()
             if answer.get("id") == self._number:
-                assert "error" not in answer, (method, answer["error"])
+                if "error" in answer:
+                    raise BrowserError(method, answer["error"])
                 return answer["result"]
 
     def open(self, page: Path | str, width: int = 1280, dark: bool = False) -> None:
@@ -75,7 +80,7 @@ class Tab:
     def wait(self, expression: str, seconds: float = 120) -> None:
         """Until a JavaScript expression is true, as it is some time in a page that a program builds up."""
         deadline = time.monotonic() + seconds
-        while self._evaluate(f"Boolean({expression})")["result"].get("value") is not True:  # between two pages it fails
+        while not self._is_true(expression):
             assert time.monotonic() < deadline, f"not within {seconds} s: {expression}; the page says: {self.text()[-2000:]}"
             time.sleep(0.3)
 
@@ -134,6 +139,13 @@ class Tab:
     def requests(self) -> list[str]:
         """Addresses that the page asked for, its own among them."""
         return [event["params"]["request"]["url"] for event in self.events if event["method"] == "Network.requestWillBeSent"]
+
+    def _is_true(self, expression: str) -> bool:
+        """Not so where it fails, as between two pages."""
+        try:
+            return self._evaluate(f"Boolean({expression})")["result"].get("value") is True
+        except BrowserError:
+            return False
 
     def _evaluate(self, expression: str) -> Any:
         return self.call("Runtime.evaluate", expression=expression, returnByValue=True)

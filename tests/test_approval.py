@@ -47,7 +47,7 @@ def test_page_has_a_line_a_gate_whatever_the_labels_are(asked: tuple[Task, Artef
     assert len(gates.splitlines()) == 2 + len(all_gates(published))
     assert r"a\|b \*c\* \[d\](e)" in gates
     assert figures.splitlines()[0] == "| figure | this model | no champion yet |"
-    assert report == f"Report: `{published.path / 'report.html'}`"
+    assert report == f"[Report](fsat/reports/{published.key}): `{published.path / 'report.html'}`"
     assert silence == "No answer within 24 hours is a no: the champion stays."
 
 

@@ -351,7 +351,7 @@ def test_person_sees_the_gates_the_figures_beside_the_champions_and_the_report(a
     assert page["defaults"] == ["Reject"]
     assert "| gate | decision | figure | bound | reason |" in page["body"]
     assert "| figure | this model | champion v1 |" in page["body"]
-    report = re.search(r"Report: `(.*)`", page["body"])
+    report = re.search(r"Report\]\(.*\): `(.*)`", page["body"])
     assert report is not None and Path(report[1]).is_file()
 
 
