@@ -17,11 +17,16 @@ CUDA = re.compile(r"torch|triton|(nvidia|cuda)-.*")
 """torch, and what only its build for CUDA wants: another build comes from an index of its own."""
 
 
+SPEC = re.compile(r"croniter|pydantic|ruamel\.yaml")
+"""What reading a task.yaml needs, as the DAG files do for its schedules."""
+
+
 def main() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     extras = project["project"]["optional-dependencies"]
-    control = [*extras["airflow"], *extras["distributed"], *extras["kubernetes"]]
-    worker = compiled([*project["project"]["dependencies"], *control, *extras["dvc"]])
+    own = project["project"]["dependencies"]
+    control = [*extras["airflow"], *extras["distributed"], *extras["kubernetes"], *(one for one in own if SPEC.match(one))]
+    worker = compiled([*own, *control, *extras["dvc"]])
     write("build", compiled(project["build-system"]["requires"]))
     write("control", compiled(control))
     write("worker", {name: entry for name, entry in worker.items() if not CUDA.fullmatch(name)})

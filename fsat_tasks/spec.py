@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 Device = Literal["auto", "cpu", "cuda"]
-CRON = r"^(@(hourly|daily|weekly|monthly|quarterly|yearly)|[0-9A-Za-z*/,#?-]+( +[0-9A-Za-z*/,#?-]+){4})$"
+PRESETS = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
 
 
 class _Frozen(BaseModel):
@@ -131,9 +131,19 @@ class WatchSpec(_Frozen):
 class Schedules(_Frozen):
     """When Airflow starts a DAG for the task by itself: a cron line such as `0 3 * * *`, or `@daily`."""
 
-    tune: str | None = Field(default=None, pattern=CRON)
-    watch: str | None = Field(default=None, pattern=CRON)
-    apply: str | None = Field(default=None, pattern=CRON)
+    tune: str | None = None
+    watch: str | None = None
+    apply: str | None = None
+
+    @field_validator("tune", "watch", "apply")
+    @classmethod
+    def _comes_some_time(cls, line: str | None) -> str | None:
+        """What Airflow would refuse is refused here, for it would refuse all tasks' schedules with it."""
+        from croniter import croniter
+
+        if line is not None and line not in PRESETS and not (len(line.split()) == 5 and croniter.is_valid(line)):
+            raise ValueError("a cron line (minute, hour, day, month, weekday), or @daily and the like")
+        return line
 
 
 class Triggers(_Frozen):

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import re
 import runpy
+import subprocess
+import sys
 import tomllib
+from collections.abc import Callable
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from unittest.mock import Mock
 from urllib.error import URLError
@@ -49,6 +53,21 @@ def test_versions_are_the_tested_ones(lock: str) -> None:
     assert not cuda or lock == "cuda"
     untested = {name: version for name, version in LOCKED[lock].items() if TESTED.get(name) != version}
     assert set(untested) - cuda <= {"setuptools"}, "make lock"  # which only builds
+
+
+def test_control_image_has_what_reading_a_task_with_schedules_imports(make_task: Callable[..., str]) -> None:
+    name = make_task([("a", "b"), ("c", "d")], schedules={"tune": "0 3 * * *"})
+    call = f"""
+import sys
+before = set(sys.modules)
+from fsat_tasks.spec import load_task
+load_task({name!r})
+print(*{{module.split(".")[0] for module in set(sys.modules) - before}})
+"""
+    done = subprocess.run([sys.executable, "-c", call], capture_output=True, text=True, check=True)
+    providers = packages_distributions()
+    needed = {str(canonicalize_name(one)) for module in done.stdout.split() for one in providers.get(module, ())} - {"fsat"}
+    assert {"croniter", "pydantic", "ruamel-yaml"} <= needed <= set(LOCKED["control"]), "make lock"
 
 
 @pytest.mark.parametrize("lock", NEEDED)

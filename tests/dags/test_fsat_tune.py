@@ -167,13 +167,17 @@ def test_file_parses_where_there_is_no_task_yet(tmp_path: Path) -> None:
 
 @dataclass(frozen=True)
 class Runs:
-    """One run each of four tasks, after one another in the same store; the task folders lie in a repository with DVC."""
+    """One run each of four tasks, after one another in the same store, and one of all that changed then, which are the last two.
+
+    The task folders lie in a repository with DVC.
+    """
 
     repository: Path
     promoted: dict[str, Any]
     held: dict[str, Any]
     dry: dict[str, Any]
     broken: dict[str, Any]
+    changed: dict[str, Any]
     store: Path
     log: str
 
@@ -194,9 +198,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory, demo_store: Path) -> Runs:
         shutil.copytree(demo_store / step, store / step, copy_function=os.link)
     shutil.copytree(demo_store / "registry" / "support-intents", store / "registry" / "held")
     confs: list[dict[str, Any]] = [{"task": "support-intents"}, {"task": "held"}, {"task": "dry", "dry_run": True}]
-    answer = ask_airflow(folder, data, store, *confs, {"task": "broken"})
-    promoted, held, dry, broken = answer.values["runs"]
-    return Runs(folder, promoted, held, dry, broken, store, answer.log)
+    answer = ask_airflow(folder, data, store, *confs, {"task": "broken"}, {"task": "*"})
+    promoted, held, dry, broken, changed = answer.values["runs"]
+    return Runs(folder, promoted, held, dry, broken, changed, store, answer.log)
 
 
 def few_samples(folder: Path, gates: str) -> None:
@@ -286,7 +290,17 @@ def test_dry_run_does_everything_but_the_registry(runs: Runs) -> None:
     assert "Dry run: nothing was published." in runs.log
     assert runs.dry["xcoms"]["publish"]["promote"] is True
     assert runs.dry["events"] == []
-    assert not (runs.store / "registry" / "dry").exists()
+
+
+def test_all_that_changed_are_those_without_a_decision_and_a_bad_one_leaves_the_others_alone(runs: Runs) -> None:
+    assert runs.changed["xcoms"]["choose"] == [{"task": name, "unlabelled": None} for name in ("broken", "dry")]
+    assert {runs.changed["names"][name] for name in ("validate", "extract", "publish")} == {"broken"}
+    assert {runs.changed["names"][f"{name}[1]"] for name in ("validate", "extract", "publish")} == {"dry"}
+    assert runs.changed["state"] == "failed"
+    assert (runs.changed["tasks"]["validate"], runs.changed["tasks"]["publish"]) == ("failed", "upstream_failed")
+    assert {name: runs.changed["tasks"][f"{name}[1]"] for name in STEPS} == dict.fromkeys(STEPS, "success")
+    (event,) = runs.changed["events"]
+    assert (event["asset"], event["extra"]["version"]) == ("champion-dry", 1)  # the dry run before it has moved nothing
 
 
 def test_bad_input_ends_the_run_without_a_retry_and_says_what_to_do(runs: Runs) -> None:
@@ -302,7 +316,7 @@ def test_bad_input_ends_the_run_without_a_retry_and_says_what_to_do(runs: Runs) 
 
 
 def test_no_secret_is_in_logs_xcoms_events_or_the_store(runs: Runs) -> None:
-    left = json.dumps([runs.promoted, runs.held, runs.dry, runs.broken])
+    left = json.dumps([runs.promoted, runs.held, runs.dry, runs.broken, runs.changed])
     assert "planted-secret" not in runs.log + left
     assert [path for path in runs.store.rglob("*") if path.is_file() and b"planted-secret" in path.read_bytes()] == []
 
