@@ -1,4 +1,4 @@
-"""A person's way through Airflow's pages, in a real browser: log in, fill in the form, read the report, approve."""
+"""A way through Airflow's pages in a real browser: log in, fill in the form, read the report, approve; drift does the rest."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from fsat_tasks.registry import Registry
 from fsat_tasks.store import Store
 
 ROOT = Path(__file__).parents[2]
+DEMO = ROOT / "data" / "support-intents"
 PATIENCE = 600.0
 """Seconds; a quiet machine takes one."""
 
@@ -85,48 +87,76 @@ def status(address: str) -> int:
 
 @pytest.fixture
 def task(data_root: Path) -> str:
-    """Three classes of the demo, which wait for a person's yes."""
-    with (ROOT / "data" / "support-intents" / "samples.csv").open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    labels = sorted({row["label"] for row in rows})[:3]
+    """Three classes of the demo, which wait for a person's yes, with texts of all classes; the new texts are of others."""
+    labels = sorted({row["label"] for row in read("samples.csv")})[:3]
     folder = data_root / "tickets"
     folder.mkdir()
-    with (folder / "samples.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["text", "label"])
-        writer.writeheader()
-        writer.writerows({name: row[name] for name in ("text", "label")} for row in rows if row["label"] in labels)
+    write(folder / "samples.csv", [row for row in read("samples.csv") if row["label"] in labels])
+    with (DEMO / "unlabelled.jsonl").open(encoding="utf-8") as file:
+        write(folder / "unlabelled.csv", [{"text": json.loads(line)["text"]} for line in list(file)[:150]])
+    write(
+        folder / "new.csv",
+        [{"text": f"{row['text']} {row['text']}"} for row in read("samples.csv") if row["label"] not in labels],
+    )
     gates = {"min_accuracy": 0.0, "min_macro_f1": 0.0, "min_class_recall": 0.0, "max_ece": 1.0, "min_coverage": 0.0,
              "max_latency_ms": 60_000.0, "min_rows_per_second": 0.0}  # fmt: skip
-    text = json.dumps({"samples": "samples.csv", "approval": True, "tune": {"body": "off"}, "gates": gates})
+    files = {"samples": "samples.csv", "unlabelled": "unlabelled.csv", "watch": {"traffic": "new.csv"}}
+    text = json.dumps(files | {"approval": True, "tune": {"body": "off"}, "gates": gates})
     (folder / "task.yaml").write_text(text, "utf-8")  # JSON is YAML
     return folder.name
 
 
-def test_person_logs_in_fills_in_the_form_reads_the_report_and_approves(
+def read(name: str) -> list[dict[str, str]]:
+    with (DEMO / name).open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def write(path: Path, rows: list[dict[str, str]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]), extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def open_form(tab: Tab, ui: Ui, dag: str, task: str) -> None:
+    tab.open(f"{ui.address}/dags/{dag}")
+    tab.wait("document.querySelector('[data-testid=trigger-dag-button]')", PATIENCE)
+    tab.click("[data-testid=trigger-dag-button]")
+    tab.wait(f"document.querySelector('[name=element_task]')?.value === '{task}'", PATIENCE)
+
+
+def submit_form(tab: Tab) -> str:
+    """The path of the page of the run that it starts."""
+    tab.settle()
+    tab.click("[data-testid=trigger-dag-submit]")
+    tab.wait("location.pathname.includes('/runs/')", PATIENCE)
+    return str(tab.ask("location.pathname"))
+
+
+def test_person_logs_in_fills_in_the_form_reads_the_report_and_approves_and_drift_starts_the_next_run(
     task: str, store_root: Path, tab: Tab, tmp_path: Path
 ) -> None:
-    with airflow_up(tmp_path / "airflow") as ui:
+    home = tmp_path / "airflow"
+    with airflow_up(home) as ui:
         tab.open(f"{ui.address}/dags/fsat_tune")
         tab.wait("document.querySelector('input[type=password]')", PATIENCE)
         tab.type("input[name=username]", ui.user)
         tab.type("input[type=password]", ui.password)
         tab.press_enter()
-        tab.wait("document.querySelector('[data-testid=trigger-dag-button]')", PATIENCE)  # the page that was asked for
+        tab.wait("location.pathname === '/dags/fsat_tune'", PATIENCE)  # the page that was asked for
 
-        tab.click("[data-testid=trigger-dag-button]")
-        tab.wait(f"document.querySelector('[name=element_task]')?.value === '{task}'", PATIENCE)
+        open_form(tab, ui, "fsat_tune", task)
         tab.click_text("button", "In place of task.yaml")
         tab.wait("document.querySelector('[name=element_shots]').getBoundingClientRect().height > 0", PATIENCE)
         tab.settle()
         tab.type("[name=element_shots]", "5")
-        tab.click("[data-testid=trigger-dag-submit]")
-        tab.wait("location.pathname.includes('/runs/')", PATIENCE)
-        run = str(tab.ask("location.pathname"))
+        run = submit_form(tab)
 
-        tab.wait_for_text(f"{ui.address}/required_actions", f"Promote the new model of {task}?", PATIENCE)
+        question = f"Promote the new model of {task}?"
+        tab.wait_for_text(f"{ui.address}/required_actions", question, PATIENCE)
         tab.click_text("a", "Promote the new model")
         tab.wait("document.querySelector('[data-testid=hitl-option-Approve]')", PATIENCE)
-        question = tab.ask("location.href")
+        asked = tab.ask("location.href")
         link = str(tab.ask("[...document.querySelectorAll('a')].find(one => one.innerText === 'Report').href"))
         tab.open(link)
         report, origin, complaints = tab.text(), tab.ask("self.origin"), tab.complaints()
@@ -136,10 +166,16 @@ def test_person_logs_in_fills_in_the_form_reads_the_report_and_approves(
         tab.open(f"{ui.address}{run}/tasks/model.decide/mapped/0/details")
         tab.wait(f"[...document.querySelectorAll('a')].some(one => one.href === '{link}')", PATIENCE)
 
-        tab.open(question)
+        tab.open(asked)
         tab.wait("document.querySelector('[data-testid=hitl-option-Approve]')", PATIENCE)
         tab.click("[data-testid=hitl-option-Approve]")
         tab.wait_for_text(f"{ui.address}{run}", "Success", PATIENCE)
+
+        open_form(tab, ui, "fsat_watch", task)
+        watched = submit_form(tab)
+        tab.wait_for_text(f"{ui.address}{watched}", "Success", PATIENCE)
+        tab.wait_for_text(f"{ui.address}/required_actions", question, PATIENCE)
+        tab.open("about:blank")  # so that the page does not ask for a server that has stopped
 
     champion = Registry(store_root, task).champion()
     assert champion is not None and champion["version"] == 1
@@ -150,3 +186,11 @@ def test_person_logs_in_fills_in_the_form_reads_the_report_and_approves(
     assert origin == "null"  # a sandbox: what a report quotes of users reaches nothing of Airflow
     assert statuses == [401, 401]  # of somebody who has not logged in
     assert '"detail":"Not Found"' in outside
+    assert tab.complaints() == []
+    with closing(sqlite3.connect(home / "airflow.db")) as database:
+        started = database.execute(
+            "select run_type, value from dag_run join xcom using (dag_id, run_id)"
+            " where dag_id = 'fsat_tune' and task_id = 'choose' and key = 'return_value' order by id"
+        ).fetchall()
+    assert [kind for kind, _ in started] == ["manual", "asset_triggered"]
+    assert json.loads(started[1][1]) == [{"task": task, "unlabelled": "new.csv"}]
