@@ -8,7 +8,8 @@ import uuid
 from pathlib import Path
 
 from fsat_tasks.errors import StoreError
-from fsat_tasks.store import Artefact, write_json
+from fsat_tasks.manifest import write_json
+from fsat_tasks.store import Artefact
 
 __all__ = ["copy_out"]
 

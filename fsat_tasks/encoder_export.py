@@ -9,7 +9,8 @@ from pathlib import Path
 
 from fsat_tasks.encoder_source import EncoderSource
 from fsat_tasks.errors import EncoderError
-from fsat_tasks.store import Artefact, Recipe, Store, write_json
+from fsat_tasks.manifest import write_json
+from fsat_tasks.store import Artefact, Recipe, Store
 
 __all__ = ["export_encoder", "export_int8_encoder", "exporter_versions"]
 

@@ -13,9 +13,10 @@ from fsat_tasks.extract import open_encoder, open_features
 from fsat_tasks.gates import beside, data_gate, quality_gates
 from fsat_tasks.head import Head, baseline_labels, load_head
 from fsat_tasks.head_features import head_device, open_head_features
+from fsat_tasks.manifest import write_json
 from fsat_tasks.robustness import measure_robustness
 from fsat_tasks.spec import Task
-from fsat_tasks.store import Artefact, Recipe, Store, write_json
+from fsat_tasks.store import Artefact, Recipe, Store
 from fsat_tasks.validate import SLICES_FILE, load_split, load_texts
 
 if TYPE_CHECKING:

@@ -15,10 +15,11 @@ from fsat_tasks.encoder_source import find_encoder
 from fsat_tasks.gates import parity_gates, size_gate
 from fsat_tasks.graph_weights import half_precision, take_apart, whole
 from fsat_tasks.head import Head, finite, load_head
+from fsat_tasks.manifest import write_json
 from fsat_tasks.model_card import render_card
 from fsat_tasks.serving import ServedModel
 from fsat_tasks.spec import Task
-from fsat_tasks.store import Artefact, Recipe, Store, write_json
+from fsat_tasks.store import Artefact, Recipe, Store
 from fsat_tasks.tune import tuned_encoder
 from fsat_tasks.validate import load_split, load_texts
 from fsat_tasks.variants import FILES, MODEL, Judge, parity_of, served_file

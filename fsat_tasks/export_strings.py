@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsat_tasks.errors import EncoderError, InputError
+from fsat_tasks.manifest import write_json
 from fsat_tasks.serving import ServedModel
-from fsat_tasks.store import Artefact, Recipe, Store, write_json
+from fsat_tasks.store import Artefact, Recipe, Store
 
 if TYPE_CHECKING:
     import numpy as np

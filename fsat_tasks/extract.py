@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from fsat_tasks.encoder import Encoder
 from fsat_tasks.encoder_source import find_encoder
 from fsat_tasks.errors import DeviceError, StoreError
+from fsat_tasks.manifest import write_json
 from fsat_tasks.pool import POOL_FILE, ROW_GROUP, find_pool
 from fsat_tasks.precision import task_encoder
 from fsat_tasks.progress import progress
 from fsat_tasks.session import pick_device
 from fsat_tasks.spec import Task
-from fsat_tasks.store import Artefact, Recipe, Store, write_json
+from fsat_tasks.store import Artefact, Recipe, Store
 from fsat_tasks.validate import load_texts, pool_size
 
 if TYPE_CHECKING:

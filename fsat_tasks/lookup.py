@@ -8,7 +8,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from fsat_tasks.store import MANIFEST, Artefact, Recipe, Store
+from fsat_tasks.manifest import MANIFEST
+from fsat_tasks.store import Artefact, Recipe, Store
 
 __all__ = ["LookupStore", "NotMadeError"]
 

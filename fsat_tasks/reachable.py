@@ -14,8 +14,9 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 from fsat_tasks.lease import last_use
+from fsat_tasks.manifest import MANIFEST
 from fsat_tasks.registry import Registry
-from fsat_tasks.store import MANIFEST, Store
+from fsat_tasks.store import Store
 
 __all__ = ["Links", "artefact_folders", "children_first", "mark", "read_links"]
 

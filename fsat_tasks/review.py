@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from fsat_tasks.copy_out import copy_out
 from fsat_tasks.errors import StoreError
-from fsat_tasks.store import Artefact, Store, sha256_file
+from fsat_tasks.manifest import sha256_file
+from fsat_tasks.store import Artefact, Store
 
 __all__ = ["REVIEW", "Doubt", "Review", "copy_result"]
 

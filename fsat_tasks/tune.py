@@ -13,11 +13,12 @@ from fsat_tasks.encoder_export import exporter_versions
 from fsat_tasks.encoder_source import find_encoder
 from fsat_tasks.extract import draw_pool_rows, load_pool_texts, open_features
 from fsat_tasks.head import SET_COVERAGES, Head, save_baseline, save_head
+from fsat_tasks.manifest import write_json
 from fsat_tasks.pool import POOL_FILE, find_pool
 from fsat_tasks.precision import task_encoder
 from fsat_tasks.session import pick_device
 from fsat_tasks.spec import Task
-from fsat_tasks.store import Artefact, Recipe, Store, write_json
+from fsat_tasks.store import Artefact, Recipe, Store
 from fsat_tasks.validate import CLASSES, load_split, load_texts
 
 if TYPE_CHECKING:

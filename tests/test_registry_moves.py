@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from fsat_tasks.errors import ChampionChangedError, RegistryError
+from fsat_tasks.manifest import write_json
 from fsat_tasks.registry import Registry
-from fsat_tasks.store import Artefact, Recipe, Store, write_json
+from fsat_tasks.store import Artefact, Recipe, Store
 
 TASK = "task"
 Cli = Callable[..., tuple[int, str, str]]

@@ -19,12 +19,12 @@ REPOSITORY = Path(__file__).parents[2]
 DIE_IN_STEP = """
 import os, signal, sys
 from fsat_tasks import cli, store
-manifest, step = store._manifest, sys.argv[1]
+manifest, step = store.make_manifest, sys.argv[1]
 def die(recipe, *arguments):
     if recipe.step == step:
         os.kill(os.getpid(), signal.SIGKILL)
     return manifest(recipe, *arguments)
-store._manifest = die
+store.make_manifest = die
 sys.argv = ["fsat", "run", "support-intents"]
 cli.main()
 """
