@@ -14,6 +14,7 @@ from fsat_tasks.registry import Registry
 from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Recipe, Store
 from fsat_tasks.validate import load_texts
+from fsat_tasks.variants import FOR_A_GPU
 
 __all__ = ["publish"]
 
@@ -34,7 +35,7 @@ def publish(
     opponent = rival(store, champion, exported)
     parents = {"validate": validated, "extract": extracted, "tune": tuned, "evaluate": evaluated, "export": exported}
     recipe = Recipe(
-        "publish", 5,
+        "publish", 6,
         # the report shows all of these
         config={"task": task.name, "description": task.spec.description, "encoder": task.spec.encoder.name,
                 "shots": task.spec.shots, "seed": task.spec.seed, "champion": opponent, "gates": task.spec.gates.model_dump(),
@@ -80,11 +81,11 @@ def publish(
 
 
 def _time_variants(exported: Artefact, texts: list[str]) -> dict[str, dict[str, float]]:
-    """Latency of each graph, by its file."""
+    """Latency of each graph that a CPU may serve, by its file."""
     from fsat_tasks.latency import measure_latency
     from fsat_tasks.serving import ServedModel
 
-    files = [variant["file"] for variant in exported.json("variants.json")]
+    files = [variant["file"] for variant in exported.json("variants.json") if variant["name"] not in FOR_A_GPU]
     return {file: measure_latency(ServedModel(exported.path, file), texts) for file in files}
 
 

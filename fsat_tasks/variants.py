@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["FILES", "MODEL", "Judge", "parity_of", "served_file"]
+__all__ = ["FILES", "FOR_A_GPU", "MODEL", "Judge", "parity_of", "served_file"]
 
 MODEL = "model.onnx"
 FILES = {"fp32": MODEL, "fp16": "model-fp16.onnx", "int8": "model-int8.onnx"}

@@ -30,8 +30,9 @@ def found(store: Path, step: str) -> Artefact:
     return Artefact(path.parent, json.loads(path.read_text()))
 
 
-def with_files(artefact: Artefact, folder: Path, **files: str) -> Artefact:
-    """The same artefact with more files, named without their dot."""
+def with_files(artefact: Artefact, root: Path, **files: str) -> Artefact:
+    """The same artefact in another store, with more files, named without their dot."""
+    folder = root / artefact.step / artefact.key[:2] / artefact.key
     shutil.copytree(artefact.path, folder)
     names = {name.replace("_", "."): text for name, text in files.items()}
     for name, text in names.items():
@@ -66,10 +67,11 @@ TIMINGS = {"model.onnx": {"p50_ms": 4.1, "p95_ms": 6.3, "rows_per_second": 310.0
 def full(demo_store: Path, repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of a run that is held and has all that a run may have."""
     folder = tmp_path_factory.mktemp("full")
+    shutil.copytree(demo_store / "pool", folder / "pool")  # which is looked for beside the data
     parents = {step: found(demo_store, step) for step in ("validate", "extract", "tune", "evaluate", "export")}
     curve = "coverage,accuracy\n" + "".join(f"{i / 420},{1 - 0.35 * i / 420}\n" for i in range(1, 421))
-    parents["evaluate"] = with_files(parents["evaluate"], folder / "evaluate", coverage_csv=curve)
-    parents["export"] = with_files(parents["export"], folder / "export", variants_json=json.dumps(VARIANTS))
+    parents["evaluate"] = with_files(parents["evaluate"], folder, coverage_csv=curve)
+    parents["export"] = with_files(parents["export"], folder, variants_json=json.dumps(VARIANTS))
     warning = {
         "check": "near",
         "severity": "warning",
@@ -77,7 +79,7 @@ def full(demo_store: Path, repository: Path, tmp_path_factory: pytest.TempPathFa
         "message": "nearly the same text",
         "lines": [4, 9, 9999],
     }
-    parents["validate"] = with_files(parents["validate"], folder / "validate", findings_json=json.dumps([warning]))
+    parents["validate"] = with_files(parents["validate"], folder, findings_json=json.dumps([warning]))
     decision = found(demo_store, "publish").json("decision.json")
     decision["metrics"] |= EXTRA_METRICS
     decision["gates"].append(
