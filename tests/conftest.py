@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 import shutil
 import subprocess
@@ -13,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 from browser import NAMES, Tab, find_browser, open_tab
+from task_folder import ENCODERS, Row, link_encoders, write_task
 
 ROOT = Path(__file__).parents[1]
 
@@ -31,7 +31,6 @@ os.environ |= {
     name: f"{PLANTED}-{name}" for name in ("AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "MLFLOW_TRACKING_PASSWORD", "GITHUB_TOKEN")
 }
 
-Row = tuple[str, str]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -74,10 +73,14 @@ def fsat() -> Run:
 @pytest.fixture(scope="session")
 def demo_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store in which `fsat run support-intents` was run once. It is shared: read it, or copy it with `demo_copy`."""
-    store = tmp_path_factory.mktemp("demo") / "store"
-    result = run_fsat("run", "support-intents", store=store)
-    assert result.returncode == 0, result.stderr
-    (store.parent / "printed.txt").write_text(result.stdout + result.stderr, "utf-8")
+    workers = "PYTEST_XDIST_WORKER" in os.environ
+    folder = (tmp_path_factory.getbasetemp().parent if workers else tmp_path_factory.getbasetemp()) / "demo"
+    store, printed = folder / "store", folder / "printed.txt"
+    with FileLock(folder.with_suffix(".lock")):  # one worker makes it for all
+        if not printed.exists():
+            result = run_fsat("run", "support-intents", store=store)
+            assert result.returncode == 0, result.stderr
+            printed.write_text(result.stdout + result.stderr, "utf-8")
     return store
 
 
@@ -96,14 +99,10 @@ def data_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "data"
 
 
-ENCODERS = ("encoder", "encoder-int8")
-
-
 @pytest.fixture
 def encoder_store(demo_store: Path, store_root: Path) -> Path:
     """This test's store with the exported encoders in it, so that no test exports them again."""
-    for step in ENCODERS:
-        shutil.copytree(demo_store / step, store_root / step, copy_function=os.link)
+    link_encoders(demo_store, store_root)
     return store_root
 
 
@@ -117,34 +116,16 @@ def demo_copy(demo_store: Path, encoder_store: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.fixture
 def make_task(data_root: Path, store_root: Path) -> Callable[..., str]:
-    """Write a task folder: make_task(rows, **keys of task.yaml) -> its name.
-
-    `rows` are (text, label) pairs, or the bytes of samples.csv. A key that names a file may have rows or bytes too.
-    """
+    """Write a task folder: make_task(rows, **keys of task.yaml) -> its name; as `write_task`."""
     made: list[str] = []
 
     def make(rows: Sequence[Row] | bytes, **keys: Any) -> str:
         name = f"task-{len(made)}"
         made.append(name)
-        folder = data_root / name
-        folder.mkdir()
-        keys.setdefault("tune", {"body": "off"})  # tuning a body takes seconds, and is tested where it is the point
-        for key, value in {"samples": rows, **keys}.items():
-            if key in ("samples", "query", "unlabelled", "out_of_scope") and not isinstance(value, str):
-                keys[key] = write_rows(folder / f"{key}.csv", value).name
-        (folder / "task.yaml").write_text(json.dumps(keys), "utf-8")  # JSON is YAML
+        write_task(data_root / name, rows, **keys)
         return name
 
     return make
-
-
-def write_rows(path: Path, rows: Sequence[Row] | bytes) -> Path:
-    if isinstance(rows, bytes):
-        path.write_bytes(rows)
-    else:
-        with path.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([("text", "label"), *rows])
-    return path
 
 
 @pytest.fixture

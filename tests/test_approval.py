@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,18 +18,38 @@ from fsat_tasks.pipeline import run_steps
 from fsat_tasks.registry import Registry
 from fsat_tasks.spec import Task, load_task
 from fsat_tasks.store import Artefact, Store
+from task_folder import link_encoders, write_task
 
 HOSTILE = "a|b *c* [d](e)\n<b>f</b> `g` {{ h }}"
+TASK = "asked"
+TEXTS = {"number": "seven plus two is nine, and not", "travel": "a flight to room"}
 PASS = {"min_accuracy": 0.0, "min_macro_f1": 0.0, "min_class_recall": 0.0, "max_ece": 1.0}
 
 
+@pytest.fixture(scope="module")
+def decided(tmp_path_factory: pytest.TempPathFactory, demo_store: Path) -> Path:
+    """A folder with data and a store: one task and its decision to promote; one label has all that Markdown and Jinja know."""
+    folder = tmp_path_factory.mktemp("decided")
+    rows = [(f"{text} {number}", label) for label, text in TEXTS.items() for number in ("one", "two", "three", "four")]
+    rows += [(text, HOSTILE) for text in ("one", "two plus two", "a flight", "hotel")]  # recall 0: the gate names the label
+    write_task(folder / "data" / TASK, csv_bytes(rows), gates=PASS, approval=True)
+    link_encoders(demo_store, folder / "store")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FSAT_DATA", str(folder / "data"))
+        patch.setenv("FSAT_STORE", str(folder / "store"))
+        run_steps(load_task(TASK, dry_run=True))
+    return folder
+
+
 @pytest.fixture
-def asked(make_task: Callable[..., str], encoder_store: Path, toy_rows: list[tuple[str, str]]) -> tuple[Task, Artefact]:
-    """A task and its decision to promote, of which a person is asked; one label has all that Markdown and Jinja know."""
-    rows = [(text, HOSTILE if label == "animal" else label) for text, label in toy_rows]
-    rows[:4] = [(text, HOSTILE) for text in ("one", "two plus two", "a flight", "hotel")]  # recall 0: the gate names the label
-    task = load_task(make_task(csv_bytes(rows), gates=PASS, approval=True))
-    return task, run_steps(replace(task, dry_run=True))["publish"]
+def asked(decided: Path, data_root: Path, store_root: Path) -> tuple[Task, Artefact]:
+    """A copy of them: the task, and the decision of which a person is asked."""
+    shutil.copytree(decided / "data", data_root, dirs_exist_ok=True)
+    shutil.copytree(decided / "store", store_root, copy_function=os.link)
+    (key,) = (path.name for path in store_root.glob("publish/??/*"))
+    published = Store(store_root).find("publish", key)
+    assert published is not None
+    return load_task(TASK), published
 
 
 def csv_bytes(rows: list[tuple[str, str]]) -> bytes:
@@ -41,9 +61,9 @@ def history(task: Task, root: Path) -> list[tuple[Any, ...]]:
     return [(entry["action"], entry["version"], entry.get("reason")) for entry in Registry(root, task.name).history()]
 
 
-def test_page_has_a_line_a_gate_whatever_the_labels_are(asked: tuple[Task, Artefact], encoder_store: Path) -> None:
+def test_page_has_a_line_a_gate_whatever_the_labels_are(asked: tuple[Task, Artefact], store_root: Path) -> None:
     task, published = asked
-    gates, figures, report, silence = approval_page(task, Store(encoder_store), published).split("\n\n")
+    gates, figures, report, silence = approval_page(task, Store(store_root), published).split("\n\n")
     assert len(gates.splitlines()) == 2 + len(all_gates(published))
     assert r"a\|b \*c\* \[d\](e)" in gates
     assert figures.splitlines()[0] == "| figure | this model | no champion yet |"
@@ -51,9 +71,9 @@ def test_page_has_a_line_a_gate_whatever_the_labels_are(asked: tuple[Task, Artef
     assert silence == "No answer within 24 hours is a no: the champion stays."
 
 
-def test_nobody_is_asked_where_nobody_has_to_be(asked: tuple[Task, Artefact], encoder_store: Path) -> None:
+def test_nobody_is_asked_where_nobody_has_to_be(asked: tuple[Task, Artefact], store_root: Path) -> None:
     task, published = asked
-    store = Store(encoder_store)
+    store = Store(store_root)
     assert awaits_approval(task, store, published)
     for other in (replace(task, approved=True), replace(task, dry_run=True), load_task(task.name, {"approval": False})):
         assert not awaits_approval(other, store, published)
@@ -61,34 +81,34 @@ def test_nobody_is_asked_where_nobody_has_to_be(asked: tuple[Task, Artefact], en
     assert not awaits_approval(task, store, published)
 
 
-def test_answer_is_about_the_decision_that_was_shown(asked: tuple[Task, Artefact], encoder_store: Path) -> None:
+def test_answer_is_about_the_decision_that_was_shown(asked: tuple[Task, Artefact], store_root: Path) -> None:
     task, published = asked
     (task.folder / "samples.csv").write_text("text,label\n", "utf-8")  # broken since
     settle(task, published.key, replaces=0, approved=False)
     settle(task, published.key, replaces=0, approved=False)
-    assert history(task, encoder_store) == [("hold", None, "not approved")]
+    assert history(task, store_root) == [("hold", None, "not approved")]
     settle(task, published.key, replaces=0, approved=True)
-    assert history(task, encoder_store) == [("hold", None, "not approved"), ("promote", 1, None)]
-    champion = Registry(encoder_store, task.name).champion()
+    assert history(task, store_root) == [("hold", None, "not approved"), ("promote", 1, None)]
+    champion = Registry(store_root, task.name).champion()
     assert champion is not None and champion["model"] == published.json("decision.json")["model"]
 
 
-def test_no_holds_also_where_approval_was_turned_off_since(asked: tuple[Task, Artefact], encoder_store: Path) -> None:
+def test_no_holds_also_where_approval_was_turned_off_since(asked: tuple[Task, Artefact], store_root: Path) -> None:
     task, published = asked
     settle(load_task(task.name, {"approval": False}), published.key, replaces=0, approved=False)
-    assert history(task, encoder_store) == [("hold", None, "not approved")]
+    assert history(task, store_root) == [("hold", None, "not approved")]
 
 
-def test_yes_does_not_overwrite_a_champion_that_moved_meanwhile(asked: tuple[Task, Artefact], encoder_store: Path) -> None:
+def test_yes_does_not_overwrite_a_champion_that_moved_meanwhile(asked: tuple[Task, Artefact], store_root: Path) -> None:
     task, published = asked
-    (encoder_store / "registry" / task.name).mkdir(parents=True)
+    (store_root / "registry" / task.name).mkdir(parents=True)
     other = {"step": "export", "key": "f" * 64, "digest": "f" * 64}
     entry = {"action": "promote", "version": 3, "model": other, "decision": other, "metrics": {}, "time": "now"}
-    (encoder_store / "registry" / task.name / "champion.json").write_text(json.dumps(entry), "utf-8")
-    (encoder_store / "registry" / task.name / "history.jsonl").write_text(json.dumps(entry) + "\n", "utf-8")
+    (store_root / "registry" / task.name / "champion.json").write_text(json.dumps(entry), "utf-8")
+    (store_root / "registry" / task.name / "history.jsonl").write_text(json.dumps(entry) + "\n", "utf-8")
     with pytest.raises(ChampionChangedError, match=r"was version 0 .* is version 3 now"):
         settle(task, published.key, replaces=0, approved=True)
-    assert Registry(encoder_store, task.name).version() == 3
+    assert Registry(store_root, task.name).version() == 3
 
 
 def test_decision_that_is_gone_is_said(asked: tuple[Task, Artefact]) -> None:

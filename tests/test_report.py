@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from fsat_tasks.pipeline import run_steps
 from fsat_tasks.spec import load_task
 from fsat_tasks.store import Artefact
 from fsat_tasks.templates import source
+from task_folder import link_encoders, write_task
 
 SCRIPT = "<script>alert(1)</script>"
 MARKUP = '[/b] it\'s "quoted" & `ticked`'
@@ -46,15 +46,20 @@ class Page(HTMLParser):
             self.text += data
 
 
-@pytest.fixture
-def hostile(make_task: Callable[..., str], encoder_store: Path) -> dict[str, Artefact]:
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory, demo_store: Path) -> dict[str, Artefact]:
+    folder = tmp_path_factory.mktemp("hostile")
+    link_encoders(demo_store, folder / "store")
     # a row that is labelled against its neighbours makes sure that something is confused
-    task = make_task(
-        [*ROWS, (f"a cat asleep on a sofa {SCRIPT}", MARKUP)], description=f"{SCRIPT}\n\n{MARKUP}",
+    write_task(
+        folder / "data" / "task-0", [*ROWS, (f"a cat asleep on a sofa {SCRIPT}", MARKUP)], description=f"{SCRIPT}\n\n{MARKUP}",
         classes={SCRIPT: SCRIPT, MARKUP: f"{MARKUP}\n# more"},
         gates={"min_accuracy": 1.0, "max_ece": 0.0},
     )  # fmt: skip
-    return run_steps(load_task(task, dry_run=True))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FSAT_DATA", str(folder / "data"))
+        patch.setenv("FSAT_STORE", str(folder / "store"))
+        return run_steps(load_task("task-0", dry_run=True))
 
 
 def test_report_shows_what_is_hostile_and_runs_and_fetches_nothing(hostile: dict[str, Artefact]) -> None:

@@ -207,7 +207,7 @@ def few_samples(folder: Path, gates: str) -> None:
     """A task on the demo's samples alone: evaluated on left-out samples, and quick."""
     folder.mkdir(parents=True)
     shutil.copyfile(DEMO / "samples.csv", folder / "samples.csv")
-    (folder / "task.yaml").write_text(f"samples: samples.csv\ngates: {{{gates}}}\n", "utf-8")
+    (folder / "task.yaml").write_text(f"samples: samples.csv\ntune: {{body: 'off'}}\ngates: {{{gates}}}\n", "utf-8")
 
 
 def test_demo_task_is_promoted(runs: Runs) -> None:
@@ -345,7 +345,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory, demo_store: Path) -> Asked:
     few_samples(data / "held", "min_accuracy: 1.0")
     for name, keys in (("asked", "approval: true\napproval_hours: 0.0005\n"), ("held", "")):
         with (data / name / "task.yaml").open("a") as file:
-            file.write(f"{keys}tune: {{body: 'off'}}\n")
+            file.write(keys)
     for step in ("encoder", "extract"):
         shutil.copytree(demo_store / step, store / step, copy_function=os.link)
     shutil.copytree(demo_store / "registry" / "support-intents", store / "registry" / "asked")
