@@ -95,7 +95,8 @@ def test_decision_is_one_run_with_params_metrics_tags_report_and_model(
     assert run.data.metrics["accuracy"] == decision["metrics"]["accuracy"]
     tags = run.data.tags
     assert (tags["fsat.key"], tags["fsat.decision"], tags["fsat.outcome"]) == (artefacts["publish"].key, "promote", "promoted")
-    assert tags["fsat.gate.accuracy"] == decision["gates"][0]["reason"]
+    reasons = {gate["gate"]: gate["reason"] for gate in decision["gates"]}
+    assert tags["fsat.gate.accuracy"] == reasons["accuracy"]
     report = client.download_artifacts(run.info.run_id, "report.html", str(tmp_path))
     assert Path(report).read_bytes() == (artefacts["publish"].path / "report.html").read_bytes()
     assert sorted(file.path for file in client.list_artifacts(run.info.run_id, "serving")) == [
@@ -128,7 +129,7 @@ def test_logged_model_has_its_signature_and_gives_the_probabilities_of_the_publi
         onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"]).run(
             ["probabilities"], {"input_ids": ids, "attention_mask": np.ones_like(ids)}
         )[0]
-        for file in (path, model.path / "model.onnx")
+        for file in (path, model.path / model.json("config.json")["served"])
     ]
     assert np.array_equal(*answers)
 
