@@ -30,8 +30,9 @@ demo: $(INSTALLED) ## the DAG fsat_tune on the demo task, with Airflow on SQLite
 up: $(INSTALLED) ## Airflow with its scheduler and UI, at 127.0.0.1:8080 (or PORT=...), until Ctrl-C
 	@exec fsat airflow up --port $(PORT)
 
+# a worker a core, and at most four: each takes about 2 GB; a file's tests share what they have made
 test: $(INSTALLED) ## the test suite
-	pytest -q
+	pytest -q --numprocesses logical --maxprocesses 4 --dist loadfile
 
 test-integration: $(INSTALLED) ## the test on a cluster: PostgreSQL, Redis, Airflow with CeleryExecutor, a worker that is killed
 	@tests/distributed/install.sh
