@@ -194,11 +194,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory, demo_store: Path) -> Runs:
     few_samples(data / "dry", "min_accuracy: 0.0, min_macro_f1: 0.0, min_class_recall: 0.0, max_ece: 1.0")
     few_samples(data / "broken", "")
     (data / "broken" / "samples.csv").write_text("text,intent\nmy card is gone,card_lost\n", "utf-8")
-    for step in ("encoder", "extract"):  # the dear ones
+    for step in ("encoder", "encoder-int8", "extract"):  # the dear ones
         shutil.copytree(demo_store / step, store / step, copy_function=os.link)
     shutil.copytree(demo_store / "registry" / "support-intents", store / "registry" / "held")
     confs: list[dict[str, Any]] = [{"task": "support-intents"}, {"task": "held"}, {"task": "dry", "dry_run": True}]
-    answer = ask_airflow(folder, data, store, *confs, {"task": "broken"}, {"task": "*"})
+    confs += [{"task": "broken"}, {"task": "*", "dry_run": False}]  # in one process a run's params are left for the next
+    answer = ask_airflow(folder, data, store, *confs)
     promoted, held, dry, broken, changed = answer.values["runs"]
     return Runs(folder, promoted, held, dry, broken, changed, store, answer.log)
 
@@ -255,7 +256,8 @@ def test_promotion_is_told_with_its_metrics(runs: Runs) -> None:
 def test_promoted_model_is_kept_with_dvc(runs: Runs) -> None:
     kept = runs.promoted["xcoms"]["snapshot"]
     assert (kept["version"], kept["built"], kept["remote"]) == (1, True, None)
-    assert [path.name for path in runs.repository.glob("published/*/*.dvc")] == ["v1.dvc"]
+    kept_files = sorted(path.relative_to(runs.repository) for path in runs.repository.glob("published/*/*.dvc"))
+    assert kept_files == [Path("published", name, "v1.dvc") for name in ("dry", "support-intents")]  # those that were promoted
     model = runs.repository / "published" / "support-intents" / "v1" / "export" / "model.onnx"
     assert model.read_bytes() == Path(runs.promoted["xcoms"]["export"]["path"], "model.onnx").read_bytes()
     assert kept["commit"] == ["published/support-intents/v1.dvc", "published/support-intents/.gitignore"]
@@ -294,8 +296,8 @@ def test_dry_run_does_everything_but_the_registry(runs: Runs) -> None:
 
 def test_all_that_changed_are_those_without_a_decision_and_a_bad_one_leaves_the_others_alone(runs: Runs) -> None:
     assert runs.changed["xcoms"]["choose"] == [{"task": name, "unlabelled": None} for name in ("broken", "dry")]
-    assert {runs.changed["names"][name] for name in ("validate", "extract", "publish")} == {"broken"}
-    assert {runs.changed["names"][f"{name}[1]"] for name in ("validate", "extract", "publish")} == {"dry"}
+    names = {name: runs.changed["names"][name] for name in ("validate", "validate[1]", "extract[1]", "publish[1]")}
+    assert names == {"validate": "broken", "validate[1]": "dry", "extract[1]": "dry", "publish[1]": "dry"}
     assert runs.changed["state"] == "failed"
     assert (runs.changed["tasks"]["validate"], runs.changed["tasks"]["publish"]) == ("failed", "upstream_failed")
     assert {name: runs.changed["tasks"][f"{name}[1]"] for name in STEPS} == dict.fromkeys(STEPS, "success")
@@ -346,7 +348,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory, demo_store: Path) -> Asked:
     for name, keys in (("asked", "approval: true\napproval_hours: 0.0005\n"), ("held", "")):
         with (data / name / "task.yaml").open("a") as file:
             file.write(keys)
-    for step in ("encoder", "extract"):
+    for step in ("encoder", "encoder-int8", "extract"):
         shutil.copytree(demo_store / step, store / step, copy_function=os.link)
     shutil.copytree(demo_store / "registry" / "support-intents", store / "registry" / "asked")
     confs: list[dict[str, Any]] = [{"answer": "Reject"}, {"answer": "silence"}, {"answer": "Approve"}, {}]
