@@ -102,7 +102,8 @@ class ReportLink(BaseOperatorLink):  # type: ignore[misc]
         """Called when the task has ended, with its instance."""
         from fsat_tasks.approval import report_link
 
-        return report_link(ti_key.xcom_pull(task_ids=ti_key.task_id, map_indexes=ti_key.map_index)["key"])
+        made = ti_key.xcom_pull(task_ids=ti_key.task_id, map_indexes=ti_key.map_index)
+        return report_link(made["key"]) if made else ""  # it is asked for after a failure too
 
 
 class ApproveChampion(ApprovalOperator):  # type: ignore[misc]

@@ -8,8 +8,14 @@ from typing import Annotated, Any
 
 from airflow.plugins_manager import AirflowPlugin
 
-SANDBOX = "sandbox allow-scripts; default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
-"""A report quotes texts of users: whatever is in it, it reaches neither Airflow's cookie nor its API, nor another server."""
+HEADERS = {
+    "Cache-Control": "private, no-store",  # it takes a login to see
+    "Content-Security-Policy": "sandbox allow-scripts; default-src 'none'; style-src 'unsafe-inline';"
+    " script-src 'unsafe-inline'; img-src data:",
+    "X-Content-Type-Options": "nosniff",
+}
+"""A report quotes texts of users. Whatever they are, the page reaches neither Airflow's cookie nor its API, and loads nothing;
+that its own script alone runs is the policy in the page."""
 
 
 class FsatReports(AirflowPlugin):  # type: ignore[misc]
@@ -28,18 +34,20 @@ def make_app() -> Any:
     from airflow.api_fastapi.core_api.security import requires_access_dag
     from fastapi import Depends, FastAPI, HTTPException
     from fastapi import Path as PathParam
-    from fastapi.responses import FileResponse
-
-    from fsat_tasks.workspace import Workspace
+    from fastapi.responses import HTMLResponse
 
     app = FastAPI(title="fsat reports", docs_url=None, redoc_url=None, openapi_url=None)
-    may_see = Depends(requires_access_dag("GET", DagAccessEntity.XCOM, "fsat_tune"))
+    may_see = Depends(requires_access_dag("GET", DagAccessEntity.RUN, "fsat_tune"))
 
     @app.get("/reports/{key}", dependencies=[may_see])
-    def report(key: Annotated[str, PathParam(pattern="^[0-9a-f]{64}$")]) -> FileResponse:
-        path = Workspace.from_env().store / "publish" / key[:2] / key / "report.html"
-        if not path.is_file():
-            raise HTTPException(404, f"No report {key} in FSAT_STORE of this api-server: {path}")
-        return FileResponse(path, media_type="text/html", headers={"Content-Security-Policy": SANDBOX})
+    def report(key: Annotated[str, PathParam(pattern="^[0-9a-f]{64}$")]) -> HTMLResponse:
+        from fsat_tasks.store import Store  # not before: a server without fsat has to start
+        from fsat_tasks.workspace import Workspace
+
+        path = Store(Workspace.from_env().store).folder("publish", key) / "report.html"
+        try:
+            return HTMLResponse(path.read_bytes(), headers=HEADERS)
+        except FileNotFoundError:
+            raise HTTPException(404, f"No report {key} in FSAT_STORE of this api-server: {path}") from None
 
     return app
