@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,7 +142,10 @@ class Schedules(_Frozen):
         """What Airflow would refuse is refused here, for it would refuse all tasks' schedules with it."""
         from croniter import croniter
 
-        if line is not None and line not in PRESETS and not (len(line.split()) == 5 and croniter.is_valid(line)):
+        if line is None or line in PRESETS:
+            return line
+        # strict: and not the 30th of February; R is croniter's word for a random time, which is another one at every look
+        if len(line.split()) != 5 or re.search(r"(^|[\s,])[rR]", line) or not croniter.is_valid(line, strict=True):
             raise ValueError("a cron line (minute, hour, day, month, weekday), or @daily and the like")
         return line
 

@@ -72,6 +72,8 @@ def test_overrides_win_and_none_keeps_the_tasks_own(load: Callable[..., Task]) -
         ("samples: s.csv\nshots: 0\n", "shots: expected greater than or equal to 1, got 0"),
         ("samples: s.csv\nschedules: {tune: soon}\n", "schedules.tune: expected a cron line .* got 'soon'"),
         ("samples: s.csv\nschedules: {watch: '61 3 * * 1'}\n", "schedules.watch: expected a cron line .*, got '61 3"),
+        ("samples: s.csv\nschedules: {tune: '0 0 30 2 *'}\n", "schedules.tune: expected a cron line .*, got '0 0 30"),
+        ("samples: s.csv\nschedules: {tune: 'R R * * *'}\n", "schedules.tune: expected a cron line .*, got 'R R"),
         ("samples: s.csv\nschedules: {apply: '0 0 3 * * 1'}\n", "schedules.apply: expected a cron line .*, got '0 0 3"),
         ("samples: s.csv\ntriggers: {apply: new}\n", "triggers.apply: expected a valid list, got 'new'"),
         ("samples: s.csv\nseed: -1\n", "seed: expected greater than or equal to 0, got -1"),
