@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from hypothesis import given, settings
@@ -461,13 +462,14 @@ def test_where_one_body_fails_the_others_are_ended(source: EncoderSource, monkey
     long = BodyJob(source, rows, targets, vectors, BodySettings(epochs=100_000), 0, "cpu")
     broken = replace(long, targets=targets[:2])
     monkeypatch.setattr(body_process, "available_cores", lambda: 2)
-    before = children_seconds()
+    before, children = children_seconds(), set(psutil.Process().children())
     with pytest.raises(FsatError, match="tuning the body failed with exit code 1"):
         tune_bodies([long, broken], None, lambda _: None)
     assert children_seconds() - before < 60
+    assert set(psutil.Process().children()) <= children
 
 
 def children_seconds() -> float:
-    """Processor time of the processes that were started and have ended, which bears a busy machine."""
+    """Processor time of the processes that were started and have ended, which a busy machine does not change."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime

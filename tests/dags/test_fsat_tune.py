@@ -16,6 +16,7 @@ import pytest
 
 from airflow_call import Answer, call_airflow
 from fsat_tasks.airflow_server import POOLS
+from fsat_tasks.registry import Registry
 
 REPOSITORY = Path(__file__).parents[2]
 DEMO = REPOSITORY / "data" / "support-intents"
@@ -167,7 +168,7 @@ def test_file_parses_where_there_is_no_task_yet(tmp_path: Path) -> None:
 
 @dataclass(frozen=True)
 class Runs:
-    """One run each of four tasks, after one another in the same store, and one of all that changed then, which are the last two.
+    """One run each of four tasks, after one another in the same store, and then one of all that changed: `broken` and `dry`.
 
     The task folders lie in a repository with DVC.
     """
@@ -302,7 +303,9 @@ def test_all_that_changed_are_those_without_a_decision_and_a_bad_one_leaves_the_
     assert (runs.changed["tasks"]["validate"], runs.changed["tasks"]["publish"]) == ("failed", "upstream_failed")
     assert {name: runs.changed["tasks"][f"{name}[1]"] for name in STEPS} == dict.fromkeys(STEPS, "success")
     (event,) = runs.changed["events"]
-    assert (event["asset"], event["extra"]["version"]) == ("champion-dry", 1)  # the dry run before it has moved nothing
+    assert (event["asset"], event["extra"]["version"]) == ("champion-dry", 1)
+    history = [(entry["action"], entry["version"]) for entry in Registry(runs.store, "dry").history()]
+    assert history == [("promote", 1)]  # the dry run before it has entered nothing
 
 
 def test_bad_input_ends_the_run_without_a_retry_and_says_what_to_do(runs: Runs) -> None:

@@ -79,7 +79,7 @@ def free_port() -> int:
 def status(address: str) -> int:
     """What the server answers to somebody without a login."""
     try:
-        with urllib.request.urlopen(address) as answer:
+        with urllib.request.urlopen(address, timeout=60) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code
