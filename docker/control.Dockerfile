@@ -50,7 +50,7 @@ ENV AIRFLOW_HOME=/opt/airflow \
     FSAT_STORE=/var/lib/fsat
 
 COPY --from=dependencies /opt/venv /opt/venv
-# --no-deps: DAG files import only fsat_tasks.workspace and fsat_tasks.errors, which need no other package
+# --no-deps: what DAG files import of fsat needs only what reading a task.yaml needs, which is in control.lock
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
     pip install --no-cache-dir --no-index --no-deps /wheels/*.whl
 COPY docker/health.py /opt/fsat/

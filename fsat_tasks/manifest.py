@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 __all__ = [
-    "MANIFEST", "Artefact", "Recipe", "caller", "canonical_json", "make_manifest", "read_manifest", "sha256_file", "write_json",
+    "MANIFEST", "Artefact", "Recipe", "canonical_json", "make_manifest", "read_manifest", "sha256_file", "write_json",
 ]  # fmt: skip
 
 MANIFEST = "manifest.json"

@@ -72,7 +72,7 @@ def find_pool(validated: Artefact, store: Store | None = None) -> Artefact | Non
     """The pool that a task's data refers to; None where it has none.
 
     Args:
-        store: where to look; by default where the task's data lies.
+        store: where to look, for one that marks nothing as used; by default the one in which the task's data lies.
 
     Raises:
         StoreError: where it is no longer in the store.
