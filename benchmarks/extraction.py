@@ -1,6 +1,6 @@
 """Rows/s of feature extraction against sentence-transformers: on the same texts, in the same run.
 
-python -m benchmarks.extraction --data FOLDER [--rows N] [--out FOLDER]
+python -m benchmarks.extraction --data FOLDER [--cuda] [--rows N] [--out FOLDER]
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -163,15 +163,18 @@ def repeats(short: list[str], speeds: list[Figures], folder: Path) -> list[Figur
             for entry in entries if entry["error"] is None]  # fmt: skip
 
 
-def cuda(texts: list[str], lengths: NDArray[np.int64], folder: Path) -> Figures:
+def run_on_gpu(data: Path, rows: int, folder: Path) -> Figures:
     import torch
 
     if not torch.cuda.is_available():
-        return {"skipped": "torch finds no GPU"}
+        raise ValueError("torch finds no GPU")
+    encoder = load_encoder(ENCODER, "cpu")
+    texts = make_texts(data, rows, encoder)["sets"]
+    lengths = token_lengths(encoder, texts)
     speeds = measure("sets", texts, list(CUDA_METHODS), folder)
     rate = matrix_rate(CUDA_SHAPES, "cuda", "bfloat16", 2e13)
     runs = speeds[-1]["error"] is None
-    return {"device": torch.cuda.get_device_name(), "speeds": speeds,
+    return {"texts": _sizes({"sets": lengths}), "speeds": speeds, "device": torch.cuda.get_device_name(),
             "numeric_class": load_encoder(ENCODER, device="cuda").numeric_class if runs else "not at all",
             "matrix_rate": rate_share(rate, speeds, "fsat cuda last", lengths)}  # fmt: skip
 
@@ -188,17 +191,21 @@ def run(data: Path, rows: int, folder: Path) -> Figures:
     for kind in ("natural", "mixed", "long"):
         speeds += measure(kind, texts[kind], list(METHODS), folder)
     return {
-        "texts": {kind: {"rows": len(n), "min": int(n.min()), "mean": float(n.mean()), "max": int(n.max())}
-                  for kind, n in lengths.items()},
-        "speeds": speeds, "repeats": again, "matrix_rate": share, "head_parity": head_parity(data, encoders),
-        "cuda": cuda(texts["sets"], lengths["sets"], folder),
+        "texts": _sizes(lengths), "speeds": speeds, "repeats": again, "matrix_rate": share,
+        "head_parity": head_parity(data, encoders),
     }  # fmt: skip
+
+
+def _sizes(lengths: Mapping[str, NDArray[np.int64]]) -> Figures:
+    return {kind: {"rows": len(n), "min": int(n.min()), "mean": float(n.mean()), "max": int(n.max())}
+            for kind, n in lengths.items()}  # fmt: skip
 
 
 def main() -> int:
     """0 where the results are written, 2 where nothing could be run."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.extraction", description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help=f"sets: SET/{{train,test}}.jsonl, {MIXED_FROM} among them")
+    parser.add_argument("--cuda", action="store_true", help="on a GPU, into a page of its own")
     parser.add_argument("--rows", type=int, default=3000, help="short and mixed texts; long ones in proportion; default 3000")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="default %(default)s")
     options = parser.parse_args()
@@ -210,22 +217,22 @@ def main() -> int:
     try:
         find_sets(options.data, [MIXED_FROM])
         with tempfile.TemporaryDirectory() as folder:
-            results = {**about, **run(options.data, options.rows, Path(folder))}
+            results = {**about, **(run_on_gpu if options.cuda else run)(options.data, options.rows, Path(folder))}
     except (ValueError, OSError) as error:
         console.print(f"error: {error}", markup=False)
         return 2
     out.mkdir(parents=True, exist_ok=True)
-    (out / "extraction.json").write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", "utf-8")
-    (out / "extraction.md").write_text(markdown(results), "utf-8")
-    console.print(f"results in {out / 'extraction.md'}", markup=False)
+    name, page = ("extraction-cuda", gpu_page) if options.cuda else ("extraction", cpu_page)
+    (out / f"{name}.json").write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", "utf-8")
+    (out / f"{name}.md").write_text("\n".join([*_head(results), *page(results)]) + "\n", "utf-8")
+    console.print(f"results in {out / name}.md", markup=False)
     return 0
 
 
-def markdown(results: Figures) -> str:
-    """The results page."""
-    about, on = results["machine"], results["cuda"]
+def _head(results: Figures) -> list[str]:
+    about = results["machine"]
     versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
-    lines = [
+    return [
         "# Feature extraction", "", "Written by `python -m benchmarks.extraction`.", "",
         f"{about['cpu']}, {about['cores']} cores, {about['ram_gb']} GB; Python {about['python']}, {versions}; encoder"
         f" {results['encoder']}; commit {results['commit']}; threads {results['threads']}; load average before"
@@ -233,6 +240,11 @@ def markdown(results: Figures) -> str:
         f"Rows/s are those of the best of {ROUNDS} rounds; spread is by how much the slowest took longer. Ratio and cosine are to"
         f" the defaults of {PEER} on the same texts. Pace is the GFLOP/s of a plain product on the CPU before and after: where it"
         " differs between two rows, the machine was not equally fast, and their ratio says little.", "",
+    ]  # fmt: skip
+
+
+def cpu_page(results: Figures) -> list[str]:
+    return [
         "## CPU", "", *_speeds_table(results["speeds"], results["texts"]), "",
         "## Share of the matrix rate", "", _rate_line(results["matrix_rate"]), "",
         f"## {REPEATED:.0%} of the rows repeated", "",
@@ -241,13 +253,15 @@ def markdown(results: Figures) -> str:
         f"## Frozen head on {MIXED_FROM}, {SHOTS} shots", "",
         *_table(("head fitted on", "rows asked with", "layers", "accuracy %", "same answer as fp32 %"),
                 [(entry["fitted_on"], entry["asked_with"], entry["layers"], f"{100 * entry['accuracy']:.2f}",
-                  f"{100 * entry['agreement']:.2f}") for entry in results["head_parity"]]), "",
-        "## CUDA", "",
+                  f"{100 * entry['agreement']:.2f}") for entry in results["head_parity"]]),
     ]  # fmt: skip
-    if "skipped" in on:
-        return "\n".join([*lines, f"Skipped: {on['skipped']}."]) + "\n"
-    lines += [f"{on['device']}; fsat runs as {on['numeric_class']}.", "", *_speeds_table(on["speeds"], results["texts"]), ""]
-    return "\n".join([*lines, _rate_line(on["matrix_rate"])]) + "\n"
+
+
+def gpu_page(results: Figures) -> list[str]:
+    return [
+        "## CUDA", "", f"{results['device']}; fsat runs as {results['numeric_class']}.", "",
+        *_speeds_table(results["speeds"], results["texts"]), "", _rate_line(results["matrix_rate"]),
+    ]  # fmt: skip
 
 
 def _speeds_table(speeds: list[Figures], texts: Figures) -> list[str]:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.data import find_sets, read_rows
-from fsat_tasks import load_encoder
+from fsat_tasks import backends, load_encoder
 from fsat_tasks.encoder import Encoder
 from fsat_tasks.encoder_source import find_encoder
 
@@ -49,6 +49,12 @@ def fsat(precision: Any = "fp32", layers: Any = "last", device: str = "cpu") -> 
     return partial(load_encoder(ENCODER, device=device, precision=precision).encode, layers=layers)
 
 
+def fsat_torch() -> Encode:
+    """As where ONNX Runtime cannot use the GPU."""
+    backends.onnxruntime_runs_on_cuda = lambda: False  # type: ignore[assignment]
+    return fsat(device="cuda")
+
+
 PEER = "sentence-transformers"
 METHODS: dict[str, Callable[[], Encode]] = {
     PEER: sentence_transformers,
@@ -58,7 +64,12 @@ METHODS: dict[str, Callable[[], Encode]] = {
     "fsat fp32 all layers": partial(fsat, layers="all"),
     "fsat int8 last": partial(fsat, precision="int8"),
 }
-CUDA_METHODS = {f"{PEER} cuda": partial(sentence_transformers, "cuda"), "fsat cuda last": partial(fsat, device="cuda")}
+CUDA_METHODS = {
+    f"{PEER} cuda": partial(sentence_transformers, "cuda"),
+    f"{PEER} cuda bf16": partial(sentence_transformers, "cuda", model_kwargs={"torch_dtype": "bfloat16"}),
+    "fsat cuda torch last": fsat_torch,
+    "fsat cuda last": partial(fsat, device="cuda"),
+}
 
 
 def work(method: str, texts_file: str, answer: str) -> None:

@@ -15,6 +15,7 @@ from fsat_tasks.encoder_source import find_encoder
 from fsat_tasks.gates import parity_gates, size_gate
 from fsat_tasks.graph_weights import half_precision, take_apart, whole
 from fsat_tasks.head import Head, finite, load_head
+from fsat_tasks.head_features import head_device
 from fsat_tasks.manifest import write_json
 from fsat_tasks.model_card import render_card
 from fsat_tasks.serving import ServedModel
@@ -22,7 +23,7 @@ from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Recipe, Store
 from fsat_tasks.tune import tuned_encoder
 from fsat_tasks.validate import load_split, load_texts
-from fsat_tasks.variants import FILES, MODEL, Judge, parity_of, served_file
+from fsat_tasks.variants import FILES, FOR_A_GPU, MODEL, Judge, parity_of, served_file
 
 if TYPE_CHECKING:
     import onnx
@@ -47,16 +48,17 @@ def export(task: Task, store: Store, validated: Artefact, tuned: Artefact, evalu
     """Join encoder and head into one graph, and compare it with torch on the samples and query rows.
 
     Writes model.onnx and its smaller variants, tokenizer.json, and config.json, which names the variant that is served;
-    README.md, the model card; variants.json, parity.json and gates.json.
+    README.md, the model card; variants.json, parity.json and gates.json. Where ONNX Runtime has a GPU, variants.json says what
+    the graphs answer there, too.
     """
-    encoder = tuned_encoder(task, store, validated, tuned)
+    encoder, device = tuned_encoder(task, store, validated, tuned), head_device(task)
     recipe = Recipe(
-        "export", 7,
+        "export", 8,
         config={"task": task.name, "description": task.spec.description, "classes": task.spec.classes,
                 "encoder": task.spec.encoder.name, "gates": task.spec.gates.model_dump(include=BOUNDS)},
         inputs={"encoder": encoder.digest, "tune": tuned.digest, "evaluate": evaluated.digest,
                 "rows": validated.sha256("rows.parquet"), "texts": validated.sha256("texts.parquet")},
-        numeric_class="onnxruntime-cpu-fp32",
+        numeric_class="onnxruntime-cpu-fp32" if device == "cpu" else "onnxruntime-cpu-fp32+cuda",
         parents={"encoder": encoder, "validate": validated, "tune": tuned, "evaluate": evaluated},
     )  # fmt: skip
 
@@ -76,15 +78,19 @@ def export(task: Task, store: Store, validated: Artefact, tuned: Artefact, evalu
         texts, labels = _parity_rows(validated, head.labels)
         answers = ServedModel(folder).run(texts)
         parity = parity_of(answers, _reference(task, encoder, tuned, head, texts), head.scope_threshold)
-        reference = {"name": config["precision"], "file": MODEL, "bytes": (folder / MODEL).stat().st_size, **parity,
-                 "passes": True, "reason": "the reference"}  # fmt: skip
+        reference = {"name": config["precision"], "device": "cpu", "file": MODEL, "bytes": (folder / MODEL).stat().st_size,
+                     **parity, "passes": True, "reason": "the reference"}  # fmt: skip
         judge = Judge(folder, texts, labels, answers, task.spec.gates)
         variants = [reference]
         for name, graph in _smaller(store, encoder, head):
             onnx.save(graph, folder / FILES[name])
             variants.append(judge.judge(name))
+        if device == "cuda" and config["precision"] == "fp32":
+            variants += [judge.judge(name, device) for name in ("fp32", *FOR_A_GPU)]
         served = served_file(variants)
-        write_json(folder / "variants.json", [variant | {"served": variant["file"] == served} for variant in variants])
+        for variant in variants:
+            variant["served"] = variant["device"] == "cpu" and variant["file"] == served
+        write_json(folder / "variants.json", variants)
         write_json(folder / "config.json", settings | {"served": served})
         gates = [*parity_gates(parity, task.spec.gates), size_gate((folder / served).stat().st_size, task.spec.gates)]
         write_json(folder / "parity.json", parity)

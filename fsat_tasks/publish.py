@@ -14,7 +14,7 @@ from fsat_tasks.registry import Registry
 from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Recipe, Store
 from fsat_tasks.validate import load_texts
-from fsat_tasks.variants import FOR_A_GPU
+from fsat_tasks.variants import for_a_cpu
 
 __all__ = ["publish"]
 
@@ -85,7 +85,7 @@ def _time_variants(exported: Artefact, texts: list[str]) -> dict[str, dict[str, 
     from fsat_tasks.latency import measure_latency
     from fsat_tasks.serving import ServedModel
 
-    files = [variant["file"] for variant in exported.json("variants.json") if variant["name"] not in FOR_A_GPU]
+    files = [variant["file"] for variant in exported.json("variants.json") if for_a_cpu(variant)]
     return {file: measure_latency(ServedModel(exported.path, file), texts) for file in files}
 
 

@@ -140,7 +140,8 @@ def findings(validated: Artefact) -> list[Row]:
 
 def variants(exported: Artefact, timings: Mapping[str, Any]) -> list[Row]:
     """The model's variants with size, agreement and speed."""
-    return [{**one, "latency": timings.get(one["file"])} for one in exported.json("variants.json")]
+    return [{**one, "latency": timings.get(one["file"]) if one["device"] == "cpu" else None}
+            for one in exported.json("variants.json")]  # fmt: skip
 
 
 def lineage(parents: Iterable[Artefact]) -> list[Row]:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from fsat_tasks.batches import load_tokenizer, padded_batches, tokenize
 from fsat_tasks.session import open_session
@@ -27,16 +27,17 @@ class ServedModel:
 
     Args:
         graph: one of the folder's graphs; by default that which config.json names as served.
+        device: where it runs.
     """
 
-    def __init__(self, folder: Path, graph: str | None = None) -> None:
+    def __init__(self, folder: Path, graph: str | None = None, device: Literal["cpu", "cuda"] = "cpu") -> None:
         config = json.loads((folder / "config.json").read_text("utf-8"))
         self.labels: list[str] = config["labels"]
         self.scope_threshold = float(config["scope_threshold"])
         """The scope score from which a text is taken for one of the task."""
         self.set_thresholds = {coverage: float(value) for coverage, value in config["set_thresholds"].items()}
         self._tokenizer, self._pad_id = load_tokenizer(folder / "tokenizer.json")
-        self._session = _open(_File.at(folder / (graph or config["served"])))
+        self._session = _open(_File.at(folder / (graph or config["served"])), device)
 
     def run(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Probabilities (n, classes), in the order of `labels`, and scope scores (n,)."""
@@ -67,5 +68,5 @@ class _File:
 
 
 @functools.lru_cache(maxsize=3)  # a model's variants: export compares them, publish times them
-def _open(file: _File) -> Any:
-    return open_session(file.path, "cpu")
+def _open(file: _File, device: Literal["cpu", "cuda"]) -> Any:
+    return open_session(file.path, device)

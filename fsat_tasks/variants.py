@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from fsat_tasks.gates import variant_gates
 from fsat_tasks.serving import ServedModel
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["FILES", "FOR_A_GPU", "MODEL", "Judge", "parity_of", "served_file"]
+__all__ = ["FILES", "FOR_A_GPU", "MODEL", "Judge", "for_a_cpu", "parity_of", "served_file"]
 
 MODEL = "model.onnx"
 FILES = {"fp32": MODEL, "fp16": "model-fp16.onnx", "int8": "model-int8.onnx"}
@@ -47,24 +47,31 @@ class Judge:
     texts: Sequence[str]
     labels: NDArray[np.int64]  # (n,)
     answers: Answers
-    """Of the fp32 graph."""
+    """Of the fp32 graph on the CPU."""
     bounds: GateSpec
 
-    def judge(self, name: str) -> dict[str, Any]:
-        """Size, parity and whether the variant may be served, with the reason."""
+    def judge(self, name: str, device: Literal["cpu", "cuda"] = "cpu") -> dict[str, Any]:
+        """Size, parity and whether the variant may be served on the device, with the reason."""
         from fsat_tasks.numerics.paired import compare_paired
 
-        model = ServedModel(self.folder, FILES[name])
+        model = ServedModel(self.folder, FILES[name], device)
         found = model.run(self.texts)
         parity = parity_of(found, self.answers, model.scope_threshold)
         right, before = (answers[0].argmax(1) == self.labels for answers in (found, self.answers))
         held = [gate for gate in variant_gates(parity, compare_paired(right, before), self.bounds) if not gate.promote]
-        reason = "; ".join(gate.reason for gate in held) or ("for a GPU" if name in FOR_A_GPU else "as good as fp32")
-        return {"name": name, "file": FILES[name], "bytes": (self.folder / FILES[name]).stat().st_size, **parity,
-                "passes": not held, "reason": reason}  # fmt: skip
+        reason = "; ".join(gate.reason for gate in held) or (
+            "for a GPU" if device == "cpu" and name in FOR_A_GPU else "as good as fp32"
+        )
+        return {"name": name, "device": device, "file": FILES[name], "bytes": (self.folder / FILES[name]).stat().st_size,
+                **parity, "passes": not held, "reason": reason}  # fmt: skip
+
+
+def for_a_cpu(variant: Mapping[str, Any]) -> bool:
+    """Whether it is about a graph on the CPU, and one that a CPU is fast with."""
+    return variant["device"] == "cpu" and variant["name"] not in FOR_A_GPU
 
 
 def served_file(variants: Sequence[dict[str, Any]]) -> str:
-    """The smallest that passes, of those that a CPU is fast with."""
-    passing = [variant for variant in variants if variant["passes"] and variant["name"] not in FOR_A_GPU]
+    """The smallest that passes on a CPU, of those that it is fast with."""
+    passing = [variant for variant in variants if variant["passes"] and for_a_cpu(variant)]
     return str(min(passing, key=lambda variant: variant["bytes"])["file"])

@@ -1,0 +1,138 @@
+"""On a GPU: what runs there answers as on the processor, memory that is short is lived with, and a whole run publishes."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fsat_tasks import backends
+from fsat_tasks.body import BodySettings, encode_rows, load_body, tune_body, tuned_weights
+from fsat_tasks.encoder import Encoder
+from fsat_tasks.encoder_export import export_encoder
+from fsat_tasks.encoder_source import EncoderSource, find_encoder
+from fsat_tasks.pipeline import run_steps
+from fsat_tasks.samples import iter_rows
+from fsat_tasks.serving import ServedModel
+from fsat_tasks.session import onnxruntime_runs_on_cuda, pick_device
+from fsat_tasks.spec import load_task
+from fsat_tasks.store import Artefact, Store
+
+pytestmark = pytest.mark.skipif(pick_device("auto") == "cpu", reason="needs a GPU that ONNX Runtime or torch can use")
+
+
+def texts_of(file: Path) -> list[str]:
+    return [text for _, (text,) in iter_rows(file, ["text"], 20_000) if text]
+
+
+@pytest.fixture(scope="module")
+def source() -> EncoderSource:
+    return find_encoder("all-MiniLM-L6-v2")
+
+
+@pytest.fixture(scope="module")
+def exported(source: EncoderSource, tmp_path_factory: pytest.TempPathFactory) -> Artefact:
+    return export_encoder(source, Store(tmp_path_factory.mktemp("store")))
+
+
+@pytest.fixture(scope="module")
+def texts(repository: Path) -> list[str]:
+    """The demo's traffic, an empty text and a long one."""
+    return [*texts_of(repository / "data/support-intents/unlabelled.jsonl"), "", "word " * 300]
+
+
+@pytest.fixture(params=["onnxruntime", "torch"])
+def on_gpu(request: pytest.FixtureRequest, exported: Artefact, source: EncoderSource, monkeypatch: pytest.MonkeyPatch) -> Encoder:
+    if request.param == "torch":
+        monkeypatch.setattr(backends, "onnxruntime_runs_on_cuda", lambda: False)
+    elif not onnxruntime_runs_on_cuda():
+        pytest.skip("ONNX Runtime cannot use the GPU")
+    return Encoder(exported, "cuda", source)
+
+
+def least_cosine(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """Of unit rows."""
+    return float((one.astype(np.float64) * other.astype(np.float64)).sum(axis=-1).min())
+
+
+def test_features_agree_with_the_processors(on_gpu: Encoder, exported: Artefact, texts: list[str]) -> None:
+    expected = Encoder(exported, "cpu").encode(texts, "all")
+    features = on_gpu.encode(texts, "all")
+    assert features.dtype == np.float32
+    assert "-cuda-" in on_gpu.numeric_class
+    assert least_cosine(features, expected) > 0.999
+    np.testing.assert_allclose(np.linalg.norm(features, axis=-1), 1, atol=1e-5)
+
+
+def test_features_are_the_same_twice_and_near_in_other_company(on_gpu: Encoder, texts: list[str]) -> None:
+    once = on_gpu.encode(texts)
+    np.testing.assert_array_equal(on_gpu.encode(texts), once)
+    assert least_cosine(on_gpu.encode(texts[:7]), once[:7]) > 0.9999
+
+
+def test_batches_for_which_there_is_no_memory_are_halved(
+    exported: Artefact, source: EncoderSource, texts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    monkeypatch.setattr(backends, "onnxruntime_runs_on_cuda", lambda: False)
+    encoder = Encoder(exported, "cuda", source)
+    many = [f"{text} {i}" for i in range(40) for text in texts]
+    torch.cuda.empty_cache()
+    used, whole = torch.cuda.memory_allocated(), torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction((used + 200e6) / whole)  # a batch of 65,536 tokens takes some hundred MB
+    try:
+        features = encoder.encode(many)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert encoder.counts.halved > 0
+    assert least_cosine(encoder.encode(many[:50]), features[:50]) > 0.999
+
+
+def test_same_seed_tunes_the_same_body_and_features_move(source: EncoderSource, exported: Artefact, texts: list[str]) -> None:
+    tokens = Encoder(exported, "cpu").tokens(texts[:64])
+    labels = np.arange(64) % 4
+    targets = np.eye(4, dtype=np.float32)[labels]
+    before = encode_rows(load_body(source, "cuda"), tokens)[:, -1]
+    vectors = np.stack([before[labels == c].mean(axis=0) for c in range(4)])
+    bodies = []
+    for _ in range(2):
+        body = load_body(source, "cuda")
+        tune_body(body, tokens, targets, vectors, BodySettings(epochs=3), 0, lambda rows: None)
+        bodies.append(tuned_weights(body))
+    for name, weight in bodies[0].items():
+        assert bool((weight == bodies[1][name]).all()), name
+    after = encode_rows(body, tokens)[:, -1]
+    assert least_cosine(after, before) < 0.999
+
+
+@pytest.fixture
+def ran(make_task: Callable[..., str], data_root: Path, repository: Path) -> tuple[dict[str, Artefact], list[str]]:
+    """All steps of the demo on the GPU, with a tuned body, and its query texts."""
+    demo = repository / "data/support-intents"
+    name = make_task((demo / "samples.csv").read_bytes(), device="cuda", query="query.jsonl", unlabelled="unlabelled.jsonl",
+                     tune={"body": "full", "budget_seconds": 120})  # fmt: skip
+    for file in ("query.jsonl", "unlabelled.jsonl"):
+        shutil.copyfile(demo / file, data_root / name / file)
+    return run_steps(load_task(name)), texts_of(demo / "query.jsonl")
+
+
+def test_run_on_a_gpu_publishes_a_model_that_every_provider_serves(ran: tuple[dict[str, Artefact], list[str]]) -> None:
+    made, query = ran
+    assert "-cuda-" in made["extract"].manifest["numeric_class"]
+    assert "cuda" in made["tune"].manifest["numeric_class"]
+    variants: list[dict[str, Any]] = made["export"].json("variants.json")
+    on_gpu = {variant["name"]: variant for variant in variants if variant["device"] == "cuda"}
+    if onnxruntime_runs_on_cuda():
+        assert set(on_gpu) == {"fp32", "fp16"}
+        assert all(variant["passes"] for variant in on_gpu.values()), on_gpu
+        folder = made["export"].path
+        p, _ = ServedModel(folder, "model.onnx").run(query)
+        half, _ = ServedModel(folder, "model-fp16.onnx", "cuda").run(query)
+        assert np.abs(p - half).max() < 0.05
+    assert made["publish"].json("decision.json")["metrics"]["accuracy"] > 0.6
