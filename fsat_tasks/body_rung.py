@@ -48,9 +48,9 @@ DISTANCES = (1.0, 0.5)
 """From the pretrained weights, as a share of the way to the tuned ones."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rows:
-    """Texts as token ids, with the pretrained encoder's features of them."""
+    """Texts as token ids, with the pretrained encoder's features of them; one is the same as itself alone."""
 
     features: Features  # (n, layers, dim)
     tokens: TokenRows

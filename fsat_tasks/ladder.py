@@ -31,13 +31,15 @@ from fsat_tasks.body_rung import (
 )
 from fsat_tasks.errors import DataError, DivergedError
 from fsat_tasks.numerics.calibration import balance_strength
-from fsat_tasks.numerics.distil import FOLDS, draw_pool, fit_heads, hold_out, prepare
+from fsat_tasks.numerics.distil import FOLDS, fit_heads, hold_out, prepare
 from fsat_tasks.numerics.evidence import Comparison, HeldOut, Prior, compare, judge, row_losses
 from fsat_tasks.numerics.frozen_head import Candidate, FrozenHead, fit_frozen_head, fit_setting, mix_layers
 from fsat_tasks.numerics.label_shift import shots_prior
 from fsat_tasks.numerics.memory import TaughtHead
+from fsat_tasks.numerics.pool_view import PoolView, view_pool
 from fsat_tasks.numerics.probe import LinearHead
 from fsat_tasks.numerics.prototypes import fit_prototypes, prototype_loo_logits
+from fsat_tasks.pool_rows import drawn, task_view
 
 if TYPE_CHECKING:
     from fsat_tasks.body import BodySettings, Weights
@@ -187,7 +189,8 @@ def fit_head(
 ) -> LinearHead | TaughtHead:
     """The head on all the samples: the probe, or what the pool teaches where there is one, its memory by its share."""
     if len(pool):
-        return fit_heads(prepare(shots, labels, names, pool, setting), np.ones(len(labels), bool)).taught(share)
+        view = view_pool(pool, setting.layers, np.concatenate([shots, names]))
+        return fit_heads(prepare(shots, labels, names, view, setting), np.ones(len(labels), bool)).taught(share)
     rows, anchors = mix_layers(shots, setting.layers), mix_layers(names, setting.layers)
     return fit_setting(rows, labels, anchors, setting)
 
@@ -208,12 +211,20 @@ class _Ladder:
         self.teachers_loss = np.inf
 
     @functools.cached_property
+    def pool_view(self) -> PoolView:
+        """The drawn pool rows, copies of samples with them."""
+        return task_view(self.material, self.frozen.chosen.layers, self.seed)
+
+    @functools.cached_property
+    def fresh(self) -> NDArray[np.int64]:
+        """Numbers of the drawn rows that are no copies of samples; none where no rung asks for a pool."""
+        asked = {"pool", "body-pool", "self-training"} & set(self.settings.rungs)
+        return self.pool_view.fresh(self.material.shots.features) if asked and len(self.material.pool) else np.empty(0, np.int64)
+
+    @functools.cached_property
     def used(self) -> Rows:
         """The pool rows that teach."""
-        pool = self.material.pool
-        if not {"pool", "body-pool", "self-training"} & set(self.settings.rungs):
-            return pool.at(np.empty(0, np.int64))
-        return pool.at(draw_pool(pool.features, self.material.shots.features, self.frozen.chosen.layers, self.seed))
+        return drawn(self.material.pool, self.seed).at(self.fresh)
 
     @functools.cached_property
     def fold_pools(self) -> list[FoldPool]:
@@ -248,11 +259,12 @@ class _Ladder:
     def pool(self) -> _Try | str:
         """The head that the unlabelled pool taught, on the pretrained encoder's features."""
         material, setting = self.material, self.frozen.chosen
-        if len(self.used) == 0:
+        if len(self.fresh) == 0:
             return NO_POOL
         if len(material.labels) < FOLDS:
             return TOO_FEW
-        teaching = prepare(material.shots.features, material.labels, material.names.features, self.used.features, setting)
+        view = self.pool_view.at(self.fresh)
+        teaching = prepare(material.shots.features, material.labels, material.names.features, view, setting)
         evidence = hold_out(teaching)
         pairs = zip(self.fold_pools, evidence.soft_labels, strict=True)
         self.fold_pools = [FoldPool(pool.rows, soft[pool.rows]) for pool, soft in pairs]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -25,10 +26,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from fsat_tasks.body_rung import Material
+    from fsat_tasks.body_rung import Material, Rows
     from fsat_tasks.ladder import Climb
 
 __all__ = ["tune", "tuned_encoder"]
+
+_LAST_POOL: dict[str, Rows] = {}
+"""The pool of the task before, by all that its rows depend on: many tasks may share one, and what is made of it."""
 
 
 def tune(task: Task, store: Store, validated: Artefact, extracted: Artefact) -> Artefact:
@@ -43,7 +47,7 @@ def tune(task: Task, store: Store, validated: Artefact, extracted: Artefact) -> 
     cores = available_cores()  # the budget is planned with them
     pool = find_pool(validated, store)
     recipe = Recipe(
-        "tune", 9,
+        "tune", 10,
         config={"shots": spec.shots, "seed": spec.seed, **spec.tune.model_dump(exclude={"pool_rows"}),
                 "exporter": None if spec.tune.body == "off" else exporter_versions()},
         inputs={"rows": validated.sha256("rows.parquet"), "features": extracted.digest,
@@ -115,8 +119,13 @@ def _material(
 
     source = find_encoder(task.spec.encoder.name, task.spec.encoder.max_tokens)
     shots, names = ([texts[i] for i in text_ids] for text_ids in (samples, load_split(validated, CLASSES).text_ids))
-    used = draw_pool_rows(validated, min(task.spec.tune.pool_rows, POOL_ROWS), task.spec.seed)  # no more is looked at
-    return Material(source, rows(shots), labels, rows(names), rows(list(load_pool_texts(validated, used))))
+    count = min(task.spec.tune.pool_rows, POOL_ROWS)  # no more is looked at
+    pool, encoder = (artefact.manifest["parents"].get(name) for artefact, name in ((validated, "pool"), (extracted, "encoder")))
+    key = json.dumps([pool, encoder, extracted.manifest["numeric_class"], count, task.spec.seed, task.spec.tune.body == "off"])
+    if key not in _LAST_POOL:
+        _LAST_POOL.clear()
+        _LAST_POOL[key] = rows(list(load_pool_texts(validated, draw_pool_rows(validated, count, task.spec.seed))))
+    return Material(source, rows(shots), labels, rows(names), _LAST_POOL[key])
 
 
 def _head(task: Task, reached: Climb, labels: NDArray[np.int64], names: list[str], lines: list[int]) -> Head:

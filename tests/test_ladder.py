@@ -24,6 +24,7 @@ from fsat_tasks.numerics.distil import hold_out, prepare
 from fsat_tasks.numerics.evidence import Comparison, HeldOut, Prior, judge
 from fsat_tasks.numerics.fold_heads import FoldHead
 from fsat_tasks.numerics.frozen_head import fit_frozen_head, mix_layers
+from fsat_tasks.numerics.pool_view import view_pool
 from fsat_tasks.numerics.probe import LinearHead
 from fsat_tasks.numerics.prototypes import fit_prototypes
 
@@ -168,7 +169,9 @@ def test_temperature_of_the_head_that_the_pool_taught_is_that_of_its_folds(monke
     monkeypatch.setattr(Comparison, "better", property(lambda self: True))
     given = material(4, 5, pool=20)
     reached = climb(given, FROZEN, 0)
-    evidence = hold_out(prepare(given.shots.features, given.labels, given.names.features, reached.pool, reached.setting))
+    own = np.concatenate([given.shots.features, given.names.features])
+    view = view_pool(reached.pool, reached.layers, own)
+    evidence = hold_out(prepare(given.shots.features, given.labels, given.names.features, view, reached.setting))
     assert reached.held_out.temperature == evidence.taught.temperature
 
 

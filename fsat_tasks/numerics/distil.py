@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg, sparse
+from scipy import sparse
 from scipy.special import softmax
 
 from fsat_tasks.numerics.evidence import HeldOut, best_of, judge, stratified_folds
 from fsat_tasks.numerics.frozen_head import Candidate, Features, fit_setting, mix_layers
 from fsat_tasks.numerics.memory import Memory, TaughtHead
-from fsat_tasks.numerics.neighbours import affinity_graph, is_copy, nearest, smooth, spread, unit_rows
+from fsat_tasks.numerics.neighbours import affinity_graph, nearest, smooth, spread, unit_rows
+from fsat_tasks.numerics.pool_view import KEY_DIRECTIONS, STRENGTH, PoolView
 from fsat_tasks.numerics.probe import Array, Labels, LinearHead, fit_softmax
 from fsat_tasks.numerics.side_by_side import side_by_side
 
@@ -25,12 +26,6 @@ __all__ = ["FOLDS", "Heads", "PoolEvidence", "Teaching", "draw_pool", "fit_heads
 
 POOL_ROWS = 10_000
 """Pool rows that are used, drawn with the seed: time grows with their square, and the memory is as large as they are."""
-DIRECTIONS = 384
-"""Principal directions of shots, names and pool that all fits run in."""
-KEY_DIRECTIONS = 256
-"""The strongest of them, in which neighbours are looked for."""
-STRENGTH = 0.5
-"""Of the teacher's smoothing."""
 PULL = 0.8
 """Of the teacher's label spreading."""
 SOFT_WEIGHT = 4.0
@@ -88,46 +83,29 @@ class PoolEvidence:
     """Of each fold, (used, classes): the teacher's that knew no shot of the fold."""
 
 
-def draw_pool(features: Features, shots: Features, layers: int, seed: int) -> NDArray[np.int64]:
-    """Numbers of at most POOL_ROWS pool rows, ascending, without copies of a shot.
-
-    Args:
-        features: (m, layers, dim) of the pool, m of any size, 0 too.
-        shots: (n, layers, dim).
-        layers: the last so many decide what a copy is.
-    """
-    drawn = np.sort(np.random.default_rng(seed).choice(len(features), min(len(features), POOL_ROWS), replace=False))
-    if len(drawn) == 0:
-        return np.empty(0, np.int64)
-    last = features[:, -layers:][drawn]
-    used: NDArray[np.int64] = drawn[~is_copy(mix_layers(last, layers), mix_layers(shots, layers))].astype(np.int64)
-    return used
+def draw_pool(rows: int, seed: int) -> NDArray[np.int64]:
+    """Numbers of at most POOL_ROWS of so many rows, ascending."""
+    return np.sort(np.random.default_rng(seed).choice(rows, min(rows, POOL_ROWS), replace=False))
 
 
-def prepare(shots: Features, labels: Labels, names: Features, pool: Features, setting: Candidate) -> Teaching:
+def prepare(shots: Features, labels: Labels, names: Features, pool: PoolView, setting: Candidate) -> Teaching:
     """Smooth the rows and link them: what does not depend on which shots are seen.
 
     Args:
         shots: (n, layers, dim).
         labels: (n,) in 0..classes-1.
         names: (classes, layers, dim), the class names' features.
-        pool: (used, layers, dim), used > 0.
+        pool: of used rows, used > 0, on the setting's layers.
         setting: the layers, prior and ridge of the probe.
     """
-    last = [rows[:, -setting.layers :] for rows in (shots, names, pool)]
-    mixed = mix_layers(np.concatenate(last), setting.layers)  # (n + classes + used, layers * dim)
-    basis = _principal_directions(mixed)
-    rows = mixed @ basis  # (n + classes + used, directions)
-    keys = unit_rows(rows[:, -KEY_DIRECTIONS:])
-    first, others = np.arange(len(shots)), np.arange(len(shots) + len(names), len(rows))
-    found = nearest(keys, keys[others])
-    smoothed = smooth(unit_rows(rows), unit_rows(rows[others]), found, STRENGTH)
-    graph = affinity_graph(found.of(np.concatenate([first, others])), len(shots))
-    parts = [len(shots), len(shots) + len(names)]
-    near, anchors, pool_rows = np.split(rows, parts)
-    smooth_near, smooth_anchors, smooth_pool = np.split(smoothed, parts)
-    smoothed_parts = smooth_near, smooth_anchors, smooth_pool
-    return Teaching(near, anchors, pool_rows, *smoothed_parts, keys[others], graph, basis, labels, setting)
+    rows = mix_layers(np.concatenate([shots, names]), setting.layers) @ pool.basis  # (n + classes, directions)
+    found = nearest(unit_rows(rows[:, -KEY_DIRECTIONS:]), pool.keys)
+    smoothed = smooth(unit_rows(rows), unit_rows(pool.rows), found, STRENGTH)
+    near, anchors = np.split(rows, [len(shots)])
+    smooth_near, smooth_anchors = np.split(smoothed, [len(shots)])
+    graph = affinity_graph(found.of(np.arange(len(shots))), pool.near)
+    return Teaching(near, anchors, pool.rows, smooth_near, smooth_anchors, pool.smoothed, pool.keys, graph, pool.basis, labels,
+                    setting)  # fmt: skip
 
 
 def fit_heads(teaching: Teaching, seen: NDArray[np.bool_], tolerance: float = TOLERANCE) -> Heads:
@@ -183,13 +161,3 @@ def _fit(teaching: Teaching, seen: NDArray[np.bool_], tolerance: float) -> tuple
     student = fit_softmax(rows, targets, weights, STUDENT_RIDGE, probe, tolerance * float(np.sqrt(weights.sum())))
     basis = np.eye(rows.shape[1])[:, -KEY_DIRECTIONS:]
     return probe, student, Memory(basis, teaching.keys, soft, 1.0)
-
-
-def _principal_directions(rows: Array) -> Array:
-    """(dim, directions): orthonormal directions that span the rows, the strongest DIRECTIONS of them, the strongest last."""
-    dim = rows.shape[1]
-    squares, vectors = linalg.eigh(rows.T @ rows, subset_by_index=(max(dim - DIRECTIONS, 0), dim - 1))
-    kept = squares > 1e-12 * squares[-1]
-    kept[-1] = True  # one direction even where all rows are zero
-    directions: Array = vectors[:, kept]
-    return directions

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fsat_tasks.numerics.distil import FOLDS, SHARES, fit_heads, judge_shares, prepare
 from fsat_tasks.numerics.evidence import HeldOut, best_of, judge, stratified_folds
 from fsat_tasks.numerics.frozen_head import Candidate, fit_setting, mix_layers
+from fsat_tasks.numerics.pool_view import view_pool
 from fsat_tasks.numerics.probe import Array, Labels
 from fsat_tasks.numerics.scope import unseen_views
 from fsat_tasks.numerics.side_by_side import side_by_side
@@ -83,8 +84,10 @@ def teach_folds(views: Sequence[FoldView], labels: Labels, setting: Candidate) -
     linear, remembered = np.empty(shape), np.empty(shape)
 
     def fit(k: int) -> tuple[Array, Array, Array]:
-        heads = fit_heads(prepare(views[k].shots, labels, views[k].names, views[k].pool, setting), fold != k)
-        rows = mix_layers(views[k].shots[fold == k], setting.layers)
+        view = views[k]
+        pool = view_pool(view.pool, setting.layers, np.concatenate([view.shots, view.names]))
+        heads = fit_heads(prepare(view.shots, labels, view.names, pool, setting), fold != k)
+        rows = mix_layers(view.shots[fold == k], setting.layers)
         return heads.student.logits(rows), heads.memory.logits(rows), heads.memory.labels
 
     fits = side_by_side(fit, FOLDS)

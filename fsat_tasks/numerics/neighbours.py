@@ -117,19 +117,18 @@ def smooth(rows: Array, pool: Array, found: Neighbours, strength: float) -> Arra
     return unit_rows(np.where(alone, rows, (1.0 - strength) * rows + strength * mean))
 
 
-def affinity_graph(found: Neighbours, shots: int) -> sparse.csr_array:
+def affinity_graph(shots: Neighbours, pool: Neighbours) -> sparse.csr_array:
     """The symmetric graph D^-1/2 A D^-1/2 of shots and pool with A = exp(SHARPNESS * (similarity - 1)), (n, n).
 
     A holds the mean of both directions, so one row's neighbour is the other's too; a row without neighbours is empty.
 
     Args:
-        found: neighbours in the pool of the shots and then of the pool's own rows, n in all; shots are nobody's neighbours
-            but by their own choice.
-        shots: how many of the n rows are shots.
+        shots: neighbours in the pool of the shots, which come first; they are nobody's neighbours but by their own choice.
+        pool: those of the pool's own rows, n in all with the shots.
     """
-    n = len(found.index)
-    links = _links(found, n - shots)  # (n, pool)
-    square = sparse.hstack([sparse.csr_array((n, shots)), links], format="csr")
+    used = len(pool.index)
+    links = sparse.vstack([_links(shots, used), _links(pool, used)])  # (n, pool)
+    square = sparse.hstack([sparse.csr_array((links.shape[0], len(shots.index))), links], format="csr")
     links = (square + square.T) / 2
     degree = np.asarray(links.sum(axis=1)).ravel()  # (n,)
     scale = sparse.diags_array(1.0 / np.sqrt(np.where(degree > 0, degree, 1.0)))

@@ -77,7 +77,7 @@ def test_rows_without_neighbours_stay(pool: Array) -> None:
 
 
 def graph_of(rows: Array, shots: int) -> sparse.csr_array:
-    return affinity_graph(nearest(rows, rows[shots:]), shots)
+    return affinity_graph(nearest(rows[:shots], rows[shots:]), nearest(rows[shots:], rows[shots:]))
 
 
 @few
