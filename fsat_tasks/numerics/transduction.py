@@ -1,12 +1,11 @@
 """Unlabelled target rows that help to label each other, and the gate that says whether they may.
 
-Every refiner starts from a head's calibrated prediction and is held to it by KL(refined || predicted), which is what
-keeps it safe. `adapt_to_target` is what the product calls.
+The refiner starts from a head's calibrated prediction and is held to it by KL(refined || predicted), which is what keeps it
+safe. `adapt_to_target` is what the product calls.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,8 +25,6 @@ __all__ = [
     "hidden_shot_logits",
     "laplacian_shot",
     "neighbour_links",
-    "paddle",
-    "trans_clip",
 ]
 
 Array = NDArray[np.float64]
@@ -42,8 +39,6 @@ FOLDS = 4
 MAX_STEPS = 50
 TOLERANCE = 1e-4
 """The mean over the rows of the last step's changes below which the assignments stand."""
-CLUSTER_WEIGHT = 5.0
-"""What a squared distance to a class mean counts for, at a distance of the spread, in nats."""
 PULL = 1.0
 """Of `laplacian_shot`, for a row whose neighbours agree, in nats. At 2 it gains more where it helps and loses more where not."""
 SHIFT_ERRORS = 1.645
@@ -111,85 +106,14 @@ def laplacian_shot(graph: sparse.csr_array, logits: Array, pull: float) -> Array
     Returns:
         (n, classes).
     """
-    return _settle(lambda z: softmax(logits + pull * (graph @ z), axis=1), softmax(logits, axis=1))
-
-
-def trans_clip(graph: sparse.csr_array, features: Array, logits: Array, shots: Array, labels: Labels, pull: float) -> Array:
-    """TransCLIP (Zanella, Gerin and Ben Ayed 2024, eq. 5): one Gaussian a class, the graph, and KL to the prediction p.
-
-    Minimises `laplacian_shot`'s objective plus CLUSTER_WEIGHT * sum_i (sum_c z_ic ||x_i - mean_c||^2 / v + log v), over
-    the rows and the shots, over z, the means and v in turn, so it never rises for pull <= 2. One variance for
-    all directions and classes: a few shots do not tell more.
-
-    Args:
-        graph: (n, n), of `affinities`.
-        features: (n, dim).
-        logits: (n, classes), calibrated.
-        shots: (m, dim), labelled rows, which stay in their class.
-        labels: (m,).
-        pull: 0..2.
-
-    Returns:
-        (n, classes).
-    """
-
-    def step(z: Array) -> Array:
-        distances, spread = _class_distances(z, features, shots, labels)
-        moved: Array = softmax(logits + pull * (graph @ z) - CLUSTER_WEIGHT * distances / spread, axis=1)
-        return moved
-
-    return _settle(step, softmax(logits, axis=1))
-
-
-def paddle(features: Array, logits: Array, shots: Array, labels: Labels, prior: Array) -> Array:
-    """PADDLE (Martin et al. 2022, eq. 4): prototypes and a price on the number of classes in use, held to p by the KL.
-
-    Minimises sum_i KL(z_i || p_i) + CLUSTER_WEIGHT / v * z_ic ||x_i - mean_c||^2 - z_i . log(share / prior), less
-    n * prior . log share, over z, the means and the shares in turn, so it never rises; v is the spread at the start.
-    The last term, a Dirichlet prior worth as many rows as there are, keeps a class from dying out.
-
-    Args:
-        features: (n, dim).
-        logits: (n, classes), calibrated.
-        shots: (m, dim), labelled rows.
-        labels: (m,).
-        prior: (classes,), the class shares for which the logits are calibrated, positive.
-
-    Returns:
-        (n, classes).
-    """
-    start = softmax(logits, axis=1)
-    spread = _class_distances(start, features, shots, labels)[1]
-
-    def step(z: Array) -> Array:
-        distances, _ = _class_distances(z, features, shots, labels)
-        share = (z.mean(axis=0) + prior) / 2.0  # (classes,)
-        moved: Array = softmax(logits + np.log(share / prior) - CLUSTER_WEIGHT * distances / spread, axis=1)
-        return moved
-
-    return _settle(step, start)
-
-
-def _settle(step: Callable[[Array], Array], z: Array) -> Array:
-    """Steps until the assignments stand still or MAX_STEPS are done."""
+    z: Array = softmax(logits, axis=1)
     for _ in range(MAX_STEPS):
-        following = step(z)
+        following = softmax(logits + pull * (graph @ z), axis=1)
         moved = float(np.abs(following - z).sum())
         z = following
         if moved <= TOLERANCE * len(z):
             break
     return z
-
-
-def _class_distances(z: Array, features: Array, shots: Array, labels: Labels) -> tuple[Array, float]:
-    """Squared distances (n, classes) of the rows to the class means of rows and shots, and their mean over both."""
-    fixed = np.eye(z.shape[1])[labels]  # (m, classes)
-    held = np.maximum(z.sum(axis=0) + fixed.sum(axis=0), np.finfo(np.float64).tiny)  # (classes,)
-    means = (z.T @ features + fixed.T @ shots) / held[:, None]  # (classes, dim)
-    squares = np.square(means).sum(axis=1)
-    distances = np.maximum(np.square(features).sum(axis=1)[:, None] + squares - 2.0 * features @ means.T, 0.0)
-    total = float((z * distances).sum() + np.square(shots - means[labels]).sum())
-    return distances, max(total / max(len(z) + len(shots), 1), np.finfo(np.float64).eps)
 
 
 def hidden_shot_logits(features: Array, shots: Array, labels: Labels, names: Array, setting: Candidate) -> tuple[Array, Labels]:
@@ -218,8 +142,8 @@ def hidden_shot_logits(features: Array, shots: Array, labels: Labels, names: Arr
 def adapt_to_target(features: Array, logits: Array, shots: Array, labels: Labels, hidden: Array, folds: Labels) -> Adaptation:
     """The target rows' class probabilities, adapted to their class shares and their neighbours where that is shown to help.
 
-    The class shares are taken over on evidence of a label shift. The neighbours (`laplacian_shot`, the refiner that did
-    best) are heard only where that makes the hidden shots' log-loss better by more than one standard error, and their
+    The class shares are taken over on evidence of a label shift. The neighbours (`laplacian_shot`) are
+    heard only where that makes the hidden shots' log-loss better by more than one standard error, and their
     accuracy no worse, in batches of the target rows and one fold of the shots, as seen by a head that knows no label
     of the fold. There, a shot weighs as its class does in the target: shots are balanced and the target need not be.
 
