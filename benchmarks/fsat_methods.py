@@ -25,7 +25,7 @@ LITERAL_STRENGTH = 0.1
 
 def fsat_frozen(rows: SplitRows, context: Context) -> Outcome:
     """The rungs that keep the encoder frozen."""
-    from fsat_tasks.ladder import FROZEN_RUNGS
+    from fsat_tasks.rungs import FROZEN_RUNGS
 
     return _classifier(rows, context, FROZEN_RUNGS)
 

@@ -21,7 +21,7 @@ from fsat_tasks.encoder import load_encoder
 from fsat_tasks.encoder_source import find_encoder
 from fsat_tasks.errors import DataError
 from fsat_tasks.inputs import class_words, read_labels, read_texts, require_share
-from fsat_tasks.ladder import PROTOTYPE_PRIOR, RUNGS, Climb, LadderSettings, balance, climb, fit_head
+from fsat_tasks.ladder import balance, climb
 from fsat_tasks.numerics.conformal import conformal_threshold, lac_scores, prediction_sets
 from fsat_tasks.numerics.evidence import HeldOut, judge
 from fsat_tasks.numerics.frozen_head import mix_layers, refit_frozen_head
@@ -32,6 +32,7 @@ from fsat_tasks.numerics.probe import LinearHead
 from fsat_tasks.numerics.prototypes import fit_prototypes, prototype_loo_logits
 from fsat_tasks.numerics.scope import coverage_threshold, fit_scope, scope_scores
 from fsat_tasks.numerics.transduction import adapt_to_target, hidden_shot_logits
+from fsat_tasks.rungs import PROTOTYPE_PRIOR, RUNGS, Climb, LadderSettings, fit_head
 from fsat_tasks.session import pick_device
 
 __all__ = ["FewShotClassifier"]
@@ -47,7 +48,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     Args:
         encoder: a bundled name, `org/model`, or a folder with a transformers model; see `load_encoder`.
-        rungs: names of the ladder's rungs that may be taken (`fsat_tasks.ladder.RUNGS`); all by default.
+        rungs: names of the ladder's rungs that may be taken (`fsat_tasks.rungs.RUNGS`); all by default.
         budget_seconds: planned time of body tuning, at most; the rung is left out where it would take longer.
         body: how the body is tuned: "full", or by adapters, "lora" or "oft".
         class_weight: "balanced" makes every class count alike, however many samples it has; by default classes with more

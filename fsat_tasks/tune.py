@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fsat_tasks.body_rung import Material, Rows
-    from fsat_tasks.ladder import Climb
+    from fsat_tasks.rungs import Climb
 
 __all__ = ["tune", "tuned_encoder"]
 
@@ -72,7 +72,8 @@ def _tune(task: Task, store: Store, validated: Artefact, extracted: Artefact, ch
     import numpy as np
     from threadpoolctl import threadpool_limits
 
-    from fsat_tasks.ladder import FROZEN_RUNGS, RUNGS, LadderSettings, climb
+    from fsat_tasks.ladder import climb
+    from fsat_tasks.rungs import FROZEN_RUNGS, RUNGS, LadderSettings
 
     spec = task.spec
     classes, samples = load_split(validated, CLASSES), load_split(validated, "samples")

@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 from transformers import BertConfig, BertModel
 
 from fsat_tasks import body as body_module
-from fsat_tasks import body_process, body_rung, device, ladder
+from fsat_tasks import body_process, body_rung, device, rungs
 from fsat_tasks.body import (
     BodySettings,
     TokenRows,
@@ -38,10 +38,11 @@ from fsat_tasks.body_rung import DISTANCES, CrossFit, FoldPool, Material, Rows, 
 from fsat_tasks.encoder_graph import PooledEncoder
 from fsat_tasks.encoder_source import EncoderSource
 from fsat_tasks.errors import FsatError
-from fsat_tasks.ladder import FROZEN_RUNGS, RUNGS, LadderSettings, climb
+from fsat_tasks.ladder import climb
 from fsat_tasks.numerics.distil import FOLDS
 from fsat_tasks.numerics.evidence import Comparison, stratified_folds
 from fsat_tasks.numerics.frozen_head import fit_frozen_head, mix_layers
+from fsat_tasks.rungs import FROZEN_RUNGS, RUNGS, LadderSettings, fit_head
 
 Array = NDArray[np.float64]
 Features = NDArray[np.float32]
@@ -60,8 +61,8 @@ def _small_steps_on_one_thread() -> Iterator[None]:
     torch.set_num_threads(1)  # sums in one order, and no time lost on shared cores
     with threadpool_limits(1), pytest.MonkeyPatch.context() as patch:
         patch.setattr(body_module, "ROWS_PER_STEP", 8)  # several steps an epoch
-        patch.setattr(ladder, "EPOCHS", 3)  # for time
-        patch.setattr(ladder, "LESSON_EPOCHS", 1)
+        patch.setattr(rungs, "EPOCHS", 3)  # for time
+        patch.setattr(rungs, "LESSON_EPOCHS", 1)
         yield
     torch.set_num_threads(threads)
 
@@ -430,7 +431,7 @@ def test_tuned_body_is_taken_where_it_is_better_and_its_head_is_fitted_on_its_fe
     assert reached.weights is not None
     body = load_body(source, "cpu", reached.weights)
     np.testing.assert_array_equal(reached.names, encode_rows(body, given.names.tokens))
-    again = ladder.fit_head(reached.shots, given.labels, reached.names, reached.pool, reached.setting, reached.share)
+    again = fit_head(reached.shots, given.labels, reached.names, reached.pool, reached.setting, reached.share)
     rows = mix_layers(reached.shots, reached.layers)
     np.testing.assert_allclose(again.logits(rows), reached.head.logits(rows), atol=1e-6)
 

@@ -14,11 +14,11 @@ from safetensors.numpy import save_file
 from scipy.special import softmax
 from threadpoolctl import threadpool_limits
 
-from fsat_tasks import ladder
+from fsat_tasks import rungs as rungs_module
 from fsat_tasks.body_rung import CrossFit, Material, Rows, TunedHead, probe_on_folds
 from fsat_tasks.encoder_source import EncoderSource
 from fsat_tasks.errors import DataError, DivergedError
-from fsat_tasks.ladder import FROZEN_RUNGS, RUNGS, Climb, LadderSettings, climb, fit_head
+from fsat_tasks.ladder import climb
 from fsat_tasks.numerics.calibration import fit_temperature, log_loss
 from fsat_tasks.numerics.distil import hold_out, prepare
 from fsat_tasks.numerics.evidence import Comparison, HeldOut, Prior, judge
@@ -27,6 +27,7 @@ from fsat_tasks.numerics.frozen_head import fit_frozen_head, mix_layers
 from fsat_tasks.numerics.pool_view import view_pool
 from fsat_tasks.numerics.probe import LinearHead
 from fsat_tasks.numerics.prototypes import fit_prototypes
+from fsat_tasks.rungs import FROZEN_RUNGS, RUNGS, Climb, LadderSettings, fit_head
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -123,7 +124,7 @@ def test_shots_whose_labels_are_random_are_not_taught_by_the_pool() -> None:
 
 def test_a_pool_that_betters_a_refused_probe_must_better_the_prototypes_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """One shot a class: the probe often seems worse than the prototypes, as a student that is better than the probe may."""
-    monkeypatch.setattr(ladder, "PROBE_PRIOR", None)
+    monkeypatch.setattr(rungs_module, "PROBE_PRIOR", None)
     refused = 0
     for seed in range(6):
         features, labels = clusters(5, 1, seed, 1.0)
@@ -304,8 +305,8 @@ def incumbents(given: Material, rungs: tuple[str, ...], probe_taken: bool, monke
         seen.append(incumbent)
         return Comparison(1.0 if probe_taken and len(seen) == 1 else -1.0, 0.0, 0.0)
 
-    monkeypatch.setattr(ladder, "compare", decide)
-    monkeypatch.setattr(ladder, "cross_fit", lambda *_: cross_fitted(given, 0.0))
+    monkeypatch.setattr(rungs_module, "compare", decide)
+    monkeypatch.setattr(rungs_module, "cross_fit", lambda *_: cross_fitted(given, 0.0))
     climb(given, LadderSettings(rungs), 0)
     return seen
 
@@ -340,7 +341,7 @@ def test_upper_rungs_are_compared_with_the_prototypes_where_these_stand(monkeypa
 
 def test_a_body_whose_rotations_are_off_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     given = material()
-    monkeypatch.setattr(ladder, "cross_fit", lambda *_: cross_fitted(given, 0.01))
+    monkeypatch.setattr(rungs_module, "cross_fit", lambda *_: cross_fitted(given, 0.01))
     trace = climb(given, LadderSettings(("probe", "body"), body="oft"), 0).trace
     assert not trace[2].taken
     assert trace[2].reason == "rotations are off by 0.01, more than 1e-03"
@@ -350,14 +351,14 @@ def test_a_body_that_diverges_is_a_rung_that_is_not_taken(monkeypatch: pytest.Mo
     def diverge(*_: object) -> CrossFit:
         raise DivergedError("the body diverged")
 
-    monkeypatch.setattr(ladder, "cross_fit", diverge)
+    monkeypatch.setattr(rungs_module, "cross_fit", diverge)
     trace = climb(material(), LadderSettings(("probe", "body")), 0).trace
     assert (trace[2].taken, trace[2].reason) == (False, "the body diverged")
 
 
 def test_where_the_pool_taught_the_body_is_left_to_self_training(monkeypatch: pytest.MonkeyPatch) -> None:
     given = material(8, 8, pool=60, spread=2.0)
-    monkeypatch.setattr(ladder, "cross_fit", lambda *_: cross_fitted(given, 0.0))
+    monkeypatch.setattr(rungs_module, "cross_fit", lambda *_: cross_fitted(given, 0.0))
     reasons = [rung.reason for rung in climb(given, LadderSettings(RUNGS), 0).trace[3:5]]
     assert reasons == ["the pool's labels tune the body further: see self-training", "needs the rung 'body'"]
     assert climb(given, LadderSettings((*FROZEN_RUNGS, "body")), 0).trace[3].log_loss is not None
