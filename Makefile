@@ -32,7 +32,7 @@ up: $(INSTALLED) ## Airflow with its scheduler and UI, at 127.0.0.1:8080 (or POR
 
 # a worker a core, and at most four: each takes about 2 GB; a file's tests share what they have made
 test: $(INSTALLED) ## the test suite
-	pytest -q --numprocesses logical --maxprocesses 4 --dist loadfile
+	pytest -q --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-integration: $(INSTALLED) ## the test on a cluster: PostgreSQL, Redis, Airflow with CeleryExecutor, a worker that is killed
 	@tests/distributed/install.sh

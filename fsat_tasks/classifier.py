@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -23,16 +23,12 @@ from fsat_tasks.errors import DataError
 from fsat_tasks.inputs import class_words, read_labels, read_texts, require_share
 from fsat_tasks.ladder import balance, climb
 from fsat_tasks.numerics.conformal import conformal_threshold, lac_scores, prediction_sets
-from fsat_tasks.numerics.evidence import HeldOut, judge
-from fsat_tasks.numerics.frozen_head import mix_layers, refit_frozen_head
-from fsat_tasks.numerics.memory import TaughtHead
+from fsat_tasks.numerics.frozen_head import mix_layers
 from fsat_tasks.numerics.multilabel import fit_multilabel
-from fsat_tasks.numerics.neighbours import is_copy
-from fsat_tasks.numerics.probe import LinearHead
-from fsat_tasks.numerics.prototypes import fit_prototypes, prototype_loo_logits
 from fsat_tasks.numerics.scope import coverage_threshold, fit_scope, scope_scores
 from fsat_tasks.numerics.transduction import adapt_to_target, hidden_shot_logits
-from fsat_tasks.rungs import PROTOTYPE_PRIOR, RUNGS, Climb, LadderSettings, fit_head
+from fsat_tasks.refit import refit
+from fsat_tasks.rungs import RUNGS, Climb, LadderSettings
 from fsat_tasks.session import pick_device
 
 __all__ = ["FewShotClassifier"]
@@ -178,7 +174,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         pretrained = np.concatenate([self._pretrained[0], self._encoder.encode(texts, "all")]), plain
         all_labels = np.concatenate([at[self._labels], np.searchsorted(united, fresh)[targets]])
         with threadpool_limits(1):  # products this small lose by sharing
-            reached = _refit(self._climb, shots, all_labels, names)
+            reached = refit(self._climb, shots, all_labels, names)
             if self.class_weight == "balanced":
                 reached = balance(reached, all_labels)
         self.classes_, self._pretrained = united, pretrained
@@ -325,33 +321,3 @@ class _Adapted:
 
     bias: Array  # (classes,), added to the calibrated logits
     rows: dict[str, Array]  # text -> probabilities (classes,)
-
-
-def _refit(reached: Climb, shots: NDArray[np.float32], labels: Labels, names: NDArray[np.float32]) -> Climb:
-    """The rung that stands on more samples, (n, layers, dim); its settings stay."""
-    rung = [rung.name for rung in reached.trace if rung.taken][-1]
-    head: LinearHead | TaughtHead
-    if rung == "prototypes":
-        rows, anchors = mix_layers(shots, reached.layers), mix_layers(names, reached.layers)
-        held_out = judge(prototype_loo_logits(rows, labels, anchors, PROTOTYPE_PRIOR), labels, natural=False)
-        head = fit_prototypes(rows, labels, anchors, PROTOTYPE_PRIOR)
-    else:
-        found = refit_frozen_head(shots, labels, names, reached.setting)
-        held_out = judge(found.held_out, labels)
-        head = found.head
-        if rung != "probe":  # the old samples taught a body or a pool's labels: left out by the probe alone they look too easy
-            if len(reached.pool):  # a row of the pool may have got its label
-                copied = is_copy(mix_layers(reached.pool, reached.layers), mix_layers(shots, reached.layers))
-                reached = replace(reached, pool=reached.pool[~copied])
-            head = fit_head(shots, labels, names, reached.pool, reached.setting, reached.share)
-            held_out = _joined(reached.held_out, held_out)
-    return replace(reached, head=head, held_out=held_out, shots=shots, names=names)
-
-
-def _joined(old: HeldOut, refitted: HeldOut) -> HeldOut:
-    """The evidence of the old samples as it was, where the classes are the same, and of the new ones by the refit."""
-    if old.logits.shape[1] != refitted.logits.shape[1]:
-        return replace(refitted, temperature=old.temperature)
-    parts = ((old.logits, refitted.logits), (old.losses, refitted.losses), (old.right, refitted.right))
-    logits, losses, right = (np.concatenate([before, after[len(before) :]]) for before, after in parts)
-    return HeldOut(logits, old.temperature, losses, right)

@@ -30,6 +30,6 @@ def task_view(material: Material, layers: int, seed: int) -> PoolView:
     return view_pool(drawn(material.pool, seed).features, layers, own)
 
 
-@functools.lru_cache(maxsize=2)  # tasks may differ in their layers
+@functools.lru_cache(maxsize=5)  # as many depths as `fit_frozen_head` tries: tasks differ in them
 def _shared_view(pool: Rows, layers: int, seed: int) -> PoolView:
     return view_pool(drawn(pool, seed).features, layers)

@@ -64,7 +64,7 @@ class Teaching:
     smooth_shots: Array
     smooth_names: Array
     smooth_pool: Array
-    keys: Array  # (used, the strongest directions), of the pool, of unit length
+    keys: NDArray[np.float32]  # (used, the strongest directions), of the pool, of unit length
     graph: sparse.csr_array  # (n + used, n + used), shots first
     basis: Array  # (layers * dim, directions), the strongest last
     labels: Labels  # (n,)

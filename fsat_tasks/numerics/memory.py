@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fsat_tasks.numerics.neighbours import nearest, unit_rows
 from fsat_tasks.numerics.probe import Array, LinearHead
@@ -32,7 +33,7 @@ class Memory:
     """Keys and soft labels of pool rows."""
 
     basis: Array  # (dim, directions) of the keys' space
-    keys: Array  # (m, directions) of unit length, m > 0
+    keys: NDArray[np.floating]  # (m, directions) of unit length, m > 0
     labels: Array  # (m, classes), rows sum to 1
     share: float
     """What its log-probabilities count for beside the head's logits."""

@@ -30,11 +30,11 @@ class PoolView:
     """Pool rows in their principal directions."""
 
     layers: int
-    mixed: NDArray[np.float32]  # (m, layers * dim), as `mix_layers` gives them
+    mixed: NDArray[np.float16]  # (m, layers * dim), as `mix_layers` gives them: enough to tell copies
     basis: Array  # (layers * dim, directions), the strongest last
     rows: Array  # (m, directions)
     smoothed: Array  # (m, directions), of unit length
-    keys: Array  # (m, the strongest directions), of unit length
+    keys: NDArray[np.float32]  # (m, the strongest directions), of unit length
     near: Neighbours  # of the rows among themselves
 
     def __len__(self) -> int:
@@ -72,10 +72,10 @@ def view_pool(pool: Features, layers: int, others: Features | None = None) -> Po
     mixed = mix_layers(pool[:, -layers:], layers)
     basis = _principal_directions(mixed if others is None else np.concatenate([mix_layers(others, layers), mixed]))
     rows = mixed @ basis
-    keys = unit_rows(rows[:, -KEY_DIRECTIONS:])
+    keys = unit_rows(rows[:, -KEY_DIRECTIONS:]).astype(np.float32)
     near = nearest(keys, keys)
     unit = unit_rows(rows)
-    return PoolView(layers, mixed.astype(np.float32), basis, rows, smooth(unit, unit, near, STRENGTH), keys, near)
+    return PoolView(layers, mixed.astype(np.float16), basis, rows, smooth(unit, unit, near, STRENGTH), keys, near)
 
 
 def _principal_directions(rows: Array) -> Array:
