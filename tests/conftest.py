@@ -31,6 +31,9 @@ os.environ |= {
     name: f"{PLANTED}-{name}" for name in ("AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "MLFLOW_TRACKING_PASSWORD", "GITHUB_TOKEN")
 }
 
+# the same tests pass with a GPU and without one: bits are those of a processor; tests/test_gpu.py says how it sees one
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 

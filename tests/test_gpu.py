@@ -1,4 +1,7 @@
-"""On a GPU: what runs there answers as on the processor, memory that is short is lived with, and a whole run publishes."""
+"""On a GPU: what runs there answers as on the processor, memory that is short is lived with, and a whole run publishes.
+
+CUDA_VISIBLE_DEVICES=0 pytest tests/test_gpu.py
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ from fsat_tasks.session import onnxruntime_runs_on_cuda, pick_device
 from fsat_tasks.spec import load_task
 from fsat_tasks.store import Artefact, Store
 
-pytestmark = pytest.mark.skipif(pick_device("auto") == "cpu", reason="needs a GPU that ONNX Runtime or torch can use")
+pytestmark = pytest.mark.skipif(pick_device("auto") == "cpu", reason="needs CUDA_VISIBLE_DEVICES, and a GPU that torch can use")
 
 
 def texts_of(file: Path) -> list[str]:
