@@ -27,8 +27,9 @@ A run that waits is one of the four that may be active.
 #### Unlabelled texts
 
 `split` cuts the pools into shards of 4,096 texts, and one `encode` each fills the row cache, on as many workers as the pool
-`gpu` has slots. Tasks that name the same file share its shards. Workers should have the same kind of device, or set `device`:
-what a GPU encoded is of no use to a CPU. Airflow allows 1,024 mapped tasks (`max_map_length`), which is four million texts.
+`gpu` has slots. Tasks that name the same file share its shards. Workers of that pool should have the same kind of device, or set
+`device`: a shard that a CPU encoded is of no use to a GPU. The steps after `tune` run anywhere, and go on from what a GPU made.
+Airflow allows 1,024 mapped tasks (`max_map_length`), which is four million texts.
 
 #### When it runs
 

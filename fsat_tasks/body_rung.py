@@ -7,7 +7,6 @@ the pretrained weights to go, and which layers to read, is told by the samples l
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsat_tasks.body_process import BodyJob, tune_bodies
-from fsat_tasks.device import available_cores, tuning_class
+from fsat_tasks.device import bodies_at_once, tuning_class
 from fsat_tasks.encoder_source import EncoderSource
 from fsat_tasks.errors import DivergedError
 from fsat_tasks.numerics.distil import FOLDS
@@ -210,7 +209,5 @@ def planned_seconds(source: EncoderSource, trained: int, encoded: int, device: L
         with safe_open(path, "np") as file:
             shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
         weights += sum(int(np.prod(shape)) for name, shape in shapes.items() if "embedding" not in name)
-    # a fold is tuned on one core, so three take as long as two
-    cores = 1.0 if device == "cuda" else FOLDS / math.ceil(FOLDS / available_cores())
     operations = weights * (OPERATIONS_TO_TRAIN * trained + OPERATIONS_TO_ENCODE * encoded)
-    return operations / (cores * RATES[tuning_class(device)])
+    return operations / ((1 if device == "cuda" else bodies_at_once()) * RATES[tuning_class(device)])

@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from fsat_tasks.backends import numeric_class
+from fsat_tasks.backends import CUDA_CLASSES, numeric_class
+from fsat_tasks.elsewhere import find_any
 from fsat_tasks.extract import open_encoder, open_features
 from fsat_tasks.gates import beside, data_gate, quality_gates
 from fsat_tasks.head import Head, baseline_labels, load_head
@@ -42,7 +43,8 @@ def evaluate(task: Task, store: Store, validated: Artefact, extracted: Artefact,
         numeric_class=numeric_class(head_device(task), "fp32"),  # of a tuned body's features
         parents={"validate": validated, "extract": extracted, "tune": tuned},
     )  # fmt: skip
-    return store.build(recipe, lambda folder: _evaluate(task, store, validated, extracted, tuned, folder))
+    found = find_any(store, recipe, CUDA_CLASSES) if task.spec.device == "auto" else None
+    return found or store.build(recipe, lambda folder: _evaluate(task, store, validated, extracted, tuned, folder))
 
 
 def _evaluate(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fsat_tasks.elsewhere import find_any
 from fsat_tasks.encoder_export import export_int8_encoder
 from fsat_tasks.encoder_source import find_encoder
 from fsat_tasks.gates import parity_gates, size_gate
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 __all__ = ["export"]
 
 PARITY_ROWS = 500
+BESIDE_A_GPU = "onnxruntime-cpu-fp32+cuda"
+"""Numeric class where the graphs were compared on a GPU, too."""
 BOUNDS = {"max_parity_error", "max_variant_error", "min_variant_agreement", "significance", "max_megabytes"}
 """Gates that this step asks."""
 
@@ -51,16 +54,18 @@ def export(task: Task, store: Store, validated: Artefact, tuned: Artefact, evalu
     README.md, the model card; variants.json, parity.json and gates.json. Where ONNX Runtime has a GPU, variants.json says what
     the graphs answer there, too.
     """
-    encoder, device = tuned_encoder(task, store, validated, tuned), head_device(task)
+    encoder, device = tuned_encoder(store, tuned), head_device(task)
     recipe = Recipe(
         "export", 8,
         config={"task": task.name, "description": task.spec.description, "classes": task.spec.classes,
                 "encoder": task.spec.encoder.name, "gates": task.spec.gates.model_dump(include=BOUNDS)},
         inputs={"encoder": encoder.digest, "tune": tuned.digest, "evaluate": evaluated.digest,
                 "rows": validated.sha256("rows.parquet"), "texts": validated.sha256("texts.parquet")},
-        numeric_class="onnxruntime-cpu-fp32" if device == "cpu" else "onnxruntime-cpu-fp32+cuda",
+        numeric_class="onnxruntime-cpu-fp32" if device == "cpu" else BESIDE_A_GPU,
         parents={"encoder": encoder, "validate": validated, "tune": tuned, "evaluate": evaluated},
     )  # fmt: skip
+
+    found = find_any(store, recipe, [BESIDE_A_GPU]) if task.spec.device == "auto" else None
 
     def write(folder: Path) -> dict[str, Any]:
         import onnx
@@ -99,7 +104,7 @@ def export(task: Task, store: Store, validated: Artefact, tuned: Artefact, evalu
         (folder / "README.md").write_text(card, "utf-8")
         return {**parity, "served": served, "promote": all(gate.promote for gate in gates)}
 
-    return store.build(recipe, write)
+    return found or store.build(recipe, write)
 
 
 def _smaller(store: Store, encoder: Artefact, head: Head) -> Iterator[tuple[str, onnx.ModelProto]]:

@@ -15,7 +15,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from fsat_tasks.backends import CUDA_CLASSES, numeric_class
+from fsat_tasks.elsewhere import find_any
 from fsat_tasks.encoder import Encoder
+from fsat_tasks.encoder_export import export_encoder
 from fsat_tasks.encoder_source import find_encoder
 from fsat_tasks.errors import DeviceError, StoreError
 from fsat_tasks.manifest import write_json
@@ -33,7 +36,9 @@ if TYPE_CHECKING:
 
     from fsat_tasks.row_cache import RowCache
 
-__all__ = ["draw_pool_rows", "encode_shard", "extract", "load_pool_texts", "open_encoder", "open_features", "shard_counts"]
+__all__ = [
+    "draw_pool_rows", "encode_shard", "encoder_of", "extract", "load_pool_texts", "open_encoder", "open_features", "shard_counts",
+]  # fmt: skip
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +59,11 @@ def extract(task: Task, store: Store, validated: Artefact) -> Artefact:
         EncoderError, DeviceError: where the encoder or the device is not on this machine.
         OutOfMemoryError: where not even one row fits.
     """
+    if task.spec.device == "auto":  # a worker without a GPU goes on from what one with a GPU did
+        encoder = export_encoder(find_encoder(task.spec.encoder.name, task.spec.encoder.max_tokens), store)
+        found = find_any(store, _recipe(task, store, validated, encoder, ""), CUDA_CLASSES)
+        if found is not None:
+            return found
     return _or_on_the_cpu(task, lambda device: _extract(task, store, validated, device))
 
 
@@ -102,15 +112,7 @@ def _or_on_the_cpu(task: Task, work: Callable[[Device], T]) -> T:
 
 def _extract(task: Task, store: Store, validated: Artefact, device: Device) -> Artefact:
     encoder = task_encoder(task, store, validated)
-    pool, used = find_pool(validated, store), task.spec.tune.pool_rows
-    recipe = Recipe(
-        "extract", 3,
-        config={"pool_rows": used, "seed": task.spec.seed} if pool_size(validated) > used else {},
-        inputs={"texts": validated.sha256("texts.parquet"), **({"pool": pool.sha256(POOL_FILE)} if pool else {}),
-                "encoder": encoder.sha256("encoder.onnx"), "tokenizer": encoder.sha256("tokenizer.json")},
-        numeric_class=_numeric_class(encoder, device),
-        parents={"validate": validated, "encoder": encoder},
-    )  # fmt: skip
+    recipe = _recipe(task, store, validated, encoder, _numeric_class(encoder, device))
 
     def write(folder: Path) -> dict[str, float]:
         started = time.perf_counter()
@@ -128,9 +130,19 @@ def _extract(task: Task, store: Store, validated: Artefact, device: Device) -> A
     return store.build(recipe, write)
 
 
-def _numeric_class(encoder: Artefact, device: Device) -> str:
-    from fsat_tasks.backends import numeric_class
+def _recipe(task: Task, store: Store, validated: Artefact, encoder: Artefact, numeric_class: str) -> Recipe:
+    pool, used = find_pool(validated, store), task.spec.tune.pool_rows
+    return Recipe(
+        "extract", 3,
+        config={"pool_rows": used, "seed": task.spec.seed} if pool_size(validated) > used else {},
+        inputs={"texts": validated.sha256("texts.parquet"), **({"pool": pool.sha256(POOL_FILE)} if pool else {}),
+                "encoder": encoder.sha256("encoder.onnx"), "tokenizer": encoder.sha256("tokenizer.json")},
+        numeric_class=numeric_class,
+        parents={"validate": validated, "encoder": encoder},
+    )  # fmt: skip
 
+
+def _numeric_class(encoder: Artefact, device: Device) -> str:
     return numeric_class(device, encoder.json("encoder.json")["precision"])
 
 
@@ -220,16 +232,20 @@ def open_features(task: Task, store: Store, extracted: Artefact) -> Callable[[Se
     Raises:
         DeviceError: where something was lost, and it was encoded on a GPU that is not here.
     """
-    cache = _open_cache(task, store, _encoder_of(store, extracted), extracted.manifest["numeric_class"])
+    cache = _open_cache(task, store, encoder_of(store, extracted), extracted.manifest["numeric_class"])
     return lambda texts: cache.features(texts).astype("float32")
 
 
 def open_encoder(task: Task, store: Store, extracted: Artefact) -> Encoder:
-    """What encoded the features, for texts that are no rows of the task: what it gives is not kept."""
-    return _open_encoder(task, _encoder_of(store, extracted), extracted.manifest["numeric_class"])
+    """What encoded the features, or its like on a CPU, for texts that are no rows of the task: what it gives is not kept."""
+    encoder, made_by = encoder_of(store, extracted), extracted.manifest["numeric_class"]
+    if made_by in CUDA_CLASSES and pick_device(task.spec.device) == "cpu":
+        made_by = _numeric_class(encoder, "cpu")
+    return _open_encoder(task, encoder, made_by)
 
 
-def _encoder_of(store: Store, extracted: Artefact) -> Artefact:
+def encoder_of(store: Store, extracted: Artefact) -> Artefact:
+    """The encoder that the features are from. Raises StoreError where it is no longer in the store."""
     parent = extracted.manifest["parents"]["encoder"]
     encoder = store.find(parent["step"], parent["key"])
     if encoder is None:

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsat_tasks.batches import load_tokenizer, tokenize
-from fsat_tasks.device import available_cores, tuning_class, tuning_device
+from fsat_tasks.device import PLANNED_CLASSES, planned_class, tuning_device
+from fsat_tasks.elsewhere import find_any
 from fsat_tasks.encoder_export import exporter_versions
 from fsat_tasks.encoder_source import find_encoder
-from fsat_tasks.extract import draw_pool_rows, load_pool_texts, open_features
+from fsat_tasks.errors import StoreError
+from fsat_tasks.extract import draw_pool_rows, encoder_of, load_pool_texts, open_features
 from fsat_tasks.head import SET_COVERAGES, Head, save_baseline, save_head
 from fsat_tasks.manifest import write_json
 from fsat_tasks.pool import POOL_FILE, find_pool
-from fsat_tasks.precision import task_encoder
 from fsat_tasks.session import pick_device
 from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Recipe, Store
@@ -44,7 +45,6 @@ def tune(task: Task, store: Store, validated: Artefact, extracted: Artefact) -> 
     also body.safetensors, its weights, and encoder.onnx, encoder.json and tokenizer.json, the encoder with these weights.
     """
     spec, device = task.spec, tuning_device(pick_device(task.spec.device))
-    cores = available_cores()  # the budget is planned with them
     pool = find_pool(validated, store)
     recipe = Recipe(
         "tune", 10,
@@ -53,19 +53,35 @@ def tune(task: Task, store: Store, validated: Artefact, extracted: Artefact) -> 
         inputs={"rows": validated.sha256("rows.parquet"), "features": extracted.digest,
                 **({"pool": pool.sha256(POOL_FILE)} if pool else {}),
                 "encoder": find_encoder(spec.encoder.name, spec.encoder.max_tokens).revision},
-        numeric_class="numpy-cpu-fp64" if spec.tune.body == "off" else f"numpy-cpu-fp64, {tuning_class(device)}, {cores} cores",
+        numeric_class="numpy-cpu-fp64" if spec.tune.body == "off" else _numeric_class(planned_class(device)),
         parents={"validate": validated, "extract": extracted},
     )  # fmt: skip
-    found = store.find(recipe.step, recipe.key)
+    elsewhere = [] if spec.tune.body == "off" else [_numeric_class(one) for one in PLANNED_CLASSES if _may_be(one, spec.device)]
+    found = find_any(store, recipe, [*elsewhere, recipe.numeric_class])
     if found is not None:
         return found
     with store.scratch(recipe) as checkpoints:
         return store.build(recipe, lambda folder: _tune(task, store, validated, extracted, checkpoints, folder))
 
 
-def tuned_encoder(task: Task, store: Store, validated: Artefact, tuned: Artefact) -> Artefact:
+def _numeric_class(planned: str) -> str:
+    return f"numpy-cpu-fp64, {planned}"
+
+
+def _may_be(planned: str, device: str) -> bool:
+    """Whether a body that was tuned so will do where the task asks for a device."""
+    return device == "auto" or f"-{device}-" in planned
+
+
+def tuned_encoder(store: Store, tuned: Artefact) -> Artefact:
     """The encoder that the head's features come from: with the tuned body, or as it was pretrained."""
-    return tuned if "encoder.onnx" in tuned.manifest["files"] else task_encoder(task, store, validated)
+    if "encoder.onnx" in tuned.manifest["files"]:
+        return tuned
+    parent = tuned.manifest["parents"]["extract"]
+    extracted = store.find(parent["step"], parent["key"])
+    if extracted is None:
+        raise StoreError(f"store {store.root}", "the features that the head is from", "none that are whole", "Run again.")
+    return encoder_of(store, extracted)
 
 
 def _tune(task: Task, store: Store, validated: Artefact, extracted: Artefact, checkpoints: Path, folder: Path) -> dict[str, Any]:
@@ -79,7 +95,7 @@ def _tune(task: Task, store: Store, validated: Artefact, extracted: Artefact, ch
     classes, samples = load_split(validated, CLASSES), load_split(validated, "samples")
     all_labels = np.searchsorted(classes.labels, samples.labels)  # classes are sorted
     rows = choose_shots(all_labels, spec.shots, spec.seed)
-    encoder = task_encoder(task, store, validated)
+    encoder = encoder_of(store, extracted)
     material = _material(task, store, validated, extracted, samples.text_ids[rows], all_labels[rows])
     settings = (
         LadderSettings(RUNGS, spec.tune.budget_seconds, spec.tune.body, spec.tune.class_weight)
@@ -112,7 +128,7 @@ def _material(
     from fsat_tasks.numerics.distil import POOL_ROWS
 
     features, texts = open_features(task, store, extracted), load_texts(validated)
-    tokenizer, _ = load_tokenizer(task_encoder(task, store, validated).path / "tokenizer.json")
+    tokenizer, _ = load_tokenizer(encoder_of(store, extracted).path / "tokenizer.json")
 
     def rows(texts: list[str]) -> Rows:
         read = task.spec.tune.body != "off"  # by a body alone

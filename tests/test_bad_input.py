@@ -234,14 +234,15 @@ def test_each_later_step_refuses_a_full_store(
     task = load_task("support-intents")
     artefacts = run_steps(task)
     whole = Store(demo_copy)
-    monkeypatch.setattr("fsat_tasks.tune.task_encoder", lambda task, _, validated: task_encoder(task, whole, validated))
+    monkeypatch.setattr("fsat_tasks.tune.encoder_of", lambda _, done: encoder_of(whole, done))
+    monkeypatch.setattr("fsat_tasks.export.tuned_encoder", lambda _, done: tuned_encoder(whole, done))
     monkeypatch.setattr("fsat_tasks.tune.find_pool", lambda validated, _: find_pool(validated, whole))
     for module in ("tune", "head_features"):
         monkeypatch.setattr(f"fsat_tasks.{module}.open_features", lambda task, _, done: open_features(task, whole, done))
     monkeypatch.setattr("fsat_tasks.evaluate.open_encoder", lambda task, _, done: open_encoder(task, whole, done))
-    from fsat_tasks.extract import open_encoder, open_features
+    from fsat_tasks.extract import encoder_of, open_encoder, open_features
     from fsat_tasks.pool import find_pool
-    from fsat_tasks.precision import task_encoder
+    from fsat_tasks.tune import tuned_encoder
 
     (small_disk / "filler").write_bytes(b"x" * ALL_BUT_8_KIB)
     with pytest.raises(StoreError, match="expected a folder that can be written"):

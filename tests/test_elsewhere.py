@@ -1,0 +1,75 @@
+"""A machine goes on from what machines of another kind have made: with a GPU, or with other cores."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from fsat_tasks import device, extract, tune
+from fsat_tasks.encoder import Encoder
+from fsat_tasks.numerics.distil import FOLDS
+from fsat_tasks.pipeline import is_done, run_steps
+from fsat_tasks.spec import load_task
+from task_folder import Row
+
+STEPS = ("extract", "tune", "evaluate", "export", "publish")
+
+
+@contextmanager
+def machine_with_a_gpu() -> Iterator[None]:
+    """Keys are those of a machine with a GPU; the processor does its work."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(extract, "pick_device", lambda wanted: "cpu" if wanted == "cpu" else "cuda")
+        patch.setattr(extract, "_numeric_class", lambda encoder, device: "onnxruntime-cuda-fp16")
+        patch.setattr(extract, "_open_encoder", lambda task, encoder, numeric_class: Encoder(encoder, "cpu"))
+        patch.setattr(tune, "planned_class", lambda device: "torch-cuda-bf16")
+        yield
+
+
+@pytest.fixture
+def task(make_task: Callable[..., str], toy_rows: list[Row], encoder_store: Path) -> str:
+    """With query rows, whose misspelt copies are new texts, and a body for which there is no time."""
+    return make_task(toy_rows[::2], query=toy_rows[1::2], tune={"body": "full", "budget_seconds": 1})
+
+
+def test_steps_after_those_on_a_gpu_take_what_it_made_on_a_machine_without_one(task: str) -> None:
+    with machine_with_a_gpu():
+        made = run_steps(load_task(task), "tune")
+    after = run_steps(load_task(task))
+    for step in ("extract", "tune"):
+        assert not after[step].built
+        assert (after[step].key, "-cuda-" in after[step].manifest["numeric_class"]) == (made[step].key, True)
+    assert after["evaluate"].manifest["numeric_class"] == "onnxruntime-cpu-fp32"
+    assert after["evaluate"].json("metrics.json")["robustness"]["rows"] > 0
+    assert is_done(load_task(task))
+    with machine_with_a_gpu():
+        assert {step: one.built for step, one in run_steps(load_task(task)).items() if one.built} == {}
+
+
+def test_a_task_that_asks_for_the_cpu_does_not_take_what_a_gpu_made(task: str) -> None:
+    with machine_with_a_gpu():
+        run_steps(load_task(task), "tune")
+    own = run_steps(load_task(task, {"device": "cpu"}), "tune")
+    assert [own[step].manifest["numeric_class"].count("cuda") for step in ("extract", "tune")] == [0, 0]
+    # both are there now: whoever asks for any device takes the same one
+    assert "-cuda-" in run_steps(load_task(task), "tune")["tune"].manifest["numeric_class"]
+
+
+def test_what_was_tuned_with_other_cores_is_found(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = run_steps(load_task(task), "tune")["tune"]
+    for cores in (1, 3, 64):
+        monkeypatch.setattr(device, "available_cores", lambda cores=cores: cores)
+        again = run_steps(load_task(task), "tune")["tune"]
+        assert (again.key, again.built) == (first.key, False)
+
+
+@pytest.mark.parametrize("cores", [1, 2, 3, 4, 5, 64])
+def test_bodies_at_once_are_the_folds_over_the_rounds_that_they_take(cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "available_cores", lambda: cores)
+    assert device.bodies_at_once() == FOLDS / math.ceil(FOLDS / cores)
+    assert device.planned_class("cpu") in device.PLANNED_CLASSES
+    assert device.planned_class("cuda") in device.PLANNED_CLASSES
