@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 
     from fsat_tasks.encoder_source import EncoderSource
 
-__all__ = ["CUDA_CLASSES", "Backend", "Layers", "OnnxCpu", "OnnxCuda", "Torch", "numeric_class", "open_backend"]
+__all__ = ["CPU_CLASS", "CUDA_CLASSES", "Backend", "Layers", "OnnxCpu", "OnnxCuda", "Torch", "numeric_class", "open_backend"]
 
 Layers = Literal["last", "all"]
 OUTPUTS = {"last": "sentence", "all": "features"}
 CUDA_CLASSES = ("onnxruntime-cuda-fp16", "torch-cuda-bf16", "torch-cuda-fp16")
 """What `numeric_class` may be on a GPU."""
+CPU_CLASS = "onnxruntime-cpu-fp32"
 NO_MEMORY = (
     "out of memory", "failed to allocate", "cannot allocate", "can't allocate", "bad_alloc", "bad allocation", "alloc_failed",
     "not enough memory", "smaller than requested",

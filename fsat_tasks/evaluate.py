@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from fsat_tasks.backends import CUDA_CLASSES, numeric_class
+from fsat_tasks.backends import CPU_CLASS, CUDA_CLASSES, numeric_class
 from fsat_tasks.elsewhere import find_any
 from fsat_tasks.extract import open_encoder, open_features
 from fsat_tasks.gates import beside, data_gate, quality_gates
@@ -43,7 +43,7 @@ def evaluate(task: Task, store: Store, validated: Artefact, extracted: Artefact,
         numeric_class=numeric_class(head_device(task), "fp32"),  # of a tuned body's features
         parents={"validate": validated, "extract": extracted, "tune": tuned},
     )  # fmt: skip
-    found = find_any(store, recipe, CUDA_CLASSES) if task.spec.device == "auto" else None
+    found = find_any(store, recipe, (*CUDA_CLASSES, CPU_CLASS)) if task.spec.device == "auto" else None
     return found or store.build(recipe, lambda folder: _evaluate(task, store, validated, extracted, tuned, folder))
 
 

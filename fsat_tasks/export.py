@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fsat_tasks.backends import CPU_CLASS
 from fsat_tasks.elsewhere import find_any
 from fsat_tasks.encoder_export import export_int8_encoder
 from fsat_tasks.encoder_source import find_encoder
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["export"]
 
 PARITY_ROWS = 500
-BESIDE_A_GPU = "onnxruntime-cpu-fp32+cuda"
+BESIDE_A_GPU = f"{CPU_CLASS}+cuda"
 """Numeric class where the graphs were compared on a GPU, too."""
 BOUNDS = {"max_parity_error", "max_variant_error", "min_variant_agreement", "significance", "max_megabytes"}
 """Gates that this step asks."""
@@ -61,11 +62,11 @@ def export(task: Task, store: Store, validated: Artefact, tuned: Artefact, evalu
                 "encoder": task.spec.encoder.name, "gates": task.spec.gates.model_dump(include=BOUNDS)},
         inputs={"encoder": encoder.digest, "tune": tuned.digest, "evaluate": evaluated.digest,
                 "rows": validated.sha256("rows.parquet"), "texts": validated.sha256("texts.parquet")},
-        numeric_class="onnxruntime-cpu-fp32" if device == "cpu" else BESIDE_A_GPU,
+        numeric_class=CPU_CLASS if device == "cpu" else BESIDE_A_GPU,
         parents={"encoder": encoder, "validate": validated, "tune": tuned, "evaluate": evaluated},
     )  # fmt: skip
 
-    found = find_any(store, recipe, [BESIDE_A_GPU]) if task.spec.device == "auto" else None
+    found = find_any(store, recipe, (BESIDE_A_GPU, CPU_CLASS)) if task.spec.device == "auto" else None
 
     def write(folder: Path) -> dict[str, Any]:
         import onnx
