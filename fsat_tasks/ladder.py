@@ -20,7 +20,7 @@ from fsat_tasks.errors import DataError
 from fsat_tasks.numerics.calibration import balance_strength
 from fsat_tasks.numerics.evidence import HeldOut, row_losses
 from fsat_tasks.numerics.label_shift import shots_prior
-from fsat_tasks.rungs import FROZEN_RUNGS, RUNGS, Climb, LadderSettings, Rung, Rungs, Try
+from fsat_tasks.rungs import FROZEN_RUNGS, RUNGS, Climb, LadderSettings, Rung, Ladder, Try
 
 __all__ = ["balance", "climb"]
 
@@ -42,7 +42,7 @@ def climb(
         DataError: where features are not finite, or all the same.
     """
     _check(material)
-    ladder = Rungs(material, settings, seed, device, checkpoints)
+    ladder = Ladder(material, settings, seed, device, checkpoints)
     rungs: dict[str, Callable[[], Try | str]] = {
         "prototypes": ladder.prototypes,
         "probe": ladder.probe,

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import functools
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from fsat_tasks.body_rung import Material, Rows
 from fsat_tasks.numerics.distil import draw_pool
-from fsat_tasks.numerics.pool_view import PoolView, view_pool
+from fsat_tasks.numerics.pool_view import DIRECTIONS, PoolView, view_pool
 
 __all__ = ["drawn", "task_view"]
 
 PLENTY = 10
-"""Times the samples and names. So large a pool is seen as it is by itself; the directions of a smaller one follow these, too."""
+"""Times the samples and names, and the directions: so many rows span the features, and what a task adds turns nothing."""
+
+_VIEWS: WeakKeyDictionary[Rows, dict[tuple[int, int], PoolView]] = WeakKeyDictionary()
+"""By layers and seed; a view lives as long as its pool."""
 
 
 def drawn(pool: Rows, seed: int) -> Rows:
@@ -23,13 +26,15 @@ def drawn(pool: Rows, seed: int) -> Rows:
 
 
 def task_view(material: Material, layers: int, seed: int) -> PoolView:
-    """The view of the drawn rows, copies of samples with them; the pool has rows."""
+    """The view of the drawn rows, copies of samples with them; the pool has rows.
+
+    That of a large pool is of the pool by itself; the directions of a smaller one follow the samples and names, too.
+    """
     own = np.concatenate([material.shots.features, material.names.features])
-    if len(material.pool) >= PLENTY * len(own):
-        return _shared_view(material.pool, layers, seed)
-    return view_pool(drawn(material.pool, seed).features, layers, own)
-
-
-@functools.lru_cache(maxsize=5)  # as many depths as `fit_frozen_head` tries: tasks differ in them
-def _shared_view(pool: Rows, layers: int, seed: int) -> PoolView:
-    return view_pool(drawn(pool, seed).features, layers)
+    directions = min(DIRECTIONS, layers * own.shape[2])
+    if len(draw_pool(len(material.pool), seed)) < PLENTY * max(len(own), directions):
+        return view_pool(drawn(material.pool, seed).features, layers, own)
+    views = _VIEWS.setdefault(material.pool, {})
+    if (layers, seed) not in views:
+        views[layers, seed] = view_pool(drawn(material.pool, seed).features, layers)
+    return views[layers, seed]

@@ -39,7 +39,7 @@ from fsat_tasks.pool_rows import drawn, task_view
 if TYPE_CHECKING:
     from fsat_tasks.body import BodySettings, Weights
 
-__all__ = ["FROZEN_RUNGS", "PROTOTYPE_PRIOR", "RUNGS", "Climb", "LadderSettings", "Rung", "Rungs", "Try", "fit_head"]
+__all__ = ["FROZEN_RUNGS", "PROTOTYPE_PRIOR", "RUNGS", "Climb", "LadderSettings", "Rung", "Ladder", "Try", "fit_head"]
 
 Features = NDArray[np.floating]
 Array = NDArray[np.float64]
@@ -133,7 +133,7 @@ def fit_head(
     return fit_setting(rows, labels, anchors, setting)
 
 
-class Rungs:
+class Ladder:
     """The rungs; each gives what it would make and its evidence, or says why it was not tried."""
 
     def __init__(

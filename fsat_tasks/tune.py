@@ -47,7 +47,7 @@ def tune(task: Task, store: Store, validated: Artefact, extracted: Artefact) -> 
     spec, device = task.spec, tuning_device(pick_device(task.spec.device))
     pool = find_pool(validated, store)
     recipe = Recipe(
-        "tune", 10,
+        "tune", 11,
         config={"shots": spec.shots, "seed": spec.seed, **spec.tune.model_dump(exclude={"pool_rows"}),
                 "exporter": None if spec.tune.body == "off" else exporter_versions()},
         inputs={"rows": validated.sha256("rows.parquet"), "features": extracted.digest,
@@ -139,10 +139,11 @@ def _material(
     count = min(task.spec.tune.pool_rows, POOL_ROWS)  # no more is looked at
     pool, encoder = (artefact.manifest["parents"].get(name) for artefact, name in ((validated, "pool"), (extracted, "encoder")))
     key = json.dumps([pool, encoder, extracted.manifest["numeric_class"], count, task.spec.seed, task.spec.tune.body == "off"])
-    if key not in _LAST_POOL:
+    pooled = _LAST_POOL.get(key)
+    if pooled is None:
         _LAST_POOL.clear()
-        _LAST_POOL[key] = rows(list(load_pool_texts(validated, draw_pool_rows(validated, count, task.spec.seed))))
-    return Material(source, rows(shots), labels, rows(names), _LAST_POOL[key])
+        pooled = _LAST_POOL[key] = rows(list(load_pool_texts(validated, draw_pool_rows(validated, count, task.spec.seed))))
+    return Material(source, rows(shots), labels, rows(names), pooled)
 
 
 def _head(task: Task, reached: Climb, labels: NDArray[np.int64], names: list[str], lines: list[int]) -> Head:

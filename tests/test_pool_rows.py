@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -10,32 +12,48 @@ import pytest
 from fsat_tasks.body_rung import Material, Rows
 from fsat_tasks.encoder_source import EncoderSource
 from fsat_tasks.numerics import distil
+from fsat_tasks.numerics.frozen_head import mix_layers
 from fsat_tasks.pool_rows import PLENTY, drawn, task_view
 
 SOURCE = EncoderSource("none", Path("none"), "mean", True, 64)
 
 
-def rows(count: int, seed: int) -> Rows:
-    return Rows(np.random.default_rng(seed).normal(size=(count, 2, 8)).astype(np.float32), [[]] * count)
+def rows(count: int, seed: int, dim: int = 8) -> Rows:
+    return Rows(np.random.default_rng(seed).normal(size=(count, 2, dim)).astype(np.float32), [[]] * count)
 
 
-def task(pool: Rows, seed: int) -> Material:
+def task(pool: Rows, seed: int, dim: int = 8) -> Material:
     """Of six samples and two classes."""
-    return Material(SOURCE, rows(6, seed), np.arange(6) % 2, rows(2, seed + 1), pool)
+    return Material(SOURCE, rows(6, seed, dim), np.arange(6) % 2, rows(2, seed + 1, dim), pool)
 
 
 def test_tasks_with_few_samples_share_the_view_of_their_pool() -> None:
+    pool = rows(16 * PLENTY, 0)  # 16 directions in two layers
+    for layers in (1, 2):
+        assert task_view(task(pool, 1), layers, 0) is task_view(task(pool, 3), layers, 0)
+    assert task_view(task(pool, 1), 2, 0) is not task_view(task(pool, 1), 1, 0)
+    assert task_view(task(rows(16 * PLENTY, 0), 1), 1, 0) is not task_view(task(pool, 3), 1, 0)
+
+
+def test_a_shared_view_goes_with_its_pool() -> None:
     pool = rows(8 * PLENTY, 0)
-    assert task_view(task(pool, 1), 1, 0) is task_view(task(pool, 3), 1, 0)
-    assert task_view(task(pool, 1), 2, 0) is not task_view(task(pool, 3), 1, 0)
-    assert task_view(task(rows(8 * PLENTY, 0), 1), 1, 0) is not task_view(task(pool, 3), 1, 0)
+    view = weakref.ref(task_view(task(pool, 1), 1, 0))
+    gc.collect()
+    assert view() is not None
+    del pool
+    gc.collect()
+    assert view() is None
 
 
-def test_samples_turn_the_directions_of_a_small_pool() -> None:
-    pool = rows(2, 0)
-    one, other = (task_view(task(pool, seed), 1, 0) for seed in (1, 3))
-    assert one.basis.shape == (8, 8)  # two rows alone span two directions
-    assert not np.allclose(one.basis, other.basis)
+@pytest.mark.parametrize(("count", "dim"), [(2, 8), (8 * PLENTY, 200)], ids=["few rows", "many directions"])
+def test_samples_turn_the_directions_of_a_pool_that_does_not_span_them(count: int, dim: int) -> None:
+    pool = rows(count, 0, dim)
+    for seed in (1, 3):
+        material = task(pool, seed, dim)
+        basis = task_view(material, 1, 0).basis
+        assert basis.shape == (dim, min(dim, count + 8))
+        own = mix_layers(np.concatenate([material.shots.features, material.names.features]), 1)
+        np.testing.assert_allclose(own @ basis @ basis.T, own, atol=1e-9)
 
 
 def test_a_pool_that_is_not_too_large_is_drawn_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

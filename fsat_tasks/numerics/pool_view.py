@@ -15,7 +15,7 @@ from fsat_tasks.numerics.frozen_head import Features, mix_layers
 from fsat_tasks.numerics.neighbours import Neighbours, is_copy, nearest, smooth, unit_rows
 from fsat_tasks.numerics.probe import Array
 
-__all__ = ["KEY_DIRECTIONS", "STRENGTH", "PoolView", "view_pool"]
+__all__ = ["DIRECTIONS", "KEY_DIRECTIONS", "STRENGTH", "PoolView", "view_pool"]
 
 DIRECTIONS = 384
 """Principal directions that all fits run in."""
@@ -30,7 +30,7 @@ class PoolView:
     """Pool rows in their principal directions."""
 
     layers: int
-    mixed: NDArray[np.float16]  # (m, layers * dim), as `mix_layers` gives them: enough to tell copies
+    mixed: NDArray[np.float16]  # (m, layers * dim), as `mix_layers` gives them, to tell copies by
     basis: Array  # (layers * dim, directions), the strongest last
     rows: Array  # (m, directions)
     smoothed: Array  # (m, directions), of unit length
@@ -42,7 +42,8 @@ class PoolView:
 
     def fresh(self, shots: Features) -> NDArray[np.int64]:
         """Numbers of the rows that are no copy of one of the shots, (n, all layers, dim)."""
-        return np.flatnonzero(~is_copy(self.mixed, mix_layers(shots, self.layers)))
+        # half precision keeps the direction to 1e-7, and not the length where one component is most of a row
+        return np.flatnonzero(~is_copy(unit_rows(self.mixed.astype(np.float32)), mix_layers(shots, self.layers)))
 
     def at(self, rows: NDArray[np.int64]) -> PoolView:
         """Some of the rows; the others are nobody's neighbours any more."""

@@ -46,6 +46,13 @@ def test_few_other_rows_hardly_turn_the_neighbours_of_many() -> None:
     assert np.mean([len(one.keys() & other.keys()) / len(one) for one, other in zip(alone, turned, strict=True)]) > 0.99
 
 
+def test_copies_are_told_where_one_component_is_most_of_a_row() -> None:
+    rng = np.random.default_rng(2)
+    pool = rng.normal(size=(200, 1, 384))
+    pool[:, :, 7] = rng.uniform(100, 400, size=(200, 1))  # cosines 0.97 and up, lengths off by 2e-4 in half precision
+    assert view_pool(pool, 1).fresh(pool[::2]).tolist() == list(range(1, 200, 2))
+
+
 @pytest.mark.parametrize("kept", [np.arange(80), np.arange(0, 80, 2), np.arange(3), np.empty(0, np.int64)], ids=len)
 def test_without_some_rows_the_others_keep_each_other(kept: NDArray[np.int64]) -> None:
     whole = view_pool(POOL, MIXED)
