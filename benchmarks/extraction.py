@@ -232,8 +232,9 @@ def main() -> int:
 def _head(results: Figures) -> list[str]:
     about = results["machine"]
     versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
+    options = " --cuda" if "device" in results else ""
     return [
-        "# Feature extraction", "", "Written by `python -m benchmarks.extraction`.", "",
+        "# Feature extraction", "", f"Written by `python -m benchmarks.extraction{options}`.", "",
         f"{about['cpu']}, {about['cores']} cores, {about['ram_gb']} GB; Python {about['python']}, {versions}; encoder"
         f" {results['encoder']}; commit {results['commit']}; threads {results['threads']}; load average before"
         f" {results['load_average']:.1f}.", "",

@@ -49,7 +49,7 @@ DISTANCES = (1.0, 0.5)
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Texts as token ids, with the pretrained encoder's features of them; compared and hashed by identity, so that it can key a cache."""
+    """Texts as token ids, with the pretrained encoder's features of them; hashed by identity, so that it can key a cache."""
 
     features: Features  # (n, layers, dim)
     tokens: TokenRows

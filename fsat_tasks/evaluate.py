@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from fsat_tasks.backends import CPU_CLASS, CUDA_CLASSES, numeric_class
 from fsat_tasks.elsewhere import find_any
-from fsat_tasks.extract import open_encoder, open_features
+from fsat_tasks.extract import class_here, open_encoder, open_features
 from fsat_tasks.gates import beside, data_gate, quality_gates
 from fsat_tasks.head import Head, baseline_labels, load_head
 from fsat_tasks.head_features import head_device, open_head_features
@@ -35,12 +35,13 @@ def evaluate(task: Task, store: Store, validated: Artefact, extracted: Artefact,
     Writes metrics.json, gates.json, predictions.parquet (line, label, predicted, probability), and for plots confusion.csv,
     reliability.csv and coverage.csv.
     """
+    tuned_body = "encoder.onnx" in tuned.manifest["files"]
     recipe = Recipe(
-        "evaluate", 6,
+        "evaluate", 7,
         config={"gates": task.spec.gates.model_dump(), "seed": task.spec.seed},
         inputs={"rows": validated.sha256("rows.parquet"), "slices": validated.sha256(SLICES_FILE),
                 "features": extracted.digest, "tune": tuned.digest, "findings": validated.sha256("findings.json")},
-        numeric_class=numeric_class(head_device(task), "fp32"),  # of a tuned body's features
+        numeric_class=numeric_class(head_device(task), "fp32") if tuned_body else class_here(task, store, extracted),
         parents={"validate": validated, "extract": extracted, "tune": tuned},
     )  # fmt: skip
     found = find_any(store, recipe, (*CUDA_CLASSES, CPU_CLASS)) if task.spec.device == "auto" else None

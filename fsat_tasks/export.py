@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fsat_tasks.backends import CPU_CLASS
+from fsat_tasks.backends import CPU_CLASS, named_errors
 from fsat_tasks.elsewhere import find_any
 from fsat_tasks.encoder_export import export_int8_encoder
 from fsat_tasks.encoder_source import find_encoder
@@ -21,6 +21,7 @@ from fsat_tasks.head_features import head_device
 from fsat_tasks.manifest import write_json
 from fsat_tasks.model_card import render_card
 from fsat_tasks.serving import ServedModel
+from fsat_tasks.session import Device, or_on_the_cpu
 from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Recipe, Store
 from fsat_tasks.tune import tuned_encoder
@@ -52,17 +53,24 @@ def export(task: Task, store: Store, validated: Artefact, tuned: Artefact, evalu
     """Join encoder and head into one graph, and compare it with torch on the samples and query rows.
 
     Writes model.onnx and its smaller variants, tokenizer.json, and config.json, which names the variant that is served;
-    README.md, the model card; variants.json, parity.json and gates.json. Where ONNX Runtime has a GPU, variants.json says what
-    the graphs answer there, too.
+    README.md, the model card; variants.json, parity.json and gates.json. Where this step finds a GPU that ONNX Runtime can use,
+    variants.json says what the graphs answer there, too.
     """
-    encoder, device = tuned_encoder(store, tuned), head_device(task)
+    return or_on_the_cpu(
+        task.spec.device, head_device(task), lambda device: _export(task, store, validated, tuned, evaluated, device)
+    )
+
+
+def _export(task: Task, store: Store, validated: Artefact, tuned: Artefact, evaluated: Artefact, device: Device) -> Artefact:
+    encoder = tuned_encoder(store, tuned)
+    beside_a_gpu = device == "cuda" and encoder.json("encoder.json")["precision"] == "fp32"
     recipe = Recipe(
         "export", 8,
         config={"task": task.name, "description": task.spec.description, "classes": task.spec.classes,
                 "encoder": task.spec.encoder.name, "gates": task.spec.gates.model_dump(include=BOUNDS)},
         inputs={"encoder": encoder.digest, "tune": tuned.digest, "evaluate": evaluated.digest,
                 "rows": validated.sha256("rows.parquet"), "texts": validated.sha256("texts.parquet")},
-        numeric_class=CPU_CLASS if device == "cpu" else BESIDE_A_GPU,
+        numeric_class=BESIDE_A_GPU if beside_a_gpu else CPU_CLASS,
         parents={"encoder": encoder, "validate": validated, "tune": tuned, "evaluate": evaluated},
     )  # fmt: skip
 
@@ -91,8 +99,9 @@ def export(task: Task, store: Store, validated: Artefact, tuned: Artefact, evalu
         for name, graph in _smaller(store, encoder, head):
             onnx.save(graph, folder / FILES[name])
             variants.append(judge.judge(name))
-        if device == "cuda" and config["precision"] == "fp32":
-            variants += [judge.judge(name, device) for name in ("fp32", *FOR_A_GPU)]
+        if beside_a_gpu:
+            with named_errors((len(texts),)):
+                variants += [judge.judge(name, "cuda") for name in ("fp32", *FOR_A_GPU)]
         served = served_file(variants)
         for variant in variants:
             variant["served"] = variant["device"] == "cpu" and variant["file"] == served

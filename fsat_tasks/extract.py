@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from fsat_tasks.backends import CUDA_CLASSES, numeric_class
 from fsat_tasks.elsewhere import find_any
@@ -25,7 +25,7 @@ from fsat_tasks.manifest import write_json
 from fsat_tasks.pool import POOL_FILE, ROW_GROUP, find_pool
 from fsat_tasks.precision import task_encoder
 from fsat_tasks.progress import progress
-from fsat_tasks.session import pick_device
+from fsat_tasks.session import Device, or_on_the_cpu, pick_device
 from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Recipe, Store
 from fsat_tasks.validate import load_texts, pool_size
@@ -37,16 +37,14 @@ if TYPE_CHECKING:
     from fsat_tasks.row_cache import RowCache
 
 __all__ = [
-    "draw_pool_rows", "encode_shard", "encoder_of", "extract", "load_pool_texts", "open_encoder", "open_features", "shard_counts",
+    "class_here", "draw_pool_rows", "encode_shard", "encoder_of", "extract", "load_pool_texts", "open_encoder", "open_features",
+    "shard_counts",
 ]  # fmt: skip
 
 log = logging.getLogger(__name__)
 
 SHARD = 4096
 """Texts that are encoded, and held in memory, at a time."""
-
-Device = Literal["cpu", "cuda"]
-T = TypeVar("T")
 
 
 def extract(task: Task, store: Store, validated: Artefact) -> Artefact:
@@ -64,7 +62,7 @@ def extract(task: Task, store: Store, validated: Artefact) -> Artefact:
         found = find_any(store, _recipe(task, store, validated, encoder, ""), CUDA_CLASSES)
         if found is not None:
             return found
-    return _or_on_the_cpu(task, lambda device: _extract(task, store, validated, device))
+    return or_on_the_cpu(task.spec.device, pick_device(task.spec.device), lambda device: _extract(task, store, validated, device))
 
 
 def shard_counts(task: Task, validated: Artefact) -> tuple[int, int]:
@@ -95,19 +93,7 @@ def encode_shard(task: Task, store: Store, validated: Artefact, shard: int) -> d
             cache.features(texts, report)
         return {"encoded": cache.encoded, "found": cache.found, "halved_batches": cache.halved}
 
-    return _or_on_the_cpu(task, encode)
-
-
-def _or_on_the_cpu(task: Task, work: Callable[[Device], T]) -> T:
-    """The work on the task's device; on the CPU where a GPU is gone and the task says `device: auto`."""
-    device = pick_device(task.spec.device)
-    try:
-        return work(device)
-    except DeviceError as error:
-        if device == "cpu" or task.spec.device != "auto":
-            raise
-        log.warning("%s Going on with the CPU, as device is auto.", error)
-        return work("cpu")
+    return or_on_the_cpu(task.spec.device, pick_device(task.spec.device), encode)
 
 
 def _extract(task: Task, store: Store, validated: Artefact, device: Device) -> Artefact:
@@ -153,8 +139,13 @@ def _open_cache(task: Task, store: Store, encoder: Artefact, numeric_class: str)
 
 
 def _open_encoder(task: Task, encoder: Artefact, numeric_class: str) -> Encoder:
-    source = find_encoder(task.spec.encoder.name, task.spec.encoder.max_tokens)
-    return Encoder(encoder, "cuda" if "-cuda-" in numeric_class else "cpu", source)
+    """Raises DeviceError where this machine has nothing of that class: rows of two would be mixed."""
+    device: Device = pick_device("auto") if "-cuda-" in numeric_class else "cpu"
+    here = _numeric_class(encoder, device)
+    if here != numeric_class:
+        raise DeviceError("device", f"{numeric_class}, which encoded the task's other texts", here,
+                          "Run where there is such a GPU, or with device: cpu.")  # fmt: skip
+    return Encoder(encoder, device, find_encoder(task.spec.encoder.name, task.spec.encoder.max_tokens))
 
 
 def _encode(task: Task, validated: Artefact, cache: RowCache) -> dict[str, Any]:
@@ -226,22 +217,30 @@ def _shards(task: Task, validated: Artefact, first: int = 0) -> Iterator[list[st
         yield list(load_pool_texts(validated, rows[start : start + SHARD]))
 
 
-def open_features(task: Task, store: Store, extracted: Artefact) -> Callable[[Sequence[str]], NDArray[np.float32]]:
-    """Texts -> features (n, layers, dim), of texts that `extract` has encoded. What was lost since is encoded again.
+def open_features(
+    task: Task, store: Store, extracted: Artefact, numeric_class: str | None = None
+) -> Callable[[Sequence[str]], NDArray[np.float32]]:
+    """Texts -> features (n, layers, dim). Those that are not there, new or lost, are encoded and kept.
+
+    Args:
+        numeric_class: of what encodes; by default that of `extract`.
 
     Raises:
-        DeviceError: where something was lost, and it was encoded on a GPU that is not here.
+        DeviceError: where something is encoded, and this machine has nothing of that class.
     """
-    cache = _open_cache(task, store, encoder_of(store, extracted), extracted.manifest["numeric_class"])
+    cache = _open_cache(task, store, encoder_of(store, extracted), numeric_class or extracted.manifest["numeric_class"])
     return lambda texts: cache.features(texts).astype("float32")
 
 
 def open_encoder(task: Task, store: Store, extracted: Artefact) -> Encoder:
-    """What encoded the features, or its like on a CPU, for texts that are no rows of the task: what it gives is not kept."""
-    encoder, made_by = encoder_of(store, extracted), extracted.manifest["numeric_class"]
-    if made_by in CUDA_CLASSES and pick_device(task.spec.device) == "cpu":
-        made_by = _numeric_class(encoder, "cpu")
-    return _open_encoder(task, encoder, made_by)
+    """An encoder of the `class_here`, for texts that are no rows of the task: what it gives is not kept."""
+    return _open_encoder(task, encoder_of(store, extracted), class_here(task, store, extracted))
+
+
+def class_here(task: Task, store: Store, extracted: Artefact) -> str:
+    """Numeric class of what encodes more texts on this machine: on a GPU where `extract` did, and there is one."""
+    on_gpu = extracted.manifest["numeric_class"] in CUDA_CLASSES and pick_device(task.spec.device) == "cuda"
+    return _numeric_class(encoder_of(store, extracted), "cuda" if on_gpu else "cpu")
 
 
 def encoder_of(store: Store, extracted: Artefact) -> Artefact:

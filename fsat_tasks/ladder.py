@@ -20,7 +20,7 @@ from fsat_tasks.errors import DataError
 from fsat_tasks.numerics.calibration import balance_strength
 from fsat_tasks.numerics.evidence import HeldOut, row_losses
 from fsat_tasks.numerics.label_shift import shots_prior
-from fsat_tasks.rungs import FROZEN_RUNGS, RUNGS, Climb, LadderSettings, Rung, Ladder, Try
+from fsat_tasks.rungs import FROZEN_RUNGS, RUNGS, Climb, Ladder, LadderSettings, Rung, Try
 
 __all__ = ["balance", "climb"]
 

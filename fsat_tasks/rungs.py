@@ -39,7 +39,7 @@ from fsat_tasks.pool_rows import drawn, task_view
 if TYPE_CHECKING:
     from fsat_tasks.body import BodySettings, Weights
 
-__all__ = ["FROZEN_RUNGS", "PROTOTYPE_PRIOR", "RUNGS", "Climb", "LadderSettings", "Rung", "Ladder", "Try", "fit_head"]
+__all__ = ["FROZEN_RUNGS", "PROTOTYPE_PRIOR", "RUNGS", "Climb", "Ladder", "LadderSettings", "Rung", "Try", "fit_head"]
 
 Features = NDArray[np.floating]
 Array = NDArray[np.float64]

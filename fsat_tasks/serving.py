@@ -37,7 +37,8 @@ class ServedModel:
         """The scope score from which a text is taken for one of the task."""
         self.set_thresholds = {coverage: float(value) for coverage, value in config["set_thresholds"].items()}
         self._tokenizer, self._pad_id = load_tokenizer(folder / "tokenizer.json")
-        self._session = _open(_File.at(folder / (graph or config["served"])), device)
+        path = folder / (graph or config["served"])
+        self._session = _open_on_cpu(_File.at(path)) if device == "cpu" else open_session(path, device)
 
     def run(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Probabilities (n, classes), in the order of `labels`, and scope scores (n,)."""
@@ -55,7 +56,7 @@ class ServedModel:
 class _File:
     """A graph's file by what it is, and not by where it is: the store renames what it keeps."""
 
-    device: int
+    volume: int
     inode: int
     size: int
     mtime_ns: int
@@ -68,5 +69,5 @@ class _File:
 
 
 @functools.lru_cache(maxsize=3)  # a model's variants: export compares them, publish times them
-def _open(file: _File, device: Literal["cpu", "cuda"]) -> Any:
-    return open_session(file.path, device)
+def _open_on_cpu(file: _File) -> Any:
+    return open_session(file.path, "cpu")

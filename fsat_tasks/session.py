@@ -7,13 +7,17 @@ import ctypes
 import functools
 import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from fsat_tasks.device import tuning_device
-from fsat_tasks.errors import DeviceError
+from fsat_tasks.errors import DeviceError, OutOfMemoryError
 
-__all__ = ["onnxruntime_runs_on_cuda", "open_session", "pick_device"]
+__all__ = ["Device", "onnxruntime_runs_on_cuda", "open_session", "or_on_the_cpu", "pick_device"]
+
+Device = Literal["cpu", "cuda"]
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +25,7 @@ SLOW_FUSIONS = ["SkipLayerNormFusion"]
 """Optimisations of ONNX Runtime that cost time on a CPU: the fused kernel takes six times as long as its two parts."""
 
 
-def pick_device(device: str) -> Literal["cpu", "cuda"]:
+def pick_device(device: str) -> Device:
     """The device to run on: `auto` takes a GPU that ONNX Runtime or torch can use, else the CPU.
 
     Raises:
@@ -34,6 +38,17 @@ def pick_device(device: str) -> Literal["cpu", "cuda"]:
         log.warning("there is a GPU, but neither ONNX Runtime nor torch can use it (CUDA libraries missing?); using the CPU")
         return "cpu"
     return "cuda" if found and device != "cpu" else "cpu"
+
+
+def or_on_the_cpu(wanted: str, picked: Device, work: Callable[[Device], T]) -> T:
+    """The work on the device that was picked; on the CPU where that GPU is gone or full, and `auto` was wanted."""
+    try:
+        return work(picked)
+    except (DeviceError, OutOfMemoryError) as error:
+        if picked == "cpu" or wanted != "auto":
+            raise
+        log.warning("%s Going on with the CPU, as device is auto.", error)
+        return work("cpu")
 
 
 @functools.cache
@@ -72,9 +87,7 @@ def _cuda_devices() -> int:
     return count.value
 
 
-def open_session(
-    model: Path | bytes, device: Literal["cpu", "cuda"], threads: int = 0, custom_operators: str | None = None
-) -> Any:
+def open_session(model: Path | bytes, device: Device, threads: int = 0, custom_operators: str | None = None) -> Any:
     """An ONNX Runtime session on exactly the device asked for.
 
     Args:

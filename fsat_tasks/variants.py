@@ -67,7 +67,7 @@ class Judge:
 
 
 def for_a_cpu(variant: Mapping[str, Any]) -> bool:
-    """Whether it is about a graph on the CPU, and one that a CPU is fast with."""
+    """Whether it tells of a graph on the CPU, and of one that a CPU is fast with."""
     return variant["device"] == "cpu" and variant["name"] not in FOR_A_GPU
 
 

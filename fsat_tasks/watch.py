@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from fsat_tasks.errors import DataError
-from fsat_tasks.extract import draw_pool_rows, load_pool_texts, open_features
+from fsat_tasks.extract import class_here, draw_pool_rows, load_pool_texts, open_features
 from fsat_tasks.logs import at_work
 from fsat_tasks.manifest import canonical_json, write_json
 from fsat_tasks.predict import champion_model
@@ -53,7 +53,7 @@ def watch(task: Task, store: Store, traffic: Path) -> Artefact:
     """Compare the traffic's newest rows with the champion's reference: features, class shares, share of rows out of scope.
 
     Writes drift.json: the verdict, each test with its figure and p-value, and the class shares with their intervals. Only texts
-    that were never encoded cost encoder time.
+    that were never encoded cost encoder time: on a machine without the GPU that the champion was made on, these are all.
 
     Raises:
         RegistryError: where the task has no champion, or what it was made from is no longer in the store.
@@ -62,18 +62,18 @@ def watch(task: Task, store: Store, traffic: Path) -> Artefact:
     model = champion_model(task.name)
     tuned, validated = (find_published(store, task.name, model.manifest["parents"][step]) for step in ("tune", "validate"))
     extracted = find_published(store, task.name, tuned.manifest["parents"]["extract"])
-    texts = read_window(task, traffic)
+    texts, numeric_class = read_window(task, traffic), class_here(task, store, extracted)
     recipe = Recipe(
-        "watch", 1,
+        "watch", 2,
         config={"significance": task.spec.watch.significance, "seed": task.spec.seed},
         inputs={"model": model.digest, "tune": tuned.digest, "validate": validated.digest, "extract": extracted.digest,
                 "window": hashlib.sha256(canonical_json(texts).encode()).hexdigest()},
-        numeric_class=str(extracted.manifest["numeric_class"]),
+        numeric_class=numeric_class,
         parents={"export": model, "tune": tuned, "validate": validated, "extract": extracted},
     )  # fmt: skip
 
     def write(folder: Path) -> dict[str, Any]:
-        features = open_features(task, store, extracted)
+        features = open_features(task, store, extracted, numeric_class)
         head = load_samples_head(validated, tuned, features)
         reference, window = _compared(validated, tuned, extracted, texts, head, features, str(traffic))
         found = _compare(reference, window, head, task.spec.watch.significance, task.spec.seed)

@@ -29,7 +29,7 @@ class RuntimeException(Exception):  # noqa: N818
 
 
 def raised_in_place_of(error: Exception) -> Exception:
-    with pytest.raises(Exception) as caught, backends._Named((8, 256)):
+    with pytest.raises(Exception) as caught, backends.named_errors((8, 256)):
         raise error
     return caught.value
 
@@ -113,7 +113,7 @@ def test_any_other_error_stays_itself(error: Exception) -> None:
 
 
 def test_an_interrupt_stays_itself() -> None:
-    with pytest.raises(KeyboardInterrupt, match="out of memory"), backends._Named((1, 1)):
+    with pytest.raises(KeyboardInterrupt, match="out of memory"), backends.named_errors((1, 1)):
         raise KeyboardInterrupt("out of memory")
 
 

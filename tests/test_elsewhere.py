@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from fsat_tasks import device, evaluate, export, extract, tune
+from fsat_tasks import device, evaluate, export, extract, tune, variants
 from fsat_tasks.encoder import Encoder
+from fsat_tasks.errors import DeviceError, OutOfMemoryError
 from fsat_tasks.numerics.distil import FOLDS
 from fsat_tasks.pipeline import is_done, run_steps
+from fsat_tasks.serving import ServedModel
 from fsat_tasks.spec import load_task
+from fsat_tasks.store import Store
+from fsat_tasks.watch import watch
 from task_folder import Row
+
+CLASSES = {"cpu": "cpu-fp32", "cuda": "cuda-fp16"}
 
 
 @contextmanager
@@ -22,8 +30,8 @@ def machine_with_a_gpu() -> Iterator[None]:
     """Keys are those of a machine with a GPU; the processor does its work."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(extract, "pick_device", lambda wanted: "cpu" if wanted == "cpu" else "cuda")
-        patch.setattr(extract, "_numeric_class", lambda encoder, device: "onnxruntime-cuda-fp16")
-        patch.setattr(extract, "_open_encoder", lambda task, encoder, numeric_class: Encoder(encoder, "cpu"))
+        patch.setattr(extract, "_numeric_class", lambda encoder, device: f"onnxruntime-{CLASSES[device]}")
+        patch.setattr(extract, "Encoder", lambda encoder, device, source: Encoder(encoder, "cpu"))
         patch.setattr(tune, "planned_class", lambda device: "torch-cuda-bf16")
         patch.setattr(evaluate, "numeric_class", lambda device, precision: "onnxruntime-cuda-fp16")
         patch.setattr(export, "head_device", lambda task: "cuda")
@@ -46,8 +54,44 @@ def test_steps_after_those_on_a_gpu_take_what_it_made_on_a_machine_without_one(t
     assert after["evaluate"].manifest["numeric_class"] == "onnxruntime-cpu-fp32"
     assert after["evaluate"].json("metrics.json")["robustness"]["rows"] > 0
     assert is_done(load_task(task))
+    traffic = load_task(task).folder / "query.csv"
+    watched = watch(load_task(task), Store(Path(os.environ["FSAT_STORE"])), traffic)
+    assert watched.manifest["numeric_class"] == "onnxruntime-cpu-fp32"
     with machine_with_a_gpu():  # nor does a machine with one do again what was done without
         assert [step for step, one in run_steps(load_task(task)).items() if one.built] == []
+
+
+def test_new_texts_beside_features_of_a_gpu_are_encoded_on_the_cpu_and_known_ones_only_on_such_a_gpu(task: str) -> None:
+    with machine_with_a_gpu():
+        made = run_steps(load_task(task), "tune")
+    spec, store = load_task(task), Store(Path(os.environ["FSAT_STORE"]))
+    known = spec.folder.joinpath("samples.csv").read_text("utf-8").splitlines()[1].split(",")[0]
+    kept = extract.open_features(spec, store, made["extract"])
+    assert np.isfinite(kept([known])).all()
+    with pytest.raises(DeviceError, match="onnxruntime-cuda-fp16, which encoded the task's other texts"):
+        kept(["a text that no one has seen"])
+    assert extract.class_here(spec, store, made["extract"]) == "onnxruntime-cpu-fp32"
+    here = extract.open_features(spec, store, made["extract"], "onnxruntime-cpu-fp32")
+    assert np.isfinite(here(["a text that no one has seen"])).all()
+
+
+def test_graphs_are_judged_without_a_gpu_that_is_full_where_any_device_will_do(
+    task: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def served(folder: Path, graph: str, device: str) -> ServedModel:
+        if device == "cuda":
+            raise RuntimeError("[ONNXRuntimeError] : 1 : CUDA failure 2: out of memory ; GPU=0")
+        return ServedModel(folder, graph)
+
+    monkeypatch.setattr(export, "head_device", lambda task: "cuda")
+    monkeypatch.setattr(variants, "ServedModel", served)
+    made = run_steps(load_task(task), "export")
+    assert made["export"].manifest["numeric_class"] == "onnxruntime-cpu-fp32"
+    assert {variant["device"] for variant in made["export"].json("variants.json")} == {"cpu"}
+    assert "Going on with the CPU" in caplog.text
+    spec, store = load_task(task, {"device": "cuda"}), Store(Path(os.environ["FSAT_STORE"]))
+    with pytest.raises(OutOfMemoryError):
+        export.export(spec, store, made["validate"], made["tune"], made["evaluate"])
 
 
 def test_a_task_that_asks_for_the_cpu_does_not_take_what_a_gpu_made(task: str) -> None:
