@@ -1,0 +1,144 @@
+"""What Airflow adds to a task's own work: `airflow dags test` and a real LocalExecutor beside `fsat run`, each on a cold store.
+
+python -m benchmarks.orchestration [--task support-intents] [--out FOLDER]
+
+In the repository. `dags test` runs one task after the other in one process; under the LocalExecutor a task waits for the scheduler,
+and each has a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+from rich.console import Console
+
+from benchmarks.cells import ROOT
+from benchmarks.machine import commit, machine
+from fsat_tasks.airflow_server import environment, login, prepare, serve
+
+DAG, RUN = "fsat_tune", "benchmark"
+PORT = 8790
+OVERHEAD, SECONDS, WAIT = 1.5, 10.0, 3.0
+"""To reach: `dags test` in so many times `fsat run` and so many seconds more; a task waits so many seconds."""
+
+Figures = dict[str, Any]
+console = Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+def by_hand(task: str) -> Figures:
+    """`fsat run` in a process of its own."""
+    return {"seconds": _timed([str(Path(sys.executable).with_name("fsat")), "run", task, "--json"], dict(os.environ), held=3)}
+
+
+def in_one_process(task: str, home: Path) -> Figures:
+    """`airflow dags test`; its database was made before."""
+    prepare(home)
+    command = ["airflow", "dags", "test", DAG, "--conf", json.dumps({"task": task})]
+    return {"seconds": _timed(command, environment(home))}
+
+
+def _timed(command: Sequence[str], variables: Mapping[str, str], held: int = 0) -> float:
+    """Seconds. Raises ChildProcessError where it ends with neither 0 nor `held`."""
+    started = time.perf_counter()
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+    if done.returncode not in (0, held):
+        raise ChildProcessError(f"{' '.join(command[:3])}: exit code {done.returncode}\n{done.stderr[-2000:]}")
+    return time.perf_counter() - started
+
+
+def with_local_executor(task: str, home: Path) -> Figures:
+    """A run that Airflow's scheduler starts: each task's seconds, and how long nothing ran before it."""
+    prepare(home)
+    with serve(home, PORT), httpx.Client(base_url=f"http://127.0.0.1:{PORT}", timeout=60) as client:
+        user, password = login(home) or ("", "")
+        token = (
+            client.post("/auth/token", json={"username": user, "password": password}).raise_for_status().json()["access_token"]
+        )
+        client.headers["Authorization"] = f"Bearer {token}"
+        runs = f"/api/v2/dags/{DAG}/dagRuns"
+        client.post(runs, json={"dag_run_id": RUN, "logical_date": None, "conf": {"task": task}}).raise_for_status()
+        while (run := client.get(f"{runs}/{RUN}").raise_for_status().json())["state"] in ("queued", "running"):
+            time.sleep(2)
+        tries = client.get(f"{runs}/{RUN}/taskInstances").raise_for_status().json()["task_instances"]
+    ran = sorted((_time(one["start_date"]), _time(one["end_date"]), one["task_id"]) for one in tries if one["start_date"])
+    began = _time(run["start_date"])
+    tasks = [
+        {"task": name, "seconds": end - start, "waited": start - max([began, *(other for _, other, _ in ran if other <= start)])}
+        for start, end, name in ran
+    ]
+    return {"state": run["state"], "seconds": _time(run["end_date"]) - began, "tasks": tasks}
+
+
+def _time(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+def run(task: str, folder: Path) -> Figures:
+    """All three, each with a store of its own."""
+    shutil.copytree(Path(os.environ.get("FSAT_DATA", "data")) / task, folder / "data" / task)
+    os.environ["FSAT_DATA"] = str(folder / "data")
+    found: Figures = {}
+    for name, work in (
+        ("by_hand", lambda: by_hand(task)),
+        ("in_one_process", lambda: in_one_process(task, folder / "one")),
+        ("local_executor", lambda: with_local_executor(task, folder / "local")),
+    ):
+        os.environ["FSAT_STORE"] = str(folder / f"store-{name}")
+        found[name] = work()
+        console.print(f"{name}: {found[name]['seconds']:.1f} s", markup=False)
+    return found
+
+
+def markdown(results: Figures) -> str:
+    """The results page."""
+    about, (hand, one, local) = results["machine"], (results[name] for name in ("by_hand", "in_one_process", "local_executor"))
+    waits = [entry["waited"] for entry in local["tasks"]]
+    return "\n".join([
+        "# Orchestration", "", "Written by `python -m benchmarks.orchestration`.", "",
+        f"{about['cpu']}, {about['cores']} cores, {about['ram_gb']} GB; Airflow {results['airflow']}; commit {results['commit']};"
+        f" load average before {results['load_average']:.1f}. The task {results['task']}, each time on a cold store.", "",
+        "| what | seconds | to reach |", "| --- | --- | --- |",
+        f"| `fsat run` | {hand['seconds']:.1f} | |",
+        f"| `airflow dags test {DAG}` | {one['seconds']:.1f} | {OVERHEAD * hand['seconds'] + SECONDS:.1f}:"
+        f" {OVERHEAD:g} times that and {SECONDS:.0f} |",
+        f"| LocalExecutor, ended as {local['state']} | {local['seconds']:.1f} | |", "",
+        f"Under the LocalExecutor a task waits {max(waits):.1f} s at most, {sum(waits):.1f} s together, from the end of what ran"
+        f" before it; to reach: {WAIT:.0f} s.", "",
+        "| task | waited, s | ran, s |", "| --- | --- | --- |",
+        *(f"| {entry['task']} | {entry['waited']:.1f} | {entry['seconds']:.1f} |" for entry in local["tasks"]),
+    ]) + "\n"  # fmt: skip
+
+
+def main() -> int:
+    """0 where the results are written."""
+    from importlib.metadata import version
+
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.orchestration", description=__doc__.splitlines()[0])
+    parser.add_argument("--task", default="support-intents", help="a task folder; default %(default)s")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="default %(default)s")
+    options = parser.parse_args()
+    about = {"machine": machine(), "commit": commit(ROOT), "load_average": os.getloadavg()[0], "task": options.task,
+             "airflow": version("apache-airflow")}  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        results = {**about, **run(options.task, Path(folder))}
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "orchestration.json").write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", "utf-8")
+    (options.out / "orchestration.md").write_text(markdown(results), "utf-8")
+    print(markdown(results))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
