@@ -2,8 +2,8 @@
 
 python -m benchmarks.orchestration [--task support-intents] [--out FOLDER]
 
-In the repository. `dags test` runs one task after the other in one process; under the LocalExecutor a task waits for the scheduler,
-and each has a process of its own.
+In the repository. `dags test` runs one task after the other in one process; under the LocalExecutor a task waits for the
+scheduler, and each has a process of its own.
 """
 
 from __future__ import annotations
@@ -63,10 +63,8 @@ def with_local_executor(task: str, home: Path) -> Figures:
     prepare(home)
     with serve(home, PORT), httpx.Client(base_url=f"http://127.0.0.1:{PORT}", timeout=60) as client:
         user, password = login(home) or ("", "")
-        token = (
-            client.post("/auth/token", json={"username": user, "password": password}).raise_for_status().json()["access_token"]
-        )
-        client.headers["Authorization"] = f"Bearer {token}"
+        answer = client.post("/auth/token", json={"username": user, "password": password}).raise_for_status()
+        client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
         runs = f"/api/v2/dags/{DAG}/dagRuns"
         client.post(runs, json={"dag_run_id": RUN, "logical_date": None, "conf": {"task": task}}).raise_for_status()
         while (run := client.get(f"{runs}/{RUN}").raise_for_status().json())["state"] in ("queued", "running"):
