@@ -5,7 +5,11 @@ CUDA_VISIBLE_DEVICES=0 pytest tests/test_gpu.py
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -115,18 +119,39 @@ def test_same_seed_tunes_the_same_body_and_features_move(source: EncoderSource, 
 
 
 @pytest.fixture
-def ran(make_task: Callable[..., str], data_root: Path, repository: Path) -> tuple[dict[str, Artefact], list[str]]:
-    """All steps of the demo on the GPU, with a tuned body, and its query texts."""
-    demo = repository / "data/support-intents"
-    name = make_task((demo / "samples.csv").read_bytes(), device="cuda", query="query.jsonl", unlabelled="unlabelled.jsonl",
-                     tune={"body": "full", "budget_seconds": 120})  # fmt: skip
-    for file in ("query.jsonl", "unlabelled.jsonl"):
-        shutil.copyfile(demo / file, data_root / name / file)
-    return run_steps(load_task(name)), texts_of(demo / "query.jsonl")
+def demo(make_task: Callable[..., str], data_root: Path, repository: Path) -> Callable[..., str]:
+    """A copy of the demo with other keys in its task.yaml."""
+
+    def make(**keys: object) -> str:
+        source = repository / "data/support-intents"
+        name = make_task((source / "samples.csv").read_bytes(), query="query.jsonl", unlabelled="unlabelled.jsonl", **keys)
+        for file in ("query.jsonl", "unlabelled.jsonl"):
+            shutil.copyfile(source / file, data_root / name / file)
+        return name
+
+    return make
 
 
-def test_run_on_a_gpu_publishes_a_model_that_every_provider_serves(ran: tuple[dict[str, Artefact], list[str]]) -> None:
-    made, query = ran
+def test_machine_without_a_gpu_goes_on_from_what_one_with_it_made(demo: Callable[..., str]) -> None:
+    name = demo(tune={"body": "off"}, gates={"min_accuracy": 0.4, "min_macro_f1": 0.4, "min_class_recall": 0.1, "max_ece": 0.3})
+    made = run_steps(load_task(name), "tune")
+    assert "-cuda-" in made["extract"].manifest["numeric_class"]
+    query = load_task(name).folder / "query.jsonl"
+    for arguments, codes in (["run", name], {0}), (["watch", name, str(query)], {0, 4}):
+        done = subprocess.run(
+            [sys.executable, "-m", "fsat_tasks.cli", *arguments], capture_output=True, text=True,
+            env=os.environ | {"CUDA_VISIBLE_DEVICES": ""}, check=False,
+        )  # fmt: skip
+        assert done.returncode in codes, done.stderr
+    store = Path(os.environ["FSAT_STORE"])
+    for step, classes in {"extract": "-cuda-", "tune": "numpy", "evaluate": "-cpu-", "export": "-cpu-", "watch": "-cpu-"}.items():
+        (manifest,) = store.glob(f"{step}/??/*/manifest.json")
+        assert classes in json.loads(manifest.read_text("utf-8"))["numeric_class"], step
+
+
+def test_run_on_a_gpu_publishes_a_model_that_every_provider_serves(demo: Callable[..., str], repository: Path) -> None:
+    made = run_steps(load_task(demo(device="cuda", tune={"body": "full", "budget_seconds": 120})))
+    query = texts_of(repository / "data/support-intents/query.jsonl")
     assert "-cuda-" in made["extract"].manifest["numeric_class"]
     assert "cuda" in made["tune"].manifest["numeric_class"]
     variants: list[dict[str, Any]] = made["export"].json("variants.json")
