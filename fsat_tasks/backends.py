@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from fsat_tasks.device import available_cores, has_bfloat16, tuning_device
@@ -18,7 +16,7 @@ if TYPE_CHECKING:
     from fsat_tasks.encoder_source import EncoderSource
 
 __all__ = [
-    "CPU_CLASS", "CUDA_CLASSES", "Backend", "Layers", "OnnxCpu", "OnnxCuda", "Torch", "named_errors", "numeric_class",
+    "CPU_CLASS", "CUDA_CLASSES", "Backend", "Layers", "NamedErrors", "OnnxCpu", "OnnxCuda", "Torch", "numeric_class",
     "open_backend",
 ]  # fmt: skip
 
@@ -64,7 +62,7 @@ def open_backend(encoder: Artefact, source: EncoderSource | None, device: Litera
         encoder: as `export_encoder` makes it.
         source: the encoder's own folder, for torch; None where `encoder` has tuned weights.
     """
-    with named_errors(()):
+    with NamedErrors(()):
         return _open(encoder, source, device)
 
 
@@ -94,7 +92,7 @@ class OnnxCpu:
         self._session = open_session(encoder.path / "encoder.onnx", "cpu", threads=1)
 
     def run(self, ids: NDArray[np.int64], mask: NDArray[np.int64], layers: Layers) -> NDArray[np.float32]:
-        with named_errors(ids.shape):
+        with NamedErrors(ids.shape):
             features: NDArray[np.float32] = self._session.run([OUTPUTS[layers]], {"input_ids": ids, "attention_mask": mask})[0]
         return features
 
@@ -115,7 +113,7 @@ class OnnxCuda:
         self._normalize: bool = encoder.json("encoder.json")["normalize"]
 
     def run(self, ids: NDArray[np.int64], mask: NDArray[np.int64], layers: Layers) -> NDArray[np.float32]:
-        with named_errors(ids.shape):
+        with NamedErrors(ids.shape):
             binding = self._session.io_binding()
             binding.bind_cpu_input("input_ids", ids)
             binding.bind_cpu_input("attention_mask", mask)
@@ -144,7 +142,7 @@ class Torch:
     def run(self, ids: NDArray[np.int64], mask: NDArray[np.int64], layers: Layers) -> NDArray[np.float32]:
         torch = self._torch
         precision = torch.autocast(self._device, self._type, enabled=self._type != torch.float32)
-        with named_errors(ids.shape), torch.inference_mode(), precision:
+        with NamedErrors(ids.shape), torch.inference_mode(), precision:
             every, last = self._body(self._move(ids), self._move(mask))
             features: NDArray[np.float32] = (every if layers == "all" else last).float().cpu().numpy()
         return _unit(features) if self._body.normalize else features
@@ -171,22 +169,28 @@ def _half_name(device: Literal["cpu", "cuda"] = "cuda") -> str:
     return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
 
 
-@contextmanager
-def named_errors(shape: tuple[int, ...]) -> Iterator[None]:
+class NamedErrors:
     """Errors of ONNX Runtime and torch by what they mean: OutOfMemoryError, or DeviceError where the GPU is gone.
+
+    A class: from Python 3.12 on a generator's frames would keep the batch that had no memory until the next garbage collection.
 
     Args:
         shape: of the batch, for the message.
     """
-    try:
-        yield
-    except FsatError:
-        raise
-    except Exception as error:  # ONNX Runtime's own exceptions have no other base; torch's are RuntimeErrors
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self._shape = shape
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        # ONNX Runtime's own exceptions have no base class but Exception; torch's are RuntimeErrors
+        if not isinstance(error, Exception) or isinstance(error, FsatError):
+            return
         text = str(error).lower()
         if isinstance(error, MemoryError) or any(words in text for words in NO_MEMORY):
-            raise OutOfMemoryError(f"no memory for a batch of {shape} tokens: {error}") from error
+            raise OutOfMemoryError(f"no memory for a batch of {self._shape} tokens: {error}") from error
         if any(words in text for words in GPU_IS_GONE):
             raise DeviceError("device cuda", "a GPU that answers", str(error).split("\n")[0],
                               "See nvidia-smi; with device auto the CPU takes over.") from error  # fmt: skip
-        raise

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fsat_tasks.backends import CPU_CLASS, named_errors
+from fsat_tasks.backends import CPU_CLASS, NamedErrors
 from fsat_tasks.elsewhere import find_any
 from fsat_tasks.encoder_export import export_int8_encoder
 from fsat_tasks.encoder_source import find_encoder
@@ -100,7 +100,7 @@ def _export(task: Task, store: Store, validated: Artefact, tuned: Artefact, eval
             onnx.save(graph, folder / FILES[name])
             variants.append(judge.judge(name))
         if beside_a_gpu:
-            with named_errors((len(texts),)):
+            with NamedErrors((len(texts),)):
                 variants += [judge.judge(name, "cuda") for name in ("fp32", *FOR_A_GPU)]
         served = served_file(variants)
         for variant in variants:

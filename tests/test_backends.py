@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +32,29 @@ class RuntimeException(Exception):  # noqa: N818
 
 
 def raised_in_place_of(error: Exception) -> Exception:
-    with pytest.raises(Exception) as caught, backends.named_errors((8, 256)):
+    with pytest.raises(Exception) as caught, backends.NamedErrors((8, 256)):
         raise error
     return caught.value
+
+
+def test_what_had_no_memory_is_freed_before_it_is_tried_again() -> None:
+    class Batch:
+        pass
+
+    def run(batch: Batch) -> None:
+        with backends.NamedErrors((8, 256)):
+            raise RuntimeError("CUDA error: out of memory")
+
+    gc.disable()  # on a GPU nothing calls it in time
+    try:
+        batch = Batch()
+        alive = weakref.ref(batch)
+        with contextlib.suppress(OutOfMemoryError):
+            run(batch)
+        del batch
+        assert alive() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(
@@ -113,7 +136,7 @@ def test_any_other_error_stays_itself(error: Exception) -> None:
 
 
 def test_an_interrupt_stays_itself() -> None:
-    with pytest.raises(KeyboardInterrupt, match="out of memory"), backends.named_errors((1, 1)):
+    with pytest.raises(KeyboardInterrupt, match="out of memory"), backends.NamedErrors((1, 1)):
         raise KeyboardInterrupt("out of memory")
 
 
