@@ -54,18 +54,23 @@ def _words(text: str) -> str:
 def main() -> int:
     """0 where the results are written, 2 where nothing could be run."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.large_task", description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=os.environ.get("FSAT_BENCHMARK_DATA"), help="default $FSAT_BENCHMARK_DATA")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=Path(os.environ.get("FSAT_BENCHMARK_DATA", "sets")),
+        help="default $FSAT_BENCHMARK_DATA, or %(default)s",
+    )
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="default %(default)s")
     options = parser.parse_args()
     results: dict[str, Any] = {"machine": machine(), "commit": commit(ROOT), "load_average": os.getloadavg()[0]}
     try:
-        find_sets(options.data or Path("sets"), [SET])
+        find_sets(options.data, [SET])
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     with tempfile.TemporaryDirectory() as folder:
         os.environ |= {"FSAT_DATA": f"{folder}/data", "FSAT_STORE": f"{folder}/store"}
-        results |= run(Path(options.data) / SET)
+        results |= run(options.data / SET)
     results["gates_and_report"] = results["seconds"]["evaluate"] + results["seconds"]["publish"]
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "large_task.json").write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", "utf-8")

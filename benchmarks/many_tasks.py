@@ -125,17 +125,22 @@ def main() -> int:
     """0 where the results are written, 2 where nothing could be run."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.many_tasks", description=__doc__.splitlines()[0])
     parser.add_argument("tasks", type=int, nargs="?", default=100, help="how many; each leaves 150 MB on the disk until the end")
-    parser.add_argument("--data", type=Path, default=os.environ.get("FSAT_BENCHMARK_DATA"), help="default $FSAT_BENCHMARK_DATA")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=Path(os.environ.get("FSAT_BENCHMARK_DATA", "sets")),
+        help="default $FSAT_BENCHMARK_DATA, or %(default)s",
+    )
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="default %(default)s")
     options = parser.parse_args()
     about = {"machine": machine(), "commit": commit(ROOT), "load_average": os.getloadavg()[0]}
     try:
-        find_sets(options.data or Path("sets"), [SET])
+        find_sets(options.data, [SET])
         with tempfile.TemporaryDirectory() as folder:
             data = Path(folder) / "data"
             data.mkdir()
             os.environ |= {"FSAT_DATA": str(data), "FSAT_STORE": f"{folder}/store"}
-            results = {**about, **run(make_tasks(Path(options.data) / SET, data, options.tasks))}
+            results = {**about, **run(make_tasks(options.data / SET, data, options.tasks))}
     except (ValueError, OSError) as error:
         console.print(f"error: {error}", markup=False)
         return 2

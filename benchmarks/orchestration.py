@@ -30,6 +30,8 @@ from fsat_tasks.airflow_server import environment, login, prepare, serve
 
 DAG, RUN = "fsat_tune", "benchmark"
 PORT = 8790
+LONGEST = 3600
+"""Seconds that a run may take."""
 OVERHEAD, SECONDS, WAIT = 1.5, 10.0, 3.0
 """To reach: `dags test` in so many times `fsat run` and so many seconds more; a task waits so many seconds."""
 
@@ -45,7 +47,7 @@ def by_hand(task: str) -> Figures:
 def in_one_process(task: str, home: Path) -> Figures:
     """`airflow dags test`; its database was made before."""
     prepare(home)
-    command = ["airflow", "dags", "test", DAG, "--conf", json.dumps({"task": task})]
+    command = [str(Path(sys.executable).with_name("airflow")), "dags", "test", DAG, "--conf", json.dumps({"task": task})]
     return {"seconds": _timed(command, environment(home))}
 
 
@@ -59,7 +61,7 @@ def _timed(command: Sequence[str], variables: Mapping[str, str], held: int = 0) 
 
 
 def with_local_executor(task: str, home: Path) -> Figures:
-    """A run that Airflow's scheduler starts: each task's seconds, and how long nothing ran before it."""
+    """A run that Airflow's scheduler starts: each task's seconds, and those since the last one before it ended."""
     prepare(home)
     with serve(home, PORT), httpx.Client(base_url=f"http://127.0.0.1:{PORT}", timeout=60) as client:
         user, password = login(home) or ("", "")
@@ -67,7 +69,9 @@ def with_local_executor(task: str, home: Path) -> Figures:
         client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
         runs = f"/api/v2/dags/{DAG}/dagRuns"
         client.post(runs, json={"dag_run_id": RUN, "logical_date": None, "conf": {"task": task}}).raise_for_status()
-        while (run := client.get(f"{runs}/{RUN}").raise_for_status().json())["state"] in ("queued", "running"):
+        for _ in range(LONGEST // 2):
+            if (run := client.get(f"{runs}/{RUN}").raise_for_status().json())["state"] not in ("queued", "running"):
+                break
             time.sleep(2)
         tries = client.get(f"{runs}/{RUN}/taskInstances").raise_for_status().json()["task_instances"]
     ran = sorted((_time(one["start_date"]), _time(one["end_date"]), one["task_id"]) for one in tries if one["start_date"])

@@ -104,7 +104,7 @@ class TaughtJudge:
 
     def __init__(self, task: Task, store: Store, made: dict[str, Artefact]) -> None:
         self.head = load_head(made["tune"])
-        self.features = open_head_features(task, store, made["extract"], made["tune"])
+        self.features = open_head_features(task, store, made["extract"], made["tune"], "cpu")
         rows = draw_pool_rows(made["validate"], REFERENCE_ROWS, task.spec.seed)
         self.pool = self._judge(list(load_pool_texts(made["validate"], rows)))
 

@@ -62,7 +62,7 @@ def open_backend(encoder: Artefact, source: EncoderSource | None, device: Litera
         encoder: as `export_encoder` makes it.
         source: the encoder's own folder, for torch; None where `encoder` has tuned weights.
     """
-    with NamedErrors(()):
+    with NamedErrors("the encoder"):
         return _open(encoder, source, device)
 
 
@@ -92,7 +92,7 @@ class OnnxCpu:
         self._session = open_session(encoder.path / "encoder.onnx", "cpu", threads=1)
 
     def run(self, ids: NDArray[np.int64], mask: NDArray[np.int64], layers: Layers) -> NDArray[np.float32]:
-        with NamedErrors(ids.shape):
+        with NamedErrors(f"a batch of {ids.shape} tokens"):
             features: NDArray[np.float32] = self._session.run([OUTPUTS[layers]], {"input_ids": ids, "attention_mask": mask})[0]
         return features
 
@@ -113,7 +113,7 @@ class OnnxCuda:
         self._normalize: bool = encoder.json("encoder.json")["normalize"]
 
     def run(self, ids: NDArray[np.int64], mask: NDArray[np.int64], layers: Layers) -> NDArray[np.float32]:
-        with NamedErrors(ids.shape):
+        with NamedErrors(f"a batch of {ids.shape} tokens"):
             binding = self._session.io_binding()
             binding.bind_cpu_input("input_ids", ids)
             binding.bind_cpu_input("attention_mask", mask)
@@ -142,7 +142,7 @@ class Torch:
     def run(self, ids: NDArray[np.int64], mask: NDArray[np.int64], layers: Layers) -> NDArray[np.float32]:
         torch = self._torch
         precision = torch.autocast(self._device, self._type, enabled=self._type != torch.float32)
-        with NamedErrors(ids.shape), torch.inference_mode(), precision:
+        with NamedErrors(f"a batch of {ids.shape} tokens"), torch.inference_mode(), precision:
             every, last = self._body(self._move(ids), self._move(mask))
             features: NDArray[np.float32] = (every if layers == "all" else last).float().cpu().numpy()
         return _unit(features) if self._body.normalize else features
@@ -175,11 +175,11 @@ class NamedErrors:
     A class: from Python 3.12 on a generator's frames would keep the batch that had no memory until the next garbage collection.
 
     Args:
-        shape: of the batch, for the message.
+        work: what there was no memory for, in words.
     """
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self._shape = shape
+    def __init__(self, work: str) -> None:
+        self._work = work
 
     def __enter__(self) -> None:
         return None
@@ -190,7 +190,7 @@ class NamedErrors:
             return
         text = str(error).lower()
         if isinstance(error, MemoryError) or any(words in text for words in NO_MEMORY):
-            raise OutOfMemoryError(f"no memory for a batch of {self._shape} tokens: {error}") from error
+            raise OutOfMemoryError(f"no memory for {self._work}: {error}") from error
         if any(words in text for words in GPU_IS_GONE):
             raise DeviceError("device cuda", "a GPU that answers", str(error).split("\n")[0],
                               "See nvidia-smi; with device auto the CPU takes over.") from error  # fmt: skip

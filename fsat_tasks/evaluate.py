@@ -16,6 +16,7 @@ from fsat_tasks.head import Head, baseline_labels, load_head
 from fsat_tasks.head_features import head_device, open_head_features
 from fsat_tasks.manifest import write_json
 from fsat_tasks.robustness import measure_robustness
+from fsat_tasks.session import Device, or_on_the_cpu, pick_device
 from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Recipe, Store
 from fsat_tasks.validate import SLICES_FILE, load_split, load_texts
@@ -35,24 +36,31 @@ def evaluate(task: Task, store: Store, validated: Artefact, extracted: Artefact,
     Writes metrics.json, gates.json, predictions.parquet (line, label, predicted, probability), and for plots confusion.csv,
     reliability.csv and coverage.csv.
     """
+    return or_on_the_cpu(
+        task.spec.device, pick_device(task.spec.device),
+        lambda device: _evaluate(task, store, validated, extracted, tuned, device),
+    )  # fmt: skip
+
+
+def _evaluate(task: Task, store: Store, validated: Artefact, extracted: Artefact, tuned: Artefact, device: Device) -> Artefact:
     tuned_body = "encoder.onnx" in tuned.manifest["files"]
     recipe = Recipe(
         "evaluate", 7,
         config={"gates": task.spec.gates.model_dump(), "seed": task.spec.seed},
         inputs={"rows": validated.sha256("rows.parquet"), "slices": validated.sha256(SLICES_FILE),
                 "features": extracted.digest, "tune": tuned.digest, "findings": validated.sha256("findings.json")},
-        numeric_class=numeric_class(head_device(task), "fp32") if tuned_body else class_here(task, store, extracted),
+        numeric_class=numeric_class(head_device(device), "fp32") if tuned_body else class_here(store, extracted, device),
         parents={"validate": validated, "extract": extracted, "tune": tuned},
     )  # fmt: skip
     found = find_any(store, recipe, (*CUDA_CLASSES, CPU_CLASS)) if task.spec.device == "auto" else None
-    return found or store.build(recipe, lambda folder: _evaluate(task, store, validated, extracted, tuned, folder))
+    return found or store.build(recipe, lambda folder: _write(task, store, validated, extracted, tuned, device, folder))
 
 
-def _evaluate(
-    task: Task, store: Store, validated: Artefact, extracted: Artefact, tuned: Artefact, folder: Path
+def _write(
+    task: Task, store: Store, validated: Artefact, extracted: Artefact, tuned: Artefact, device: Device, folder: Path
 ) -> dict[str, Any]:
     head = load_head(tuned)
-    features = open_head_features(task, store, extracted, tuned)
+    features = open_head_features(task, store, extracted, tuned, device)
     pretrained = open_features(task, store, extracted) if head.tuned_body else features
     rows = _query_rows(validated, tuned, head, features, pretrained) or _left_out_rows(validated, tuned, head)
     right = rows.probabilities.argmax(axis=1) == rows.labels
@@ -64,7 +72,7 @@ def _evaluate(
             metrics["slices"] = found
 
         # the row cache has no use for texts that are no rows of the task
-        new_features = features if head.tuned_body else partial(open_encoder(task, store, extracted).encode, layers="all")
+        new_features = features if head.tuned_body else partial(open_encoder(task, store, extracted, device).encode, layers="all")
 
         def is_right(texts: list[str], numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
             answers: NDArray[np.bool_] = head.probabilities(new_features(texts)).argmax(axis=1) == rows.labels[numbers]

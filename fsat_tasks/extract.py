@@ -140,7 +140,7 @@ def _open_cache(task: Task, store: Store, encoder: Artefact, numeric_class: str)
 
 def _open_encoder(task: Task, encoder: Artefact, numeric_class: str) -> Encoder:
     """Raises DeviceError where this machine has nothing of that class: rows of two would be mixed."""
-    device: Device = pick_device("auto") if "-cuda-" in numeric_class else "cpu"
+    device: Device = pick_device(task.spec.device) if "-cuda-" in numeric_class else "cpu"
     here = _numeric_class(encoder, device)
     if here != numeric_class:
         raise DeviceError("device", f"{numeric_class}, which encoded the task's other texts", here,
@@ -232,14 +232,14 @@ def open_features(
     return lambda texts: cache.features(texts).astype("float32")
 
 
-def open_encoder(task: Task, store: Store, extracted: Artefact) -> Encoder:
+def open_encoder(task: Task, store: Store, extracted: Artefact, device: Device) -> Encoder:
     """An encoder of the `class_here`, for texts that are no rows of the task: what it gives is not kept."""
-    return _open_encoder(task, encoder_of(store, extracted), class_here(task, store, extracted))
+    return _open_encoder(task, encoder_of(store, extracted), class_here(store, extracted, device))
 
 
-def class_here(task: Task, store: Store, extracted: Artefact) -> str:
-    """Numeric class of what encodes more texts on this machine: on a GPU where `extract` did, and there is one."""
-    on_gpu = extracted.manifest["numeric_class"] in CUDA_CLASSES and pick_device(task.spec.device) == "cuda"
+def class_here(store: Store, extracted: Artefact, device: Device) -> str:
+    """Numeric class of what encodes more texts on a device: on a GPU only where `extract` did."""
+    on_gpu = device == "cuda" and extracted.manifest["numeric_class"] in CUDA_CLASSES
     return _numeric_class(encoder_of(store, extracted), "cuda" if on_gpu else "cpu")
 
 

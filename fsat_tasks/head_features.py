@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from fsat_tasks.encoder import Encoder
 from fsat_tasks.extract import open_features
-from fsat_tasks.session import onnxruntime_runs_on_cuda, pick_device
+from fsat_tasks.session import Device, onnxruntime_runs_on_cuda
 from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Store
 
@@ -18,17 +18,16 @@ if TYPE_CHECKING:
 __all__ = ["head_device", "open_head_features"]
 
 
-def head_device(task: Task) -> Literal["cpu", "cuda"]:
-    """Where a tuned encoder runs: it has no folder of its own, which torch would need."""
-    device = pick_device(task.spec.device)
+def head_device(device: Device) -> Device:
+    """Where a tuned encoder runs, for the device that was picked: it has no folder of its own, which torch would need."""
     return device if device == "cpu" or onnxruntime_runs_on_cuda() else "cpu"
 
 
 def open_head_features(
-    task: Task, store: Store, extracted: Artefact, tuned: Artefact
+    task: Task, store: Store, extracted: Artefact, tuned: Artefact, device: Device
 ) -> Callable[[Sequence[str]], NDArray[np.float32]]:
-    """Texts of the task -> features (n, layers, dim)."""
+    """Texts of the task -> features (n, layers, dim); the device is for a tuned body's."""
     if "encoder.onnx" not in tuned.manifest["files"]:
         return open_features(task, store, extracted)
-    encoder = Encoder(tuned, head_device(task))
+    encoder = Encoder(tuned, head_device(device))
     return lambda texts: encoder.encode(list(texts), "all")

@@ -13,7 +13,7 @@ from fsat_tasks.numerics.pool_view import DIRECTIONS, PoolView, view_pool
 __all__ = ["drawn", "task_view"]
 
 PLENTY = 10
-"""Times the samples and names, and the directions: so many rows span the features, and what a task adds turns nothing."""
+"""Times the samples and names, and the directions: what a task adds to so many rows turns nothing, if they span the features."""
 
 _VIEWS: WeakKeyDictionary[Rows, dict[tuple[int, int], PoolView]] = WeakKeyDictionary()
 """By layers and seed; a view lives as long as its pool."""
@@ -31,10 +31,11 @@ def task_view(material: Material, layers: int, seed: int) -> PoolView:
     That of a large pool is of the pool by itself; the directions of a smaller one follow the samples and names, too.
     """
     own = np.concatenate([material.shots.features, material.names.features])
-    directions = min(DIRECTIONS, layers * own.shape[2])
-    if len(draw_pool(len(material.pool), seed)) < PLENTY * max(len(own), directions):
-        return view_pool(drawn(material.pool, seed).features, layers, own)
-    views = _VIEWS.setdefault(material.pool, {})
-    if (layers, seed) not in views:
-        views[layers, seed] = view_pool(drawn(material.pool, seed).features, layers)
-    return views[layers, seed]
+    used, directions = drawn(material.pool, seed), min(DIRECTIONS, layers * own.shape[2])
+    if len(used) >= PLENTY * max(len(own), directions):
+        views = _VIEWS.setdefault(material.pool, {})
+        if (layers, seed) not in views:
+            views[layers, seed] = view_pool(used.features, layers)
+        if views[layers, seed].basis.shape[1] == directions:  # a pool of few texts, often repeated, spans fewer
+            return views[layers, seed]
+    return view_pool(used.features, layers, own)

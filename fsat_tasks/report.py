@@ -79,7 +79,7 @@ def _sections(task: Task, store: Store, decision: Mapping[str, Any], parents: Ma
 
     validated, tuned, evaluated, exported = (parents[step] for step in ("validate", "tune", "evaluate", "export"))
     metrics, head = decision["metrics"], load_head(tuned)
-    features = open_head_features(task, store, parents["extract"], tuned)
+    features = open_head_features(task, store, parents["extract"], tuned, "cpu")
     predictions = pq.read_table(evaluated.path / "predictions.parquet").to_pylist()
     split = "query" if metrics["evidence"] == "query" else "samples"
     texts = texts_of_lines(validated, split)

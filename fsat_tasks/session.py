@@ -47,8 +47,8 @@ def or_on_the_cpu(wanted: str, picked: Device, work: Callable[[Device], T]) -> T
     except (DeviceError, OutOfMemoryError) as error:
         if picked == "cpu" or wanted != "auto":
             raise
-        log.warning("%s Going on with the CPU, as device is auto.", error)
-        return work("cpu")
+        log.warning("Going on with the CPU, as device is auto: %s", str(error))  # a kept record would keep the error
+    return work("cpu")  # no longer in the handler, which would keep what the GPU holds
 
 
 @functools.cache

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from fsat_tasks.backends import CPU_CLASS, CUDA_CLASSES
+from fsat_tasks.elsewhere import find_any
 from fsat_tasks.errors import DataError
 from fsat_tasks.extract import class_here, draw_pool_rows, load_pool_texts, open_features
 from fsat_tasks.logs import at_work
@@ -19,6 +21,7 @@ from fsat_tasks.manifest import canonical_json, write_json
 from fsat_tasks.predict import champion_model
 from fsat_tasks.registry import find_published
 from fsat_tasks.samples_head import Judged, SamplesHead, load_samples_head
+from fsat_tasks.session import Device, or_on_the_cpu, pick_device
 from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Recipe, Store
 from fsat_tasks.traffic import read_window
@@ -58,13 +61,19 @@ def watch(task: Task, store: Store, traffic: Path) -> Artefact:
     Raises:
         RegistryError: where the task has no champion, or what it was made from is no longer in the store.
         DataError: where the traffic cannot be read.
+        DeviceError: where the task wants a device that is not here.
     """
+    with at_work(task.name, "watch"):
+        return or_on_the_cpu(task.spec.device, pick_device(task.spec.device), lambda device: _watch(task, store, traffic, device))
+
+
+def _watch(task: Task, store: Store, traffic: Path, device: Device) -> Artefact:
     model = champion_model(task.name)
     tuned, validated = (find_published(store, task.name, model.manifest["parents"][step]) for step in ("tune", "validate"))
     extracted = find_published(store, task.name, tuned.manifest["parents"]["extract"])
-    texts, numeric_class = read_window(task, traffic), class_here(task, store, extracted)
+    texts, numeric_class = read_window(task, traffic), class_here(store, extracted, device)
     recipe = Recipe(
-        "watch", 2,
+        "watch", 1,
         config={"significance": task.spec.watch.significance, "seed": task.spec.seed},
         inputs={"model": model.digest, "tune": tuned.digest, "validate": validated.digest, "extract": extracted.digest,
                 "window": hashlib.sha256(canonical_json(texts).encode()).hexdigest()},
@@ -81,13 +90,14 @@ def watch(task: Task, store: Store, traffic: Path) -> Artefact:
         p_values = {f"p_{test['test']}": test["p_value"] for test in found["tests"]}
         return {"drift": found["drift"], "window": len(window), "reference": len(reference.judged), **p_values}
 
-    with at_work(task.name, "watch"):
-        return store.build(recipe, write)
+    found = find_any(store, recipe, (*CUDA_CLASSES, CPU_CLASS)) if task.spec.device == "auto" else None
+    return found or store.build(recipe, write)
 
 
 def first_alarm(store: Store, watched: Artefact) -> bool:
-    """Whether nobody was told before of drift in this window beside this champion; from now on somebody was."""
-    recipe = Recipe("alarm", 1, config={}, inputs={"watch": watched.key}, parents={"watch": watched})
+    """Whether nobody was told before of drift in this window beside this champion, on any machine; from now on somebody was."""
+    about = watched.manifest
+    recipe = Recipe("alarm", 2, config=about["config"], inputs=about["inputs"], parents={"watch": watched})
     return store.build(recipe, lambda folder: None).built
 
 

@@ -32,7 +32,7 @@ class RuntimeException(Exception):  # noqa: N818
 
 
 def raised_in_place_of(error: Exception) -> Exception:
-    with pytest.raises(Exception) as caught, backends.NamedErrors((8, 256)):
+    with pytest.raises(Exception) as caught, backends.NamedErrors("a batch of (8, 256) tokens"):
         raise error
     return caught.value
 
@@ -42,7 +42,7 @@ def test_what_had_no_memory_is_freed_before_it_is_tried_again() -> None:
         pass
 
     def run(batch: Batch) -> None:
-        with backends.NamedErrors((8, 256)):
+        with backends.NamedErrors("a batch of (8, 256) tokens"):
             raise RuntimeError("CUDA error: out of memory")
 
     gc.disable()  # on a GPU nothing calls it in time
@@ -136,7 +136,7 @@ def test_any_other_error_stays_itself(error: Exception) -> None:
 
 
 def test_an_interrupt_stays_itself() -> None:
-    with pytest.raises(KeyboardInterrupt, match="out of memory"), backends.NamedErrors((1, 1)):
+    with pytest.raises(KeyboardInterrupt, match="out of memory"), backends.NamedErrors("a batch"):
         raise KeyboardInterrupt("out of memory")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,14 +13,16 @@ import numpy as np
 import pytest
 
 from fsat_tasks import device, evaluate, export, extract, tune, variants
+from fsat_tasks import watch as watching
 from fsat_tasks.encoder import Encoder
 from fsat_tasks.errors import DeviceError, OutOfMemoryError
 from fsat_tasks.numerics.distil import FOLDS
 from fsat_tasks.pipeline import is_done, run_steps
 from fsat_tasks.serving import ServedModel
+from fsat_tasks.session import or_on_the_cpu
 from fsat_tasks.spec import load_task
-from fsat_tasks.store import Store
-from fsat_tasks.watch import watch
+from fsat_tasks.store import Artefact, Store
+from fsat_tasks.watch import first_alarm, watch
 from task_folder import Row
 
 CLASSES = {"cpu": "cpu-fp32", "cuda": "cuda-fp16"}
@@ -29,24 +32,26 @@ CLASSES = {"cpu": "cpu-fp32", "cuda": "cuda-fp16"}
 def machine_with_a_gpu() -> Iterator[None]:
     """Keys are those of a machine with a GPU; the processor does its work."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(extract, "pick_device", lambda wanted: "cpu" if wanted == "cpu" else "cuda")
+        for module in (extract, evaluate, watching):
+            patch.setattr(module, "pick_device", lambda wanted: "cpu" if wanted == "cpu" else "cuda")
         patch.setattr(extract, "_numeric_class", lambda encoder, device: f"onnxruntime-{CLASSES[device]}")
         patch.setattr(extract, "Encoder", lambda encoder, device, source: Encoder(encoder, "cpu"))
         patch.setattr(tune, "planned_class", lambda device: "torch-cuda-bf16")
         patch.setattr(evaluate, "numeric_class", lambda device, precision: "onnxruntime-cuda-fp16")
-        patch.setattr(export, "head_device", lambda task: "cuda")
+        patch.setattr(export, "head_device", lambda device: "cuda")
         yield
 
 
 @pytest.fixture
 def task(make_task: Callable[..., str], toy_rows: list[Row], encoder_store: Path) -> str:
     """With query rows, whose misspelt copies are new texts, and a body for which there is no time."""
-    return make_task(toy_rows[::2], query=toy_rows[1::2], tune={"body": "full", "budget_seconds": 1})
+    return make_task(toy_rows[::2], query=toy_rows[1::2], tune={"body": "full", "budget_seconds": 0.01})
 
 
 def test_steps_after_those_on_a_gpu_take_what_it_made_on_a_machine_without_one(task: str) -> None:
     with machine_with_a_gpu():
         made = run_steps(load_task(task), "tune")
+    assert "body.safetensors" not in made["tune"].manifest["files"]
     after = run_steps(load_task(task))
     for step in ("extract", "tune"):
         assert not after[step].built
@@ -55,8 +60,14 @@ def test_steps_after_those_on_a_gpu_take_what_it_made_on_a_machine_without_one(t
     assert after["evaluate"].json("metrics.json")["robustness"]["rows"] > 0
     assert is_done(load_task(task))
     traffic = load_task(task).folder / "query.csv"
-    watched = watch(load_task(task), Store(Path(os.environ["FSAT_STORE"])), traffic)
+    store = Store(Path(os.environ["FSAT_STORE"]))
+    watched = watch(load_task(task, {"device": "cpu"}), store, traffic)
     assert watched.manifest["numeric_class"] == "onnxruntime-cpu-fp32"
+    with machine_with_a_gpu():
+        again = watch(load_task(task, {"device": "cuda"}), store, traffic)
+    assert again.key != watched.key
+    assert [first_alarm(store, one) for one in (watched, again)] == [True, False]
+    assert watch(load_task(task), store, traffic).key == again.key
     with machine_with_a_gpu():  # nor does a machine with one do again what was done without
         assert [step for step, one in run_steps(load_task(task)).items() if one.built] == []
 
@@ -70,7 +81,7 @@ def test_new_texts_beside_features_of_a_gpu_are_encoded_on_the_cpu_and_known_one
     assert np.isfinite(kept([known])).all()
     with pytest.raises(DeviceError, match="onnxruntime-cuda-fp16, which encoded the task's other texts"):
         kept(["a text that no one has seen"])
-    assert extract.class_here(spec, store, made["extract"]) == "onnxruntime-cpu-fp32"
+    assert extract.class_here(store, made["extract"], "cpu") == "onnxruntime-cpu-fp32"
     here = extract.open_features(spec, store, made["extract"], "onnxruntime-cpu-fp32")
     assert np.isfinite(here(["a text that no one has seen"])).all()
 
@@ -83,7 +94,8 @@ def test_graphs_are_judged_without_a_gpu_that_is_full_where_any_device_will_do(
             raise RuntimeError("[ONNXRuntimeError] : 1 : CUDA failure 2: out of memory ; GPU=0")
         return ServedModel(folder, graph)
 
-    monkeypatch.setattr(export, "head_device", lambda task: "cuda")
+    monkeypatch.setattr(export, "pick_device", lambda wanted: "cuda")
+    monkeypatch.setattr(export, "head_device", lambda device: "cuda")
     monkeypatch.setattr(variants, "ServedModel", served)
     made = run_steps(load_task(task), "export")
     assert made["export"].manifest["numeric_class"] == "onnxruntime-cpu-fp32"
@@ -92,6 +104,43 @@ def test_graphs_are_judged_without_a_gpu_that_is_full_where_any_device_will_do(
     spec, store = load_task(task, {"device": "cuda"}), Store(Path(os.environ["FSAT_STORE"]))
     with pytest.raises(OutOfMemoryError):
         export.export(spec, store, made["validate"], made["tune"], made["evaluate"])
+
+
+def test_what_a_gpu_held_is_freed_before_the_cpu_takes_over() -> None:
+    class Held:
+        pass
+
+    alive = None
+
+    def work(device: str) -> str:
+        nonlocal alive
+        if device == "cuda":
+            held = Held()
+            alive = weakref.ref(held)
+            raise OutOfMemoryError("no memory")
+        assert alive is not None and alive() is None
+        return device
+
+    assert or_on_the_cpu("auto", "cuda", work) == "cpu"
+    with pytest.raises(OutOfMemoryError):
+        or_on_the_cpu("cuda", "cuda", work)
+
+
+def test_evaluation_goes_on_with_the_cpu_where_the_gpu_is_gone(
+    task: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with machine_with_a_gpu():
+        run_steps(load_task(task), "tune")
+        monkeypatch.setattr(extract, "Encoder", gone)
+        made = run_steps(load_task(task), "evaluate")["evaluate"]
+    assert made.manifest["numeric_class"] == "onnxruntime-cpu-fp32"
+    assert "Going on with the CPU" in caplog.text
+
+
+def gone(encoder: Artefact, device: str, source: object) -> Encoder:
+    if device == "cuda":
+        raise DeviceError("device cuda", "a GPU that answers", "CUDA error: unknown error")
+    return Encoder(encoder, "cpu")
 
 
 def test_a_task_that_asks_for_the_cpu_does_not_take_what_a_gpu_made(task: str) -> None:

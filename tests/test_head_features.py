@@ -24,14 +24,14 @@ def test_a_tuned_body_gives_the_features_and_not_the_row_cache(demo_copy: Path, 
     task, store = load_task("support-intents"), Store(demo_copy)
     validated, extracted, tuned = (found(demo_copy, step) for step in ("validate", "extract", "tune"))
     texts = load_texts(validated)[:40]
-    frozen = open_head_features(task, store, extracted, tuned)(texts)
+    frozen = open_head_features(task, store, extracted, tuned, "cpu")(texts)
     # a body that was tuned not at all: its features are the frozen ones, and come without the cache
     folder = shutil.copytree(found(demo_copy, "encoder").path, tmp_path / "tuned")
     files: dict[str, dict[str, str]] = {name: {} for name in ("encoder.onnx", "encoder.json", "tokenizer.json")}
     body = replace(tuned, path=folder, manifest={**tuned.manifest, "files": {**tuned.manifest["files"], **files}})
     (cache,) = demo_copy.glob("rows-*")
     shutil.rmtree(cache)
-    own = open_head_features(task, store, extracted, body)(texts)
+    own = open_head_features(task, store, extracted, body, "cpu")(texts)
     assert not cache.exists()
     assert own.shape == frozen.shape
     np.testing.assert_allclose(own, frozen, atol=1e-3)  # the cache keeps half precision

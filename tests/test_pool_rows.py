@@ -45,13 +45,17 @@ def test_a_shared_view_goes_with_its_pool() -> None:
     assert view() is None
 
 
-@pytest.mark.parametrize(("count", "dim"), [(2, 8), (8 * PLENTY, 200)], ids=["few rows", "many directions"])
-def test_samples_turn_the_directions_of_a_pool_that_does_not_span_them(count: int, dim: int) -> None:
-    pool = rows(count, 0, dim)
+@pytest.mark.parametrize(
+    ("distinct", "times", "dim"),
+    [(2, 1, 8), (8 * PLENTY, 1, 200), (5, 10 * PLENTY, 8)],
+    ids=["few", "many directions", "repeated"],
+)
+def test_samples_turn_the_directions_of_a_pool_that_does_not_span_them(distinct: int, times: int, dim: int) -> None:
+    pool = rows(distinct, 0, dim).at(np.tile(np.arange(distinct), times))
     for seed in (1, 3):
         material = task(pool, seed, dim)
         basis = task_view(material, 1, 0).basis
-        assert basis.shape == (dim, min(dim, count + 8))
+        assert basis.shape == (dim, min(dim, distinct + 8))
         own = mix_layers(np.concatenate([material.shots.features, material.names.features]), 1)
         np.testing.assert_allclose(own @ basis @ basis.T, own, atol=1e-9)
 
