@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import sys
 import tempfile
@@ -17,8 +16,7 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks.cells import ROOT
-from benchmarks.machine import commit, machine
+from benchmarks.command import about, add_out_option, save
 from fsat_tasks.apply import SHARD, apply
 from fsat_tasks.predict import champion_model, read_texts
 from fsat_tasks.serving import ServedModel
@@ -65,15 +63,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.apply", description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=8192, help="default %(default)s")
     parser.add_argument("--task", default="support-intents", help="default %(default)s")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="default %(default)s")
+    add_out_option(parser)
     options = parser.parse_args()
-    load = os.getloadavg()[0]
+    facts = about()
     figures = run(options.task, options.rows)
-    about = {"machine": machine(), "commit": commit(ROOT), "load_average": load, "shard": SHARD}
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "apply.json").write_text(json.dumps({**about, **figures}, indent=1, sort_keys=True) + "\n", "utf-8")
+    save(options.out, "apply", {**facts, "shard": SHARD, **figures})
     rates = ", ".join(f"{way} {rate:.0f} rows/s" for way, rate in figures["rows_per_second"].items())
-    console.print(f"{rates}; ratio {figures['ratio']:.3f}; load average before {load:.1f}")
+    console.print(f"{rates}; ratio {figures['ratio']:.3f}; load average before {facts['load_average']:.1f}")
     return 0
 
 

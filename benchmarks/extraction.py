@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from benchmarks.cells import ROOT, run_module
+from benchmarks.cells import run_module
+from benchmarks.command import about, add_out_option, save
 from benchmarks.data import class_name, find_sets, load_split
 from benchmarks.extraction_workload import (
     CUDA_METHODS,
@@ -34,7 +35,6 @@ from benchmarks.extraction_workload import (
     token_lengths,
     with_repeats,
 )
-from benchmarks.machine import commit, machine
 from fsat_tasks import load_encoder
 from fsat_tasks.device import available_cores
 from fsat_tasks.encoder import Encoder
@@ -207,24 +207,21 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True, help=f"sets: SET/{{train,test}}.jsonl, {MIXED_FROM} among them")
     parser.add_argument("--cuda", action="store_true", help="on a GPU, into a page of its own")
     parser.add_argument("--rows", type=int, default=3000, help="short and mixed texts; long ones in proportion; default 3000")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="default %(default)s")
+    add_out_option(parser)
     options = parser.parse_args()
     out = options.out.absolute()
     os.environ |= {"FSAT_STORE": str(out / "cells" / "extraction-store"), "HF_HUB_OFFLINE": "1"}  # the workers' too
-    about = {"machine": machine(), "commit": commit(ROOT), "encoder": ENCODER, "load_average": os.getloadavg()[0],
-             "threads": os.environ.get("OMP_NUM_THREADS", "default")}  # fmt: skip
-    about["machine"]["versions"][PEER] = version(PEER)
+    facts = {**about(), "encoder": ENCODER, "threads": os.environ.get("OMP_NUM_THREADS", "default")}
+    facts["machine"]["versions"][PEER] = version(PEER)
     try:
         find_sets(options.data, [MIXED_FROM])
         with tempfile.TemporaryDirectory() as folder:
-            results = {**about, **(run_on_gpu if options.cuda else run)(options.data, options.rows, Path(folder))}
+            results = {**facts, **(run_on_gpu if options.cuda else run)(options.data, options.rows, Path(folder))}
     except (ValueError, OSError) as error:
         console.print(f"error: {error}", markup=False)
         return 2
-    out.mkdir(parents=True, exist_ok=True)
     name, page = ("extraction-cuda", gpu_page) if options.cuda else ("extraction", cpu_page)
-    (out / f"{name}.json").write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", "utf-8")
-    (out / f"{name}.md").write_text("\n".join([*_head(results), *page(results)]) + "\n", "utf-8")
+    save(out, name, results, "\n".join([*_head(results), *page(results)]) + "\n")
     console.print(f"results in {out / name}.md", markup=False)
     return 0
 

@@ -9,15 +9,13 @@ import argparse
 import json
 import os
 import random
-import re
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cells import ROOT
+from benchmarks.command import about, add_data_option, add_out_option, save
 from benchmarks.data import find_sets, read_rows
-from benchmarks.machine import commit, machine
 
 SET, NAME, SHOTS, ROWS = "clinc150", "large", 10, 3000
 BOUND = 10.0
@@ -26,14 +24,17 @@ BOUND = 10.0
 
 def run(source: Path) -> dict[str, Any]:
     """Seconds of each step on a cold store, in one process."""
+    from fsat_tasks.checks import fingerprint
     from fsat_tasks.pipeline import run_steps
     from fsat_tasks.spec import load_task
 
     folder = Path(os.environ["FSAT_DATA"]) / NAME
     folder.mkdir(parents=True)
     (folder / "samples.jsonl").write_bytes((source / f"train_{SHOTS}.jsonl").read_bytes())
-    taught = set(map(_words, read_rows(source / f"train_{SHOTS}.jsonl")[0]))
-    rows = [(text, label) for text, label in zip(*read_rows(source / "test.jsonl"), strict=True) if _words(text) not in taught]
+    taught = set(map(fingerprint, read_rows(source / f"train_{SHOTS}.jsonl")[0]))
+    rows = [
+        (text, label) for text, label in zip(*read_rows(source / "test.jsonl"), strict=True) if fingerprint(text) not in taught
+    ]
     drawn = random.Random(0).sample(rows, min(ROWS, len(rows)))
     lines = (json.dumps({"text": text, "label": label}) + "\n" for text, label in drawn)
     (folder / "query.jsonl").write_text("".join(lines), "utf-8")
@@ -46,23 +47,13 @@ def run(source: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _words(text: str) -> str:
-    """What the check of leakage compares, nearly."""
-    return " ".join(re.findall(r"[^\W_]+", text.casefold()))
-
-
 def main() -> int:
     """0 where the results are written, 2 where nothing could be run."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.large_task", description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--data",
-        type=Path,
-        default=Path(os.environ.get("FSAT_BENCHMARK_DATA", "sets")),
-        help="default $FSAT_BENCHMARK_DATA, or %(default)s",
-    )
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="default %(default)s")
+    add_data_option(parser)
+    add_out_option(parser)
     options = parser.parse_args()
-    results: dict[str, Any] = {"machine": machine(), "commit": commit(ROOT), "load_average": os.getloadavg()[0]}
+    results = about()
     try:
         find_sets(options.data, [SET])
     except (ValueError, OSError) as error:
@@ -72,8 +63,7 @@ def main() -> int:
         os.environ |= {"FSAT_DATA": f"{folder}/data", "FSAT_STORE": f"{folder}/store"}
         results |= run(options.data / SET)
     results["gates_and_report"] = results["seconds"]["evaluate"] + results["seconds"]["publish"]
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "large_task.json").write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", "utf-8")
+    save(options.out, "large_task", results)
     print(f"{results['rows']} query rows, {results['classes']} classes: {results['seconds']} s; gates and report"
           f" {results['gates_and_report']:.1f} s (to reach: {BOUND:.0f})")  # fmt: skip
     return 0

@@ -21,9 +21,8 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from benchmarks.cells import ROOT
+from benchmarks.command import about, add_data_option, add_out_option, save
 from benchmarks.data import find_sets, read_rows
-from benchmarks.machine import commit, machine
 
 SET = "clinc150"
 POOL_ROWS, CLASSES, SHOTS = 10_000, 10, 10
@@ -101,13 +100,13 @@ def _resident_mb() -> float:
 
 def markdown(results: Figures) -> str:
     """The results page."""
-    about, memory = results["machine"], results["resident_mb"]
+    place, memory = results["machine"], results["resident_mb"]
     rows = [(clock, *(f"{results[name][clock]:.1f}" for name in ("extraction", "total", "ratio"))) for clock in ("wall", "cpu")]
     steps = ", ".join(f"{step} {seconds:.2f}" for step, seconds in results["task_seconds"].items())
     outcomes = ", ".join(f"{count} {name}" for name, count in results["outcomes"].items())
     return "\n".join([
         "# Many tasks over one pool", "", "Written by `python -m benchmarks.many_tasks`.", "",
-        f"{about['cpu']}, {about['cores']} cores, {about['ram_gb']} GB; commit {results['commit']}; load average before"
+        f"{place['cpu']}, {place['cores']} cores, {place['ram_gb']} GB; commit {results['commit']}; load average before"
         f" {results['load_average']:.1f}.", "",
         f"{results['tasks']} tasks of {CLASSES} classes by {SHOTS} shots of {SET}, one pool of {POOL_ROWS:,} rows, one process,"
         f" and nothing but the exported encoder in the store: {outcomes}. The aim is {BOUND:.0f} times the extraction, with 100"
@@ -125,28 +124,21 @@ def main() -> int:
     """0 where the results are written, 2 where nothing could be run."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.many_tasks", description=__doc__.splitlines()[0])
     parser.add_argument("tasks", type=int, nargs="?", default=100, help="how many; each leaves 150 MB on the disk until the end")
-    parser.add_argument(
-        "--data",
-        type=Path,
-        default=Path(os.environ.get("FSAT_BENCHMARK_DATA", "sets")),
-        help="default $FSAT_BENCHMARK_DATA, or %(default)s",
-    )
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="default %(default)s")
+    add_data_option(parser)
+    add_out_option(parser)
     options = parser.parse_args()
-    about = {"machine": machine(), "commit": commit(ROOT), "load_average": os.getloadavg()[0]}
+    facts = about()
     try:
         find_sets(options.data, [SET])
         with tempfile.TemporaryDirectory() as folder:
             data = Path(folder) / "data"
             data.mkdir()
             os.environ |= {"FSAT_DATA": str(data), "FSAT_STORE": f"{folder}/store"}
-            results = {**about, **run(make_tasks(options.data / SET, data, options.tasks))}
+            results = {**facts, **run(make_tasks(options.data / SET, data, options.tasks))}
     except (ValueError, OSError) as error:
         console.print(f"error: {error}", markup=False)
         return 2
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "many_tasks.json").write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", "utf-8")
-    (options.out / "many_tasks.md").write_text(markdown(results), "utf-8")
+    save(options.out, "many_tasks", results, markdown(results))
     print(markdown(results))
     return 0
 

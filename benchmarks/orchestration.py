@@ -24,8 +24,7 @@ from typing import Any
 import httpx
 from rich.console import Console
 
-from benchmarks.cells import ROOT
-from benchmarks.machine import commit, machine
+from benchmarks.command import about, add_out_option, save
 from fsat_tasks.airflow_server import environment, login, prepare, serve
 
 DAG, RUN = "fsat_tune", "benchmark"
@@ -70,17 +69,19 @@ def with_local_executor(task: str, home: Path) -> Figures:
         runs = f"/api/v2/dags/{DAG}/dagRuns"
         client.post(runs, json={"dag_run_id": RUN, "logical_date": None, "conf": {"task": task}}).raise_for_status()
         for _ in range(LONGEST // 2):
-            if (run := client.get(f"{runs}/{RUN}").raise_for_status().json())["state"] not in ("queued", "running"):
+            if (dag_run := client.get(f"{runs}/{RUN}").raise_for_status().json())["state"] not in ("queued", "running"):
                 break
             time.sleep(2)
+        else:
+            raise TimeoutError(f"the run did not end within {LONGEST} seconds")
         tries = client.get(f"{runs}/{RUN}/taskInstances").raise_for_status().json()["task_instances"]
     ran = sorted((_time(one["start_date"]), _time(one["end_date"]), one["task_id"]) for one in tries if one["start_date"])
-    began = _time(run["start_date"])
+    began = _time(dag_run["start_date"])
     tasks = [
         {"task": name, "seconds": end - start, "waited": start - max([began, *(other for _, other, _ in ran if other <= start)])}
         for start, end, name in ran
     ]
-    return {"state": run["state"], "seconds": _time(run["end_date"]) - began, "tasks": tasks}
+    return {"state": dag_run["state"], "seconds": _time(dag_run["end_date"]) - began, "tasks": tasks}
 
 
 def _time(text: str) -> float:
@@ -105,11 +106,11 @@ def run(task: str, folder: Path) -> Figures:
 
 def markdown(results: Figures) -> str:
     """The results page."""
-    about, (hand, one, local) = results["machine"], (results[name] for name in ("by_hand", "in_one_process", "local_executor"))
+    place, (hand, one, local) = results["machine"], (results[name] for name in ("by_hand", "in_one_process", "local_executor"))
     waits = [entry["waited"] for entry in local["tasks"]]
     return "\n".join([
         "# Orchestration", "", "Written by `python -m benchmarks.orchestration`.", "",
-        f"{about['cpu']}, {about['cores']} cores, {about['ram_gb']} GB; Airflow {results['airflow']}; commit {results['commit']};"
+        f"{place['cpu']}, {place['cores']} cores, {place['ram_gb']} GB; Airflow {results['airflow']}; commit {results['commit']};"
         f" load average before {results['load_average']:.1f}. The task {results['task']}, each time on a cold store.", "",
         "| what | seconds | to reach |", "| --- | --- | --- |",
         f"| `fsat run` | {hand['seconds']:.1f} | |",
@@ -129,15 +130,12 @@ def main() -> int:
 
     parser = argparse.ArgumentParser(prog="python -m benchmarks.orchestration", description=__doc__.splitlines()[0])
     parser.add_argument("--task", default="support-intents", help="a task folder; default %(default)s")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="default %(default)s")
+    add_out_option(parser)
     options = parser.parse_args()
-    about = {"machine": machine(), "commit": commit(ROOT), "load_average": os.getloadavg()[0], "task": options.task,
-             "airflow": version("apache-airflow")}  # fmt: skip
+    facts = {**about(), "task": options.task, "airflow": version("apache-airflow")}
     with tempfile.TemporaryDirectory() as folder:
-        results = {**about, **run(options.task, Path(folder))}
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "orchestration.json").write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", "utf-8")
-    (options.out / "orchestration.md").write_text(markdown(results), "utf-8")
+        results = {**facts, **run(options.task, Path(folder))}
+    save(options.out, "orchestration", results, markdown(results))
     print(markdown(results))
     return 0
 

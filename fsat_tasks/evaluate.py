@@ -16,7 +16,7 @@ from fsat_tasks.head import Head, baseline_labels, load_head
 from fsat_tasks.head_features import head_device, open_head_features
 from fsat_tasks.manifest import write_json
 from fsat_tasks.robustness import measure_robustness
-from fsat_tasks.session import Device, or_on_the_cpu, pick_device
+from fsat_tasks.session import Device, or_on_the_cpu
 from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Recipe, Store
 from fsat_tasks.validate import SLICES_FILE, load_split, load_texts
@@ -36,10 +36,7 @@ def evaluate(task: Task, store: Store, validated: Artefact, extracted: Artefact,
     Writes metrics.json, gates.json, predictions.parquet (line, label, predicted, probability), and for plots confusion.csv,
     reliability.csv and coverage.csv.
     """
-    return or_on_the_cpu(
-        task.spec.device, pick_device(task.spec.device),
-        lambda device: _evaluate(task, store, validated, extracted, tuned, device),
-    )  # fmt: skip
+    return or_on_the_cpu(task.spec.device, lambda device: _evaluate(task, store, validated, extracted, tuned, device))
 
 
 def _evaluate(task: Task, store: Store, validated: Artefact, extracted: Artefact, tuned: Artefact, device: Device) -> Artefact:

@@ -21,7 +21,7 @@ from fsat_tasks.head_features import head_device
 from fsat_tasks.manifest import write_json
 from fsat_tasks.model_card import render_card
 from fsat_tasks.serving import ServedModel
-from fsat_tasks.session import Device, or_on_the_cpu, pick_device
+from fsat_tasks.session import Device, or_on_the_cpu
 from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Recipe, Store
 from fsat_tasks.tune import tuned_encoder
@@ -56,8 +56,7 @@ def export(task: Task, store: Store, validated: Artefact, tuned: Artefact, evalu
     README.md, the model card; variants.json, parity.json and gates.json. Where this step finds a GPU that ONNX Runtime can use,
     variants.json says what the graphs answer there, too.
     """
-    device = head_device(pick_device(task.spec.device))
-    return or_on_the_cpu(task.spec.device, device, lambda device: _export(task, store, validated, tuned, evaluated, device))
+    return or_on_the_cpu(task.spec.device, lambda device: _export(task, store, validated, tuned, evaluated, head_device(device)))
 
 
 def _export(task: Task, store: Store, validated: Artefact, tuned: Artefact, evaluated: Artefact, device: Device) -> Artefact:

@@ -62,7 +62,7 @@ def extract(task: Task, store: Store, validated: Artefact) -> Artefact:
         found = find_any(store, _recipe(task, store, validated, encoder, ""), CUDA_CLASSES)
         if found is not None:
             return found
-    return or_on_the_cpu(task.spec.device, pick_device(task.spec.device), lambda device: _extract(task, store, validated, device))
+    return or_on_the_cpu(task.spec.device, lambda device: _extract(task, store, validated, device))
 
 
 def shard_counts(task: Task, validated: Artefact) -> tuple[int, int]:
@@ -93,7 +93,7 @@ def encode_shard(task: Task, store: Store, validated: Artefact, shard: int) -> d
             cache.features(texts, report)
         return {"encoded": cache.encoded, "found": cache.found, "halved_batches": cache.halved}
 
-    return or_on_the_cpu(task.spec.device, pick_device(task.spec.device), encode)
+    return or_on_the_cpu(task.spec.device, encode)
 
 
 def _extract(task: Task, store: Store, validated: Artefact, device: Device) -> Artefact:

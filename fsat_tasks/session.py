@@ -40,8 +40,9 @@ def pick_device(device: str) -> Device:
     return "cuda" if found and device != "cpu" else "cpu"
 
 
-def or_on_the_cpu(wanted: str, picked: Device, work: Callable[[Device], T]) -> T:
-    """The work on the device that was picked; on the CPU where that GPU is gone or full, and `auto` was wanted."""
+def or_on_the_cpu(wanted: str, work: Callable[[Device], T]) -> T:
+    """The work on the device that `pick_device` picks; on the CPU where that GPU is gone or full, and `auto` was wanted."""
+    picked = pick_device(wanted)
     try:
         return work(picked)
     except (DeviceError, OutOfMemoryError) as error:

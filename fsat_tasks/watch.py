@@ -21,7 +21,7 @@ from fsat_tasks.manifest import canonical_json, write_json
 from fsat_tasks.predict import champion_model
 from fsat_tasks.registry import find_published
 from fsat_tasks.samples_head import Judged, SamplesHead, load_samples_head
-from fsat_tasks.session import Device, or_on_the_cpu, pick_device
+from fsat_tasks.session import Device, or_on_the_cpu
 from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Recipe, Store
 from fsat_tasks.traffic import read_window
@@ -64,7 +64,7 @@ def watch(task: Task, store: Store, traffic: Path) -> Artefact:
         DeviceError: where the task wants a device that is not here.
     """
     with at_work(task.name, "watch"):
-        return or_on_the_cpu(task.spec.device, pick_device(task.spec.device), lambda device: _watch(task, store, traffic, device))
+        return or_on_the_cpu(task.spec.device, lambda device: _watch(task, store, traffic, device))
 
 
 def _watch(task: Task, store: Store, traffic: Path, device: Device) -> Artefact:

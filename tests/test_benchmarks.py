@@ -12,12 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))  # benchmarks is not installed
+from benchmarks.data import label_shifts, load_split
+from benchmarks.outcome import Outcome, figures
+from benchmarks.tables import summarise
 
-from benchmarks.data import label_shifts, load_split  # noqa: E402
-from benchmarks.outcome import Outcome, figures  # noqa: E402
-from benchmarks.tables import summarise  # noqa: E402
+ROOT = Path(__file__).parents[1]
 
 THINGS = {
     "animal": ("cat", "dog", "horse", "goat", "sheep", "mouse", "cow", "duck"),

@@ -12,14 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fsat_tasks import device, evaluate, export, extract, tune, variants
-from fsat_tasks import watch as watching
+from fsat_tasks import device, evaluate, export, extract, session, tune, variants
 from fsat_tasks.encoder import Encoder
 from fsat_tasks.errors import DeviceError, OutOfMemoryError
 from fsat_tasks.numerics.distil import FOLDS
 from fsat_tasks.pipeline import is_done, run_steps
 from fsat_tasks.serving import ServedModel
-from fsat_tasks.session import or_on_the_cpu
 from fsat_tasks.spec import load_task
 from fsat_tasks.store import Artefact, Store
 from fsat_tasks.watch import first_alarm, watch
@@ -32,13 +30,13 @@ CLASSES = {"cpu": "cpu-fp32", "cuda": "cuda-fp16"}
 def machine_with_a_gpu() -> Iterator[None]:
     """Keys are those of a machine with a GPU; the processor does its work."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (extract, evaluate, watching):
+        for module in (session, extract):
             patch.setattr(module, "pick_device", lambda wanted: "cpu" if wanted == "cpu" else "cuda")
         patch.setattr(extract, "_numeric_class", lambda encoder, device: f"onnxruntime-{CLASSES[device]}")
         patch.setattr(extract, "Encoder", lambda encoder, device, source: Encoder(encoder, "cpu"))
         patch.setattr(tune, "planned_class", lambda device: "torch-cuda-bf16")
         patch.setattr(evaluate, "numeric_class", lambda device, precision: "onnxruntime-cuda-fp16")
-        patch.setattr(export, "head_device", lambda device: "cuda")
+        patch.setattr(export, "head_device", lambda device: device)
         yield
 
 
@@ -94,10 +92,12 @@ def test_graphs_are_judged_without_a_gpu_that_is_full_where_any_device_will_do(
             raise RuntimeError("[ONNXRuntimeError] : 1 : CUDA failure 2: out of memory ; GPU=0")
         return ServedModel(folder, graph)
 
-    monkeypatch.setattr(export, "pick_device", lambda wanted: "cuda")
-    monkeypatch.setattr(export, "head_device", lambda device: "cuda")
+    before = run_steps(load_task(task), "evaluate")
+    monkeypatch.setattr(session, "pick_device", lambda wanted: "cuda")
+    monkeypatch.setattr(export, "head_device", lambda device: device)
     monkeypatch.setattr(variants, "ServedModel", served)
     made = run_steps(load_task(task), "export")
+    assert not any(made[step].built for step in before)
     assert made["export"].manifest["numeric_class"] == "onnxruntime-cpu-fp32"
     assert {variant["device"] for variant in made["export"].json("variants.json")} == {"cpu"}
     assert "Going on with the CPU" in caplog.text
@@ -106,7 +106,7 @@ def test_graphs_are_judged_without_a_gpu_that_is_full_where_any_device_will_do(
         export.export(spec, store, made["validate"], made["tune"], made["evaluate"])
 
 
-def test_what_a_gpu_held_is_freed_before_the_cpu_takes_over() -> None:
+def test_what_a_gpu_held_is_freed_before_the_cpu_takes_over(monkeypatch: pytest.MonkeyPatch) -> None:
     class Held:
         pass
 
@@ -121,9 +121,10 @@ def test_what_a_gpu_held_is_freed_before_the_cpu_takes_over() -> None:
         assert alive is not None and alive() is None
         return device
 
-    assert or_on_the_cpu("auto", "cuda", work) == "cpu"
+    monkeypatch.setattr(session, "pick_device", lambda wanted: "cuda")
+    assert session.or_on_the_cpu("auto", work) == "cpu"
     with pytest.raises(OutOfMemoryError):
-        or_on_the_cpu("cuda", "cuda", work)
+        session.or_on_the_cpu("cuda", work)
 
 
 def test_evaluation_goes_on_with_the_cpu_where_the_gpu_is_gone(

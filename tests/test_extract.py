@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from fsat_tasks import extract as extraction
+from fsat_tasks import session
 from fsat_tasks.errors import DataError, DeviceError
 from fsat_tasks.pipeline import run_shard, run_steps, shards
 from fsat_tasks.spec import load_task
@@ -193,7 +194,7 @@ def fail_on_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
             raise DeviceError("device cuda", "a GPU that answers", "CUDA error: unknown error")
         return real(task, store, encoder, numeric_class)
 
-    monkeypatch.setattr(extraction, "pick_device", lambda device: "cpu" if device == "cpu" else "cuda")
+    monkeypatch.setattr(session, "pick_device", lambda device: "cpu" if device == "cpu" else "cuda")
     monkeypatch.setattr(extraction, "_open_cache", open_cache)
     monkeypatch.setattr(extraction, "_numeric_class", lambda encoder, device: f"test-{device}")
 

@@ -1,0 +1,36 @@
+"""What the commands of the benchmarks have in common: options, and the files of their results."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from benchmarks.cells import ROOT
+from benchmarks.machine import commit, machine
+
+__all__ = ["about", "add_data_option", "add_out_option", "save"]
+
+
+def add_data_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("FSAT_BENCHMARK_DATA", "sets")),
+                        help="folder of sets; default $FSAT_BENCHMARK_DATA, or %(default)s")  # fmt: skip
+
+
+def add_out_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="default %(default)s")
+
+
+def about() -> dict[str, Any]:
+    """Where and when figures are taken: machine, commit, load average; called before the work."""
+    return {"machine": machine(), "commit": commit(ROOT), "load_average": os.getloadavg()[0]}
+
+
+def save(out: Path, name: str, results: dict[str, Any], page: str | None = None) -> None:
+    """Write NAME.json, and NAME.md where there is a page."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / f"{name}.json").write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", "utf-8")
+    if page is not None:
+        (out / f"{name}.md").write_text(page, "utf-8")
