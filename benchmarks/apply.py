@@ -20,8 +20,8 @@ from benchmarks.command import about, add_out_option, save
 from fsat_tasks.apply import SHARD, apply
 from fsat_tasks.predict import champion_model, read_texts
 from fsat_tasks.serving import ServedModel
-from fsat_tasks.spec import load_task
 from fsat_tasks.store import Store
+from fsat_tasks.tasks.spec import load_task
 
 ROUNDS = 3
 console = Console(stderr=True, soft_wrap=True, highlight=False)

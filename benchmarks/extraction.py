@@ -36,10 +36,10 @@ from benchmarks.extraction_workload import (
     with_repeats,
 )
 from fsat_tasks import load_encoder
-from fsat_tasks.device import available_cores
 from fsat_tasks.encoder import Encoder
 from fsat_tasks.encoder_source import find_encoder
 from fsat_tasks.numerics.frozen_head import FrozenHead, fit_frozen_head, mix_layers
+from fsat_tasks.runtime.machine import available_cores
 
 SHOTS = 10  # of the head
 CPU_SHAPES = [(tokens, *sides) for tokens in (512, 4096) for sides in ((384, 384), (384, 1536), (1536, 384))]

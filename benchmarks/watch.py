@@ -28,8 +28,8 @@ from fsat_tasks.head import load_head
 from fsat_tasks.head_features import open_head_features
 from fsat_tasks.numerics.drift import label_shift, scope_rise
 from fsat_tasks.pipeline import run_steps
-from fsat_tasks.spec import Task, load_task
 from fsat_tasks.store import Artefact, Store
+from fsat_tasks.tasks.spec import Task, load_task
 from fsat_tasks.watch import REFERENCE_ROWS, watch
 
 RESULTS = Path(__file__).parent / "results" / "watch.json"

@@ -41,7 +41,7 @@ from airflow.sdk import DAG, Asset, AssetAlias, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from fsat_common import TASKS, settings, store
-from fsat_tasks.workspace import Workspace, confine
+from fsat_tasks.tasks.workspace import Workspace, confine
 
 PREDICTIONS = AssetAlias("fsat-predictions")
 MOST_FILES = 1000
@@ -72,9 +72,9 @@ EVERY_DOC = "#### Fail where a file failed\n\nSo that the run does, though the o
 def find_new(**context: Any) -> list[str]:
     """What `find` does: paths below FSAT_DATA of the files that the champion has not labelled."""
     from fsat_tasks.apply import find_result
-    from fsat_tasks.incoming import find_files
     from fsat_tasks.predict import champion_model
-    from fsat_tasks.spec import load_task
+    from fsat_tasks.tasks.files import find_files
+    from fsat_tasks.tasks.spec import load_task
 
     spec = load_task(context["params"]["task"])
     model = champion_model(spec.name)
@@ -91,7 +91,7 @@ def label_file(file: str, **context: Any) -> dict[str, Any]:
     from fsat_tasks.apply import apply
     from fsat_tasks.pipeline import summary
     from fsat_tasks.predict import champion_model
-    from fsat_tasks.spec import load_task
+    from fsat_tasks.tasks.spec import load_task
 
     get_current_context()["name"] = file  # what map_index_template shows
     spec = load_task(context["params"]["task"])

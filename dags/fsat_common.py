@@ -18,7 +18,7 @@ from airflow.sdk import (  # type: ignore[attr-defined]  # its stubs lack those 
 
 from fsat_tasks.deadline import tell_of_deadline
 from fsat_tasks.errors import AirflowError, InputError
-from fsat_tasks.workspace import Workspace
+from fsat_tasks.tasks.workspace import Workspace
 
 if TYPE_CHECKING:
     from fsat_tasks.store import Store

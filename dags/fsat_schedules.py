@@ -15,10 +15,10 @@ from airflow.sdk import DAG, Asset, AssetAny, AssetOrTimeSchedule, CronTriggerTi
 
 from fsat_common import DEFAULT_ARGS
 from fsat_tasks.errors import FsatError
-from fsat_tasks.workspace import TASK_FILE, Workspace
+from fsat_tasks.tasks.workspace import TASK_FILE, Workspace
 
 if TYPE_CHECKING:
-    from fsat_tasks.spec import TaskSpec
+    from fsat_tasks.tasks.spec import TaskSpec
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ def read_scheduled() -> dict[str, TaskSpec]:
     for name in workspace.task_names():
         text = (workspace.data / name / TASK_FILE).read_text("utf-8", "replace")
         if "schedules" in text or "triggers" in text:  # reading YAML takes a hundred times as long
-            from fsat_tasks.spec import load_task
+            from fsat_tasks.tasks.spec import load_task
 
             try:
                 found[name] = load_task(name).spec

@@ -13,11 +13,11 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from fsat_common import store
 from fsat_tasks.errors import InputError
-from fsat_tasks.workspace import Workspace
+from fsat_tasks.tasks.workspace import Workspace
 
 if TYPE_CHECKING:
-    from fsat_tasks.spec import Task
     from fsat_tasks.store import Artefact
+    from fsat_tasks.tasks.spec import Task
 
 CHAMPIONS = AssetAlias("fsat-champions")
 DRIFT = AssetAlias("fsat-drift")
@@ -30,7 +30,7 @@ Chosen = dict[str, str | None]
 
 
 def load(params: Mapping[str, Any], of: Chosen, decide_only: bool = False) -> Task:
-    from fsat_tasks.spec import load_task
+    from fsat_tasks.tasks.spec import load_task
 
     overrides = instead(params) | {"unlabelled": of["unlabelled"]}
     return load_task(str(of["task"]), overrides, params["dry_run"] or decide_only)

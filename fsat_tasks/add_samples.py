@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 from fsat_tasks.checks import fingerprint
 from fsat_tasks.errors import DataError, StoreError
 from fsat_tasks.samples import read_rows
-from fsat_tasks.spec import Task
-from fsat_tasks.workspace import TASK_FILE
+from fsat_tasks.tasks.spec import Task
+from fsat_tasks.tasks.workspace import TASK_FILE
 
 __all__ = ["OUT_OF_SCOPE", "add_samples"]
 

@@ -21,7 +21,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from fsat_tasks.errors import AirflowError
-from fsat_tasks.workspace import Workspace
+from fsat_tasks.tasks.workspace import Workspace
 
 __all__ = ["POOLS", "call", "environment", "login", "prepare", "serve"]
 

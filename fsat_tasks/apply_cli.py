@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from fsat_tasks.spec import Task
+    from fsat_tasks.tasks.spec import Task
 
 verbs = typer.Typer()
 
@@ -37,9 +37,9 @@ def apply(
     from fsat_tasks.pipeline import summary
     from fsat_tasks.predict import champion_model
     from fsat_tasks.review import REVIEW, copy_result
-    from fsat_tasks.spec import load_task
     from fsat_tasks.store import Store
-    from fsat_tasks.workspace import Workspace
+    from fsat_tasks.tasks.spec import load_task
+    from fsat_tasks.tasks.workspace import Workspace
 
     spec = load_task(task, {"text": column})
     paths = _paths(spec, files or [], out)
@@ -77,7 +77,7 @@ def add(
     """Append labelled rows, such as those of a filled-in review.csv, to the samples."""
     from fsat_tasks.add_samples import add_samples
     from fsat_tasks.errors import DataError
-    from fsat_tasks.spec import load_task
+    from fsat_tasks.tasks.spec import load_task
 
     spec = load_task(task)
     if not file.is_file() or file.suffix not in (".csv", ".jsonl", ".parquet"):
@@ -94,7 +94,7 @@ def add(
 
 def _paths(task: Task, files: list[Path], out: Path | None) -> list[Path]:
     from fsat_tasks.errors import InputError
-    from fsat_tasks.incoming import check_file, find_files
+    from fsat_tasks.tasks.files import check_file, find_files
 
     paths = [check_file(file, "FILE") for file in files] if files else find_files(task)
     names = [path.name for path in paths]

@@ -11,10 +11,10 @@ from typing import Any
 from fsat_tasks.errors import StoreError
 from fsat_tasks.gates import all_gates
 from fsat_tasks.registry import Registry
-from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Store
+from fsat_tasks.tasks.spec import Task
+from fsat_tasks.tasks.workspace import Workspace
 from fsat_tasks.tracking import track
-from fsat_tasks.workspace import Workspace
 
 __all__ = [
     "NOT_APPROVED", "approval_page", "awaits_approval", "find_artefact", "keep_until_answered", "record", "report_link", "settle",

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from fsat_tasks.device import available_cores, has_bfloat16, tuning_device
-from fsat_tasks.errors import DeviceError, FsatError, OutOfMemoryError
-from fsat_tasks.session import onnxruntime_runs_on_cuda, open_session
+from fsat_tasks.errors import DeviceError
+from fsat_tasks.runtime.device import tuning_device
+from fsat_tasks.runtime.failures import NamedErrors
+from fsat_tasks.runtime.machine import available_cores
+from fsat_tasks.runtime.numeric_class import half_name
+from fsat_tasks.runtime.session import onnxruntime_runs_on_cuda, open_session
 from fsat_tasks.store import Artefact
 
 if TYPE_CHECKING:
@@ -15,23 +18,10 @@ if TYPE_CHECKING:
 
     from fsat_tasks.encoder_source import EncoderSource
 
-__all__ = [
-    "CPU_CLASS", "CUDA_CLASSES", "Backend", "Layers", "NamedErrors", "OnnxCpu", "OnnxCuda", "Torch", "numeric_class",
-    "open_backend",
-]  # fmt: skip
+__all__ = ["Backend", "Layers", "OnnxCpu", "OnnxCuda", "Torch", "open_backend"]
 
 Layers = Literal["last", "all"]
 OUTPUTS = {"last": "sentence", "all": "features"}
-CUDA_CLASSES = ("onnxruntime-cuda-fp16", "torch-cuda-bf16", "torch-cuda-fp16")
-"""What `numeric_class` may be on a GPU."""
-CPU_CLASS = "onnxruntime-cpu-fp32"
-NO_MEMORY = (
-    "out of memory", "failed to allocate", "cannot allocate", "can't allocate", "bad_alloc", "bad allocation", "alloc_failed",
-    "not enough memory", "smaller than requested",
-)  # fmt: skip
-GPU_IS_GONE = (
-    "cuda error", "cuda failure", "cublas", "cudnn", "device-side", "no cuda-capable", "no nvidia driver", "driver shutting down",
-)  # fmt: skip
 
 
 class Backend(Protocol):
@@ -46,13 +36,6 @@ class Backend(Protocol):
 
     def run(self, ids: NDArray[np.int64], mask: NDArray[np.int64], layers: Layers) -> NDArray[np.float32]:
         """Pooled features (batch, dim) or (batch, layers, dim). Raises OutOfMemoryError, DeviceError."""
-
-
-def numeric_class(device: Literal["cpu", "cuda"], precision: str) -> str:
-    """What computes features, on what, how precisely: part of the key of all that they go into."""
-    if device == "cpu":
-        return f"onnxruntime-cpu-{precision}"
-    return "onnxruntime-cuda-fp16" if onnxruntime_runs_on_cuda() else f"torch-cuda-{_half_name()}"
 
 
 def open_backend(encoder: Artefact, source: EncoderSource | None, device: Literal["cpu", "cuda"]) -> Backend:
@@ -137,7 +120,7 @@ class Torch:
 
         self._torch, self._device = torch, device
         self._body = PooledEncoder(source.folder, source.pooling, source.normalize).to(device)
-        self._type = getattr(torch, {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}[_half_name(device)])
+        self._type = getattr(torch, {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}[half_name(device)])
 
     def run(self, ids: NDArray[np.int64], mask: NDArray[np.int64], layers: Layers) -> NDArray[np.float32]:
         torch = self._torch
@@ -158,39 +141,3 @@ def _unit(features: NDArray[np.float32]) -> NDArray[np.float32]:
 
     unit: NDArray[np.float32] = features / np.maximum(np.linalg.norm(features, axis=-1, keepdims=True), np.float32(1e-12))
     return unit
-
-
-def _half_name(device: Literal["cpu", "cuda"] = "cuda") -> str:
-    """Of the lower precision in which torch is fast here."""
-    if device == "cpu":
-        return "bf16" if has_bfloat16() else "fp32"
-    import torch
-
-    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-
-
-class NamedErrors:
-    """Errors of ONNX Runtime and torch by what they mean: OutOfMemoryError, or DeviceError where the GPU is gone.
-
-    A class: from Python 3.12 on a generator's frames would keep the batch that had no memory until the next garbage collection.
-
-    Args:
-        work: what there was no memory for, in words.
-    """
-
-    def __init__(self, work: str) -> None:
-        self._work = work
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        # ONNX Runtime's own exceptions have no base class but Exception; torch's are RuntimeErrors
-        if not isinstance(error, Exception) or isinstance(error, FsatError):
-            return
-        text = str(error).lower()
-        if isinstance(error, MemoryError) or any(words in text for words in NO_MEMORY):
-            raise OutOfMemoryError(f"no memory for {self._work}: {error}") from error
-        if any(words in text for words in GPU_IS_GONE):
-            raise DeviceError("device cuda", "a GPU that answers", str(error).split("\n")[0],
-                              "See nvidia-smi; with device auto the CPU takes over.") from error  # fmt: skip

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fsat_tasks.device import has_bfloat16
 from fsat_tasks.encoder_graph import PooledEncoder
 from fsat_tasks.encoder_source import EncoderSource
+from fsat_tasks.runtime.machine import has_bfloat16
 
 __all__ = [
     "BodySettings",

@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from fsat_tasks.device import available_cores
 from fsat_tasks.encoder_source import EncoderSource
 from fsat_tasks.errors import FsatError, OutOfMemoryError
+from fsat_tasks.runtime.machine import available_cores
 
 if TYPE_CHECKING:
     from fsat_tasks.body import BodySettings, TokenRows, Weights

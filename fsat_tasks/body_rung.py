@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsat_tasks.body_process import BodyJob, tune_bodies
-from fsat_tasks.device import bodies_at_once, tuning_class
 from fsat_tasks.encoder_source import EncoderSource
 from fsat_tasks.errors import DivergedError
 from fsat_tasks.numerics.distil import FOLDS
@@ -24,8 +23,9 @@ from fsat_tasks.numerics.evidence import HeldOut, stratified_folds
 from fsat_tasks.numerics.fold_heads import FoldHead, FoldView, best_fold_head, depths, probe_folds, teach_folds
 from fsat_tasks.numerics.frozen_head import Candidate
 from fsat_tasks.numerics.prototypes import class_sums
-from fsat_tasks.numerics.side_by_side import side_by_side
-from fsat_tasks.progress import progress
+from fsat_tasks.runtime.numeric_class import bodies_at_once, tuning_class
+from fsat_tasks.runtime.parallel import side_by_side
+from fsat_tasks.runtime.progress import progress
 
 if TYPE_CHECKING:
     from fsat_tasks.body import BodySettings, TokenRows, Weights

@@ -11,11 +11,11 @@ from typing import Any
 
 from fsat_tasks.dvc_repository import default_remote, locked, require_repository, run_dvc
 from fsat_tasks.errors import DvcError, SnapshotError, StoreError
-from fsat_tasks.manifest import sha256_file
 from fsat_tasks.published import MISSING, SNAPSHOT, Version, content, read_snapshot, wrong_files
 from fsat_tasks.registry import Registry
 from fsat_tasks.store import Store
-from fsat_tasks.workspace import Workspace
+from fsat_tasks.store.files import sha256_file
+from fsat_tasks.tasks.workspace import Workspace
 
 __all__ = ["checkout"]
 

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from fsat_tasks.samples import Rows
-from fsat_tasks.spec import ValidationSpec
+from fsat_tasks.tasks.spec import ValidationSpec
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,7 +16,6 @@ from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
 from fsat_tasks.body_rung import Material, Rows
-from fsat_tasks.device import tuning_device
 from fsat_tasks.encoder import load_encoder
 from fsat_tasks.encoder_source import find_encoder
 from fsat_tasks.errors import DataError
@@ -29,7 +28,7 @@ from fsat_tasks.numerics.scope import coverage_threshold, fit_scope, scope_score
 from fsat_tasks.numerics.transduction import adapt_to_target, hidden_shot_logits
 from fsat_tasks.refit import refit
 from fsat_tasks.rungs import RUNGS, Climb, LadderSettings
-from fsat_tasks.session import pick_device
+from fsat_tasks.runtime.device import pick_device, tuning_device
 
 __all__ = ["FewShotClassifier"]
 

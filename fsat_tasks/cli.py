@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fsat_tasks import airflow_cli, apply_cli, housekeeping_cli, logs, registry_cli, snapshot_cli, strings_cli, watch_cli
+from fsat_tasks import airflow_cli, apply_cli, housekeeping_cli, registry_cli, snapshot_cli, strings_cli, watch_cli
 from fsat_tasks.errors import FsatError
+from fsat_tasks.runtime import logs
 
 if TYPE_CHECKING:
-    from fsat_tasks.spec import Task
     from fsat_tasks.store import Artefact
+    from fsat_tasks.tasks.spec import Task
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -84,7 +85,7 @@ def _step(step: str, summary: str) -> None:
         dry_run: DryRun = False,
         approve: Approve = False,
     ) -> None:
-        from fsat_tasks.spec import load_task
+        from fsat_tasks.tasks.spec import load_task
 
         _run(step, load_task(task, _overrides(shots, encoder, seed, device), dry_run, approve), out, as_json)
 
@@ -115,7 +116,7 @@ def run(
 ) -> None:
     """All steps: from samples to a published model. Several tasks go one after another, and none stops the others."""
     from fsat_tasks.errors import InputError
-    from fsat_tasks.spec import load_task
+    from fsat_tasks.tasks.spec import load_task
 
     names, overrides = list(tasks or []), _overrides(shots, encoder, seed, device)
     if not names and not changed:
@@ -166,7 +167,7 @@ def predict(
 def status(task: Annotated[str | None, typer.Argument(help="Default: all tasks.")] = None, as_json: AsJson = False) -> None:
     """Show each task's champion and its figures; with --json also its files."""
     from fsat_tasks.status import task_status
-    from fsat_tasks.workspace import Workspace
+    from fsat_tasks.tasks.workspace import Workspace
 
     workspace = Workspace.from_env()
     if task is not None:
@@ -204,15 +205,15 @@ app.add_typer(strings_cli.verbs)
 
 
 def _run(step: str, task: Task, out: Path | None, as_json: bool) -> None:
-    from fsat_tasks.lease import in_use
     from fsat_tasks.pipeline import run_steps, summary
-    from fsat_tasks.workspace import Workspace
+    from fsat_tasks.store.lease import in_use
+    from fsat_tasks.tasks.workspace import Workspace
 
     with in_use(Workspace.from_env().store):  # until what was made is copied and shown
         last = "publish" if step == "run" else step
         artefacts = run_steps(task, last, None if as_json or logs.in_json() else _reporter(step))
         if out is not None:
-            from fsat_tasks.copy_out import copy_out
+            from fsat_tasks.store.copies import copy_out
 
             copy_out(artefacts["export" if step == "run" else step], out)
         if as_json:
@@ -242,7 +243,7 @@ def _held(task: Task, published: Artefact) -> bool:
     """Whether a gate held the model, or nobody gave the approval that it needs, and then how to give it."""
     from fsat_tasks.approval import awaits_approval
     from fsat_tasks.store import Store
-    from fsat_tasks.workspace import Workspace
+    from fsat_tasks.tasks.workspace import Workspace
 
     if not awaits_approval(task, Store(Workspace.from_env().store), published):
         return not published.json("decision.json")["promote"]
@@ -254,7 +255,7 @@ def _print(step: str, task: str, artefacts: dict[str, Artefact]) -> None:
     """What a person wants to see of a run: the data warnings of a new check, and the decision."""
     from fsat_tasks.console import print_decision, print_findings, print_ladder
     from fsat_tasks.registry import Registry
-    from fsat_tasks.workspace import Workspace
+    from fsat_tasks.tasks.workspace import Workspace
 
     if artefacts["validate"].built or step == "validate":
         print_findings(artefacts["validate"].json("findings.json"))

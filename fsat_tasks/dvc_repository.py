@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fsat_tasks.errors import DvcError, SnapshotError, StoreError
-from fsat_tasks.logs import hide_logins
+from fsat_tasks.runtime.logs import hide_logins
 
 __all__ = ["default_remote", "find_repository", "locked", "require_repository", "run_dvc", "uncommitted"]
 

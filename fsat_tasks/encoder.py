@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from fsat_tasks.backends import Layers, numeric_class, open_backend
+from fsat_tasks.backends import Layers, open_backend
 from fsat_tasks.batches import load_tokenizer, one_length_batches, padded_batches, tokenize
 from fsat_tasks.encoder_export import export_encoder, export_int8_encoder
 from fsat_tasks.encoder_source import EncoderSource, find_encoder
 from fsat_tasks.errors import OutOfMemoryError
-from fsat_tasks.session import pick_device
+from fsat_tasks.runtime.device import pick_device
+from fsat_tasks.runtime.numeric_class import numeric_class
 from fsat_tasks.store import Artefact, Store
-from fsat_tasks.workspace import Workspace
+from fsat_tasks.tasks.workspace import Workspace
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from fsat_tasks.encoder_source import EncoderSource
 from fsat_tasks.errors import EncoderError
-from fsat_tasks.manifest import write_json
 from fsat_tasks.store import Artefact, Recipe, Store
+from fsat_tasks.store.files import write_json
 
 __all__ = ["export_encoder", "export_int8_encoder", "exporter_versions"]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fsat_tasks.errors import EncoderError
-from fsat_tasks.manifest import canonical_json, sha256_file
+from fsat_tasks.store.files import canonical_json, sha256_file
 
 __all__ = ["BUNDLED", "EncoderSource", "find_encoder"]
 

@@ -8,17 +8,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from fsat_tasks.backends import CPU_CLASS, CUDA_CLASSES, numeric_class
 from fsat_tasks.elsewhere import find_any
 from fsat_tasks.extract import class_here, open_encoder, open_features
 from fsat_tasks.gates import beside, data_gate, quality_gates
 from fsat_tasks.head import Head, baseline_labels, load_head
 from fsat_tasks.head_features import head_device, open_head_features
-from fsat_tasks.manifest import write_json
 from fsat_tasks.robustness import measure_robustness
-from fsat_tasks.session import Device, or_on_the_cpu
-from fsat_tasks.spec import Task
+from fsat_tasks.runtime.device import or_on_the_cpu
+from fsat_tasks.runtime.machine import Device
+from fsat_tasks.runtime.numeric_class import CPU_CLASS, CUDA_CLASSES, numeric_class
 from fsat_tasks.store import Artefact, Recipe, Store
+from fsat_tasks.store.files import write_json
+from fsat_tasks.tasks.spec import Task
 from fsat_tasks.validate import SLICES_FILE, load_split, load_texts
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fsat_tasks.backends import CPU_CLASS, NamedErrors
 from fsat_tasks.elsewhere import find_any
 from fsat_tasks.encoder_export import export_int8_encoder
 from fsat_tasks.encoder_source import find_encoder
@@ -18,12 +17,15 @@ from fsat_tasks.gates import parity_gates, size_gate
 from fsat_tasks.graph_weights import half_precision, take_apart, whole
 from fsat_tasks.head import Head, finite, load_head
 from fsat_tasks.head_features import head_device
-from fsat_tasks.manifest import write_json
 from fsat_tasks.model_card import render_card
+from fsat_tasks.runtime.device import or_on_the_cpu
+from fsat_tasks.runtime.failures import NamedErrors
+from fsat_tasks.runtime.machine import Device
+from fsat_tasks.runtime.numeric_class import CPU_CLASS
 from fsat_tasks.serving import ServedModel
-from fsat_tasks.session import Device, or_on_the_cpu
-from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Recipe, Store
+from fsat_tasks.store.files import write_json
+from fsat_tasks.tasks.spec import Task
 from fsat_tasks.tune import tuned_encoder
 from fsat_tasks.validate import load_split, load_texts
 from fsat_tasks.variants import FILES, FOR_A_GPU, MODEL, Judge, parity_of, served_file

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsat_tasks.errors import EncoderError, InputError
-from fsat_tasks.manifest import write_json
 from fsat_tasks.serving import ServedModel
 from fsat_tasks.store import Artefact, Recipe, Store
+from fsat_tasks.store.files import write_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,7 +77,7 @@ class StringModel:
     def __init__(self, graph: Path | bytes) -> None:
         from onnxruntime_extensions import get_library_path
 
-        from fsat_tasks.session import open_session
+        from fsat_tasks.runtime.session import open_session
 
         self._session = open_session(graph, "cpu", custom_operators=get_library_path())
 
@@ -130,7 +130,7 @@ def _same_answers(graph: StringModel, model: Artefact, texts: Sequence[str]) -> 
     import numpy as np
 
     from fsat_tasks.gates import parity_gates
-    from fsat_tasks.spec import GateSpec
+    from fsat_tasks.tasks.spec import GateSpec
     from fsat_tasks.variants import parity_of
 
     served = ServedModel(model.path)

@@ -15,19 +15,20 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fsat_tasks.backends import CUDA_CLASSES, numeric_class
 from fsat_tasks.elsewhere import find_any
 from fsat_tasks.encoder import Encoder
 from fsat_tasks.encoder_export import export_encoder
 from fsat_tasks.encoder_source import find_encoder
 from fsat_tasks.errors import DeviceError, StoreError
-from fsat_tasks.manifest import write_json
 from fsat_tasks.pool import POOL_FILE, ROW_GROUP, find_pool
 from fsat_tasks.precision import task_encoder
-from fsat_tasks.progress import progress
-from fsat_tasks.session import Device, or_on_the_cpu, pick_device
-from fsat_tasks.spec import Task
+from fsat_tasks.runtime.device import or_on_the_cpu, pick_device
+from fsat_tasks.runtime.machine import Device
+from fsat_tasks.runtime.numeric_class import CUDA_CLASSES, numeric_class
+from fsat_tasks.runtime.progress import progress
 from fsat_tasks.store import Artefact, Recipe, Store
+from fsat_tasks.store.files import write_json
+from fsat_tasks.tasks.spec import Task
 from fsat_tasks.validate import load_texts, pool_size
 
 if TYPE_CHECKING:

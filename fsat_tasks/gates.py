@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from fsat_tasks.spec import GateSpec
+from fsat_tasks.tasks.spec import GateSpec
 
 if TYPE_CHECKING:
     import numpy as np

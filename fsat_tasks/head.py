@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fsat_tasks.manifest import write_json
 from fsat_tasks.store import Artefact
+from fsat_tasks.store.files import write_json
 
 if TYPE_CHECKING:
     import numpy as np

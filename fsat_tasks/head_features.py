@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from fsat_tasks.encoder import Encoder
 from fsat_tasks.extract import open_features
-from fsat_tasks.session import Device, onnxruntime_runs_on_cuda
-from fsat_tasks.spec import Task
+from fsat_tasks.runtime.machine import Device
+from fsat_tasks.runtime.session import onnxruntime_runs_on_cuda
 from fsat_tasks.store import Artefact, Store
+from fsat_tasks.tasks.spec import Task
 
 if TYPE_CHECKING:
     import numpy as np

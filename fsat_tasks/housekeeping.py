@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from fsat_tasks.errors import StoreError
-from fsat_tasks.lease import Run, gate, last_use, living_runs, tick
 from fsat_tasks.leftovers import find_leftovers, remove_checkpoint, tree_bytes
 from fsat_tasks.reachable import Links, artefact_folders, children_first, is_segment, mark, read_links
 from fsat_tasks.store import Store
+from fsat_tasks.store.lease import Run, gate, last_use, living_runs, tick
 
 __all__ = ["KEEP_DAYS", "housekeep"]
 

@@ -21,7 +21,7 @@ def gc(
     """Remove what no model of a history and no run needs from the store."""
     from fsat_tasks.housekeeping import housekeep
     from fsat_tasks.store import Store
-    from fsat_tasks.workspace import Workspace
+    from fsat_tasks.tasks.workspace import Workspace
 
     report = housekeep(Store(Workspace.from_env().store), keep_days, dry_run)
     if as_json:

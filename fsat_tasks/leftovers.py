@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from fsat_tasks.store import alive
+from fsat_tasks.store.store import alive
 
 __all__ = ["find_leftovers", "newest", "remove_checkpoint", "tree_bytes"]
 

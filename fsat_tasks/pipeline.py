@@ -11,14 +11,14 @@ from typing import Any
 from fsat_tasks.encoder_source import find_encoder
 from fsat_tasks.errors import InputError
 from fsat_tasks.history import number_of
-from fsat_tasks.logs import at_work
-from fsat_tasks.lookup import LookupStore, NotMadeError
 from fsat_tasks.registry import Registry
-from fsat_tasks.session import pick_device
+from fsat_tasks.runtime.device import pick_device
+from fsat_tasks.runtime.logs import at_work
 from fsat_tasks.signature import signing_key
-from fsat_tasks.spec import Task, load_task
 from fsat_tasks.store import Artefact, Store
-from fsat_tasks.workspace import Workspace
+from fsat_tasks.store.lookup import LookupStore, NotMadeError
+from fsat_tasks.tasks.spec import Task, load_task
+from fsat_tasks.tasks.workspace import Workspace
 
 __all__ = ["STEPS", "changed_tasks", "is_done", "run_shard", "run_steps", "shards", "summary"]
 

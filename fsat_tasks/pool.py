@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsat_tasks.errors import StoreError
-from fsat_tasks.manifest import sha256_file, write_json
 from fsat_tasks.samples import Rows, iter_rows
-from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Recipe, Store
+from fsat_tasks.store.files import sha256_file, write_json
+from fsat_tasks.tasks.spec import Task
 
 if TYPE_CHECKING:
     from fsat_tasks.checks import Finding

@@ -6,14 +6,14 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fsat_tasks.backends import numeric_class
 from fsat_tasks.encoder import Encoder
 from fsat_tasks.encoder_export import export_encoder, export_int8_encoder
 from fsat_tasks.encoder_source import find_encoder
-from fsat_tasks.manifest import write_json
-from fsat_tasks.session import pick_device
-from fsat_tasks.spec import Task
+from fsat_tasks.runtime.device import pick_device
+from fsat_tasks.runtime.numeric_class import numeric_class
 from fsat_tasks.store import Artefact, Recipe, Store
+from fsat_tasks.store.files import write_json
+from fsat_tasks.tasks.spec import Task
 from fsat_tasks.validate import CLASSES, load_split, load_texts
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from fsat_tasks.registry import Registry, find_published
 from fsat_tasks.serving import ServedModel
 from fsat_tasks.signature import check_signature
 from fsat_tasks.store import Artefact, Store
-from fsat_tasks.workspace import Workspace
+from fsat_tasks.tasks.workspace import Workspace
 
 __all__ = ["champion_model", "predict", "read_lines", "read_texts"]
 

@@ -9,10 +9,10 @@ from typing import Any
 from fsat_tasks.approval import record
 from fsat_tasks.champion import compare_with_champion, rival
 from fsat_tasks.gates import all_gates, champion_gates, decisions_from_json, latency_gates
-from fsat_tasks.manifest import write_json
 from fsat_tasks.registry import Registry
-from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Recipe, Store
+from fsat_tasks.store.files import write_json
+from fsat_tasks.tasks.spec import Task
 from fsat_tasks.validate import load_texts
 from fsat_tasks.variants import for_a_cpu
 

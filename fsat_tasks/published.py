@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from fsat_tasks.errors import SnapshotError
-from fsat_tasks.manifest import sha256_file
-from fsat_tasks.workspace import check_task_name
+from fsat_tasks.store.files import sha256_file
+from fsat_tasks.tasks.workspace import check_task_name
 
 __all__ = ["MISSING", "SNAPSHOT", "Version", "content", "read_snapshot", "wrong_files"]
 

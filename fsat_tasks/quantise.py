@@ -105,7 +105,7 @@ def _calibrate(
     """The values (tokens, channels) that random token ids give under these names."""
     from onnx import ModelProto, helper
 
-    from fsat_tasks.session import open_session
+    from fsat_tasks.runtime.session import open_session
 
     watched = ModelProto()
     watched.CopyFrom(model)

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-from fsat_tasks.lease import last_use
-from fsat_tasks.manifest import MANIFEST
 from fsat_tasks.registry import Registry
 from fsat_tasks.store import Store
+from fsat_tasks.store.artefact import MANIFEST
+from fsat_tasks.store.lease import last_use
 
 __all__ = ["Links", "artefact_folders", "children_first", "mark", "read_links"]
 

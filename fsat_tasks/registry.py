@@ -17,10 +17,10 @@ from typing import Literal
 
 from fsat_tasks.errors import ChampionChangedError, RegistryError, StoreError
 from fsat_tasks.history import MOVES, Entry, by_hand, find_entry, moves, next_number, number_of, parse_entry, trail
-from fsat_tasks.manifest import canonical_json, write_json
 from fsat_tasks.signature import check_signature, signature_problem, signed
 from fsat_tasks.store import Artefact, Store
-from fsat_tasks.workspace import check_task_name
+from fsat_tasks.store.files import canonical_json, write_json
+from fsat_tasks.tasks.workspace import check_task_name
 
 __all__ = ["Registry", "find_published"]
 

@@ -53,7 +53,7 @@ def rollback(
 @verbs.command()
 def history(task: TaskName, as_json: AsJson = False) -> None:
     """Show every decision and move of a task, the newest last."""
-    from fsat_tasks.workspace import Workspace
+    from fsat_tasks.tasks.workspace import Workspace
 
     registry = _registry(task)
     entries = registry.history()
@@ -91,7 +91,7 @@ def diff(
 
 def _registry(task: str) -> Registry:
     from fsat_tasks.registry import Registry
-    from fsat_tasks.workspace import Workspace
+    from fsat_tasks.tasks.workspace import Workspace
 
     return Registry(Workspace.from_env().store, task)
 

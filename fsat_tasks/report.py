@@ -24,8 +24,8 @@ from fsat_tasks.report_data import (
 )
 from fsat_tasks.report_map import draw_map, label_shares
 from fsat_tasks.report_plots import axis_over, calibration_plot, coverage_plot, share_axis
-from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Store
+from fsat_tasks.tasks.spec import Task
 from fsat_tasks.templates import render, source
 from fsat_tasks.validate import load_split, pool_size, texts_of_lines
 

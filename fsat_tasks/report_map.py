@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from fsat_tasks.extract import draw_pool_rows, load_pool_texts
 from fsat_tasks.head import Head
-from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact
+from fsat_tasks.tasks.spec import Task
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from fsat_tasks.copy_out import copy_out
 from fsat_tasks.errors import StoreError
-from fsat_tasks.manifest import sha256_file
 from fsat_tasks.store import Artefact, Store
+from fsat_tasks.store.copies import copy_out
+from fsat_tasks.store.files import sha256_file
 
 __all__ = ["REVIEW", "Doubt", "Review", "copy_result"]
 

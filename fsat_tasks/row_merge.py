@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from fsat_tasks.manifest import read_manifest
 from fsat_tasks.row_cache import Segment
 from fsat_tasks.store import Artefact, Store
+from fsat_tasks.store.artefact import read_manifest
 
 __all__ = ["groups", "merge"]
 

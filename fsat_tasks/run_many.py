@@ -10,9 +10,9 @@ from typing import Any
 from fsat_tasks.approval import awaits_approval
 from fsat_tasks.errors import FsatError, InputError
 from fsat_tasks.pipeline import run_steps, summary
-from fsat_tasks.spec import load_task
 from fsat_tasks.store import Artefact, Store
-from fsat_tasks.workspace import Workspace
+from fsat_tasks.tasks.spec import load_task
+from fsat_tasks.tasks.workspace import Workspace
 
 __all__ = ["Outcome", "run_many", "worst_exit_code"]
 

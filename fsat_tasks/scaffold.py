@@ -8,8 +8,8 @@ from pathlib import Path
 
 from fsat_tasks.errors import DataError, StoreError, TaskError
 from fsat_tasks.samples import read_rows
-from fsat_tasks.spec import ValidationSpec
-from fsat_tasks.workspace import TASK_FILE, Workspace, check_task_name
+from fsat_tasks.tasks.spec import ValidationSpec
+from fsat_tasks.tasks.workspace import TASK_FILE, Workspace, check_task_name
 
 __all__ = ["create_task"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from fsat_tasks.batches import load_tokenizer, padded_batches, tokenize
-from fsat_tasks.session import open_session
+from fsat_tasks.runtime.session import open_session
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fsat_tasks.errors import RegistryError
-from fsat_tasks.manifest import canonical_json
+from fsat_tasks.store.files import canonical_json
 
 __all__ = ["check_signature", "signature_problem", "signed", "signing_key"]
 

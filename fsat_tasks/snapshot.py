@@ -10,12 +10,12 @@ from typing import Any
 
 from fsat_tasks.dvc_repository import default_remote, locked, require_repository, run_dvc, uncommitted
 from fsat_tasks.errors import RegistryError, SnapshotError
-from fsat_tasks.manifest import sha256_file, write_json
 from fsat_tasks.published import SNAPSHOT, Version, content, read_snapshot, wrong_files
 from fsat_tasks.registry import Registry
-from fsat_tasks.spec import Task, load_task
 from fsat_tasks.store import Artefact, Store
-from fsat_tasks.workspace import TASK_FILE, Workspace
+from fsat_tasks.store.files import sha256_file, write_json
+from fsat_tasks.tasks.spec import Task, load_task
+from fsat_tasks.tasks.workspace import TASK_FILE, Workspace
 
 __all__ = ["snapshot"]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from fsat_tasks.registry import Registry
 from fsat_tasks.store import Store
-from fsat_tasks.workspace import Workspace
+from fsat_tasks.tasks.workspace import Workspace
 
 __all__ = ["task_status"]
 

@@ -23,11 +23,11 @@ def export_strings(
     from fsat_tasks.pipeline import summary
     from fsat_tasks.predict import champion_model
     from fsat_tasks.store import Store
-    from fsat_tasks.workspace import Workspace
+    from fsat_tasks.tasks.workspace import Workspace
 
     made = write(task, Store(Workspace.from_env().store), champion_model(task))
     if out is not None:
-        from fsat_tasks.copy_out import copy_out
+        from fsat_tasks.store.copies import copy_out
 
         copy_out(made, out)
     if as_json:

@@ -10,9 +10,9 @@ from importlib.util import find_spec
 from typing import Any
 
 from fsat_tasks.gates import all_gates
-from fsat_tasks.logs import hide_logins
-from fsat_tasks.spec import Task
+from fsat_tasks.runtime.logs import hide_logins
 from fsat_tasks.store import Artefact
+from fsat_tasks.tasks.spec import Task
 
 __all__ = ["track"]
 

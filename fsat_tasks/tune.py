@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsat_tasks.batches import load_tokenizer, tokenize
-from fsat_tasks.device import PLANNED_CLASSES, planned_class, tuning_device
 from fsat_tasks.elsewhere import find_any
 from fsat_tasks.encoder_export import exporter_versions
 from fsat_tasks.encoder_source import find_encoder
 from fsat_tasks.errors import StoreError
 from fsat_tasks.extract import draw_pool_rows, encoder_of, load_pool_texts, open_features
 from fsat_tasks.head import SET_COVERAGES, Head, save_baseline, save_head
-from fsat_tasks.manifest import write_json
 from fsat_tasks.pool import POOL_FILE, find_pool
-from fsat_tasks.session import pick_device
-from fsat_tasks.spec import Task
+from fsat_tasks.runtime.device import pick_device, tuning_device
+from fsat_tasks.runtime.numeric_class import PLANNED_CLASSES, planned_class
 from fsat_tasks.store import Artefact, Recipe, Store
+from fsat_tasks.store.files import write_json
+from fsat_tasks.tasks.spec import Task
 from fsat_tasks.validate import CLASSES, load_split, load_texts
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsat_tasks.errors import DataError, TaskError
-from fsat_tasks.manifest import sha256_file, write_json
 from fsat_tasks.pool import POOL, pool, pool_findings
 from fsat_tasks.samples import Rows, iter_rows, read_rows
-from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Recipe, Store
-from fsat_tasks.workspace import TASK_FILE
+from fsat_tasks.store.files import sha256_file, write_json
+from fsat_tasks.tasks.spec import Task
+from fsat_tasks.tasks.workspace import TASK_FILE
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from fsat_tasks.gates import variant_gates
 from fsat_tasks.serving import ServedModel
-from fsat_tasks.spec import GateSpec
+from fsat_tasks.tasks.spec import GateSpec
 
 if TYPE_CHECKING:
     import numpy as np

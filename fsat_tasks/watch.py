@@ -12,18 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from fsat_tasks.backends import CPU_CLASS, CUDA_CLASSES
 from fsat_tasks.elsewhere import find_any
 from fsat_tasks.errors import DataError
 from fsat_tasks.extract import class_here, draw_pool_rows, load_pool_texts, open_features
-from fsat_tasks.logs import at_work
-from fsat_tasks.manifest import canonical_json, write_json
 from fsat_tasks.predict import champion_model
 from fsat_tasks.registry import find_published
+from fsat_tasks.runtime.device import or_on_the_cpu
+from fsat_tasks.runtime.logs import at_work
+from fsat_tasks.runtime.machine import Device
+from fsat_tasks.runtime.numeric_class import CPU_CLASS, CUDA_CLASSES
 from fsat_tasks.samples_head import Judged, SamplesHead, load_samples_head
-from fsat_tasks.session import Device, or_on_the_cpu
-from fsat_tasks.spec import Task
 from fsat_tasks.store import Artefact, Recipe, Store
+from fsat_tasks.store.files import canonical_json, write_json
+from fsat_tasks.tasks.spec import Task
 from fsat_tasks.traffic import read_window
 from fsat_tasks.validate import load_split, load_texts, pool_size
 

@@ -24,11 +24,11 @@ def watch(
 ) -> None:
     """Say whether new traffic has drifted; exit code 4 if so."""
     from fsat_tasks.errors import InputError
-    from fsat_tasks.spec import load_task
     from fsat_tasks.store import Store
-    from fsat_tasks.traffic import newest_file
+    from fsat_tasks.tasks.files import newest_file
+    from fsat_tasks.tasks.spec import load_task
+    from fsat_tasks.tasks.workspace import Workspace
     from fsat_tasks.watch import watch as compare
-    from fsat_tasks.workspace import Workspace
 
     if file is not None and not file.is_file():
         raise InputError("file", "a file", f"{str(file)!r}, which is not there")

@@ -19,7 +19,7 @@ from fsat_tasks import add_samples as module
 from fsat_tasks.add_samples import add_samples
 from fsat_tasks.errors import DataError, StoreError
 from fsat_tasks.samples import read_rows
-from fsat_tasks.spec import Task, load_task
+from fsat_tasks.tasks.spec import Task, load_task
 
 MakeTask = Callable[..., str]
 ROWS = [("a cat", "animal"), ("a dog", "animal"), ("seven", "number"), ("eight", "number")]

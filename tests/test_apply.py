@@ -23,12 +23,12 @@ from hypothesis import strategies as st
 from fsat_tasks import apply as apply_module
 from fsat_tasks.apply import PREDICTIONS, apply, find_result, label_texts, totals
 from fsat_tasks.errors import DataError, StoreError, TaskError
-from fsat_tasks.incoming import find_files
 from fsat_tasks.predict import champion_model, predict
 from fsat_tasks.review import MOST, REVIEW, Doubt, Review
 from fsat_tasks.serving import ServedModel
-from fsat_tasks.spec import load_task
 from fsat_tasks.store import Artefact, Recipe, Store
+from fsat_tasks.tasks.files import find_files
+from fsat_tasks.tasks.spec import load_task
 
 MakeTask = Callable[..., str]
 Cli = Callable[..., tuple[int, str, str]]
@@ -58,7 +58,7 @@ class Stub:
 RUN = (
     STUB
     + """
-from fsat_tasks.spec import load_task
+from fsat_tasks.tasks.spec import load_task
 from fsat_tasks.store import Recipe, Store
 task, file, die_at, log, shard, seconds = sys.argv[1:]
 module.SHARD = int(shard)

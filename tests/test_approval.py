@@ -16,8 +16,8 @@ from fsat_tasks.errors import ChampionChangedError, StoreError
 from fsat_tasks.gates import all_gates
 from fsat_tasks.pipeline import run_steps
 from fsat_tasks.registry import Registry
-from fsat_tasks.spec import Task, load_task
 from fsat_tasks.store import Artefact, Store
+from fsat_tasks.tasks.spec import Task, load_task
 from task_folder import link_encoders, write_task
 
 HOSTILE = "a|b *c* [d](e)\n<b>f</b> `g` {{ h }}"

@@ -12,13 +12,16 @@ import pytest
 from numpy.typing import NDArray
 
 from fsat_tasks import backends
-from fsat_tasks.backends import Backend, Layers, OnnxCpu, OnnxCuda, Torch, numeric_class, open_backend
+from fsat_tasks.backends import Backend, Layers, OnnxCpu, OnnxCuda, Torch, open_backend
 from fsat_tasks.batches import load_tokenizer, padded_batches, tokenize
-from fsat_tasks.device import has_bfloat16
 from fsat_tasks.encoder_export import export_encoder
 from fsat_tasks.encoder_source import EncoderSource, find_encoder
 from fsat_tasks.errors import DeviceError, EncoderError, FsatError, OutOfMemoryError
-from fsat_tasks.session import open_session
+from fsat_tasks.runtime import numeric_class as numeric_classes
+from fsat_tasks.runtime.failures import NamedErrors
+from fsat_tasks.runtime.machine import has_bfloat16
+from fsat_tasks.runtime.numeric_class import numeric_class
+from fsat_tasks.runtime.session import open_session
 from fsat_tasks.store import Artefact, Store
 
 Batch = tuple[NDArray[np.int64], NDArray[np.int64]]
@@ -32,7 +35,7 @@ class RuntimeException(Exception):  # noqa: N818
 
 
 def raised_in_place_of(error: Exception) -> Exception:
-    with pytest.raises(Exception) as caught, backends.NamedErrors("a batch of (8, 256) tokens"):
+    with pytest.raises(Exception) as caught, NamedErrors("a batch of (8, 256) tokens"):
         raise error
     return caught.value
 
@@ -42,7 +45,7 @@ def test_what_had_no_memory_is_freed_before_it_is_tried_again() -> None:
         pass
 
     def run(batch: Batch) -> None:
-        with backends.NamedErrors("a batch of (8, 256) tokens"):
+        with NamedErrors("a batch of (8, 256) tokens"):
             raise RuntimeError("CUDA error: out of memory")
 
     gc.disable()  # on a GPU nothing calls it in time
@@ -136,7 +139,7 @@ def test_any_other_error_stays_itself(error: Exception) -> None:
 
 
 def test_an_interrupt_stays_itself() -> None:
-    with pytest.raises(KeyboardInterrupt, match="out of memory"), backends.NamedErrors("a batch"):
+    with pytest.raises(KeyboardInterrupt, match="out of memory"), NamedErrors("a batch"):
         raise KeyboardInterrupt("out of memory")
 
 
@@ -197,7 +200,7 @@ def test_torch_agrees_with_onnx_runtime(source: EncoderSource, batch: Batch, exp
 def test_torch_in_float32_agrees_to_the_last_digits(
     source: EncoderSource, batch: Batch, expected: dict[Layers, NDArray[np.float32]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backends, "has_bfloat16", lambda: False)
+    monkeypatch.setattr(numeric_classes, "has_bfloat16", lambda: False)
     torch_cpu = Torch(source, "cpu")
     for layers, right in expected.items():
         np.testing.assert_allclose(torch_cpu.run(*batch, layers), right, atol=1e-5)
@@ -222,7 +225,8 @@ def test_half_precision_as_on_a_gpu_agrees_with_float32(
 
 
 def test_processor_runs_onnx_whatever_a_gpu_would(exported: Artefact, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backends, "onnxruntime_runs_on_cuda", lambda: True)
+    for module in (backends, numeric_classes):
+        monkeypatch.setattr(module, "onnxruntime_runs_on_cuda", lambda: True)
     assert isinstance(open_backend(exported, None, "cpu"), OnnxCpu)
     assert numeric_class("cpu", "int8") == "onnxruntime-cpu-int8"
     assert numeric_class("cuda", "fp32") == "onnxruntime-cuda-fp16"

@@ -228,8 +228,8 @@ def test_each_later_step_refuses_a_full_store(
 
     from fsat_tasks.errors import StoreError
     from fsat_tasks.pipeline import STEPS, run_steps
-    from fsat_tasks.spec import load_task
     from fsat_tasks.store import Store
+    from fsat_tasks.tasks.spec import load_task
 
     task = load_task("support-intents")
     artefacts = run_steps(task)
@@ -260,7 +260,7 @@ def test_each_later_step_refuses_a_full_store(
 MEASURED = """
 import re, sys, time
 from fsat_tasks.pipeline import run_steps
-from fsat_tasks.spec import load_task
+from fsat_tasks.tasks.spec import load_task
 run_steps(load_task(sys.argv[1]), "validate")
 print(time.process_time(), re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
 """

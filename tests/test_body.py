@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 from transformers import BertConfig, BertModel
 
 from fsat_tasks import body as body_module
-from fsat_tasks import body_process, body_rung, device, rungs
+from fsat_tasks import body_process, body_rung, rungs
 from fsat_tasks.body import (
     BodySettings,
     TokenRows,
@@ -43,6 +43,7 @@ from fsat_tasks.numerics.distil import FOLDS
 from fsat_tasks.numerics.evidence import Comparison, stratified_folds
 from fsat_tasks.numerics.frozen_head import fit_frozen_head, mix_layers
 from fsat_tasks.rungs import FROZEN_RUNGS, RUNGS, LadderSettings, fit_head
+from fsat_tasks.runtime import device, numeric_class
 
 Array = NDArray[np.float64]
 Features = NDArray[np.float32]
@@ -399,7 +400,7 @@ def test_planned_seconds_are_the_operations_of_the_blocks_over_the_rate(tmp_path
     save_file(weights, tmp_path / "model.safetensors")
     source = EncoderSource("sized", tmp_path, "mean", True, 64)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2, 3})
-    monkeypatch.setattr(device, "has_bfloat16", lambda: False)
+    monkeypatch.setattr(numeric_class, "has_bfloat16", lambda: False)
     assert planned_seconds(source, 1000, 0, "cpu") == pytest.approx(6 * 60_000 * 1000 / (4 * 25e9))
     assert planned_seconds(source, 0, 3000, "cpu") == pytest.approx(planned_seconds(source, 1000, 0, "cpu"))
     assert planned_seconds(source, 1000, 0, "cuda") == pytest.approx(6 * 60_000 * 1000 / 2e13)

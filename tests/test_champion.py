@@ -15,8 +15,8 @@ import pytest
 from fsat_tasks.champion import compare_with_champion, rival
 from fsat_tasks.pipeline import run_steps
 from fsat_tasks.registry import Registry
-from fsat_tasks.spec import load_task
 from fsat_tasks.store import Artefact, Store
+from fsat_tasks.tasks.spec import load_task
 
 Row = tuple[str, str]
 OPEN = {"min_accuracy": 0, "min_macro_f1": 0, "min_class_recall": 0, "max_ece": 1, "min_coverage": 0}

@@ -8,7 +8,7 @@ import pytest
 
 from fsat_tasks.checks import Finding, check_rows
 from fsat_tasks.samples import Rows
-from fsat_tasks.spec import ValidationSpec
+from fsat_tasks.tasks.spec import ValidationSpec
 
 Table = list[tuple[str | None, str | None]]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from fsat_tasks.copy_out import copy_out
 from fsat_tasks.errors import StoreError
 from fsat_tasks.store import Artefact, Recipe, Store
+from fsat_tasks.store.copies import copy_out
 
 
 def make(root: Path, files: Mapping[str, str], version: int = 1) -> Artefact:

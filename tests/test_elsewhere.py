@@ -12,14 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fsat_tasks import device, evaluate, export, extract, session, tune, variants
+from fsat_tasks import evaluate, export, extract, tune, variants
 from fsat_tasks.encoder import Encoder
 from fsat_tasks.errors import DeviceError, OutOfMemoryError
 from fsat_tasks.numerics.distil import FOLDS
 from fsat_tasks.pipeline import is_done, run_steps
+from fsat_tasks.runtime import device, numeric_class
 from fsat_tasks.serving import ServedModel
-from fsat_tasks.spec import load_task
 from fsat_tasks.store import Artefact, Store
+from fsat_tasks.tasks.spec import load_task
 from fsat_tasks.watch import first_alarm, watch
 from task_folder import Row
 
@@ -30,7 +31,7 @@ CLASSES = {"cpu": "cpu-fp32", "cuda": "cuda-fp16"}
 def machine_with_a_gpu() -> Iterator[None]:
     """Keys are those of a machine with a GPU; the processor does its work."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (session, extract):
+        for module in (device, extract):
             patch.setattr(module, "pick_device", lambda wanted: "cpu" if wanted == "cpu" else "cuda")
         patch.setattr(extract, "_numeric_class", lambda encoder, device: f"onnxruntime-{CLASSES[device]}")
         patch.setattr(extract, "Encoder", lambda encoder, device, source: Encoder(encoder, "cpu"))
@@ -93,7 +94,7 @@ def test_graphs_are_judged_without_a_gpu_that_is_full_where_any_device_will_do(
         return ServedModel(folder, graph)
 
     before = run_steps(load_task(task), "evaluate")
-    monkeypatch.setattr(session, "pick_device", lambda wanted: "cuda")
+    monkeypatch.setattr(device, "pick_device", lambda wanted: "cuda")
     monkeypatch.setattr(export, "head_device", lambda device: device)
     monkeypatch.setattr(variants, "ServedModel", served)
     made = run_steps(load_task(task), "export")
@@ -121,10 +122,10 @@ def test_what_a_gpu_held_is_freed_before_the_cpu_takes_over(monkeypatch: pytest.
         assert alive is not None and alive() is None
         return device
 
-    monkeypatch.setattr(session, "pick_device", lambda wanted: "cuda")
-    assert session.or_on_the_cpu("auto", work) == "cpu"
+    monkeypatch.setattr(device, "pick_device", lambda wanted: "cuda")
+    assert device.or_on_the_cpu("auto", work) == "cpu"
     with pytest.raises(OutOfMemoryError):
-        session.or_on_the_cpu("cuda", work)
+        device.or_on_the_cpu("cuda", work)
 
 
 def test_evaluation_goes_on_with_the_cpu_where_the_gpu_is_gone(
@@ -156,14 +157,14 @@ def test_a_task_that_asks_for_the_cpu_does_not_take_what_a_gpu_made(task: str) -
 def test_what_was_tuned_with_other_cores_is_found(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
     first = run_steps(load_task(task), "tune")["tune"]
     for cores in (1, 3, 64):
-        monkeypatch.setattr(device, "available_cores", lambda cores=cores: cores)
+        monkeypatch.setattr(numeric_class, "available_cores", lambda cores=cores: cores)
         again = run_steps(load_task(task), "tune")["tune"]
         assert (again.key, again.built) == (first.key, False)
 
 
 @pytest.mark.parametrize("cores", [1, 2, 3, 4, 5, 64])
 def test_bodies_at_once_are_the_folds_over_the_rounds_that_they_take(cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "available_cores", lambda: cores)
-    assert device.bodies_at_once() == FOLDS / math.ceil(FOLDS / cores)
-    assert device.planned_class("cpu") in device.PLANNED_CLASSES
-    assert device.planned_class("cuda") in device.PLANNED_CLASSES
+    monkeypatch.setattr(numeric_class, "available_cores", lambda: cores)
+    assert numeric_class.bodies_at_once() == FOLDS / math.ceil(FOLDS / cores)
+    assert numeric_class.planned_class("cpu") in numeric_class.PLANNED_CLASSES
+    assert numeric_class.planned_class("cuda") in numeric_class.PLANNED_CLASSES

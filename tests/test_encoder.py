@@ -17,7 +17,8 @@ from fsat_tasks.backends import OnnxCpu
 from fsat_tasks.encoder import Encoder, load_encoder
 from fsat_tasks.encoder_source import find_encoder
 from fsat_tasks.errors import DeviceError, EncoderError
-from fsat_tasks.session import open_session, pick_device
+from fsat_tasks.runtime.device import pick_device
+from fsat_tasks.runtime.session import open_session
 
 NAME = "all-MiniLM-L6-v2"
 ODD = [

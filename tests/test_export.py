@@ -20,7 +20,7 @@ from fsat_tasks.numerics.frozen_head import mix_layers
 from fsat_tasks.numerics.memory import Memory
 from fsat_tasks.numerics.neighbours import unit_rows
 from fsat_tasks.numerics.scope import fit_scope
-from fsat_tasks.session import open_session
+from fsat_tasks.runtime.session import open_session
 from fsat_tasks.store import Artefact, Store
 
 TEXTS = ["short", "a somewhat longer text about a card that was declined", "", "ünïcödé 🙂"]

@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 
 from fsat_tasks import extract as extraction
-from fsat_tasks import session
 from fsat_tasks.errors import DataError, DeviceError
 from fsat_tasks.pipeline import run_shard, run_steps, shards
-from fsat_tasks.spec import load_task
+from fsat_tasks.runtime import device as devices
 from fsat_tasks.store import Artefact, Store
+from fsat_tasks.tasks.spec import load_task
 
 Row = tuple[str, str]
 POOL = [(f"{'some more words ' * (i % 4)}message {i}", "") for i in range(150)]
@@ -159,7 +159,7 @@ KILLED = """
 import sys
 from fsat_tasks import extract
 from fsat_tasks.pipeline import run_steps
-from fsat_tasks.spec import load_task
+from fsat_tasks.tasks.spec import load_task
 extract.SHARD = 32
 run_steps(load_task(sys.argv[1]), "extract")
 """
@@ -194,7 +194,7 @@ def fail_on_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
             raise DeviceError("device cuda", "a GPU that answers", "CUDA error: unknown error")
         return real(task, store, encoder, numeric_class)
 
-    monkeypatch.setattr(session, "pick_device", lambda device: "cpu" if device == "cpu" else "cuda")
+    monkeypatch.setattr(devices, "pick_device", lambda device: "cpu" if device == "cpu" else "cuda")
     monkeypatch.setattr(extraction, "_open_cache", open_cache)
     monkeypatch.setattr(extraction, "_numeric_class", lambda encoder, device: f"test-{device}")
 

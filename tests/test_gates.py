@@ -22,7 +22,7 @@ from fsat_tasks.gates import (
     variant_gates,
 )
 from fsat_tasks.numerics.paired import Paired
-from fsat_tasks.spec import GateSpec
+from fsat_tasks.tasks.spec import GateSpec
 
 METRICS: dict[str, Any] = {
     "rows": 420, "evidence": "query", "accuracy": 0.7, "macro_f1": 0.6, "min_class_recall": 0.2, "weakest_class": "refund",

@@ -24,11 +24,13 @@ from fsat_tasks.encoder import Encoder
 from fsat_tasks.encoder_export import export_encoder
 from fsat_tasks.encoder_source import EncoderSource, find_encoder
 from fsat_tasks.pipeline import run_steps
+from fsat_tasks.runtime import numeric_class
+from fsat_tasks.runtime.device import pick_device
+from fsat_tasks.runtime.session import onnxruntime_runs_on_cuda
 from fsat_tasks.samples import iter_rows
 from fsat_tasks.serving import ServedModel
-from fsat_tasks.session import onnxruntime_runs_on_cuda, pick_device
-from fsat_tasks.spec import load_task
 from fsat_tasks.store import Artefact, Store
+from fsat_tasks.tasks.spec import load_task
 
 pytestmark = pytest.mark.skipif(pick_device("auto") == "cpu", reason="needs CUDA_VISIBLE_DEVICES, and a GPU that torch can use")
 
@@ -56,7 +58,8 @@ def texts(repository: Path) -> list[str]:
 @pytest.fixture(params=["onnxruntime", "torch"])
 def on_gpu(request: pytest.FixtureRequest, exported: Artefact, source: EncoderSource, monkeypatch: pytest.MonkeyPatch) -> Encoder:
     if request.param == "torch":
-        monkeypatch.setattr(backends, "onnxruntime_runs_on_cuda", lambda: False)
+        for module in (backends, numeric_class):
+            monkeypatch.setattr(module, "onnxruntime_runs_on_cuda", lambda: False)
     elif not onnxruntime_runs_on_cuda():
         pytest.skip("ONNX Runtime cannot use the GPU")
     return Encoder(exported, "cuda", source)
@@ -87,7 +90,8 @@ def test_batches_for_which_there_is_no_memory_are_halved(
 ) -> None:
     import torch
 
-    monkeypatch.setattr(backends, "onnxruntime_runs_on_cuda", lambda: False)
+    for module in (backends, numeric_class):
+        monkeypatch.setattr(module, "onnxruntime_runs_on_cuda", lambda: False)
     encoder = Encoder(exported, "cuda", source)
     many = [f"{text} {i}" for i in range(40) for text in texts]
     torch.cuda.empty_cache()

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from fsat_tasks.head_features import open_head_features
-from fsat_tasks.spec import load_task
 from fsat_tasks.store import Artefact, Store
+from fsat_tasks.tasks.spec import load_task
 from fsat_tasks.validate import load_texts
 
 

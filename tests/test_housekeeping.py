@@ -19,11 +19,12 @@ import pytest
 
 from fsat_tasks.errors import RegistryError, StoreError
 from fsat_tasks.housekeeping import housekeep
-from fsat_tasks.lease import gate, last_use, living_runs, tick
-from fsat_tasks.manifest import read_manifest, write_json
 from fsat_tasks.registry import Registry, find_published
 from fsat_tasks.row_cache import RowCache
 from fsat_tasks.store import Artefact, Recipe, Store
+from fsat_tasks.store.artefact import read_manifest
+from fsat_tasks.store.files import write_json
+from fsat_tasks.store.lease import gate, last_use, living_runs, tick
 
 Cli = Callable[..., tuple[int, str, str]]
 DAY = 86_400.0

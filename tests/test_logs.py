@@ -12,7 +12,7 @@ import pytest
 
 from fsat_tasks.deadline import tell_of_deadline
 from fsat_tasks.errors import DataError
-from fsat_tasks.logs import at_work, configure, hide_logins
+from fsat_tasks.runtime.logs import at_work, configure, hide_logins
 
 Cli = Callable[..., tuple[int, str, str]]
 Run = Callable[..., Any]

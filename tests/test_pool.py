@@ -11,8 +11,8 @@ from fsat_tasks import pool as pools
 from fsat_tasks.errors import DataError
 from fsat_tasks.extract import draw_pool_rows, load_pool_texts
 from fsat_tasks.pool import find_pool
-from fsat_tasks.spec import Task, load_task
 from fsat_tasks.store import Artefact, Store
+from fsat_tasks.tasks.spec import Task, load_task
 from fsat_tasks.validate import pool_size, validate
 
 MakeTask = Callable[..., str]

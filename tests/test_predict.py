@@ -17,7 +17,7 @@ import pytest
 from fsat_tasks.errors import DataError, RegistryError, TaskError
 from fsat_tasks.predict import champion_model, predict, read_lines, read_texts
 from fsat_tasks.serving import ServedModel
-from fsat_tasks.spec import load_task
+from fsat_tasks.tasks.spec import load_task
 
 TASK = "support-intents"
 TEXTS = ["my card has not arrived", "", "🎉", "word " * 1000, "the cash machine kept my money", "PIN blocked"]

@@ -21,7 +21,7 @@ from fsat_tasks.encoder import Encoder
 from fsat_tasks.encoder_export import export_encoder, export_int8_encoder
 from fsat_tasks.encoder_source import find_encoder
 from fsat_tasks.quantise import quantise
-from fsat_tasks.session import open_session
+from fsat_tasks.runtime.session import open_session
 from fsat_tasks.store import Artefact, Store
 
 NAME = "all-MiniLM-L6-v2"

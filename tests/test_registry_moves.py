@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from fsat_tasks.errors import ChampionChangedError, RegistryError
-from fsat_tasks.manifest import write_json
 from fsat_tasks.registry import Registry
 from fsat_tasks.store import Artefact, Recipe, Store
+from fsat_tasks.store.files import write_json
 
 TASK = "task"
 Cli = Callable[..., tuple[int, str, str]]

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from fsat_tasks.pipeline import run_steps
-from fsat_tasks.spec import load_task
 from fsat_tasks.store import Artefact
+from fsat_tasks.tasks.spec import load_task
 from fsat_tasks.templates import source
 from task_folder import link_encoders, write_task
 

@@ -14,8 +14,8 @@ import pytest
 from browser import Tab
 from fsat_tasks.pipeline import run_steps
 from fsat_tasks.report import render_report
-from fsat_tasks.spec import load_task
 from fsat_tasks.store import Artefact, Store
+from fsat_tasks.tasks.spec import load_task
 
 
 @pytest.fixture(scope="module")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fsat_tasks.manifest import write_json
 from fsat_tasks.registry import Registry
 from fsat_tasks.status import task_status
 from fsat_tasks.store import Artefact, Recipe, Store
-from fsat_tasks.workspace import Workspace
+from fsat_tasks.store.files import write_json
+from fsat_tasks.tasks.workspace import Workspace
 
 
 def publish(root: Path, promote: bool, accuracy: float) -> tuple[Artefact, Artefact]:

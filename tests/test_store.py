@@ -23,10 +23,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from fsat_tasks import manifest as manifest_module
 from fsat_tasks.errors import StoreError
-from fsat_tasks.manifest import canonical_json, sha256_file
 from fsat_tasks.store import Artefact, Recipe, Store
+from fsat_tasks.store import artefact as artefact_module
+from fsat_tasks.store import files as files_module
+from fsat_tasks.store.files import canonical_json, sha256_file
 
 RECIPE = Recipe("step", 1, {"seed": 0}, {"rows": "abc"})
 
@@ -174,7 +175,7 @@ def test_manifest_has_the_versions_of_the_loaded_modules_that_are_installed(
     for module in modules:
         monkeypatch.setitem(sys.modules, module, sys.modules.get(module))
     monkeypatch.delitem(sys.modules, "torch", raising=False)
-    monkeypatch.setitem(manifest_module.DISTRIBUTIONS, "absent", ("absent-distribution",))
+    monkeypatch.setitem(artefact_module.DISTRIBUTIONS, "absent", ("absent-distribution",))
     versions = Store(tmp_path).build(RECIPE, write_two).manifest["versions"]
     assert {name: versions.get(name) for name in modules.values()} == {
         name: version(name) if name != "absent" else None for name in modules.values()
@@ -468,8 +469,8 @@ def test_another_artefact_is_neither_restored_nor_replaced(tmp_path: Path) -> No
 
 
 def test_hash_of_a_large_file_is_remembered_until_the_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(manifest_module, "SETTLED_NS", -(10**12))
-    path, content = tmp_path / "large", bytes(manifest_module.REMEMBERED_BYTES)
+    monkeypatch.setattr(files_module, "SETTLED_NS", -(10**12))
+    path, content = tmp_path / "large", bytes(files_module.REMEMBERED_BYTES)
     path.write_bytes(content)
     first = sha256_file(path)
     with monkeypatch.context() as patch:

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from fsat_tasks.pipeline import run_steps
-from fsat_tasks.spec import load_task
 from fsat_tasks.store import Artefact
+from fsat_tasks.tasks.spec import load_task
 
 needs_client = pytest.mark.skipif(find_spec("mlflow") is None, reason="mlflow is not installed: pip install 'fsat[mlflow]'")
 needs_server = pytest.mark.skipif(

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsat_tasks.errors import TaskError
-from fsat_tasks.workspace import Workspace, check_task_name, confine
+from fsat_tasks.tasks.workspace import Workspace, check_task_name, confine
 
 
 @pytest.mark.parametrize("name", ["a", "support-intents", "Task_2", "0", "a" * 64])

@@ -42,7 +42,7 @@ def make_app() -> Any:
     @app.get("/reports/{key}", dependencies=[may_see])
     def report(key: Annotated[str, PathParam(pattern="^[0-9a-f]{64}$")]) -> HTMLResponse:
         from fsat_tasks.store import Store  # not before: a server without fsat has to start
-        from fsat_tasks.workspace import Workspace
+        from fsat_tasks.tasks.workspace import Workspace
 
         path = Store(Workspace.from_env().store).folder("publish", key) / "report.html"
         try:

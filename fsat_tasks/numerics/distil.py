@@ -20,7 +20,7 @@ from fsat_tasks.numerics.memory import Memory, TaughtHead
 from fsat_tasks.numerics.neighbours import affinity_graph, nearest, smooth, spread, unit_rows
 from fsat_tasks.numerics.pool_view import KEY_DIRECTIONS, STRENGTH, PoolView
 from fsat_tasks.numerics.probe import Array, Labels, LinearHead, fit_softmax
-from fsat_tasks.numerics.side_by_side import side_by_side
+from fsat_tasks.runtime.parallel import side_by_side
 
 __all__ = ["FOLDS", "Heads", "PoolEvidence", "Teaching", "draw_pool", "fit_heads", "hold_out", "judge_shares", "prepare"]
 

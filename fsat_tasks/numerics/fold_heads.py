@@ -14,7 +14,7 @@ from fsat_tasks.numerics.frozen_head import Candidate, fit_setting, mix_layers
 from fsat_tasks.numerics.pool_view import view_pool
 from fsat_tasks.numerics.probe import Array, Labels
 from fsat_tasks.numerics.scope import unseen_views
-from fsat_tasks.numerics.side_by_side import side_by_side
+from fsat_tasks.runtime.parallel import side_by_side
 
 __all__ = ["FoldHead", "FoldView", "best_fold_head", "depths", "probe_folds", "teach_folds"]
 

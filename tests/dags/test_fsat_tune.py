@@ -60,7 +60,7 @@ def test_dag_files_parse_without_errors(dag: dict[str, Any]) -> None:
 
 def test_parsing_imports_nothing_heavy_and_takes_less_than_a_second(parsed: dict[str, Any]) -> None:
     assert not HEAVY & set(parsed["import"]["before"]), "Airflow itself imports it now: this test sees no longer who does"
-    assert "fsat_tasks.workspace" in parsed["import"]["added"]
+    assert "fsat_tasks.tasks.workspace" in parsed["import"]["added"]
     assert not HEAVY & set(parsed["import"]["added"])
     assert parsed["import"]["seconds"] < 1
 

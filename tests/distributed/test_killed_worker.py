@@ -39,7 +39,7 @@ OPEN_GATES = {"min_accuracy": 0.0, "min_macro_f1": 0.0, "min_class_recall": 0.0,
 UNDISTURBED = """
 import sys
 from fsat_tasks.pipeline import run_steps
-from fsat_tasks.spec import load_task
+from fsat_tasks.tasks.spec import load_task
 for name in sys.argv[1:]:
     run_steps(load_task(name))
 """

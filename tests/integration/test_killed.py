@@ -18,7 +18,8 @@ REPOSITORY = Path(__file__).parents[2]
 # the worst moment: every file of the step is written, the manifest is not
 DIE_IN_STEP = """
 import os, signal, sys
-from fsat_tasks import cli, store
+from fsat_tasks import cli
+from fsat_tasks.store import store
 manifest, step = store.make_manifest, sys.argv[1]
 def die(recipe, *arguments):
     if recipe.step == step:

@@ -26,11 +26,11 @@ import psutil
 import pytest
 
 from fsat_tasks.housekeeping import housekeep
-from fsat_tasks.manifest import read_manifest
 from fsat_tasks.pipeline import STEPS
 from fsat_tasks.reachable import artefact_folders
 from fsat_tasks.registry import Registry, find_published
 from fsat_tasks.store import Recipe, Store
+from fsat_tasks.store.artefact import read_manifest
 
 DEMO = "support-intents"
 ENDED = "ended well"

@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from fsat_tasks.manifest import MANIFEST
-from fsat_tasks.store import Artefact, Recipe, Store
+from fsat_tasks.store.artefact import MANIFEST, Artefact, Recipe
+from fsat_tasks.store.store import Store
 
 __all__ = ["LookupStore", "NotMadeError"]
 

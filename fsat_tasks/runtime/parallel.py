@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
 
-from fsat_tasks.device import available_cores
+from fsat_tasks.runtime.machine import available_cores
 
 __all__ = ["side_by_side"]
 

@@ -8,8 +8,8 @@ import uuid
 from pathlib import Path
 
 from fsat_tasks.errors import StoreError
-from fsat_tasks.manifest import write_json
-from fsat_tasks.store import Artefact
+from fsat_tasks.store.artefact import Artefact
+from fsat_tasks.store.files import write_json
 
 __all__ = ["copy_out"]
 

@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from fsat_tasks.errors import StoreError
-from fsat_tasks.lease import in_use, mark_used
-from fsat_tasks.manifest import MANIFEST, Artefact, Recipe, make_manifest, read_manifest, write_json
+from fsat_tasks.store.artefact import MANIFEST, Artefact, Recipe, make_manifest, read_manifest
+from fsat_tasks.store.files import write_json
+from fsat_tasks.store.lease import in_use, mark_used
 
-__all__ = ["Artefact", "Recipe", "Store", "alive"]
+__all__ = ["Store", "alive"]
 
 log = logging.getLogger(__name__)
 

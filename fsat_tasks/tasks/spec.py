@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from fsat_tasks.errors import TaskError
-from fsat_tasks.workspace import TASK_FILE, Workspace, confine
+from fsat_tasks.tasks.workspace import TASK_FILE, Workspace, confine
 
 __all__ = [
     "ApplySpec",

@@ -1,55 +1,20 @@
-"""ONNX Runtime sessions, and which device there is to run them on."""
+"""ONNX Runtime sessions, on exactly the device that is asked for."""
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import functools
-import logging
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any
 
-from fsat_tasks.device import tuning_device
-from fsat_tasks.errors import DeviceError, OutOfMemoryError
+from fsat_tasks.errors import DeviceError
+from fsat_tasks.runtime.machine import Device
 
-__all__ = ["Device", "onnxruntime_runs_on_cuda", "open_session", "or_on_the_cpu", "pick_device"]
-
-Device = Literal["cpu", "cuda"]
-T = TypeVar("T")
-
-log = logging.getLogger(__name__)
+__all__ = ["onnxruntime_runs_on_cuda", "open_session"]
 
 SLOW_FUSIONS = ["SkipLayerNormFusion"]
 """Optimisations of ONNX Runtime that cost time on a CPU: the fused kernel takes six times as long as its two parts."""
-
-
-def pick_device(device: str) -> Device:
-    """The device to run on: `auto` takes a GPU that ONNX Runtime or torch can use, else the CPU.
-
-    Raises:
-        DeviceError: where `cuda` is asked for and no GPU answers.
-    """
-    found = _cuda_devices() > 0
-    if device == "cuda" and not found:
-        raise DeviceError("device", "an NVIDIA GPU with its driver", "none on this machine", "Use device auto or cpu.")
-    if device == "auto" and found and not onnxruntime_runs_on_cuda() and tuning_device("cuda") == "cpu":
-        log.warning("there is a GPU, but neither ONNX Runtime nor torch can use it (CUDA libraries missing?); using the CPU")
-        return "cpu"
-    return "cuda" if found and device != "cpu" else "cpu"
-
-
-def or_on_the_cpu(wanted: str, work: Callable[[Device], T]) -> T:
-    """The work on the device that `pick_device` picks; on the CPU where that GPU is gone or full, and `auto` was wanted."""
-    picked = pick_device(wanted)
-    try:
-        return work(picked)
-    except (DeviceError, OutOfMemoryError) as error:
-        if picked == "cpu" or wanted != "auto":
-            raise
-        log.warning("Going on with the CPU, as device is auto: %s", str(error))  # a kept record would keep the error
-    return work("cpu")  # no longer in the handler, which would keep what the GPU holds
 
 
 @functools.cache
@@ -74,18 +39,6 @@ def _preload_cuda() -> None:
 
     with contextlib.redirect_stdout(sys.stderr):
         ort.preload_dlls()
-
-
-def _cuda_devices() -> int:
-    # asked of the driver, since importing torch for it would cost seconds in every run
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return 0
-    count = ctypes.c_int(0)
-    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
-        return 0
-    return count.value
 
 
 def open_session(model: Path | bytes, device: Device, threads: int = 0, custom_operators: str | None = None) -> Any:

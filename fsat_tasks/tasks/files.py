@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from fsat_tasks.errors import TaskError
-from fsat_tasks.spec import Task
-from fsat_tasks.workspace import TASK_FILE, confine
+from fsat_tasks.tasks.spec import Task
+from fsat_tasks.tasks.workspace import TASK_FILE, confine
 
-__all__ = ["FORMATS", "check_file", "find_files"]
+__all__ = ["FORMATS", "SUFFIXES", "check_file", "find_files", "newest_file"]
 
 FORMATS = (".csv", ".jsonl", ".parquet", ".txt")
 WILD = frozenset("*?[")
@@ -51,3 +51,34 @@ def check_file(path: Path, where: str) -> Path:
     if path.suffix not in FORMATS:
         raise TaskError(where, f"a {', '.join(FORMATS)} file", repr(str(path)))
     return path
+
+
+SUFFIXES = (".csv", ".jsonl", ".parquet")
+
+
+def newest_file(task: Task, traffic: str | None = None) -> Path:
+    """The file that was changed last, of those that `watch.traffic` names: a file, a folder or a glob.
+
+    Args:
+        traffic: in place of task.yaml's; relative to the task's folder, and like it inside the data root.
+
+    Raises:
+        TaskError: where there is none, or it leads out of the data root.
+    """
+    where = "traffic" if traffic else f"{task.folder / TASK_FILE}: watch.traffic"
+    name = traffic or task.spec.watch.traffic
+    if name is None:
+        raise TaskError(where, "a file of texts as they come in", "nothing", "Name one there, or give the file to fsat watch.")
+    named, root = Path(name), task.folder.parent
+    try:
+        if any(letter in named.name for letter in "*?["):
+            found = list(confine(root, str(named.parent), where, task.folder).glob(named.name))
+        else:
+            path = confine(root, name, where, task.folder)
+            found = list(path.iterdir()) if path.is_dir() else [path]
+        files = [confine(root, str(file), where) for file in found if file.suffix in SUFFIXES and file.is_file()]
+    except (OSError, ValueError) as error:  # a name that is too long, a pattern such as `**x`
+        raise TaskError(where, "a file, a folder or a pattern", f"{name!r}: {error}") from None
+    if not files:
+        raise TaskError(where, f"a {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} file", f"{name!r}, where there is none")
+    return max(files, key=lambda file: (file.stat().st_mtime_ns, file.name))

@@ -1,0 +1,45 @@
+"""Errors of ONNX Runtime and torch, by what they mean."""
+
+from __future__ import annotations
+
+from fsat_tasks.errors import DeviceError, FsatError, OutOfMemoryError
+
+__all__ = ["NamedErrors"]
+
+
+NO_MEMORY = (
+    "out of memory", "failed to allocate", "cannot allocate", "can't allocate", "bad_alloc", "bad allocation", "alloc_failed",
+    "not enough memory", "smaller than requested",
+)  # fmt: skip
+
+
+GPU_IS_GONE = (
+    "cuda error", "cuda failure", "cublas", "cudnn", "device-side", "no cuda-capable", "no nvidia driver", "driver shutting down",
+)  # fmt: skip
+
+
+class NamedErrors:
+    """Errors of ONNX Runtime and torch by what they mean: OutOfMemoryError, or DeviceError where the GPU is gone.
+
+    A class: from Python 3.12 on a generator's frames would keep the batch that had no memory until the next garbage collection.
+
+    Args:
+        work: what there was no memory for, in words.
+    """
+
+    def __init__(self, work: str) -> None:
+        self._work = work
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        # ONNX Runtime's own exceptions have no base class but Exception; torch's are RuntimeErrors
+        if not isinstance(error, Exception) or isinstance(error, FsatError):
+            return
+        text = str(error).lower()
+        if isinstance(error, MemoryError) or any(words in text for words in NO_MEMORY):
+            raise OutOfMemoryError(f"no memory for {self._work}: {error}") from error
+        if any(words in text for words in GPU_IS_GONE):
+            raise DeviceError("device cuda", "a GPU that answers", str(error).split("\n")[0],
+                              "See nvidia-smi; with device auto the CPU takes over.") from error  # fmt: skip

@@ -1,0 +1,40 @@
+"""What there is on this machine: processor cores, their instructions, GPUs; told without importing torch."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+from pathlib import Path
+from typing import Literal
+
+__all__ = ["Device", "available_cores", "cuda_devices", "has_bfloat16"]
+
+Device = Literal["cpu", "cuda"]
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@functools.cache
+def has_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 matrices faster than float32 ones."""
+    try:
+        return "avx512_bf16" in Path("/proc/cpuinfo").read_text("utf-8")
+    except OSError:  # not Linux
+        return False
+
+
+def cuda_devices() -> int:
+    """Number of NVIDIA GPUs that the driver knows."""
+    # asked of the driver, since importing torch for it would cost seconds in every run
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return 0
+    count = ctypes.c_int(0)
+    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
+        return 0
+    return count.value
