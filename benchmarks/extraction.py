@@ -38,7 +38,8 @@ from benchmarks.extraction_workload import (
 from fsat_tasks import load_encoder
 from fsat_tasks.encoder import Encoder
 from fsat_tasks.encoder_source import find_encoder
-from fsat_tasks.numerics.frozen_head import FrozenHead, fit_frozen_head, mix_layers
+from fsat_tasks.numerics.geometry.layers import mix_layers
+from fsat_tasks.numerics.heads.frozen import FrozenHead, fit_frozen_head
 from fsat_tasks.runtime.machine import available_cores
 
 SHOTS = 10  # of the head

@@ -13,7 +13,7 @@ from benchmarks.data import SplitRows
 from benchmarks.features import CachedEncoder
 from benchmarks.outcome import Context, Outcome
 from fsat_tasks.encoder import load_encoder
-from fsat_tasks.numerics.probe import LinearHead
+from fsat_tasks.numerics.heads.probe import LinearHead
 
 __all__ = ["fsat_frozen", "fsat_ladder", "fsat_literal"]
 
@@ -70,7 +70,7 @@ def _classifier(rows: SplitRows, context: Context, rungs: tuple[str, ...] | None
 
 def fsat_literal(rows: SplitRows, context: Context) -> Outcome:
     """The two founding rules on the last layer, from the class names; y is the mean of the texts that the track gives."""
-    from fsat_tasks.numerics.literal import geometric_tuning
+    from benchmarks.literal import geometric_tuning
 
     x, extract_seconds = context.shots(rows)
     path = context.set_folder / f"{rows.source}.jsonl"
@@ -92,6 +92,6 @@ def fsat_literal(rows: SplitRows, context: Context) -> Outcome:
 
 
 def _adjusted(head: LinearHead, unlabelled: Array | None) -> LinearHead:
-    from fsat_tasks.numerics.literal import adaptive_adjustment
+    from benchmarks.literal import adaptive_adjustment
 
     return head if unlabelled is None else adaptive_adjustment(head, unlabelled, LITERAL_STRENGTH)

@@ -174,7 +174,7 @@ def label_texts(model: ServedModel, rows: Sequence[Row], least: float) -> pa.Tab
     import numpy as np
     import pyarrow as pa
 
-    from fsat_tasks.numerics.conformal import lac_scores, prediction_sets
+    from fsat_tasks.numerics.evidence.conformal import lac_scores, prediction_sets
 
     place: dict[str, int] = {}
     at = [place.setdefault(text, len(place)) if text and text.strip() else None for _, text in rows]

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from fsat_tasks.body_process import BodyJob, tune_bodies
 from fsat_tasks.encoder_source import EncoderSource
 from fsat_tasks.errors import DivergedError
-from fsat_tasks.numerics.distil import FOLDS
-from fsat_tasks.numerics.evidence import HeldOut, stratified_folds
-from fsat_tasks.numerics.fold_heads import FoldHead, FoldView, best_fold_head, depths, probe_folds, teach_folds
-from fsat_tasks.numerics.frozen_head import Candidate
-from fsat_tasks.numerics.prototypes import class_sums
+from fsat_tasks.numerics.evidence.held_out import HeldOut, stratified_folds
+from fsat_tasks.numerics.heads.folds import FoldHead, FoldView, best_fold_head, depths, probe_folds, teach_folds
+from fsat_tasks.numerics.heads.frozen import Candidate
+from fsat_tasks.numerics.heads.pool_taught import FOLDS
+from fsat_tasks.numerics.heads.prototypes import class_sums
+from fsat_tasks.numerics.types import Array, Features, Labels
 from fsat_tasks.runtime.numeric_class import bodies_at_once, tuning_class
 from fsat_tasks.runtime.parallel import side_by_side
 from fsat_tasks.runtime.progress import progress
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CrossFit", "FoldPool", "Material", "Rows", "TunedHead", "cross_fit", "planned_seconds", "probe_on_folds"]
 
-Features = NDArray[np.float32]
-Array = NDArray[np.float64]
-Labels = NDArray[np.int64]
 
 RATES = {"torch-cpu-fp32": 25e9, "torch-cpu-bf16": 50e9, "torch-cuda-bf16": 2e13}
 """Floating point operations a second that training reaches, of a core or a GPU. Plans are made with these figures and not

@@ -21,19 +21,18 @@ from fsat_tasks.encoder_source import find_encoder
 from fsat_tasks.errors import DataError
 from fsat_tasks.inputs import class_words, read_labels, read_texts, require_share
 from fsat_tasks.ladder import balance, climb
-from fsat_tasks.numerics.conformal import conformal_threshold, lac_scores, prediction_sets
-from fsat_tasks.numerics.frozen_head import mix_layers
-from fsat_tasks.numerics.multilabel import fit_multilabel
-from fsat_tasks.numerics.scope import coverage_threshold, fit_scope, scope_scores
-from fsat_tasks.numerics.transduction import adapt_to_target, hidden_shot_logits
+from fsat_tasks.numerics.evidence.conformal import conformal_threshold, lac_scores, prediction_sets
+from fsat_tasks.numerics.geometry.layers import mix_layers
+from fsat_tasks.numerics.heads.scope import coverage_threshold, fit_scope, scope_scores
+from fsat_tasks.numerics.heads.sigmoids import fit_multilabel
+from fsat_tasks.numerics.shift.transduction import adapt_to_target, hidden_shot_logits
+from fsat_tasks.numerics.types import Array, Labels
 from fsat_tasks.refit import refit
 from fsat_tasks.rungs import RUNGS, Climb, LadderSettings
 from fsat_tasks.runtime.device import pick_device, tuning_device
 
 __all__ = ["FewShotClassifier"]
 
-Array = NDArray[np.float64]
-Labels = NDArray[np.int64]
 
 DEVICES = ("auto", "cpu", "cuda")
 

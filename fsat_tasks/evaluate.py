@@ -145,7 +145,7 @@ def _slices(validated: Artefact, lines: list[int], right: NDArray[np.bool_], see
     import numpy as np
     import pyarrow.parquet as pq
 
-    from fsat_tasks.numerics.metrics import accuracy_interval
+    from fsat_tasks.numerics.evidence.metrics import accuracy_interval
 
     table = pq.read_table(validated.path / SLICES_FILE).to_pylist()
     at = {line: number for number, line in enumerate(lines)}
@@ -164,8 +164,8 @@ def _slices(validated: Artefact, lines: list[int], right: NDArray[np.bool_], see
 def _metrics(probabilities: NDArray[np.float64], labels: NDArray[np.int64], names: list[str], seed: int) -> dict[str, Any]:
     import numpy as np
 
-    from fsat_tasks.numerics.calibration import expected_calibration_error, expected_calibration_error_by_chance
-    from fsat_tasks.numerics.metrics import accuracy_interval, confusion_matrix, macro_f1, recalls
+    from fsat_tasks.numerics.evidence.calibration import expected_calibration_error, expected_calibration_error_by_chance
+    from fsat_tasks.numerics.evidence.metrics import accuracy_interval, confusion_matrix, macro_f1, recalls
 
     predicted = probabilities.argmax(axis=1)
     confusion = confusion_matrix(labels, predicted, len(names))
@@ -189,7 +189,7 @@ def _metrics(probabilities: NDArray[np.float64], labels: NDArray[np.int64], name
 
 def _out_of_scope(inside: NDArray[np.float64], outside: NDArray[np.float64], threshold: float) -> dict[str, float]:
     """How well the scope score tells rows of the task from rows out of its scope."""
-    from fsat_tasks.numerics.scope import area_under_roc, false_positive_rate
+    from fsat_tasks.numerics.heads.scope import area_under_roc, false_positive_rate
 
     return {
         "oos_auroc": area_under_roc(inside, outside),
@@ -202,8 +202,8 @@ def _write_predictions(rows: _Rows, names: list[str], folder: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from fsat_tasks.numerics.calibration import reliability_bins
-    from fsat_tasks.numerics.metrics import coverage_curve
+    from fsat_tasks.numerics.evidence.calibration import reliability_bins
+    from fsat_tasks.numerics.evidence.metrics import coverage_curve
 
     probabilities = rows.probabilities
     predicted = [names[i] for i in probabilities.argmax(axis=1)]

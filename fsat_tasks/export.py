@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from fsat_tasks.encoder_graph import PooledEncoder
     from fsat_tasks.encoder_source import EncoderSource
-    from fsat_tasks.numerics.memory import Memory
+    from fsat_tasks.numerics.heads.memory import Memory
 
 __all__ = ["export"]
 
@@ -192,7 +192,7 @@ def _memory_logits(memory: Memory | None) -> Part:
     """`memory.logits` (batch, classes), as `numerics.memory.Memory.logits` gives them; nothing without a memory."""
     if memory is None:
         return {}, []
-    from fsat_tasks.numerics.memory import DOUBT, LEAST_WEIGHT, NEAREST, SHARPNESS
+    from fsat_tasks.numerics.heads.memory import DOUBT, LEAST_WEIGHT, NEAREST, SHARPNESS
 
     constants = {
         "memory.basis": memory.basis,  # (layers * dim, directions); the length of the product does not matter

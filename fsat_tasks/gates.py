@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from fsat_tasks.numerics.paired import Paired
+    from fsat_tasks.numerics.evidence.paired import Paired
     from fsat_tasks.store import Artefact
 
 __all__ = [
@@ -60,8 +60,8 @@ def beside(new: NDArray[np.bool_], old: NDArray[np.bool_], seed: int) -> dict[st
     Args:
         new, old: (n,) whether each of the same rows is right.
     """
-    from fsat_tasks.numerics.metrics import accuracy_interval
-    from fsat_tasks.numerics.paired import compare_paired
+    from fsat_tasks.numerics.evidence.metrics import accuracy_interval
+    from fsat_tasks.numerics.evidence.paired import compare_paired
 
     low, high = accuracy_interval(old, seed)
     paired = compare_paired(new, old)

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from fsat_tasks.numerics.frozen_head import FrozenHead
-    from fsat_tasks.numerics.memory import Memory
-    from fsat_tasks.numerics.scope import ScopeModel
+    from fsat_tasks.numerics.heads.frozen import FrozenHead
+    from fsat_tasks.numerics.heads.memory import Memory
+    from fsat_tasks.numerics.heads.scope import ScopeModel
 
 __all__ = ["SET_COVERAGES", "Head", "baseline_labels", "finite", "load_head", "save_baseline", "save_head"]
 
@@ -63,13 +63,13 @@ class Head:
 
     def scope_scores(self, features: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         """(n, all layers, dim) to (n,); higher is more in scope."""
-        from fsat_tasks.numerics.frozen_head import mix_layers
-        from fsat_tasks.numerics.scope import scope_scores
+        from fsat_tasks.numerics.geometry.layers import mix_layers
+        from fsat_tasks.numerics.heads.scope import scope_scores
 
         return scope_scores(self.scope, mix_layers(features, self.layers), self._logits(features))
 
     def _logits(self, features: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-        from fsat_tasks.numerics.frozen_head import mix_layers
+        from fsat_tasks.numerics.geometry.layers import mix_layers
 
         rows = mix_layers(features, self.layers)
         logits: NDArray[np.float64] = rows @ self.weight.T.astype("f8") + self.bias
@@ -99,8 +99,8 @@ def load_head(tuned: Artefact) -> Head:
     import numpy as np
     from safetensors.numpy import load_file
 
-    from fsat_tasks.numerics.memory import Memory
-    from fsat_tasks.numerics.scope import ScopeModel
+    from fsat_tasks.numerics.heads.memory import Memory
+    from fsat_tasks.numerics.heads.scope import ScopeModel
 
     tensors, settings = load_file(tuned.path / "head.safetensors"), tuned.json("head.json")
 
@@ -132,7 +132,7 @@ def baseline_labels(tuned: Artefact, features: NDArray[np.floating[Any]] | None)
     """(n,) what the frozen probe says of rows by their pretrained features; None: of the samples, each left out."""
     from safetensors.numpy import load_file
 
-    from fsat_tasks.numerics.frozen_head import mix_layers
+    from fsat_tasks.numerics.geometry.layers import mix_layers
 
     baseline = load_file(tuned.path / "baseline.safetensors")
     if features is None:

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsat_tasks.errors import DataError
+from fsat_tasks.numerics.types import Labels
 
 __all__ = ["class_words", "read_labels", "read_texts", "require_share"]
 
-Labels = NDArray[np.int64]
 
 COLLECTIONS = (list, tuple, set, frozenset)
 LABELS = (str, bool, int, float, np.bool_, np.integer, np.floating)

@@ -17,9 +17,9 @@ from threadpoolctl import threadpool_limits
 
 from fsat_tasks.body_rung import Material
 from fsat_tasks.errors import DataError
-from fsat_tasks.numerics.calibration import balance_strength
-from fsat_tasks.numerics.evidence import HeldOut, row_losses
-from fsat_tasks.numerics.label_shift import shots_prior
+from fsat_tasks.numerics.evidence.calibration import balance_strength
+from fsat_tasks.numerics.evidence.held_out import HeldOut, row_losses
+from fsat_tasks.numerics.shift.label_shift import shots_prior
 from fsat_tasks.rungs import FROZEN_RUNGS, RUNGS, Climb, Ladder, LadderSettings, Rung, Try
 
 __all__ = ["balance", "climb"]

@@ -7,8 +7,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from fsat_tasks.body_rung import Material, Rows
-from fsat_tasks.numerics.distil import draw_pool
-from fsat_tasks.numerics.pool_view import DIRECTIONS, PoolView, view_pool
+from fsat_tasks.numerics.geometry.pool_directions import DIRECTIONS, PoolView, view_pool
+from fsat_tasks.numerics.heads.pool_taught import draw_pool
 
 __all__ = ["drawn", "task_view"]
 

@@ -84,7 +84,7 @@ def _left_out_labels(store: Store, validated: Artefact, artefact: Artefact, labe
     import numpy as np
     from threadpoolctl import threadpool_limits
 
-    from fsat_tasks.numerics.frozen_head import fit_frozen_head
+    from fsat_tasks.numerics.heads.frozen import fit_frozen_head
     from fsat_tasks.row_cache import RowCache
 
     texts = load_texts(validated)

@@ -7,12 +7,13 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fsat_tasks.numerics.evidence import HeldOut, judge
-from fsat_tasks.numerics.frozen_head import mix_layers, refit_frozen_head
-from fsat_tasks.numerics.memory import TaughtHead
-from fsat_tasks.numerics.neighbours import is_copy
-from fsat_tasks.numerics.probe import LinearHead
-from fsat_tasks.numerics.prototypes import fit_prototypes, prototype_loo_logits
+from fsat_tasks.numerics.evidence.held_out import HeldOut, judge
+from fsat_tasks.numerics.geometry.layers import mix_layers
+from fsat_tasks.numerics.geometry.neighbours import is_copy
+from fsat_tasks.numerics.heads.frozen import refit_frozen_head
+from fsat_tasks.numerics.heads.memory import TaughtHead
+from fsat_tasks.numerics.heads.probe import LinearHead
+from fsat_tasks.numerics.heads.prototypes import fit_prototypes, prototype_loo_logits
 from fsat_tasks.rungs import PROTOTYPE_PRIOR, Climb, fit_head
 
 __all__ = ["refit"]

@@ -59,7 +59,7 @@ def label_errors(samples: Sequence[Row], labels: list[str]) -> Row:
     """Samples with a label that is probably wrong: how many, and the surest of them."""
     import numpy as np
 
-    from fsat_tasks.numerics.label_errors import suspected_label_errors
+    from fsat_tasks.numerics.evidence.label_errors import suspected_label_errors
 
     probabilities = np.stack([row["probabilities"] for row in samples])
     given = np.array([labels.index(row["label"]) for row in samples])

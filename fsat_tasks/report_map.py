@@ -37,8 +37,8 @@ def draw_map(rows: Sequence[dict[str, Any]], head: Head, features: Features, see
     """
     import numpy as np
 
-    from fsat_tasks.numerics.feature_map import feature_map
-    from fsat_tasks.numerics.frozen_head import mix_layers
+    from fsat_tasks.numerics.geometry.feature_map import feature_map
+    from fsat_tasks.numerics.geometry.layers import mix_layers
 
     if len(rows) < 3:
         return None

@@ -33,7 +33,7 @@ def measure_robustness(
     """
     import numpy as np
 
-    from fsat_tasks.numerics.paired import paired_drop
+    from fsat_tasks.numerics.evidence.paired import paired_drop
 
     rows = np.sort(np.random.default_rng(seed).permutation(len(texts))[:ROWS])
     kinds = []

@@ -27,13 +27,15 @@ from fsat_tasks.body_rung import (
     probe_on_folds,
 )
 from fsat_tasks.errors import DivergedError
-from fsat_tasks.numerics.distil import FOLDS, fit_heads, hold_out, prepare
-from fsat_tasks.numerics.evidence import Comparison, HeldOut, Prior, compare, judge
-from fsat_tasks.numerics.frozen_head import Candidate, FrozenHead, fit_frozen_head, fit_setting, mix_layers
-from fsat_tasks.numerics.memory import TaughtHead
-from fsat_tasks.numerics.pool_view import PoolView, view_pool
-from fsat_tasks.numerics.probe import LinearHead
-from fsat_tasks.numerics.prototypes import fit_prototypes, prototype_loo_logits
+from fsat_tasks.numerics.evidence.held_out import Comparison, HeldOut, Prior, compare, judge
+from fsat_tasks.numerics.geometry.layers import mix_layers
+from fsat_tasks.numerics.geometry.pool_directions import PoolView, view_pool
+from fsat_tasks.numerics.heads.frozen import Candidate, FrozenHead, fit_frozen_head, fit_setting
+from fsat_tasks.numerics.heads.memory import TaughtHead
+from fsat_tasks.numerics.heads.pool_taught import FOLDS, fit_heads, hold_out, prepare
+from fsat_tasks.numerics.heads.probe import LinearHead
+from fsat_tasks.numerics.heads.prototypes import fit_prototypes, prototype_loo_logits
+from fsat_tasks.numerics.types import Array, Features, Labels
 from fsat_tasks.pool_rows import drawn, task_view
 
 if TYPE_CHECKING:
@@ -41,9 +43,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FROZEN_RUNGS", "PROTOTYPE_PRIOR", "RUNGS", "Climb", "Ladder", "LadderSettings", "Rung", "Try", "fit_head"]
 
-Features = NDArray[np.floating]
-Array = NDArray[np.float64]
-Labels = NDArray[np.int64]
 
 FROZEN_RUNGS = ("prototypes", "probe", "pool")
 RUNGS = (*FROZEN_RUNGS, "body", "body-pool", "self-training")

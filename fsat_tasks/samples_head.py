@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from fsat_tasks.numerics.scope import ScopeModel
+    from fsat_tasks.numerics.heads.scope import ScopeModel
 
 __all__ = ["Judged", "SamplesHead", "load_samples_head"]
 
@@ -53,8 +53,8 @@ class SamplesHead:
         """(n, all layers, dim)."""
         from scipy.special import softmax
 
-        from fsat_tasks.numerics.frozen_head import mix_layers
-        from fsat_tasks.numerics.scope import scope_scores
+        from fsat_tasks.numerics.geometry.layers import mix_layers
+        from fsat_tasks.numerics.heads.scope import scope_scores
 
         rows = mix_layers(features, self.layers)
         logits = rows @ self.weight.T.astype("f8") + self.bias
@@ -74,10 +74,10 @@ def load_samples_head(
     from safetensors.numpy import load_file
     from scipy.special import softmax
 
-    from fsat_tasks.numerics.calibration import fit_temperature
-    from fsat_tasks.numerics.frozen_head import mix_layers
-    from fsat_tasks.numerics.label_shift import shots_prior
-    from fsat_tasks.numerics.scope import coverage_threshold, fit_scope
+    from fsat_tasks.numerics.evidence.calibration import fit_temperature
+    from fsat_tasks.numerics.geometry.layers import mix_layers
+    from fsat_tasks.numerics.heads.scope import coverage_threshold, fit_scope
+    from fsat_tasks.numerics.shift.label_shift import shots_prior
 
     baseline = load_file(tuned.path / "baseline.safetensors")
     texts, samples, classes = load_texts(validated), load_split(validated, "samples"), load_split(validated, CLASSES)

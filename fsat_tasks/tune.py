@@ -125,7 +125,7 @@ def _material(
     task: Task, store: Store, validated: Artefact, extracted: Artefact, samples: NDArray[np.int64], labels: NDArray[np.int64]
 ) -> Material:
     from fsat_tasks.body_rung import Material, Rows
-    from fsat_tasks.numerics.distil import POOL_ROWS
+    from fsat_tasks.numerics.heads.pool_taught import POOL_ROWS
 
     features, texts = open_features(task, store, extracted), load_texts(validated)
     tokenizer, _ = load_tokenizer(encoder_of(store, extracted).path / "tokenizer.json")
@@ -150,10 +150,10 @@ def _head(task: Task, reached: Climb, labels: NDArray[np.int64], names: list[str
     import numpy as np
     from scipy.special import softmax
 
-    from fsat_tasks.numerics.conformal import conformal_threshold, lac_scores
-    from fsat_tasks.numerics.frozen_head import mix_layers
-    from fsat_tasks.numerics.memory import TaughtHead
-    from fsat_tasks.numerics.scope import coverage_threshold, fit_scope
+    from fsat_tasks.numerics.evidence.conformal import conformal_threshold, lac_scores
+    from fsat_tasks.numerics.geometry.layers import mix_layers
+    from fsat_tasks.numerics.heads.memory import TaughtHead
+    from fsat_tasks.numerics.heads.scope import coverage_threshold, fit_scope
 
     held_out, temperature = reached.held_out.logits, reached.held_out.temperature
     shots, anchors = mix_layers(reached.shots, reached.layers), mix_layers(reached.names, reached.layers)

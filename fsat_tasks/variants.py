@@ -52,7 +52,7 @@ class Judge:
 
     def judge(self, name: str, device: Literal["cpu", "cuda"] = "cpu") -> dict[str, Any]:
         """Size, parity and whether the variant may be served on the device, with the reason."""
-        from fsat_tasks.numerics.paired import compare_paired
+        from fsat_tasks.numerics.evidence.paired import compare_paired
 
         model = ServedModel(self.folder, FILES[name], device)
         found = model.run(self.texts)

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from fsat_tasks.numerics.class_shares import SharesApart
-    from fsat_tasks.numerics.drift import Shift
+    from fsat_tasks.numerics.shift.class_shares import SharesApart
+    from fsat_tasks.numerics.shift.drift import Shift
 
     Features = Callable[[Sequence[str]], NDArray[np.float32]]
 
@@ -145,8 +145,8 @@ def _compare(reference: _Reference, window: Judged, head: SamplesHead, significa
     import numpy as np
     from threadpoolctl import threadpool_limits
 
-    from fsat_tasks.numerics.class_shares import shares_apart
-    from fsat_tasks.numerics.drift import feature_shift, holm, label_shift, scope_rise
+    from fsat_tasks.numerics.shift.class_shares import shares_apart
+    from fsat_tasks.numerics.shift.drift import feature_shift, holm, label_shift, scope_rise
 
     old = reference.judged
     with threadpool_limits(1):  # the same digits on any number of cores

@@ -39,9 +39,10 @@ from fsat_tasks.encoder_graph import PooledEncoder
 from fsat_tasks.encoder_source import EncoderSource
 from fsat_tasks.errors import FsatError
 from fsat_tasks.ladder import climb
-from fsat_tasks.numerics.distil import FOLDS
-from fsat_tasks.numerics.evidence import Comparison, stratified_folds
-from fsat_tasks.numerics.frozen_head import fit_frozen_head, mix_layers
+from fsat_tasks.numerics.evidence.held_out import Comparison, stratified_folds
+from fsat_tasks.numerics.geometry.layers import mix_layers
+from fsat_tasks.numerics.heads.frozen import fit_frozen_head
+from fsat_tasks.numerics.heads.pool_taught import FOLDS
 from fsat_tasks.rungs import FROZEN_RUNGS, RUNGS, LadderSettings, fit_head
 from fsat_tasks.runtime import device, numeric_class
 

@@ -27,8 +27,8 @@ from fsat_tasks import FewShotClassifier
 from fsat_tasks.encoder import Encoder, load_encoder
 from fsat_tasks.errors import DataError
 from fsat_tasks.extract import open_features
-from fsat_tasks.numerics.evidence import Comparison
-from fsat_tasks.numerics.scope import area_under_roc
+from fsat_tasks.numerics.evidence.held_out import Comparison
+from fsat_tasks.numerics.heads.scope import area_under_roc
 from fsat_tasks.store import Artefact, Store
 from fsat_tasks.tasks.spec import load_task
 

@@ -15,7 +15,7 @@ import pytest
 from fsat_tasks import evaluate, export, extract, tune, variants
 from fsat_tasks.encoder import Encoder
 from fsat_tasks.errors import DeviceError, OutOfMemoryError
-from fsat_tasks.numerics.distil import FOLDS
+from fsat_tasks.numerics.heads.pool_taught import FOLDS
 from fsat_tasks.pipeline import is_done, run_steps
 from fsat_tasks.runtime import device, numeric_class
 from fsat_tasks.serving import ServedModel

@@ -16,10 +16,10 @@ from fsat_tasks.encoder_source import find_encoder
 from fsat_tasks.export import join_head
 from fsat_tasks.graph_weights import half_precision, take_apart, whole
 from fsat_tasks.head import Head
-from fsat_tasks.numerics.frozen_head import mix_layers
-from fsat_tasks.numerics.memory import Memory
-from fsat_tasks.numerics.neighbours import unit_rows
-from fsat_tasks.numerics.scope import fit_scope
+from fsat_tasks.numerics.geometry.layers import mix_layers
+from fsat_tasks.numerics.geometry.neighbours import unit_rows
+from fsat_tasks.numerics.heads.memory import Memory
+from fsat_tasks.numerics.heads.scope import fit_scope
 from fsat_tasks.runtime.session import open_session
 from fsat_tasks.store import Artefact, Store
 

@@ -21,7 +21,7 @@ from fsat_tasks.gates import (
     size_gate,
     variant_gates,
 )
-from fsat_tasks.numerics.paired import Paired
+from fsat_tasks.numerics.evidence.paired import Paired
 from fsat_tasks.tasks.spec import GateSpec
 
 METRICS: dict[str, Any] = {

@@ -19,14 +19,15 @@ from fsat_tasks.body_rung import CrossFit, Material, Rows, TunedHead, probe_on_f
 from fsat_tasks.encoder_source import EncoderSource
 from fsat_tasks.errors import DataError, DivergedError
 from fsat_tasks.ladder import climb
-from fsat_tasks.numerics.calibration import fit_temperature, log_loss
-from fsat_tasks.numerics.distil import hold_out, prepare
-from fsat_tasks.numerics.evidence import Comparison, HeldOut, Prior, judge
-from fsat_tasks.numerics.fold_heads import FoldHead
-from fsat_tasks.numerics.frozen_head import fit_frozen_head, mix_layers
-from fsat_tasks.numerics.pool_view import view_pool
-from fsat_tasks.numerics.probe import LinearHead
-from fsat_tasks.numerics.prototypes import fit_prototypes
+from fsat_tasks.numerics.evidence.calibration import fit_temperature, log_loss
+from fsat_tasks.numerics.evidence.held_out import Comparison, HeldOut, Prior, judge
+from fsat_tasks.numerics.geometry.layers import mix_layers
+from fsat_tasks.numerics.geometry.pool_directions import view_pool
+from fsat_tasks.numerics.heads.folds import FoldHead
+from fsat_tasks.numerics.heads.frozen import fit_frozen_head
+from fsat_tasks.numerics.heads.pool_taught import hold_out, prepare
+from fsat_tasks.numerics.heads.probe import LinearHead
+from fsat_tasks.numerics.heads.prototypes import fit_prototypes
 from fsat_tasks.rungs import FROZEN_RUNGS, RUNGS, Climb, LadderSettings, fit_head
 
 Array = NDArray[np.float64]

@@ -14,8 +14,9 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from fsat_tasks import load_encoder
-from fsat_tasks.numerics.calibration import expected_calibration_error
-from fsat_tasks.numerics.frozen_head import fit_frozen_head, mix_layers
+from fsat_tasks.numerics.evidence.calibration import expected_calibration_error
+from fsat_tasks.numerics.geometry.layers import mix_layers
+from fsat_tasks.numerics.heads.frozen import fit_frozen_head
 
 
 def read(folder: Path, split: str) -> tuple[list[str], list[str]]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.special import log_softmax, softmax
 
-from fsat_tasks.numerics.calibration import (
+from fsat_tasks.numerics.evidence.calibration import (
     balance_strength,
     expected_calibration_error,
     expected_calibration_error_by_chance,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 from scipy.stats import betabinom
 
-from fsat_tasks.numerics.conformal import (
+from fsat_tasks.numerics.evidence.conformal import (
     aps_scores,
     area_under_curve,
     conformal_quantile,

@@ -10,13 +10,14 @@ import pytest
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from fsat_tasks.numerics import distil
-from fsat_tasks.numerics.distil import Heads, PoolEvidence, Teaching, draw_pool, fit_heads, hold_out, prepare
-from fsat_tasks.numerics.evidence import Comparison, compare, stratified_folds
-from fsat_tasks.numerics.frozen_head import Candidate, fit_setting, mix_layers, refit_frozen_head
-from fsat_tasks.numerics.memory import TaughtHead
-from fsat_tasks.numerics.pool_view import view_pool
-from fsat_tasks.numerics.probe import LinearHead
+from fsat_tasks.numerics.evidence.held_out import Comparison, compare, stratified_folds
+from fsat_tasks.numerics.geometry.layers import mix_layers
+from fsat_tasks.numerics.geometry.pool_directions import view_pool
+from fsat_tasks.numerics.heads import pool_taught as distil
+from fsat_tasks.numerics.heads.frozen import Candidate, fit_setting, refit_frozen_head
+from fsat_tasks.numerics.heads.memory import TaughtHead
+from fsat_tasks.numerics.heads.pool_taught import Heads, PoolEvidence, Teaching, draw_pool, fit_heads, hold_out, prepare
+from fsat_tasks.numerics.heads.probe import LinearHead
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]

@@ -14,9 +14,9 @@ from scipy.special import softmax
 from scipy.stats import binom, hypergeom
 from threadpoolctl import threadpool_limits
 
-from fsat_tasks.numerics.class_shares import shares_apart, weighted_shares
-from fsat_tasks.numerics.drift import feature_shift, holm, label_shift, scope_rise
-from fsat_tasks.numerics.label_shift import log_posterior
+from fsat_tasks.numerics.shift.class_shares import shares_apart, weighted_shares
+from fsat_tasks.numerics.shift.drift import feature_shift, holm, label_shift, scope_rise
+from fsat_tasks.numerics.shift.label_shift import log_posterior
 
 Array = NDArray[np.float64]
 SEEDS = st.integers(0, 2**32 - 1)

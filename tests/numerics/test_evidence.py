@@ -10,8 +10,17 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.special import log_softmax
 
-from fsat_tasks.numerics.calibration import fit_temperature
-from fsat_tasks.numerics.evidence import Comparison, HeldOut, Prior, best_of, compare, judge, row_losses, stratified_folds
+from fsat_tasks.numerics.evidence.calibration import fit_temperature
+from fsat_tasks.numerics.evidence.held_out import (
+    Comparison,
+    HeldOut,
+    Prior,
+    best_of,
+    compare,
+    judge,
+    row_losses,
+    stratified_folds,
+)
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]

@@ -7,7 +7,7 @@ import pytest
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
-from fsat_tasks.numerics.feature_map import feature_map
+from fsat_tasks.numerics.geometry.feature_map import feature_map
 
 
 def test_groups_stay_groups() -> None:

@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fsat_tasks.numerics import frozen_head
-from fsat_tasks.numerics.calibration import fit_temperature
-from fsat_tasks.numerics.frozen_head import (
+from fsat_tasks.numerics.evidence.calibration import fit_temperature
+from fsat_tasks.numerics.geometry.layers import mix_layers
+from fsat_tasks.numerics.heads import frozen as frozen_head
+from fsat_tasks.numerics.heads.discriminant import fit_discriminant
+from fsat_tasks.numerics.heads.frozen import (
     MAX_DIRECTIONS,
     SHRINKAGE,
     START_PRIOR,
     fit_frozen_head,
     fit_setting,
-    mix_layers,
     refit_frozen_head,
 )
-from fsat_tasks.numerics.gaussian import fit_discriminant
-from fsat_tasks.numerics.probe import approximate_loo_logits, fit_probe
+from fsat_tasks.numerics.heads.probe import approximate_loo_logits, fit_probe
 
 Array = NDArray[np.float64]
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from fsat_tasks.numerics.gaussian import fit_discriminant
+from fsat_tasks.numerics.heads.discriminant import fit_discriminant
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from fsat_tasks.numerics.label_errors import suspected_label_errors
-from fsat_tasks.numerics.neighbours import unit_rows
-from fsat_tasks.numerics.prototypes import prototype_loo_logits
+from fsat_tasks.numerics.evidence.label_errors import suspected_label_errors
+from fsat_tasks.numerics.geometry.neighbours import unit_rows
+from fsat_tasks.numerics.heads.prototypes import prototype_loo_logits
 
 
 def left_out(labels: NDArray[np.int64], seed: int) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
-from fsat_tasks.numerics.label_shift import (
+from fsat_tasks.numerics.shift.label_shift import (
     em_step,
     estimate_target_prior,
     log_posterior,

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from fsat_tasks.numerics.literal import LOG_NORM_BOUND, adaptive_adjustment, geometric_tuning
-from fsat_tasks.numerics.probe import LinearHead
+from benchmarks.literal import LOG_NORM_BOUND, adaptive_adjustment, geometric_tuning
+from fsat_tasks.numerics.heads.probe import LinearHead
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]

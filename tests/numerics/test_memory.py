@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from fsat_tasks.numerics.memory import DOUBT, LEAST_WEIGHT, NEAREST, SHARPNESS, Memory, TaughtHead
-from fsat_tasks.numerics.neighbours import unit_rows
-from fsat_tasks.numerics.probe import LinearHead
+from fsat_tasks.numerics.geometry.neighbours import unit_rows
+from fsat_tasks.numerics.heads.memory import DOUBT, LEAST_WEIGHT, NEAREST, SHARPNESS, Memory, TaughtHead
+from fsat_tasks.numerics.heads.probe import LinearHead
 
 Array = NDArray[np.float64]
 DIM, DIRECTIONS, CLASSES = 8, 5, 4

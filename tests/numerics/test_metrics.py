@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from fsat_tasks.numerics.metrics import accuracy_interval, confusion_matrix, macro_f1, recalls
+from fsat_tasks.numerics.evidence.metrics import accuracy_interval, confusion_matrix, macro_f1, recalls
 
 Labels = NDArray[np.int64]
 Pair = tuple[int, Labels, Labels]

@@ -11,8 +11,8 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
-from fsat_tasks.numerics.multilabel import binary_log_loss, fit_multilabel, fit_sigmoids, fit_temperature, sigmoid_loo_logits
-from fsat_tasks.numerics.probe import INTERCEPT_RIDGE, LinearHead
+from fsat_tasks.numerics.heads.probe import INTERCEPT_RIDGE, LinearHead
+from fsat_tasks.numerics.heads.sigmoids import binary_log_loss, fit_multilabel, fit_sigmoids, fit_temperature, sigmoid_loo_logits
 
 Array = NDArray[np.float64]
 Sample = tuple[Array, Array, Array]

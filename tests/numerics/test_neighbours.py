@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.special import softmax
 
-from fsat_tasks.numerics import neighbours
-from fsat_tasks.numerics.neighbours import affinity_graph, is_copy, nearest, smooth, spread
+from fsat_tasks.numerics.geometry import neighbours
+from fsat_tasks.numerics.geometry.neighbours import affinity_graph, is_copy, nearest, smooth, spread
 
 Array = NDArray[np.float64]
 seeds = st.integers(0, 2**32 - 1)

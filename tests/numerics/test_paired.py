@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from fsat_tasks.numerics.paired import compare_paired, paired_drop
+from fsat_tasks.numerics.evidence.paired import compare_paired, paired_drop
 
 
 def answers(gained: int, lost: int, both: int = 5, neither: int = 5) -> tuple[np.ndarray, np.ndarray]:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fsat_tasks.numerics.frozen_head import mix_layers
-from fsat_tasks.numerics.neighbours import Neighbours, smooth, unit_rows
-from fsat_tasks.numerics.pool_view import KEY_DIRECTIONS, STRENGTH, PoolView, view_pool
+from fsat_tasks.numerics.geometry.layers import mix_layers
+from fsat_tasks.numerics.geometry.neighbours import Neighbours, smooth, unit_rows
+from fsat_tasks.numerics.geometry.pool_directions import KEY_DIRECTIONS, STRENGTH, PoolView, view_pool
 
 LAYERS, DIM, MIXED = 3, 16, 2
 

@@ -13,8 +13,8 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 from threadpoolctl import threadpool_limits
 
-from fsat_tasks.numerics.calibration import log_loss
-from fsat_tasks.numerics.probe import LinearHead, approximate_loo_logits, fit_probe, fit_softmax
+from fsat_tasks.numerics.evidence.calibration import log_loss
+from fsat_tasks.numerics.heads.probe import LinearHead, approximate_loo_logits, fit_probe, fit_softmax
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]

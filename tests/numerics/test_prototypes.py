@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from fsat_tasks.numerics.probe import LinearHead
-from fsat_tasks.numerics.prototypes import class_sums, fit_prototypes, prototype_loo_logits
+from fsat_tasks.numerics.heads.probe import LinearHead
+from fsat_tasks.numerics.heads.prototypes import class_sums, fit_prototypes, prototype_loo_logits
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]

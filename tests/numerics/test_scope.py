@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from fsat_tasks.numerics.scope import (
+from fsat_tasks.numerics.heads.scope import (
     BLOCK,
     ScopeModel,
     area_under_roc,

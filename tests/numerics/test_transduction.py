@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax, softmax, xlogy
 from threadpoolctl import threadpool_limits
 
-from fsat_tasks.numerics import transduction
-from fsat_tasks.numerics.frozen_head import Candidate, fit_setting, refit_frozen_head
-from fsat_tasks.numerics.neighbours import GROUP
-from fsat_tasks.numerics.transduction import (
+from fsat_tasks.numerics.geometry.neighbours import GROUP
+from fsat_tasks.numerics.heads.frozen import Candidate, fit_setting, refit_frozen_head
+from fsat_tasks.numerics.shift import transduction
+from fsat_tasks.numerics.shift.transduction import (
     NEIGHBOURS,
     Adaptation,
     adapt_to_target,

@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.special import softmax
 
-from fsat_tasks.numerics.evidence import HeldOut, best_of, judge, stratified_folds
-from fsat_tasks.numerics.frozen_head import Candidate, Features, fit_setting, mix_layers
-from fsat_tasks.numerics.memory import Memory, TaughtHead
-from fsat_tasks.numerics.neighbours import affinity_graph, nearest, smooth, spread, unit_rows
-from fsat_tasks.numerics.pool_view import KEY_DIRECTIONS, STRENGTH, PoolView
-from fsat_tasks.numerics.probe import Array, Labels, LinearHead, fit_softmax
+from fsat_tasks.numerics.evidence.held_out import HeldOut, best_of, judge, stratified_folds
+from fsat_tasks.numerics.geometry.layers import mix_layers
+from fsat_tasks.numerics.geometry.neighbours import affinity_graph, nearest, smooth, spread, unit_rows
+from fsat_tasks.numerics.geometry.pool_directions import KEY_DIRECTIONS, STRENGTH, PoolView
+from fsat_tasks.numerics.heads.frozen import Candidate, fit_setting
+from fsat_tasks.numerics.heads.memory import Memory, TaughtHead
+from fsat_tasks.numerics.heads.probe import LinearHead, fit_softmax
+from fsat_tasks.numerics.types import Array, Features, Labels
 from fsat_tasks.runtime.parallel import side_by_side
 
 __all__ = ["FOLDS", "Heads", "PoolEvidence", "Teaching", "draw_pool", "fit_heads", "hold_out", "judge_shares", "prepare"]

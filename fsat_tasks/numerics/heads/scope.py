@@ -25,9 +25,9 @@ import numpy as np
 from scipy.special import log_softmax
 from scipy.stats import rankdata
 
-from fsat_tasks.numerics.conformal import conformal_quantile
-from fsat_tasks.numerics.neighbours import unit_rows
-from fsat_tasks.numerics.probe import Array, Labels
+from fsat_tasks.numerics.evidence.conformal import conformal_quantile
+from fsat_tasks.numerics.geometry.neighbours import unit_rows
+from fsat_tasks.numerics.types import Array, Labels
 
 __all__ = [
     "ScopeModel",

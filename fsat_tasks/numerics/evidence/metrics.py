@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from fsat_tasks.numerics.types import Labels
+
 __all__ = ["accuracy_interval", "confusion_matrix", "coverage_curve", "macro_f1", "recalls"]
 
-Labels = NDArray[np.int64]
 RESAMPLES = 2000
 
 

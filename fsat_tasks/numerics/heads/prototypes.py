@@ -7,15 +7,13 @@ log-density is linear in the row: a nearest-prototype rule by cosine with a scal
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fsat_tasks.numerics.neighbours import unit_rows
-from fsat_tasks.numerics.probe import LinearHead
+from fsat_tasks.numerics.geometry.neighbours import unit_rows
+from fsat_tasks.numerics.heads.probe import LinearHead
+from fsat_tasks.numerics.types import Array, Labels
 
 __all__ = ["class_sums", "fit_prototypes", "prototype_loo_logits"]
 
-Array = NDArray[np.float64]
-Labels = NDArray[np.int64]
 
 MAX_RESULTANT = 0.9995
 """Of the mean resultant length: equal rows have length 1, for which the concentration is infinite."""

@@ -9,17 +9,16 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import linalg
 
-from fsat_tasks.numerics.calibration import fit_temperature
-from fsat_tasks.numerics.evidence import row_losses
-from fsat_tasks.numerics.gaussian import fit_discriminant
-from fsat_tasks.numerics.probe import Array, Labels, LinearHead, approximate_loo_logits, fit_softmax
+from fsat_tasks.numerics.evidence.calibration import fit_temperature
+from fsat_tasks.numerics.evidence.held_out import row_losses
+from fsat_tasks.numerics.geometry.layers import mix_layers
+from fsat_tasks.numerics.heads.discriminant import fit_discriminant
+from fsat_tasks.numerics.heads.probe import LinearHead, approximate_loo_logits, fit_softmax
+from fsat_tasks.numerics.types import Array, Features, Labels
 
-__all__ = ["Candidate", "FrozenHead", "fit_frozen_head", "fit_setting", "mix_layers", "refit_frozen_head"]
-
-Features = NDArray[np.floating]
+__all__ = ["Candidate", "FrozenHead", "fit_frozen_head", "fit_setting", "refit_frozen_head"]
 
 PRIORS = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Rows that a class name may count for (alpha)."""
@@ -67,21 +66,6 @@ class FrozenHead:
     chosen: Candidate
     trace: list[Candidate]
     held_out: Array  # (n, classes) leave-one-out logits at temperature 1
-
-
-def mix_layers(features: Features, layers: int) -> Array:
-    """The last `layers` layers side by side, each of equal length and the whole on the unit sphere.
-
-    Args:
-        features: (n, all layers, dim).
-
-    Returns:
-        (n, layers * dim); a layer of zeros stays.
-    """
-    rows = np.asarray(features[:, -layers:], np.float64)  # (n, layers, dim)
-    norms = np.linalg.norm(rows, axis=2, keepdims=True)
-    unit: Array = rows / (np.where(norms > 0, norms, 1.0) * np.sqrt(layers))
-    return unit.reshape(len(unit), unit.shape[1] * unit.shape[2])
 
 
 def fit_frozen_head(features: Features, labels: Labels, names: Features) -> FrozenHead:

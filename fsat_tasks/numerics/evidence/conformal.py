@@ -13,6 +13,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from fsat_tasks.numerics.types import Array, Labels
+
 __all__ = [
     "aps_scores",
     "area_under_curve",
@@ -23,8 +25,6 @@ __all__ = [
     "prediction_sets",
 ]
 
-Array = NDArray[np.float64]
-Labels = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 ROUNDING = 1e-9

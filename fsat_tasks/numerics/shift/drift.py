@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import pdist
 from scipy.stats import fisher_exact
 
+from fsat_tasks.numerics.types import Array
+
 __all__ = ["DRAWS", "Shift", "feature_shift", "holm", "label_shift", "scope_rise"]
 
-Array = NDArray[np.float64]
 Rows = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 

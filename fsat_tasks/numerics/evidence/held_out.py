@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from fsat_tasks.numerics.calibration import fit_temperature
+from fsat_tasks.numerics.evidence.calibration import fit_temperature
+from fsat_tasks.numerics.types import Array, Labels
 
 __all__ = ["Comparison", "HeldOut", "Prior", "best_of", "compare", "judge", "row_losses", "stratified_folds"]
 
-Array = NDArray[np.float64]
-Labels = NDArray[np.int64]
 
 STANDARD_ERRORS = 1.0
 """How many of them a gain must exceed before it counts."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from fsat_tasks.numerics.probe import Array
+from fsat_tasks.numerics.types import Array
 
 __all__ = ["Neighbours", "affinity_graph", "is_copy", "largest", "nearest", "smooth", "spread", "unit_rows"]
 

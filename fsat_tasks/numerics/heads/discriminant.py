@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import linalg
 
-from fsat_tasks.numerics.probe import Array, Labels, LinearHead
+from fsat_tasks.numerics.heads.probe import LinearHead
+from fsat_tasks.numerics.types import Array, Labels
 
 __all__ = ["fit_discriminant"]
 

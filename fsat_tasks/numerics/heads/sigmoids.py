@@ -9,16 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import linalg
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit
 
-from fsat_tasks.numerics.probe import INTERCEPT_RIDGE, LinearHead
+from fsat_tasks.numerics.heads.probe import INTERCEPT_RIDGE, LinearHead
+from fsat_tasks.numerics.types import Array
 
 __all__ = ["MultiLabelHead", "binary_log_loss", "fit_multilabel", "fit_sigmoids", "fit_temperature", "sigmoid_loo_logits"]
 
-Array = NDArray[np.float64]
 
 PRIORS = (0.5, 2.0, 4.0)
 """Rows that a class name may count for, besides START_PRIOR."""

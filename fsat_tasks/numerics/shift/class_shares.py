@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import norm
+
+from fsat_tasks.numerics.types import Array
 
 __all__ = ["SharesApart", "shares_apart", "weighted_shares"]
 
-Array = NDArray[np.float64]
 
 DRAWS = 200
 STEPS, FURTHER_STEPS = 200, 30

@@ -17,8 +17,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fsat_tasks.numerics.probe import LinearHead
-from fsat_tasks.numerics.prototypes import class_sums
+from fsat_tasks.numerics.heads.probe import LinearHead
+from fsat_tasks.numerics.heads.prototypes import class_sums
 
 __all__ = ["LOG_NORM_BOUND", "adaptive_adjustment", "geometric_tuning"]
 

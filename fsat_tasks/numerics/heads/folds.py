@@ -6,19 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fsat_tasks.numerics.distil import FOLDS, SHARES, fit_heads, judge_shares, prepare
-from fsat_tasks.numerics.evidence import HeldOut, best_of, judge, stratified_folds
-from fsat_tasks.numerics.frozen_head import Candidate, fit_setting, mix_layers
-from fsat_tasks.numerics.pool_view import view_pool
-from fsat_tasks.numerics.probe import Array, Labels
-from fsat_tasks.numerics.scope import unseen_views
+from fsat_tasks.numerics.evidence.held_out import HeldOut, best_of, judge, stratified_folds
+from fsat_tasks.numerics.geometry.layers import mix_layers
+from fsat_tasks.numerics.geometry.pool_directions import view_pool
+from fsat_tasks.numerics.heads.frozen import Candidate, fit_setting
+from fsat_tasks.numerics.heads.pool_taught import FOLDS, SHARES, fit_heads, judge_shares, prepare
+from fsat_tasks.numerics.heads.scope import unseen_views
+from fsat_tasks.numerics.types import Array, Features, Labels
 from fsat_tasks.runtime.parallel import side_by_side
 
 __all__ = ["FoldHead", "FoldView", "best_fold_head", "depths", "probe_folds", "teach_folds"]
 
-Features = NDArray[np.floating]
 
 DEPTHS = (1, 4)
 """Last layers that a head may read of a tuned encoder, besides as many as the head on the pretrained one reads."""

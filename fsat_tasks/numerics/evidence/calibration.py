@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
+
+from fsat_tasks.numerics.types import Array, Labels
 
 __all__ = [
     "balance_strength",
@@ -16,8 +17,6 @@ __all__ = [
     "reliability_bins",
 ]
 
-Array = NDArray[np.float64]
-Labels = NDArray[np.int64]
 
 LOG_SCALE_BOUNDS = (-10.0, 10.0)
 PRIOR_SPREAD = 0.5

@@ -9,14 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 from scipy.special import log_softmax, softmax
 
-from fsat_tasks.numerics.evidence import stratified_folds
-from fsat_tasks.numerics.frozen_head import Candidate, fit_setting
-from fsat_tasks.numerics.label_shift import estimate_target_prior, shift_evidence, shift_strength, shots_prior
-from fsat_tasks.numerics.neighbours import largest
+from fsat_tasks.numerics.evidence.held_out import stratified_folds
+from fsat_tasks.numerics.geometry.neighbours import largest
+from fsat_tasks.numerics.heads.frozen import Candidate, fit_setting
+from fsat_tasks.numerics.shift.label_shift import estimate_target_prior, shift_evidence, shift_strength, shots_prior
+from fsat_tasks.numerics.types import Array, Labels
 
 __all__ = [
     "Adaptation",
@@ -27,8 +27,6 @@ __all__ = [
     "neighbour_links",
 ]
 
-Array = NDArray[np.float64]
-Labels = NDArray[np.int64]
 
 NEIGHBOURS = 10
 SIMILARITY_SCALE = 0.1

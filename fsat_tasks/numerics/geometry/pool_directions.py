@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from fsat_tasks.numerics.frozen_head import Features, mix_layers
-from fsat_tasks.numerics.neighbours import Neighbours, is_copy, nearest, smooth, unit_rows
-from fsat_tasks.numerics.probe import Array
+from fsat_tasks.numerics.geometry.layers import mix_layers
+from fsat_tasks.numerics.geometry.neighbours import Neighbours, is_copy, nearest, smooth, unit_rows
+from fsat_tasks.numerics.types import Array, Features
 
 __all__ = ["DIRECTIONS", "KEY_DIRECTIONS", "STRENGTH", "PoolView", "view_pool"]
 

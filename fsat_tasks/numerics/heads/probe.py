@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from scipy import linalg
 from scipy.special import softmax
 
+from fsat_tasks.numerics.types import Array, Labels
+
 __all__ = ["LinearHead", "approximate_loo_logits", "fit_probe", "fit_softmax"]
 
-Array = NDArray[np.float64]
 Floats = NDArray[np.float64] | NDArray[np.float32]
-Labels = NDArray[np.int64]
 Pair = tuple[Array, Array, float]
 """A step, the gradient's change along it, and their product."""
 

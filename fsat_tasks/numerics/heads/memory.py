@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fsat_tasks.numerics.neighbours import nearest, unit_rows
-from fsat_tasks.numerics.probe import Array, LinearHead
+from fsat_tasks.numerics.geometry.neighbours import nearest, unit_rows
+from fsat_tasks.numerics.heads.probe import LinearHead
+from fsat_tasks.numerics.types import Array
 
 __all__ = ["DOUBT", "LEAST_WEIGHT", "NEAREST", "SHARPNESS", "Memory", "TaughtHead"]
 

@@ -7,13 +7,12 @@ log(target / source) to its logits: a static head again.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import log_softmax, logsumexp
+
+from fsat_tasks.numerics.types import Array, Labels
 
 __all__ = ["ShiftEvidence", "estimate_target_prior", "shift_evidence", "shift_strength", "shots_prior"]
 
-Array = NDArray[np.float64]
-Labels = NDArray[np.int64]
 
 ROWS_PER_SHOT = 8.0
 """See `shift_strength`: the shots' worth of the source prior per target row and shot of a class."""
