@@ -18,8 +18,9 @@ from rich.console import Console
 
 from benchmarks.command import about, add_out_option, save
 from fsat_tasks.apply import SHARD, apply
-from fsat_tasks.predict import champion_model, read_texts
-from fsat_tasks.serving import ServedModel
+from fsat_tasks.data.readers import read_texts
+from fsat_tasks.models.served import ServedModel
+from fsat_tasks.predict import champion_model
 from fsat_tasks.store import Store
 from fsat_tasks.tasks.spec import load_task
 

@@ -36,8 +36,8 @@ from benchmarks.extraction_workload import (
     with_repeats,
 )
 from fsat_tasks import load_encoder
-from fsat_tasks.encoder import Encoder
-from fsat_tasks.encoder_source import find_encoder
+from fsat_tasks.encoders.encoder import Encoder
+from fsat_tasks.encoders.source import find_encoder
 from fsat_tasks.numerics.geometry.layers import mix_layers
 from fsat_tasks.numerics.heads.frozen import FrozenHead, fit_frozen_head
 from fsat_tasks.runtime.machine import available_cores

@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.data import find_sets, read_rows
-from fsat_tasks import backends, load_encoder
-from fsat_tasks.encoder import Encoder
-from fsat_tasks.encoder_source import find_encoder
+from fsat_tasks import load_encoder
+from fsat_tasks.encoders import backends
+from fsat_tasks.encoders.encoder import Encoder
+from fsat_tasks.encoders.source import find_encoder
 
 __all__ = [
     "CUDA_METHODS", "ENCODER", "METHODS", "MIXED_FROM", "PEER", "REPEATED", "ROUNDS", "make_texts", "token_lengths",

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.data import class_name, read_rows
-from fsat_tasks.encoder import Encoder, load_encoder
-from fsat_tasks.encoder_source import EncoderSource, find_encoder
+from fsat_tasks.encoders.encoder import Encoder, load_encoder
+from fsat_tasks.encoders.source import EncoderSource, find_encoder
 
 __all__ = ["CachedEncoder", "FeatureCache", "encoder_source"]
 

@@ -43,7 +43,7 @@ def _load(context: Context, classes: int) -> tuple[Any, Any]:
     from torch import nn
     from transformers import AutoTokenizer
 
-    from fsat_tasks.encoder_graph import PooledEncoder
+    from fsat_tasks.encoders.graph import PooledEncoder
 
     class Classifier(nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:

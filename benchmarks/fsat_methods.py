@@ -12,7 +12,7 @@ from scipy.special import softmax
 from benchmarks.data import SplitRows
 from benchmarks.features import CachedEncoder
 from benchmarks.outcome import Context, Outcome
-from fsat_tasks.encoder import load_encoder
+from fsat_tasks.encoders.encoder import load_encoder
 from fsat_tasks.numerics.heads.probe import LinearHead
 
 __all__ = ["fsat_frozen", "fsat_ladder", "fsat_literal"]
@@ -25,7 +25,7 @@ LITERAL_STRENGTH = 0.1
 
 def fsat_frozen(rows: SplitRows, context: Context) -> Outcome:
     """The rungs that keep the encoder frozen."""
-    from fsat_tasks.rungs import FROZEN_RUNGS
+    from fsat_tasks.tuning.rungs import FROZEN_RUNGS
 
     return _classifier(rows, context, FROZEN_RUNGS)
 

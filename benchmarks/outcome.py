@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from benchmarks.data import Shift, SplitRows
 from benchmarks.features import FeatureCache, encoder_source
-from fsat_tasks.encoder_source import EncoderSource
+from fsat_tasks.encoders.source import EncoderSource
 from fsat_tasks.numerics.evidence.calibration import expected_calibration_error, reliability_bins
 from fsat_tasks.numerics.evidence.metrics import confusion_matrix, macro_f1
 

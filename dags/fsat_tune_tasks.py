@@ -153,8 +153,8 @@ def settle_answer(context: Mapping[str, Any], of: Chosen, approved: bool) -> Art
 def publish(name: str, of: Chosen, **context: Any) -> dict[str, Any]:
     """What `publish` does: move the champion and tell of it; or skip, where the model is held."""
     from fsat_tasks.approval import NOT_APPROVED, awaits_approval
-    from fsat_tasks.gates import all_gates
     from fsat_tasks.pipeline import run_steps, summary
+    from fsat_tasks.quality.gates import all_gates
     from fsat_tasks.registry import Registry
 
     task = load(context["params"], of)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fsat_tasks.classifier import FewShotClassifier
-    from fsat_tasks.encoder import load_encoder
+    from fsat_tasks.encoders.encoder import load_encoder
 
 __all__ = ["FewShotClassifier", "load_encoder"]
 
@@ -16,7 +16,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     # on first use: `import fsat_tasks` stays free of numpy and of all that follows
     if name == "load_encoder":
-        from fsat_tasks.encoder import load_encoder
+        from fsat_tasks.encoders.encoder import load_encoder
 
         return load_encoder
     if name == "FewShotClassifier":

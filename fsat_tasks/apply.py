@@ -15,12 +15,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fsat_tasks.data.readers import iter_rows
 from fsat_tasks.errors import DataError
+from fsat_tasks.models.served import ServedModel
 from fsat_tasks.review import REVIEW, Doubt, Review
 from fsat_tasks.runtime.logs import at_work
 from fsat_tasks.runtime.progress import progress
-from fsat_tasks.samples import iter_rows
-from fsat_tasks.serving import ServedModel
 from fsat_tasks.store import Artefact, Recipe, Store
 from fsat_tasks.store.files import sha256_file, write_json
 from fsat_tasks.tasks.spec import Task

@@ -75,7 +75,7 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Append labelled rows, such as those of a filled-in review.csv, to the samples."""
-    from fsat_tasks.add_samples import add_samples
+    from fsat_tasks.data.append import add_samples
     from fsat_tasks.errors import DataError
     from fsat_tasks.tasks.spec import load_task
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fsat_tasks.errors import StoreError
-from fsat_tasks.gates import all_gates
+from fsat_tasks.quality.gates import all_gates
 from fsat_tasks.registry import Registry
 from fsat_tasks.store import Artefact, Store
 from fsat_tasks.tasks.spec import Task

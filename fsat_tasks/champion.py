@@ -6,9 +6,9 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from fsat_tasks.gates import beside
+from fsat_tasks.data.tables import texts_of_lines
+from fsat_tasks.quality.comparison import beside
 from fsat_tasks.store import Artefact, Store
-from fsat_tasks.validate import texts_of_lines
 
 __all__ = ["compare_with_champion", "rival"]
 
@@ -63,7 +63,7 @@ def compare_with_champion(
 
 
 def _answers(model: Artefact, texts: list[str]) -> list[str]:
-    from fsat_tasks.serving import ServedModel
+    from fsat_tasks.models.served import ServedModel
 
     served = ServedModel(model.path)
     return [served.labels[i] for i in served.run(texts)[0].argmax(axis=1)]

@@ -15,21 +15,22 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
-from fsat_tasks.body_rung import Material, Rows
-from fsat_tasks.encoder import load_encoder
-from fsat_tasks.encoder_source import find_encoder
+from fsat_tasks.data.texts import read_texts
+from fsat_tasks.encoders.encoder import load_encoder
+from fsat_tasks.encoders.source import find_encoder
 from fsat_tasks.errors import DataError
-from fsat_tasks.inputs import class_words, read_labels, read_texts, require_share
-from fsat_tasks.ladder import balance, climb
+from fsat_tasks.inputs import class_words, read_labels, require_share
 from fsat_tasks.numerics.evidence.conformal import conformal_threshold, lac_scores, prediction_sets
 from fsat_tasks.numerics.geometry.layers import mix_layers
 from fsat_tasks.numerics.heads.scope import coverage_threshold, fit_scope, scope_scores
 from fsat_tasks.numerics.heads.sigmoids import fit_multilabel
 from fsat_tasks.numerics.shift.transduction import adapt_to_target, hidden_shot_logits
 from fsat_tasks.numerics.types import Array, Labels
-from fsat_tasks.refit import refit
-from fsat_tasks.rungs import RUNGS, Climb, LadderSettings
 from fsat_tasks.runtime.device import pick_device, tuning_device
+from fsat_tasks.tuning.ladder import balance, climb
+from fsat_tasks.tuning.material import Material, Rows
+from fsat_tasks.tuning.refit import refit
+from fsat_tasks.tuning.rungs import RUNGS, Climb, LadderSettings
 
 __all__ = ["FewShotClassifier"]
 
@@ -42,7 +43,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     Args:
         encoder: a bundled name, `org/model`, or a folder with a transformers model; see `load_encoder`.
-        rungs: names of the ladder's rungs that may be taken (`fsat_tasks.rungs.RUNGS`); all by default.
+        rungs: names of the ladder's rungs that may be taken (`fsat_tasks.tuning.rungs.RUNGS`); all by default.
         budget_seconds: planned time of body tuning, at most; the rung is left out where it would take longer.
         body: how the body is tuned: "full", or by adapters, "lora" or "oft".
         class_weight: "balanced" makes every class count alike, however many samples it has; by default classes with more
@@ -284,7 +285,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         weights = None if self.multilabel_ else self._climb.weights
         if weights is None or not texts:
             return self._encoder.encode(texts, "all")
-        from fsat_tasks.body import encode_rows, load_body
+        from fsat_tasks.tuning.fine_tuning import encode_rows, load_body
 
         if self._body is None:
             self._body = load_body(self._source, self._body_device(), weights)

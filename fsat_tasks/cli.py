@@ -145,9 +145,9 @@ def predict(
     column: Annotated[str, typer.Option(help="Name of the text column in the file.")] = "text",
 ) -> None:
     """Label texts with the task's champion; one JSON object a line."""
+    from fsat_tasks.data.readers import read_lines, read_texts
     from fsat_tasks.errors import InputError
     from fsat_tasks.predict import predict as label_texts
-    from fsat_tasks.predict import read_lines, read_texts
 
     if text is not None and file is not None:
         raise InputError("fsat predict", "a text or --file", "both")
@@ -189,7 +189,7 @@ def init(
     label: Annotated[str, typer.Option(help="Name of its label column.")] = "label",
 ) -> None:
     """Make a task folder from a file of labelled samples."""
-    from fsat_tasks.scaffold import create_task
+    from fsat_tasks.data.new_task import create_task
 
     folder = create_task(name, samples, text, label)
     typer.echo(f"Made {folder}. Describe the classes in task.yaml there, then: fsat run {name}")

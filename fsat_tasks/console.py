@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fsat_tasks.gates import all_gates
+from fsat_tasks.quality.gates import all_gates
 from fsat_tasks.store import Artefact
 
 if TYPE_CHECKING:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from fsat_tasks.data.pool import POOL_FILE, find_pool
+from fsat_tasks.data.tables import load_split, load_texts, texts_of_lines
 from fsat_tasks.history import Entry
-from fsat_tasks.pool import POOL_FILE, find_pool
 from fsat_tasks.registry import find_published
 from fsat_tasks.store import Artefact, Store
-from fsat_tasks.validate import load_split, load_texts, texts_of_lines
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,19 +8,20 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from fsat_tasks.data.tables import SLICES_FILE, load_split, load_texts
 from fsat_tasks.elsewhere import find_any
-from fsat_tasks.extract import class_here, open_encoder, open_features
-from fsat_tasks.gates import beside, data_gate, quality_gates
-from fsat_tasks.head import Head, baseline_labels, load_head
-from fsat_tasks.head_features import head_device, open_head_features
-from fsat_tasks.robustness import measure_robustness
+from fsat_tasks.encoders.features import class_here, open_encoder, open_features
+from fsat_tasks.models.head import Head, baseline_labels, load_head
+from fsat_tasks.models.tuned import head_device, open_head_features
+from fsat_tasks.quality.comparison import beside
+from fsat_tasks.quality.gates import data_gate, quality_gates
+from fsat_tasks.quality.robustness import measure_robustness
 from fsat_tasks.runtime.device import or_on_the_cpu
 from fsat_tasks.runtime.machine import Device
 from fsat_tasks.runtime.numeric_class import CPU_CLASS, CUDA_CLASSES, numeric_class
 from fsat_tasks.store import Artefact, Recipe, Store
 from fsat_tasks.store.files import write_json
 from fsat_tasks.tasks.spec import Task
-from fsat_tasks.validate import SLICES_FILE, load_split, load_texts
 
 if TYPE_CHECKING:
     import numpy as np

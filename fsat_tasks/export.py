@@ -10,33 +10,32 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fsat_tasks.data.tables import load_split, load_texts
 from fsat_tasks.elsewhere import find_any
-from fsat_tasks.encoder_export import export_int8_encoder
-from fsat_tasks.encoder_source import find_encoder
-from fsat_tasks.gates import parity_gates, size_gate
-from fsat_tasks.graph_weights import half_precision, take_apart, whole
-from fsat_tasks.head import Head, finite, load_head
-from fsat_tasks.head_features import head_device
-from fsat_tasks.model_card import render_card
+from fsat_tasks.encoders.export import export_int8_encoder
+from fsat_tasks.encoders.source import find_encoder
+from fsat_tasks.models.card import render_card
+from fsat_tasks.models.graph_parts import half_precision, take_apart, whole
+from fsat_tasks.models.head import Head, finite, load_head
+from fsat_tasks.models.head_graph import join_head
+from fsat_tasks.models.served import ServedModel
+from fsat_tasks.models.tuned import head_device, tuned_encoder
+from fsat_tasks.models.variants import FILES, FOR_A_GPU, MODEL, Judge, parity_of, served_file
+from fsat_tasks.quality.gates import parity_gates, size_gate
 from fsat_tasks.runtime.device import or_on_the_cpu
 from fsat_tasks.runtime.failures import NamedErrors
 from fsat_tasks.runtime.machine import Device
 from fsat_tasks.runtime.numeric_class import CPU_CLASS
-from fsat_tasks.serving import ServedModel
 from fsat_tasks.store import Artefact, Recipe, Store
 from fsat_tasks.store.files import write_json
 from fsat_tasks.tasks.spec import Task
-from fsat_tasks.tune import tuned_encoder
-from fsat_tasks.validate import load_split, load_texts
-from fsat_tasks.variants import FILES, FOR_A_GPU, MODEL, Judge, parity_of, served_file
 
 if TYPE_CHECKING:
     import onnx
     from numpy.typing import NDArray
 
-    from fsat_tasks.encoder_graph import PooledEncoder
-    from fsat_tasks.encoder_source import EncoderSource
-    from fsat_tasks.numerics.heads.memory import Memory
+    from fsat_tasks.encoders.graph import PooledEncoder
+    from fsat_tasks.encoders.source import EncoderSource
 
 __all__ = ["export"]
 
@@ -45,10 +44,6 @@ BESIDE_A_GPU = f"{CPU_CLASS}+cuda"
 """Numeric class where the graphs were compared on a GPU, too."""
 BOUNDS = {"max_parity_error", "max_variant_error", "min_variant_agreement", "significance", "max_megabytes"}
 """Gates that this step asks."""
-
-Nodes = list[tuple[str, list[str], list[str], dict[str, Any]]]
-Part = tuple[dict[str, Any], Nodes]
-"""Constants and nodes (operator, inputs, outputs, attributes) of a piece of the graph."""
 
 
 def export(task: Task, store: Store, validated: Artefact, tuned: Artefact, evaluated: Artefact) -> Artefact:
@@ -130,131 +125,6 @@ def _joined(encoder: Artefact, head: Head, half: bool = False) -> onnx.ModelProt
     return whole(half_precision(graph, parts) if half else graph, parts)
 
 
-def join_head(encoder: onnx.ModelProto, head: Head) -> onnx.ModelProto:
-    """The encoder's graph followed by the head: `probabilities` (batch, classes) and `scope` (batch,) out.
-
-    Where the head takes the last layer alone, the graph is cut at `sentence`, so the pooling of the others is gone.
-    """
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
-    from onnx.utils import Extractor
-
-    source = "sentence" if head.layers == 1 else "features"
-    model = Extractor(encoder).extract_model(["input_ids", "attention_mask"], [source])
-    constants: dict[str, Any] = {}
-    nodes = []
-    parts = [_unit_row(head, source), _memory_logits(head.memory), _class_probabilities(head), _scope_score(head)]
-    for some_constants, some_nodes in parts:
-        constants |= some_constants
-        nodes += [helper.make_node(*node[:3], **node[3]) for node in some_nodes]
-    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
-    model.graph.node.extend(nodes)
-    del model.graph.output[:]
-    for name, shape in (("probabilities", ["batch", len(head.labels)]), ("scope", ["batch"])):
-        model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
-    onnx.checker.check_model(model)
-    return model
-
-
-def _unit_row(head: Head, source: str) -> Part:
-    """`head.row` (batch, layers * dim): the layers side by side, each of unit length."""
-    import numpy as np
-
-    layers: Nodes = []
-    constants = {"head.shape": np.array([0, head.weight.shape[1]])}  # 0: as many rows as came
-    if head.layers > 1:  # of (batch, all layers, dim) the last ones
-        constants |= {"head.first": np.array([-head.layers]), "head.end": np.array([2**31]), "head.axis": np.array([1])}
-        layers = [("Slice", [source, "head.first", "head.end", "head.axis"], ["head.layers"], {})]
-        source = "head.layers"
-    return constants, [
-        *layers,
-        ("LpNormalization", [source], ["head.unit"], {"axis": -1, "p": 2}),
-        ("Reshape", ["head.unit", "head.shape"], ["head.row"], {}),
-    ]
-
-
-def _class_probabilities(head: Head) -> Part:
-    """`logits`, calibrated, and `probabilities`; temperature and the equal share of each layer are in the weights."""
-    weight = head.weight.T / (head.temperature * np.sqrt(head.layers))
-    constants = {"head.weight": weight, "head.bias": head.bias / head.temperature}
-    linear: Nodes = [("Gemm", ["head.row", "head.weight", "head.bias"], ["logits"], {})]
-    if head.memory is not None:
-        constants["head.memory_share"] = np.array(head.memory.share / head.temperature)
-        linear = [
-            ("Gemm", ["head.row", "head.weight", "head.bias"], ["head.linear"], {}),
-            ("Mul", ["memory.logits", "head.memory_share"], ["head.remembered"], {}),
-            ("Add", ["head.linear", "head.remembered"], ["logits"], {}),
-        ]
-    return _float32(constants), [*linear, ("Softmax", ["logits"], ["probabilities"], {"axis": -1})]
-
-
-def _memory_logits(memory: Memory | None) -> Part:
-    """`memory.logits` (batch, classes), as `numerics.memory.Memory.logits` gives them; nothing without a memory."""
-    if memory is None:
-        return {}, []
-    from fsat_tasks.numerics.heads.memory import DOUBT, LEAST_WEIGHT, NEAREST, SHARPNESS
-
-    constants = {
-        "memory.basis": memory.basis,  # (layers * dim, directions); the length of the product does not matter
-        "memory.keys": memory.keys.T * SHARPNESS,  # (directions, rows)
-        "memory.labels": memory.labels * (1.0 - DOUBT),  # (rows, classes)
-        "memory.doubt": np.array(DOUBT / memory.labels.shape[1]),
-        "memory.least": np.array(LEAST_WEIGHT),
-    }
-    counts = {"memory.nearest": np.array([min(NEAREST, len(memory.keys))]), "memory.axis": np.array([1])}
-    return _float32(constants) | counts, [
-        ("MatMul", ["head.row", "memory.basis"], ["memory.projected"], {}),
-        ("LpNormalization", ["memory.projected"], ["memory.query"], {"axis": -1, "p": 2}),
-        ("MatMul", ["memory.query", "memory.keys"], ["memory.similarity"], {}),
-        ("TopK", ["memory.similarity", "memory.nearest"], ["memory.top", "memory.at"], {"axis": 1}),
-        ("ReduceMax", ["memory.top", "memory.axis"], ["memory.nearest_of_all"], {"keepdims": 1}),
-        ("Sub", ["memory.top", "memory.nearest_of_all"], ["memory.distance"], {}),
-        ("Exp", ["memory.distance"], ["memory.closeness"], {}),
-        ("ReduceMin", ["memory.closeness", "memory.axis"], ["memory.last"], {"keepdims": 1}),
-        ("Sub", ["memory.closeness", "memory.last"], ["memory.ahead"], {}),
-        ("Add", ["memory.ahead", "memory.least"], ["memory.unscaled"], {}),
-        ("ReduceSum", ["memory.unscaled", "memory.axis"], ["memory.total"], {"keepdims": 1}),
-        ("Div", ["memory.unscaled", "memory.total"], ["memory.weight"], {}),
-        ("Gather", ["memory.labels", "memory.at"], ["memory.found"], {"axis": 0}),  # (batch, nearest, classes)
-        ("Unsqueeze", ["memory.weight", "memory.axis"], ["memory.row"], {}),  # (batch, 1, nearest)
-        ("MatMul", ["memory.row", "memory.found"], ["memory.mean"], {}),
-        ("Squeeze", ["memory.mean", "memory.axis"], ["memory.probability"], {}),
-        ("Add", ["memory.probability", "memory.doubt"], ["memory.softened"], {}),
-        ("Log", ["memory.softened"], ["memory.logits"], {}),
-    ]
-
-
-def _scope_score(head: Head) -> Part:
-    """`scope`, as `numerics.scope.scope_scores` gives it; the equal share of each layer is in the constants."""
-    model, share = head.scope, 1.0 / np.sqrt(head.layers)
-    constants = {
-        "scope.prototypes": model.prototypes.T * share,  # (layers * dim, classes)
-        "scope.bank": model.bank.T * share,  # (layers * dim, bank)
-        "scope.usual": model.usual,
-        "scope.weight": model.weight[:, None],  # (views, 1)
-        "scope.offset": -model.centre @ model.weight[:, None],  # (1,)
-    }
-    counts = {"scope.nearest": np.array([model.nearest]), "scope.axis": np.array([1])}
-    return _float32(constants) | counts, [
-        ("LogSoftmax", ["logits"], ["scope.log_p"], {"axis": -1}),
-        ("Mul", ["probabilities", "scope.log_p"], ["scope.p_log_p"], {}),
-        ("ReduceSum", ["scope.p_log_p", "scope.axis"], ["scope.certainty"], {"keepdims": 1}),
-        ("MatMul", ["head.row", "scope.prototypes"], ["scope.to_prototypes"], {}),
-        ("ReduceMax", ["scope.to_prototypes", "scope.axis"], ["scope.nearest_prototype"], {"keepdims": 1}),
-        ("MatMul", ["head.row", "scope.bank"], ["scope.to_bank"], {}),
-        ("Sub", ["scope.to_bank", "scope.usual"], ["scope.relative"], {}),
-        ("TopK", ["scope.relative", "scope.nearest"], ["scope.top", "scope.top_at"], {"axis": 1}),
-        ("ReduceMean", ["scope.top", "scope.axis"], ["scope.nearness"], {"keepdims": 1}),
-        ("Concat", ["scope.certainty", "scope.nearest_prototype", "scope.nearness"], ["scope.views"], {"axis": 1}),
-        ("Gemm", ["scope.views", "scope.weight", "scope.offset"], ["scope.column"], {}),
-        ("Squeeze", ["scope.column", "scope.axis"], ["scope"], {}),
-    ]
-
-
-def _float32(constants: dict[str, Any]) -> dict[str, Any]:
-    return {name: np.ascontiguousarray(value, np.float32) for name, value in constants.items()}
-
-
 def _parity_rows(validated: Artefact, names: list[str]) -> tuple[list[str], NDArray[np.int64]]:
     """Texts and labels of the rows on which graphs are compared: query rows first, then samples."""
     import numpy as np
@@ -273,14 +143,14 @@ def _reference(
     An int8 encoder is its own reference: that it may stand for the other one was decided before its features were used.
     """
     if encoder.json("encoder.json")["precision"] == "int8":
-        from fsat_tasks.encoder import Encoder
+        from fsat_tasks.encoders.encoder import Encoder
 
         features = Encoder(encoder, "cpu").encode(texts, "all")
         return head.probabilities(features), head.scope_scores(features)
     from safetensors.torch import load_file
 
-    from fsat_tasks.batches import load_tokenizer, tokenize
-    from fsat_tasks.body import encode_rows, load_body
+    from fsat_tasks.encoders.batches import load_tokenizer, tokenize
+    from fsat_tasks.tuning.fine_tuning import encode_rows, load_body
 
     source = find_encoder(task.spec.encoder.name, task.spec.encoder.max_tokens)
     tuned_body = head.tuned_body and load_body(source, "cpu", load_file(tuned.path / "body.safetensors"))
@@ -292,6 +162,6 @@ def _reference(
 @functools.lru_cache(maxsize=1)  # one encoder serves task after task
 def _frozen_body(source: EncoderSource, digest: str) -> PooledEncoder:
     """The encoder in torch as it was pretrained; `digest` stands for the files of its folder."""
-    from fsat_tasks.body import load_body
+    from fsat_tasks.tuning.fine_tuning import load_body
 
     return load_body(source, "cpu")

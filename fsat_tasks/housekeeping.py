@@ -126,14 +126,14 @@ def _read_all_links(root: Path, known: dict[Path, Links]) -> dict[Path, Links]:
 
 
 def _groups(segments: list[Path]) -> list[list[Path]]:
-    from fsat_tasks.row_merge import groups
+    from fsat_tasks.encoders.row_merge import groups
 
     return groups(sorted(segments))
 
 
 def _merge(store: Store, group: list[Path], report: _Report) -> None:
     """Write the merged segment; then its parts go, but for those that a run has begun to use meanwhile."""
-    from fsat_tasks.row_merge import merge
+    from fsat_tasks.encoders.row_merge import merge
 
     merged = merge(store, group)
     if merged is None:

@@ -11,26 +11,11 @@ from numpy.typing import NDArray
 from fsat_tasks.errors import DataError
 from fsat_tasks.numerics.types import Labels
 
-__all__ = ["class_words", "read_labels", "read_texts", "require_share"]
+__all__ = ["class_words", "read_labels", "require_share"]
 
 
 COLLECTIONS = (list, tuple, set, frozenset)
 LABELS = (str, bool, int, float, np.bool_, np.integer, np.floating)
-
-
-def read_texts(texts: Any, where: str) -> list[str]:
-    """The texts as a list. Raises DataError, which names the row, for what is no text."""
-    if isinstance(texts, str | bytes | Mapping | Set) or getattr(texts, "ndim", 1) != 1 or not isinstance(texts, Iterable):
-        raise DataError(where, "a list of texts", "one text" if isinstance(texts, str) else type(texts).__name__)
-    rows = list(texts)
-    for number, text in enumerate(rows, start=1):
-        if not isinstance(text, str):
-            raise DataError(f"{where}, row {number}", "a text", "none" if text is None else type(text).__name__)
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise DataError(f"{where}, row {number}", "a text", "half of a surrogate pair") from None
-    return rows
 
 
 def read_labels(labels: Any, n: int) -> tuple[NDArray[Any], Labels, bool]:

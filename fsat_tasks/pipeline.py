@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from fsat_tasks.encoder_source import find_encoder
+from fsat_tasks.encoders.source import find_encoder
 from fsat_tasks.errors import InputError
 from fsat_tasks.history import number_of
 from fsat_tasks.registry import Registry
@@ -115,9 +115,9 @@ def shards(tasks: Sequence[Task]) -> list[tuple[int, int]]:
     A pool that several tasks have in common is there once; few texts are left to the step itself. A task whose data are not sound
     is left out: its own steps say what is wrong.
     """
+    from fsat_tasks.data.pool import find_pool
+    from fsat_tasks.encoders.precision import task_encoder
     from fsat_tasks.extract import shard_counts
-    from fsat_tasks.pool import find_pool
-    from fsat_tasks.precision import task_encoder
 
     found: dict[tuple[object, ...], tuple[int, int]] = {}
     store = Store(Workspace.from_env().store)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
-from fsat_tasks.errors import DataError, RegistryError
+from fsat_tasks.errors import RegistryError
+from fsat_tasks.models.served import ServedModel
 from fsat_tasks.registry import Registry, find_published
-from fsat_tasks.serving import ServedModel
 from fsat_tasks.signature import check_signature
 from fsat_tasks.store import Artefact, Store
 from fsat_tasks.tasks.workspace import Workspace
 
-__all__ = ["champion_model", "predict", "read_lines", "read_texts"]
+__all__ = ["champion_model", "predict"]
 
 BATCH = 64
 
@@ -44,24 +43,3 @@ def champion_model(task: str) -> Artefact:
         raise RegistryError(f"task {task!r}", "a published model", "none yet", f"Make one with: fsat run {task}.")
     check_signature(champion, task, f"champion of task {task!r}", f"fsat run {task} signs what it makes.")
     return find_published(store, task, champion["model"])
-
-
-def read_texts(path: Path, column: str) -> Iterator[str]:
-    """Texts of a .csv, .jsonl or .parquet file's column, or the lines of any other file."""
-    from fsat_tasks.samples import read_rows
-
-    if path.suffix in (".csv", ".jsonl", ".parquet"):
-        yield from (text or "" for text in read_rows(path, column, None, 2**31).texts)
-    else:
-        with path.open("rb") as file:
-            yield from read_lines(file, str(path))
-
-
-def read_lines(lines: Iterable[bytes], name: str) -> Iterator[str]:
-    """Lines of UTF-8 without their ends. Raises DataError, which names the line, where they are something else."""
-    for number, line in enumerate(lines, start=1):
-        try:
-            yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-        except UnicodeDecodeError as error:
-            got = f"the byte 0x{line[error.start]:02x}"
-            raise DataError(f"{name}, line {number}", "UTF-8", got, "Save it as UTF-8.") from None

@@ -8,13 +8,13 @@ from typing import Any
 
 from fsat_tasks.approval import record
 from fsat_tasks.champion import compare_with_champion, rival
-from fsat_tasks.gates import all_gates, champion_gates, decisions_from_json, latency_gates
+from fsat_tasks.data.tables import load_texts
+from fsat_tasks.models.variants import for_a_cpu
+from fsat_tasks.quality.gates import all_gates, champion_gates, decisions_from_json, latency_gates
 from fsat_tasks.registry import Registry
 from fsat_tasks.store import Artefact, Recipe, Store
 from fsat_tasks.store.files import write_json
 from fsat_tasks.tasks.spec import Task
-from fsat_tasks.validate import load_texts
-from fsat_tasks.variants import for_a_cpu
 
 __all__ = ["publish"]
 
@@ -82,8 +82,8 @@ def publish(
 
 def _time_variants(exported: Artefact, texts: list[str]) -> dict[str, dict[str, float]]:
     """Latency of each graph that a CPU may serve, by its file."""
-    from fsat_tasks.latency import measure_latency
-    from fsat_tasks.serving import ServedModel
+    from fsat_tasks.models.latency import measure_latency
+    from fsat_tasks.models.served import ServedModel
 
     files = [variant["file"] for variant in exported.json("variants.json") if for_a_cpu(variant)]
     return {file: measure_latency(ServedModel(exported.path, file), texts) for file in files}

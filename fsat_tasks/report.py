@@ -8,8 +8,10 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from fsat_tasks.head import load_head
-from fsat_tasks.head_features import open_head_features
+from fsat_tasks.data.pool import pool_size
+from fsat_tasks.data.tables import load_split, texts_of_lines
+from fsat_tasks.models.head import load_head
+from fsat_tasks.models.tuned import open_head_features
 from fsat_tasks.report_data import (
     accuracies,
     class_figures,
@@ -27,7 +29,6 @@ from fsat_tasks.report_plots import axis_over, calibration_plot, coverage_plot, 
 from fsat_tasks.store import Artefact, Store
 from fsat_tasks.tasks.spec import Task
 from fsat_tasks.templates import render, source
-from fsat_tasks.validate import load_split, pool_size, texts_of_lines
 
 __all__ = ["render_report"]
 

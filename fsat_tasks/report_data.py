@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fsat_tasks.head import Head
+from fsat_tasks.data.tables import load_split, texts_of_lines
+from fsat_tasks.models.head import Head
 from fsat_tasks.report_plots import share_axis
 from fsat_tasks.store import Artefact
-from fsat_tasks.validate import load_split, texts_of_lines
 
 __all__ = [
     "accuracies",

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fsat_tasks.extract import draw_pool_rows, load_pool_texts
-from fsat_tasks.head import Head
+from fsat_tasks.data.pool import draw_pool_rows, load_pool_texts
+from fsat_tasks.models.head import Head
 from fsat_tasks.store import Artefact
 from fsat_tasks.tasks.spec import Task
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fsat_tasks.data.tables import CLASSES, load_split, load_texts
 from fsat_tasks.store import Artefact
-from fsat_tasks.validate import CLASSES, load_split, load_texts
 
 if TYPE_CHECKING:
     import numpy as np

@@ -128,7 +128,7 @@ def _copy_task(task: Task, store: Store, model: Artefact, folder: Path) -> None:
     The pool may have been another file of that run, one that tasks share, or have grown since: then its rows are copied as they
     were used, as pool.parquet.
     """
-    from fsat_tasks.pool import POOL, POOL_FILE, find_pool
+    from fsat_tasks.data.pool import POOL, POOL_FILE, find_pool
     from fsat_tasks.validate import validate
 
     validated = validate(task, store)

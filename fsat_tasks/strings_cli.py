@@ -18,8 +18,8 @@ def export_strings(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Write the champion as one ONNX file that takes texts."""
-    from fsat_tasks.export_strings import MODEL
-    from fsat_tasks.export_strings import export_strings as write
+    from fsat_tasks.models.strings import MODEL
+    from fsat_tasks.models.strings import export_strings as write
     from fsat_tasks.pipeline import summary
     from fsat_tasks.predict import champion_model
     from fsat_tasks.store import Store

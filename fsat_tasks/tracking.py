@@ -9,7 +9,7 @@ from contextlib import redirect_stdout
 from importlib.util import find_spec
 from typing import Any
 
-from fsat_tasks.gates import all_gates
+from fsat_tasks.quality.gates import all_gates
 from fsat_tasks.runtime.logs import hide_logins
 from fsat_tasks.store import Artefact
 from fsat_tasks.tasks.spec import Task

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from pathlib import Path
 
+from fsat_tasks.data.readers import iter_rows
 from fsat_tasks.errors import DataError
-from fsat_tasks.samples import iter_rows
 from fsat_tasks.tasks.files import SUFFIXES
 from fsat_tasks.tasks.spec import Task
 

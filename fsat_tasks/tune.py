@@ -8,29 +8,28 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fsat_tasks.batches import load_tokenizer, tokenize
+from fsat_tasks.data.pool import POOL_FILE, draw_pool_rows, find_pool, load_pool_texts
+from fsat_tasks.data.tables import CLASSES, load_split, load_texts
 from fsat_tasks.elsewhere import find_any
-from fsat_tasks.encoder_export import exporter_versions
-from fsat_tasks.encoder_source import find_encoder
-from fsat_tasks.errors import StoreError
-from fsat_tasks.extract import draw_pool_rows, encoder_of, load_pool_texts, open_features
-from fsat_tasks.head import SET_COVERAGES, Head, save_baseline, save_head
-from fsat_tasks.pool import POOL_FILE, find_pool
+from fsat_tasks.encoders.batches import load_tokenizer, tokenize
+from fsat_tasks.encoders.export import exporter_versions
+from fsat_tasks.encoders.features import encoder_of, open_features
+from fsat_tasks.encoders.source import find_encoder
+from fsat_tasks.models.head import SET_COVERAGES, Head, save_baseline, save_head
 from fsat_tasks.runtime.device import pick_device, tuning_device
 from fsat_tasks.runtime.numeric_class import PLANNED_CLASSES, planned_class
 from fsat_tasks.store import Artefact, Recipe, Store
 from fsat_tasks.store.files import write_json
 from fsat_tasks.tasks.spec import Task
-from fsat_tasks.validate import CLASSES, load_split, load_texts
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from fsat_tasks.body_rung import Material, Rows
-    from fsat_tasks.rungs import Climb
+    from fsat_tasks.tuning.material import Material, Rows
+    from fsat_tasks.tuning.rungs import Climb
 
-__all__ = ["tune", "tuned_encoder"]
+__all__ = ["tune"]
 
 _LAST_POOL: dict[str, Rows] = {}
 """The pool of the task before, by all that its rows depend on: many tasks may share one, and what is made of it."""
@@ -73,23 +72,12 @@ def _may_be(planned: str, device: str) -> bool:
     return device == "auto" or f"-{device}-" in planned
 
 
-def tuned_encoder(store: Store, tuned: Artefact) -> Artefact:
-    """The encoder that the head's features come from: with the tuned body, or as it was pretrained."""
-    if "encoder.onnx" in tuned.manifest["files"]:
-        return tuned
-    parent = tuned.manifest["parents"]["extract"]
-    extracted = store.find(parent["step"], parent["key"])
-    if extracted is None:
-        raise StoreError(f"store {store.root}", "the features that the head is from", "none that are whole", "Run again.")
-    return encoder_of(store, extracted)
-
-
 def _tune(task: Task, store: Store, validated: Artefact, extracted: Artefact, checkpoints: Path, folder: Path) -> dict[str, Any]:
     import numpy as np
     from threadpoolctl import threadpool_limits
 
-    from fsat_tasks.ladder import climb
-    from fsat_tasks.rungs import FROZEN_RUNGS, RUNGS, LadderSettings
+    from fsat_tasks.tuning.ladder import climb
+    from fsat_tasks.tuning.rungs import FROZEN_RUNGS, RUNGS, LadderSettings
 
     spec = task.spec
     classes, samples = load_split(validated, CLASSES), load_split(validated, "samples")
@@ -124,8 +112,8 @@ def _tune(task: Task, store: Store, validated: Artefact, extracted: Artefact, ch
 def _material(
     task: Task, store: Store, validated: Artefact, extracted: Artefact, samples: NDArray[np.int64], labels: NDArray[np.int64]
 ) -> Material:
-    from fsat_tasks.body_rung import Material, Rows
     from fsat_tasks.numerics.heads.pool_taught import POOL_ROWS
+    from fsat_tasks.tuning.material import Material, Rows
 
     features, texts = open_features(task, store, extracted), load_texts(validated)
     tokenizer, _ = load_tokenizer(encoder_of(store, extracted).path / "tokenizer.json")
@@ -173,8 +161,8 @@ def _save_body(task: Task, encoder: Artefact, weights: Any, folder: Path) -> Non
     """The tuned weights, and the encoder's graph with them."""
     from safetensors.torch import save
 
-    from fsat_tasks.body import load_body
-    from fsat_tasks.encoder_graph import export_onnx
+    from fsat_tasks.encoders.graph import export_onnx
+    from fsat_tasks.tuning.fine_tuning import load_body
 
     (folder / "body.safetensors").write_bytes(save(weights))
     export_onnx(

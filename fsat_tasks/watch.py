@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from fsat_tasks.data.pool import draw_pool_rows, load_pool_texts, pool_size
+from fsat_tasks.data.tables import load_split, load_texts
 from fsat_tasks.elsewhere import find_any
+from fsat_tasks.encoders.features import class_here, open_features
 from fsat_tasks.errors import DataError
-from fsat_tasks.extract import class_here, draw_pool_rows, load_pool_texts, open_features
 from fsat_tasks.predict import champion_model
 from fsat_tasks.registry import find_published
 from fsat_tasks.runtime.device import or_on_the_cpu
@@ -26,7 +28,6 @@ from fsat_tasks.store import Artefact, Recipe, Store
 from fsat_tasks.store.files import canonical_json, write_json
 from fsat_tasks.tasks.spec import Task
 from fsat_tasks.traffic import read_window
-from fsat_tasks.validate import load_split, load_texts, pool_size
 
 if TYPE_CHECKING:
     import numpy as np

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fsat_tasks import add_samples as module
-from fsat_tasks.add_samples import add_samples
+from fsat_tasks.data import append as module
+from fsat_tasks.data.append import add_samples
+from fsat_tasks.data.readers import read_rows
 from fsat_tasks.errors import DataError, StoreError
-from fsat_tasks.samples import read_rows
 from fsat_tasks.tasks.spec import Task, load_task
 
 MakeTask = Callable[..., str]

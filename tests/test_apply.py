@@ -23,9 +23,9 @@ from hypothesis import strategies as st
 from fsat_tasks import apply as apply_module
 from fsat_tasks.apply import PREDICTIONS, apply, find_result, label_texts, totals
 from fsat_tasks.errors import DataError, StoreError, TaskError
+from fsat_tasks.models.served import ServedModel
 from fsat_tasks.predict import champion_model, predict
 from fsat_tasks.review import MOST, REVIEW, Doubt, Review
-from fsat_tasks.serving import ServedModel
 from fsat_tasks.store import Artefact, Recipe, Store
 from fsat_tasks.tasks.files import find_files
 from fsat_tasks.tasks.spec import load_task

@@ -13,8 +13,8 @@ import pytest
 
 from fsat_tasks.approval import approval_page, awaits_approval, settle
 from fsat_tasks.errors import ChampionChangedError, StoreError
-from fsat_tasks.gates import all_gates
 from fsat_tasks.pipeline import run_steps
+from fsat_tasks.quality.gates import all_gates
 from fsat_tasks.registry import Registry
 from fsat_tasks.store import Artefact, Store
 from fsat_tasks.tasks.spec import Task, load_task

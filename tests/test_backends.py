@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fsat_tasks import backends
-from fsat_tasks.backends import Backend, Layers, OnnxCpu, OnnxCuda, Torch, open_backend
-from fsat_tasks.batches import load_tokenizer, padded_batches, tokenize
-from fsat_tasks.encoder_export import export_encoder
-from fsat_tasks.encoder_source import EncoderSource, find_encoder
+from fsat_tasks.encoders import backends
+from fsat_tasks.encoders.backends import Backend, Layers, OnnxCpu, OnnxCuda, Torch, open_backend
+from fsat_tasks.encoders.batches import load_tokenizer, padded_batches, tokenize
+from fsat_tasks.encoders.export import export_encoder
+from fsat_tasks.encoders.source import EncoderSource, find_encoder
 from fsat_tasks.errors import DeviceError, EncoderError, FsatError, OutOfMemoryError
 from fsat_tasks.runtime import numeric_class as numeric_classes
 from fsat_tasks.runtime.failures import NamedErrors

@@ -241,9 +241,9 @@ def test_each_later_step_refuses_a_full_store(
         monkeypatch.setattr(f"fsat_tasks.{module}.open_features", lambda task, _, done: open_features(task, whole, done))
     monkeypatch.setattr("fsat_tasks.evaluate.open_encoder", lambda task, _, done, device: open_encoder(task, whole, done, device))
     monkeypatch.setattr("fsat_tasks.evaluate.class_here", lambda _, done, device: class_here(whole, done, device))
-    from fsat_tasks.extract import class_here, encoder_of, open_encoder, open_features
-    from fsat_tasks.pool import find_pool
-    from fsat_tasks.tune import tuned_encoder
+    from fsat_tasks.data.pool import find_pool
+    from fsat_tasks.encoders.features import class_here, encoder_of, open_encoder, open_features
+    from fsat_tasks.models.tuned import tuned_encoder
 
     (small_disk / "filler").write_bytes(b"x" * ALL_BUT_8_KIB)
     with pytest.raises(StoreError, match="expected a folder that can be written"):

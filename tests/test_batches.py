@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from fsat_tasks.batches import one_length_batches, padded_batches
+from fsat_tasks.encoders.batches import one_length_batches, padded_batches
 
 Ids = NDArray[np.int64]
 Batching = Callable[[Sequence[list[int]], int, int], Iterator[tuple[Ids, Ids, Ids]]]

@@ -20,9 +20,21 @@ from scipy.special import log_softmax, softmax
 from threadpoolctl import threadpool_limits
 from transformers import BertConfig, BertModel
 
-from fsat_tasks import body as body_module
-from fsat_tasks import body_process, body_rung, rungs
-from fsat_tasks.body import (
+from fsat_tasks.encoders.graph import PooledEncoder
+from fsat_tasks.encoders.source import EncoderSource
+from fsat_tasks.errors import FsatError
+from fsat_tasks.numerics.evidence.held_out import Comparison, stratified_folds
+from fsat_tasks.numerics.geometry.layers import mix_layers
+from fsat_tasks.numerics.heads.frozen import fit_frozen_head
+from fsat_tasks.numerics.heads.pool_taught import FOLDS
+from fsat_tasks.runtime import device, numeric_class
+from fsat_tasks.tuning import cross_fitting as body_rung
+from fsat_tasks.tuning import fine_tuning as body_module
+from fsat_tasks.tuning import rungs
+from fsat_tasks.tuning import workers as body_process
+from fsat_tasks.tuning.budget import planned_seconds
+from fsat_tasks.tuning.cross_fitting import DISTANCES, CrossFit, FoldPool, cross_fit
+from fsat_tasks.tuning.fine_tuning import (
     BodySettings,
     TokenRows,
     Weights,
@@ -33,18 +45,10 @@ from fsat_tasks.body import (
     tuned_weights,
     weights_between,
 )
-from fsat_tasks.body_process import BodyJob, tune_bodies
-from fsat_tasks.body_rung import DISTANCES, CrossFit, FoldPool, Material, Rows, cross_fit, planned_seconds
-from fsat_tasks.encoder_graph import PooledEncoder
-from fsat_tasks.encoder_source import EncoderSource
-from fsat_tasks.errors import FsatError
-from fsat_tasks.ladder import climb
-from fsat_tasks.numerics.evidence.held_out import Comparison, stratified_folds
-from fsat_tasks.numerics.geometry.layers import mix_layers
-from fsat_tasks.numerics.heads.frozen import fit_frozen_head
-from fsat_tasks.numerics.heads.pool_taught import FOLDS
-from fsat_tasks.rungs import FROZEN_RUNGS, RUNGS, LadderSettings, fit_head
-from fsat_tasks.runtime import device, numeric_class
+from fsat_tasks.tuning.ladder import climb
+from fsat_tasks.tuning.material import Material, Rows
+from fsat_tasks.tuning.rungs import FROZEN_RUNGS, RUNGS, LadderSettings, fit_head
+from fsat_tasks.tuning.workers import BodyJob, tune_bodies
 
 Array = NDArray[np.float64]
 Features = NDArray[np.float32]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fsat_tasks.checks import Finding, check_rows
-from fsat_tasks.samples import Rows
+from fsat_tasks.data.checks import Finding, check_rows
+from fsat_tasks.data.readers import Rows
 from fsat_tasks.tasks.spec import ValidationSpec
 
 Table = list[tuple[str | None, str | None]]

@@ -22,11 +22,11 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import get_tags
 
 import fsat_tasks.classifier
-import fsat_tasks.rungs
+import fsat_tasks.tuning.rungs
 from fsat_tasks import FewShotClassifier
-from fsat_tasks.encoder import Encoder, load_encoder
+from fsat_tasks.encoders.encoder import Encoder, load_encoder
+from fsat_tasks.encoders.features import open_features
 from fsat_tasks.errors import DataError
-from fsat_tasks.extract import open_features
 from fsat_tasks.numerics.evidence.held_out import Comparison
 from fsat_tasks.numerics.heads.scope import area_under_roc
 from fsat_tasks.store import Artefact, Store
@@ -198,7 +198,7 @@ def test_partial_fit_of_the_rest_is_fit_of_all(toy: FewShotClassifier) -> None:
 @pytest.mark.parametrize("taken", ["prototypes", "probe", "pool"])
 def test_partial_fit_adds_a_class_to_the_rung_that_stands(encoder: None, monkeypatch: pytest.MonkeyPatch, taken: str) -> None:
     better = {"prototypes": -1.0, "probe": 1.0, "pool": 1.0}[taken]
-    monkeypatch.setattr(fsat_tasks.rungs, "compare", lambda *_: Comparison(better, 0.0, 0.0))
+    monkeypatch.setattr(fsat_tasks.tuning.rungs, "compare", lambda *_: Comparison(better, 0.0, 0.0))
     rungs = (*FROZEN, "pool") if taken == "pool" else FROZEN
     classifier = frozen(rungs=rungs).fit(TEXTS[4:], LABELS[4:], unlabelled=["add one", "fly to Oslo", "a cat", "a sum", "ferry"])
     assert [rung["name"] for rung in classifier.trace_ if rung["taken"]][-1] == taken
@@ -214,7 +214,7 @@ def test_partial_fit_adds_a_class_to_the_rung_that_stands(encoder: None, monkeyp
 def test_a_text_of_the_pool_that_gets_its_label_later_is_taken_out_of_the_pool(
     encoder: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fsat_tasks.rungs, "compare", lambda *_: Comparison(1.0, 0.0, 0.0))
+    monkeypatch.setattr(fsat_tasks.tuning.rungs, "compare", lambda *_: Comparison(1.0, 0.0, 0.0))
     pool = ["add one", "fly to Oslo", "a cat", "a sum", "ferry"]
     classifier = frozen(rungs=(*FROZEN, "pool")).fit(TEXTS, LABELS, unlabelled=pool)
     assert len(classifier._climb.pool) == 5
@@ -235,7 +235,7 @@ def test_balanced_classes_count_alike(encoder: None) -> None:
 
 
 def test_partial_fit_after_a_probe_is_as_sure_as_fit(encoder: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fsat_tasks.rungs, "compare", lambda *_: Comparison(1.0, 0.0, 0.0))
+    monkeypatch.setattr(fsat_tasks.tuning.rungs, "compare", lambda *_: Comparison(1.0, 0.0, 0.0))
     whole = frozen().fit(TEXTS, LABELS)
     # the same settings and samples, by the other way
     parts = frozen().fit(TEXTS, LABELS).partial_fit(TEXTS[:1], LABELS[:1])
@@ -516,8 +516,8 @@ def test_adapting_answers_the_same_text_the_same_way(demo: Demo) -> None:
 
 
 def test_partial_fit_keeps_the_tuned_body(encoder_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fsat_tasks.rungs, "compare", lambda *_: Comparison(1.0, 0.0, 0.0))  # whatever is tried is taken
-    monkeypatch.setattr(fsat_tasks.rungs, "EPOCHS", 3)
+    monkeypatch.setattr(fsat_tasks.tuning.rungs, "compare", lambda *_: Comparison(1.0, 0.0, 0.0))  # whatever is tried is taken
+    monkeypatch.setattr(fsat_tasks.tuning.rungs, "EPOCHS", 3)
     classifier = FewShotClassifier(rungs=("prototypes", "probe", "body"), budget_seconds=30.0, device="cpu")
     classifier.fit(TEXTS, LABELS)
     assert [rung["name"] for rung in classifier.trace_ if rung["taken"]] == ["prototypes", "probe", "body"]
@@ -527,7 +527,7 @@ def test_partial_fit_keeps_the_tuned_body(encoder_store: Path, monkeypatch: pyte
     assert classifier.in_scope(NEW).shape == (3,)
     body = classifier._body
 
-    monkeypatch.setattr(fsat_tasks.rungs, "cross_fit", None)  # tuned again it would fail
+    monkeypatch.setattr(fsat_tasks.tuning.rungs, "cross_fit", None)  # tuned again it would fail
     classifier.partial_fit(["a bowl of soup", "bread with butter", "grill the fish", "a slice of cake"], ["food"] * 4)
     assert classifier._climb.weights is weights
     assert classifier._body is body

@@ -12,13 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fsat_tasks import evaluate, export, extract, tune, variants
-from fsat_tasks.encoder import Encoder
+from fsat_tasks import evaluate, export, tune
+from fsat_tasks.encoders import features as feature_access
+from fsat_tasks.encoders.encoder import Encoder
 from fsat_tasks.errors import DeviceError, OutOfMemoryError
+from fsat_tasks.models import variants
+from fsat_tasks.models.served import ServedModel
 from fsat_tasks.numerics.heads.pool_taught import FOLDS
 from fsat_tasks.pipeline import is_done, run_steps
 from fsat_tasks.runtime import device, numeric_class
-from fsat_tasks.serving import ServedModel
 from fsat_tasks.store import Artefact, Store
 from fsat_tasks.tasks.spec import load_task
 from fsat_tasks.watch import first_alarm, watch
@@ -31,10 +33,10 @@ CLASSES = {"cpu": "cpu-fp32", "cuda": "cuda-fp16"}
 def machine_with_a_gpu() -> Iterator[None]:
     """Keys are those of a machine with a GPU; the processor does its work."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (device, extract):
+        for module in (device, feature_access):
             patch.setattr(module, "pick_device", lambda wanted: "cpu" if wanted == "cpu" else "cuda")
-        patch.setattr(extract, "_numeric_class", lambda encoder, device: f"onnxruntime-{CLASSES[device]}")
-        patch.setattr(extract, "Encoder", lambda encoder, device, source: Encoder(encoder, "cpu"))
+        patch.setattr(feature_access, "_numeric_class", lambda encoder, device: f"onnxruntime-{CLASSES[device]}")
+        patch.setattr(feature_access, "Encoder", lambda encoder, device, source: Encoder(encoder, "cpu"))
         patch.setattr(tune, "planned_class", lambda device: "torch-cuda-bf16")
         patch.setattr(evaluate, "numeric_class", lambda device, precision: "onnxruntime-cuda-fp16")
         patch.setattr(export, "head_device", lambda device: device)
@@ -76,12 +78,12 @@ def test_new_texts_beside_features_of_a_gpu_are_encoded_on_the_cpu_and_known_one
         made = run_steps(load_task(task), "tune")
     spec, store = load_task(task), Store(Path(os.environ["FSAT_STORE"]))
     known = spec.folder.joinpath("samples.csv").read_text("utf-8").splitlines()[1].split(",")[0]
-    kept = extract.open_features(spec, store, made["extract"])
+    kept = feature_access.open_features(spec, store, made["extract"])
     assert np.isfinite(kept([known])).all()
     with pytest.raises(DeviceError, match="onnxruntime-cuda-fp16, which encoded the task's other texts"):
         kept(["a text that no one has seen"])
-    assert extract.class_here(store, made["extract"], "cpu") == "onnxruntime-cpu-fp32"
-    here = extract.open_features(spec, store, made["extract"], "onnxruntime-cpu-fp32")
+    assert feature_access.class_here(store, made["extract"], "cpu") == "onnxruntime-cpu-fp32"
+    here = feature_access.open_features(spec, store, made["extract"], "onnxruntime-cpu-fp32")
     assert np.isfinite(here(["a text that no one has seen"])).all()
 
 
@@ -133,7 +135,7 @@ def test_evaluation_goes_on_with_the_cpu_where_the_gpu_is_gone(
 ) -> None:
     with machine_with_a_gpu():
         run_steps(load_task(task), "tune")
-        monkeypatch.setattr(extract, "Encoder", gone)
+        monkeypatch.setattr(feature_access, "Encoder", gone)
         made = run_steps(load_task(task), "evaluate")["evaluate"]
     assert made.manifest["numeric_class"] == "onnxruntime-cpu-fp32"
     assert "Going on with the CPU" in caplog.text

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from fsat_tasks.backends import OnnxCpu
-from fsat_tasks.encoder import Encoder, load_encoder
-from fsat_tasks.encoder_source import find_encoder
+from fsat_tasks.encoders.backends import OnnxCpu
+from fsat_tasks.encoders.encoder import Encoder, load_encoder
+from fsat_tasks.encoders.source import find_encoder
 from fsat_tasks.errors import DeviceError, EncoderError
 from fsat_tasks.runtime.device import pick_device
 from fsat_tasks.runtime.session import open_session
@@ -173,7 +173,7 @@ def test_name_that_is_a_path_is_refused(name: str, monkeypatch: pytest.MonkeyPat
 
 @given(st.text(max_size=20))
 def test_name_that_is_looked_up_stays_below_the_folder(name: str) -> None:
-    from fsat_tasks.encoder_source import _locate
+    from fsat_tasks.encoders.source import _locate
 
     root = Path("/nowhere/encoders")
     with pytest.MonkeyPatch.context() as patch:
@@ -295,7 +295,7 @@ def test_pooling_that_no_config_names_is_the_mean_with_a_warning(
     model_folder: Path, store_root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     (model_folder / "modules.json").unlink()
-    monkeypatch.setattr("fsat_tasks.encoder_graph.PooledEncoder", lambda *_: 1 / 0)  # the export itself is tested elsewhere
+    monkeypatch.setattr("fsat_tasks.encoders.graph.PooledEncoder", lambda *_: 1 / 0)  # the export itself is tested elsewhere
     with pytest.raises(EncoderError, match="ZeroDivisionError"):
         load_encoder("org/model", "cpu")
     assert "names no pooling; the mean over tokens is taken" in caplog.text

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from fsat_tasks import encoder as encoder_module
-from fsat_tasks.backends import Layers
-from fsat_tasks.encoder import Encoder
-from fsat_tasks.encoder_export import export_encoder
-from fsat_tasks.encoder_source import find_encoder
+from fsat_tasks.encoders import encoder as encoder_module
+from fsat_tasks.encoders.backends import Layers
+from fsat_tasks.encoders.encoder import Encoder
+from fsat_tasks.encoders.export import export_encoder
+from fsat_tasks.encoders.source import find_encoder
 from fsat_tasks.errors import DeviceError, OutOfMemoryError
 from fsat_tasks.store import Artefact, Store
 

@@ -9,13 +9,13 @@ import numpy as np
 import onnx
 import pytest
 
-from fsat_tasks.batches import load_tokenizer, padded_batches, tokenize
-from fsat_tasks.encoder import Encoder
-from fsat_tasks.encoder_export import export_encoder
-from fsat_tasks.encoder_source import find_encoder
-from fsat_tasks.export import join_head
-from fsat_tasks.graph_weights import half_precision, take_apart, whole
-from fsat_tasks.head import Head
+from fsat_tasks.encoders.batches import load_tokenizer, padded_batches, tokenize
+from fsat_tasks.encoders.encoder import Encoder
+from fsat_tasks.encoders.export import export_encoder
+from fsat_tasks.encoders.source import find_encoder
+from fsat_tasks.models.graph_parts import half_precision, take_apart, whole
+from fsat_tasks.models.head import Head
+from fsat_tasks.models.head_graph import join_head
 from fsat_tasks.numerics.geometry.layers import mix_layers
 from fsat_tasks.numerics.geometry.neighbours import unit_rows
 from fsat_tasks.numerics.heads.memory import Memory

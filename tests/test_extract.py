@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 
 from fsat_tasks import extract as extraction
+from fsat_tasks.data import pool as pools
+from fsat_tasks.encoders import features as feature_access
 from fsat_tasks.errors import DataError, DeviceError
 from fsat_tasks.pipeline import run_shard, run_steps, shards
 from fsat_tasks.runtime import device as devices
@@ -37,15 +39,15 @@ def extracted(name: str) -> Artefact:
 
 
 def test_rows_are_the_small_files_texts_and_then_the_pools(task: str) -> None:
-    from fsat_tasks.encoder import load_encoder
-    from fsat_tasks.validate import load_texts
+    from fsat_tasks.data.tables import load_texts
+    from fsat_tasks.encoders.encoder import load_encoder
 
     found = run_steps(load_task(task), "extract")
     texts = [*load_texts(found["validate"]), *(text for text, _ in [*POOL, *POOL[:30]])]
     expected = load_encoder("all-MiniLM-L6-v2", "cpu").encode(texts, "all")
     features = expected.astype(np.float16)
     store = Store(Path(os.environ["FSAT_STORE"]))
-    np.testing.assert_array_equal(extraction.open_features(load_task(task), store, found["extract"])(texts), features)
+    np.testing.assert_array_equal(feature_access.open_features(load_task(task), store, found["extract"])(texts), features)
     content = {"shape": [195, 7, 384], "type": "float16", "sha256": hashlib.sha256(features.tobytes()).hexdigest()}
     assert found["extract"].json("features.json") == content
     assert found["extract"].manifest["notes"]["encoded"] == len(set(texts))
@@ -101,12 +103,12 @@ def test_pool_is_drawn_by_the_seed_where_it_is_larger_than_what_is_used(
 ) -> None:
     name = make_task(toy_rows, unlabelled=POOL, tune={"body": "off", "pool_rows": 20})
     validated = run_steps(load_task(name), "validate")["validate"]
-    drawn = [extraction.draw_pool_rows(validated, 20, seed) for seed in (0, 0, 1)]
+    drawn = [pools.draw_pool_rows(validated, 20, seed) for seed in (0, 0, 1)]
     assert [len(rows) for rows in drawn] == [20, 20, 20]
     assert (np.diff(drawn[0]) > 0).all()
     np.testing.assert_array_equal(drawn[0], drawn[1])
     assert (drawn[0] != drawn[2]).any()
-    assert list(extraction.load_pool_texts(validated, drawn[0])) == [POOL[i][0] for i in drawn[0]]
+    assert list(pools.load_pool_texts(validated, drawn[0])) == [POOL[i][0] for i in drawn[0]]
     notes = extracted(name).manifest["notes"]
     assert notes["rows"] == validated.manifest["notes"]["texts"] + 20
 
@@ -114,7 +116,7 @@ def test_pool_is_drawn_by_the_seed_where_it_is_larger_than_what_is_used(
 def test_draw_is_fair_to_rows_and_not_to_texts(make_task: Callable[..., str], toy_rows: list[Row], store_root: Path) -> None:
     pool = [("the same again", "")] * 500 + [(f"once {i}", "") for i in range(500)]
     validated = run_steps(load_task(make_task(toy_rows, unlabelled=pool)), "validate")["validate"]
-    repeated = [(extraction.draw_pool_rows(validated, 100, seed) < 500).mean() for seed in range(200)]
+    repeated = [(pools.draw_pool_rows(validated, 100, seed) < 500).mean() for seed in range(200)]
     assert abs(np.mean(repeated) - 0.5) < 5 * np.sqrt(0.25 * 0.9 / 100 / 200)  # without replacement
     assert np.std(repeated) == pytest.approx(np.sqrt(0.25 * 0.9 / 100), rel=0.25)
 
@@ -125,9 +127,9 @@ def test_pool_with_new_rows_gives_up_as_few_of_those_that_were_drawn(
     texts = []
     for pool in (POOL, [*POOL[:70], *((f"new {i}", "") for i in range(8)), *POOL[70:]]):
         validated = run_steps(load_task(make_task(toy_rows, unlabelled=pool)), "validate")["validate"]
-        few, more = (extraction.draw_pool_rows(validated, count, 0) for count in (60, 120))
+        few, more = (pools.draw_pool_rows(validated, count, 0) for count in (60, 120))
         assert set(few) < set(more)
-        texts.append(list(extraction.load_pool_texts(validated, more)))
+        texts.append(list(pools.load_pool_texts(validated, more)))
     new = set(texts[1]) - set(texts[0])
     assert all(text.startswith("new") for text in new)
     assert 0 < len(new) <= 8
@@ -138,10 +140,10 @@ def test_features_that_were_lost_are_encoded_again(task: str, encoder_store: Pat
     found = run_steps(load_task(task), "extract")
     texts = ["a cat", *(text for text, _ in POOL[:5])]
     store = Store(encoder_store)
-    before = extraction.open_features(load_task(task), store, found["extract"])(texts)
+    before = feature_access.open_features(load_task(task), store, found["extract"])(texts)
     for folder in encoder_store.glob("rows-*"):
         folder.rename(tmp_path / folder.name)
-    after = extraction.open_features(load_task(task), store, found["extract"])(texts)
+    after = feature_access.open_features(load_task(task), store, found["extract"])(texts)
     np.testing.assert_array_equal(after, before)
 
 
@@ -152,7 +154,7 @@ def test_pool_is_read_over_the_borders_of_row_groups(
         monkeypatch.setattr(f"fsat_tasks.{module}.ROW_GROUP", 7)
     validated = run_steps(load_task(make_task(toy_rows, unlabelled=POOL)), "validate")["validate"]
     rows = np.array([0, 6, 7, 8, 20, 21, 149])
-    assert list(extraction.load_pool_texts(validated, rows)) == [POOL[i][0] for i in rows]
+    assert list(pools.load_pool_texts(validated, rows)) == [POOL[i][0] for i in rows]
 
 
 KILLED = """
@@ -187,7 +189,7 @@ def test_run_that_is_killed_goes_on_with_the_next_shard(task: str, encoder_store
 
 
 def fail_on_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = extraction._open_cache
+    real = feature_access._open_cache
 
     def open_cache(task: Any, store: Store, encoder: Artefact, numeric_class: str) -> Any:
         if numeric_class == "test-cuda":
@@ -195,8 +197,8 @@ def fail_on_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
         return real(task, store, encoder, numeric_class)
 
     monkeypatch.setattr(devices, "pick_device", lambda device: "cpu" if device == "cpu" else "cuda")
-    monkeypatch.setattr(extraction, "_open_cache", open_cache)
-    monkeypatch.setattr(extraction, "_numeric_class", lambda encoder, device: f"test-{device}")
+    monkeypatch.setattr(feature_access, "_open_cache", open_cache)
+    monkeypatch.setattr(feature_access, "_numeric_class", lambda encoder, device: f"test-{device}")
 
 
 def test_gpu_that_is_gone_is_replaced_by_the_cpu_where_the_task_says_auto(
@@ -239,7 +241,7 @@ def test_int8_is_refused_where_labels_change(
     make_task: Callable[..., str], toy_rows: list[Row], encoder_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "fsat_tasks.precision._left_out_labels",
+        "fsat_tasks.encoders.precision._left_out_labels",
         lambda store, validated, artefact, labels: labels if artefact.step == "encoder" else np.roll(labels, 1),
     )
     name = make_task(toy_rows, encoder={"precision": "int8"})

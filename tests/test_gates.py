@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsat_tasks.gates import (
+from fsat_tasks.numerics.evidence.paired import Paired
+from fsat_tasks.quality.comparison import beside
+from fsat_tasks.quality.gates import (
     GateDecision,
-    beside,
     champion_gates,
     decisions_from_json,
     latency_gates,
@@ -21,7 +22,6 @@ from fsat_tasks.gates import (
     size_gate,
     variant_gates,
 )
-from fsat_tasks.numerics.evidence.paired import Paired
 from fsat_tasks.tasks.spec import GateSpec
 
 METRICS: dict[str, Any] = {

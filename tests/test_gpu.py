@@ -18,19 +18,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fsat_tasks import backends
-from fsat_tasks.body import BodySettings, encode_rows, load_body, tune_body, tuned_weights
-from fsat_tasks.encoder import Encoder
-from fsat_tasks.encoder_export import export_encoder
-from fsat_tasks.encoder_source import EncoderSource, find_encoder
+from fsat_tasks.data.readers import iter_rows
+from fsat_tasks.encoders import backends
+from fsat_tasks.encoders.encoder import Encoder
+from fsat_tasks.encoders.export import export_encoder
+from fsat_tasks.encoders.source import EncoderSource, find_encoder
+from fsat_tasks.models.served import ServedModel
 from fsat_tasks.pipeline import run_steps
 from fsat_tasks.runtime import numeric_class
 from fsat_tasks.runtime.device import pick_device
 from fsat_tasks.runtime.session import onnxruntime_runs_on_cuda
-from fsat_tasks.samples import iter_rows
-from fsat_tasks.serving import ServedModel
 from fsat_tasks.store import Artefact, Store
 from fsat_tasks.tasks.spec import load_task
+from fsat_tasks.tuning.fine_tuning import BodySettings, encode_rows, load_body, tune_body, tuned_weights
 
 pytestmark = pytest.mark.skipif(pick_device("auto") == "cpu", reason="needs CUDA_VISIBLE_DEVICES, and a GPU that torch can use")
 

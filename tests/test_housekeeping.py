@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fsat_tasks.encoders.row_cache import RowCache
 from fsat_tasks.errors import RegistryError, StoreError
 from fsat_tasks.housekeeping import housekeep
 from fsat_tasks.registry import Registry, find_published
-from fsat_tasks.row_cache import RowCache
 from fsat_tasks.store import Artefact, Recipe, Store
 from fsat_tasks.store.artefact import read_manifest
 from fsat_tasks.store.files import write_json
@@ -397,7 +397,7 @@ def test_reader_that_looked_before_the_merge_finds_its_rows_after_it(store: Stor
 def test_segment_that_a_run_begins_to_use_while_it_is_merged_stays(
     store: Store, encoder: Artefact, rows: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fsat_tasks import row_merge
+    from fsat_tasks.encoders import row_merge
 
     run = store.in_use()
     merge = row_merge.merge

@@ -14,11 +14,8 @@ from safetensors.numpy import save_file
 from scipy.special import softmax
 from threadpoolctl import threadpool_limits
 
-from fsat_tasks import rungs as rungs_module
-from fsat_tasks.body_rung import CrossFit, Material, Rows, TunedHead, probe_on_folds
-from fsat_tasks.encoder_source import EncoderSource
+from fsat_tasks.encoders.source import EncoderSource
 from fsat_tasks.errors import DataError, DivergedError
-from fsat_tasks.ladder import climb
 from fsat_tasks.numerics.evidence.calibration import fit_temperature, log_loss
 from fsat_tasks.numerics.evidence.held_out import Comparison, HeldOut, Prior, judge
 from fsat_tasks.numerics.geometry.layers import mix_layers
@@ -28,7 +25,11 @@ from fsat_tasks.numerics.heads.frozen import fit_frozen_head
 from fsat_tasks.numerics.heads.pool_taught import hold_out, prepare
 from fsat_tasks.numerics.heads.probe import LinearHead
 from fsat_tasks.numerics.heads.prototypes import fit_prototypes
-from fsat_tasks.rungs import FROZEN_RUNGS, RUNGS, Climb, LadderSettings, fit_head
+from fsat_tasks.tuning import rungs as rungs_module
+from fsat_tasks.tuning.cross_fitting import CrossFit, TunedHead, probe_on_folds
+from fsat_tasks.tuning.ladder import climb
+from fsat_tasks.tuning.material import Material, Rows
+from fsat_tasks.tuning.rungs import FROZEN_RUNGS, RUNGS, Climb, LadderSettings, fit_head
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]

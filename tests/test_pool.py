@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from fsat_tasks import pool as pools
+from fsat_tasks.data import pool as pools
+from fsat_tasks.data.pool import draw_pool_rows, find_pool, load_pool_texts, pool_size
 from fsat_tasks.errors import DataError
-from fsat_tasks.extract import draw_pool_rows, load_pool_texts
-from fsat_tasks.pool import find_pool
 from fsat_tasks.store import Artefact, Store
 from fsat_tasks.tasks.spec import Task, load_task
-from fsat_tasks.validate import pool_size, validate
+from fsat_tasks.validate import validate
 
 MakeTask = Callable[..., str]
 Rows = list[tuple[str, str]]

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fsat_tasks.body_rung import Material, Rows
-from fsat_tasks.encoder_source import EncoderSource
+from fsat_tasks.encoders.source import EncoderSource
 from fsat_tasks.numerics.geometry.layers import mix_layers
 from fsat_tasks.numerics.heads import pool_taught as distil
-from fsat_tasks.pool_rows import PLENTY, drawn, task_view
+from fsat_tasks.tuning.material import Material, Rows
+from fsat_tasks.tuning.pool_rows import PLENTY, drawn, task_view
 
 SOURCE = EncoderSource("none", Path("none"), "mean", True, 64)
 

@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fsat_tasks.data.readers import read_lines, read_texts
 from fsat_tasks.errors import DataError, RegistryError, TaskError
-from fsat_tasks.predict import champion_model, predict, read_lines, read_texts
-from fsat_tasks.serving import ServedModel
+from fsat_tasks.models.served import ServedModel
+from fsat_tasks.predict import champion_model, predict
 from fsat_tasks.tasks.spec import load_task
 
 TASK = "support-intents"
@@ -40,8 +41,8 @@ def test_probabilities_add_up_to_one_in_the_order_of_the_labels(served: Path) ->
 
 
 def test_graph_answers_as_the_head_on_the_encoders_features(served: Path, demo_store: Path) -> None:
-    from fsat_tasks.encoder import load_encoder
-    from fsat_tasks.head import load_head
+    from fsat_tasks.encoders.encoder import load_encoder
+    from fsat_tasks.models.head import load_head
     from fsat_tasks.store import Store
 
     (key,) = (path.name for path in demo_store.glob("tune/*/*"))

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from fsat_tasks.encoder import Encoder
-from fsat_tasks.encoder_export import export_encoder, export_int8_encoder
-from fsat_tasks.encoder_source import find_encoder
-from fsat_tasks.quantise import quantise
+from fsat_tasks.encoders.encoder import Encoder
+from fsat_tasks.encoders.export import export_encoder, export_int8_encoder
+from fsat_tasks.encoders.int8 import quantise
+from fsat_tasks.encoders.source import find_encoder
 from fsat_tasks.runtime.session import open_session
 from fsat_tasks.store import Artefact, Store
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from fsat_tasks.robustness import KINDS, ROWS, measure_robustness, perturb
+from fsat_tasks.data.texts import KINDS, perturb
+from fsat_tasks.quality.robustness import ROWS, measure_robustness
 
 TEXT = "Where is my new card? It was sent 5 days ago."
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip)

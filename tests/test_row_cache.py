@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fsat_tasks import row_cache
-from fsat_tasks.encoder import Encoder
-from fsat_tasks.encoder_export import export_encoder
-from fsat_tasks.encoder_source import find_encoder
-from fsat_tasks.row_cache import RowCache
+from fsat_tasks.encoders import row_cache
+from fsat_tasks.encoders.encoder import Encoder
+from fsat_tasks.encoders.export import export_encoder
+from fsat_tasks.encoders.row_cache import RowCache
+from fsat_tasks.encoders.source import find_encoder
 from fsat_tasks.store import Artefact, Store
 
 TEXTS = [f"{'many words ' * (i % 5)}number {i}" for i in range(40)]

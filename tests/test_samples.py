@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fsat_tasks.data.readers import Rows, read_rows
 from fsat_tasks.errors import DataError
-from fsat_tasks.samples import Rows, read_rows
 
 Table = list[tuple[str, str]]
 

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from fsat_tasks.encoder_source import find_encoder
+from fsat_tasks.encoders.source import find_encoder
 from fsat_tasks.errors import EncoderError
-from fsat_tasks.export_strings import HARD_TEXTS, StringModel
-from fsat_tasks.string_graph import ASSIGNED, tokenizer_graph
+from fsat_tasks.models.string_graph import ASSIGNED, tokenizer_graph
+from fsat_tasks.models.strings import HARD_TEXTS, StringModel
 
 Make = Callable[..., Path]
 

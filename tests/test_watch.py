@@ -50,7 +50,7 @@ def no_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("a text was encoded")
 
-    monkeypatch.setattr("fsat_tasks.extract._open_encoder", refuse)
+    monkeypatch.setattr("fsat_tasks.encoders.features._open_encoder", refuse)
 
 
 def test_rows_like_the_pools_are_no_drift_and_known_texts_cost_no_encoder_time(

@@ -32,7 +32,7 @@ def functions() -> dict[str, Callable[[str], Any]]:
     import fsat_tasks.predict
     import fsat_tune_tasks
     import fsat_watch
-    from fsat_tasks.encoder_source import find_encoder
+    from fsat_tasks.encoders.source import find_encoder
 
     fsat_tasks.predict.champion_model = lambda name: None  # type: ignore[assignment,return-value]
     fsat_apply.get_current_context = dict  # type: ignore[attr-defined]

@@ -29,7 +29,15 @@ UNASKED = dict.fromkeys(TASKS, "success") | {"approve": "skipped"}
 """How a run ends that nobody has to approve."""
 NO_POOL = {"encode": "skipped"}
 """What is other where the task has no unlabelled texts: nothing is shared out."""
-HEAVY = {"torch", "transformers", "onnxruntime", "great_expectations", "pandas", "fsat_tasks.encoder", "fsat_tasks.pipeline"}
+HEAVY = {
+    "torch",
+    "transformers",
+    "onnxruntime",
+    "great_expectations",
+    "pandas",
+    "fsat_tasks.encoders.encoder",
+    "fsat_tasks.pipeline",
+}
 
 
 def ask_airflow(folder: Path, data: Path, store: Path, *confs: dict[str, Any], schedule: str = "") -> Answer:

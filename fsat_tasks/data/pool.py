@@ -1,0 +1,177 @@
+"""The pool of unlabelled rows: read, checked and kept once, for all the tasks that share its file."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fsat_tasks.data.readers import Rows, iter_rows
+from fsat_tasks.errors import StoreError
+from fsat_tasks.store import Artefact, Recipe, Store
+from fsat_tasks.store.files import sha256_file, write_json
+from fsat_tasks.tasks.spec import Task
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fsat_tasks.data.checks import Finding
+
+__all__ = [
+    "POOL",
+    "POOL_FILE",
+    "ROW_GROUP",
+    "draw_pool_rows",
+    "find_pool",
+    "load_pool_texts",
+    "pool",
+    "pool_findings",
+    "pool_size",
+]
+
+POOL, POOL_FILE = "unlabelled", "pool.parquet"
+CHECKED_ROWS = 10_000
+"""First rows that are checked; what can be wrong with traffic shows in them."""
+ROW_GROUP = 4096
+"""Rows that are in memory at a time: a pool may be of any size."""
+
+
+def pool(task: Task, store: Store) -> Artefact | None:
+    """The pool of the task's file, made by the first task that names it; None where the task has none.
+
+    Writes pool.parquet (line, text and hash of the rows that have a text, as they come) and findings.json.
+
+    Raises:
+        DataError: where the file cannot be read.
+    """
+    path = task.file(POOL)
+    if path is None:
+        return None
+    text, longest = task.spec.text, task.spec.validation.max_characters
+    recipe = Recipe("pool", 1, {"text": text, "max_characters": longest, "format": path.suffix}, {POOL: sha256_file(path)})
+
+    def write(folder: Path) -> dict[str, object]:
+        from fsat_tasks.data.checks import check_rows, count_scripts
+
+        first = _first_rows(path, text, longest)
+        found = check_rows({POOL: first}, task.spec.validation)
+        write_json(folder / "findings.json", [finding.to_json() | {"file": POOL} for finding in found])
+        return {"rows": _write_rows(path, text, longest, folder), "scripts": dict(count_scripts([first]))}
+
+    return store.build(recipe, write)
+
+
+def pool_findings(task: Task, made: Artefact, scripts: Counter[str]) -> list[Finding]:
+    """What the checks found in the pool, beside the task's other files.
+
+    Args:
+        scripts: how many of their rows are in each script. Where these outvote the pool's own, it is checked once more.
+    """
+    from fsat_tasks.data.checks import Finding, check_rows, common_script
+
+    own = Counter(made.manifest["notes"]["scripts"])
+    path = task.file(POOL)
+    assert path is not None
+    if common_script(own) != common_script(scripts + own):
+        first = _first_rows(path, task.spec.text, task.spec.validation.max_characters)
+        return check_rows({POOL: first}, task.spec.validation, scripts)
+    return [Finding(**{**found, "file": str(path), "lines": tuple(found["lines"])}) for found in made.json("findings.json")]
+
+
+def find_pool(validated: Artefact, store: Store | None = None) -> Artefact | None:
+    """The pool that a task's data refers to; None where it has none.
+
+    Args:
+        store: where to look, for one that marks nothing as used; by default the one in which the task's data lies.
+
+    Raises:
+        StoreError: where it is no longer in the store.
+    """
+    reference = validated.manifest["parents"].get("pool")
+    if reference is None:
+        return None
+    store = store or Store(validated.path.parents[2])
+    found = store.find(reference["step"], reference["key"])
+    if found is None:
+        where = str(store.folder(reference["step"], reference["key"]))
+        raise StoreError(where, "the pool of the task's data", "none that is whole", "Run the task again.")
+    return found
+
+
+def _first_rows(path: Path, text: str, longest: int) -> Rows:
+    rows = Rows(str(path))
+    for line, (cell,) in itertools.islice(iter_rows(path, [text], longest), CHECKED_ROWS):
+        rows.lines.append(line)
+        rows.texts.append(cell)
+    return rows
+
+
+def _write_rows(path: Path, text: str, longest: int, folder: Path) -> int:
+    """Copy the rows that have a text, some thousand at a time, and count them."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema({"line": pa.int64(), "text": pa.string(), "hash": pa.uint64()})
+    rows = ((line, cell) for line, (cell,) in iter_rows(path, [text], longest) if cell and cell.strip())
+    count = 0
+    with pq.ParquetWriter(folder / POOL_FILE, schema) as writer:
+        while group := list(itertools.islice(rows, ROW_GROUP)):
+            lines, texts = zip(*group, strict=True)
+            hashes = [int.from_bytes(blake2b(text.encode(), digest_size=8).digest()) for text in texts]
+            writer.write_table(pa.table([pa.array(lines), pa.array(texts), pa.array(hashes, pa.uint64())], schema=schema))
+            count += len(group)
+    return count
+
+
+def pool_size(validated: Artefact) -> int:
+    """Unlabelled rows with a text."""
+    return int(validated.json("pool.json")["rows"])
+
+
+def draw_pool_rows(validated: Artefact, count: int, seed: int) -> NDArray[np.int64]:
+    """Numbers of the pool's rows that are used, ascending: all, or `count` of them, drawn by the seed.
+
+    Each row has a rank, by the hash of its text and how many rows with the same text came before; the lowest are drawn. So a
+    pool with some new rows gives up as few of those that were drawn, and fewer rows are a part of more.
+    """
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    pool, size = find_pool(validated), pool_size(validated)
+    if pool is None or size <= count:
+        return np.arange(size)
+    hashes = pq.read_table(pool.path / POOL_FILE, columns=["hash"])["hash"].to_numpy()
+    order = np.argsort(hashes, kind="stable")
+    new = np.append(True, hashes[order[1:]] != hashes[order[:-1]])
+    first = np.maximum.accumulate(np.where(new, np.arange(size), 0))  # where the run of equal hashes starts
+    repeat = np.empty(size, np.uint64)
+    repeat[order] = np.arange(size) - first
+    return np.sort(np.argpartition(_mix(hashes ^ _mix(repeat + _mix(np.array([seed], np.uint64)))), count)[:count])
+
+
+def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Scatter whole numbers evenly, one to one: the finaliser of SplitMix64 (Steele, Lea & Flood 2014)."""
+    import numpy as np
+
+    values = values + np.uint64(0x9E3779B97F4A7C15)
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
+def load_pool_texts(validated: Artefact, rows: NDArray[np.int64]) -> Iterator[str]:
+    """The texts of the pool's rows with these numbers, which ascend; a group of rows in memory at a time."""
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    pool = find_pool(validated)
+    if pool is None:
+        return
+    file = pq.ParquetFile(pool.path / POOL_FILE)
+    for group in np.unique(rows // ROW_GROUP).tolist():
+        here = rows[rows // ROW_GROUP == group] - group * ROW_GROUP
+        yield from file.read_row_group(group, columns=["text"])["text"].take(here).to_pylist()

@@ -1,0 +1,103 @@
+"""A pretrained encoder as ONNX with its tokenizer: in float32, and with int8 products for speed."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+
+from fsat_tasks.encoders.source import EncoderSource
+from fsat_tasks.errors import EncoderError
+from fsat_tasks.store import Artefact, Recipe, Store
+from fsat_tasks.store.files import write_json
+
+__all__ = ["export_encoder", "export_int8_encoder", "exporter_versions"]
+
+log = logging.getLogger(__name__)
+
+EXPORTER = ("onnx", "onnxscript", "tokenizers", "torch", "transformers")
+"""Packages whose version may change the exported graph."""
+
+
+def exporter_versions() -> dict[str, str]:
+    """Of the packages that the exported graph depends on."""
+    return {name: version(name) for name in EXPORTER}
+
+
+def export_encoder(source: EncoderSource, store: Store) -> Artefact:
+    """The encoder as ONNX with its tokenizer, made once per revision: encoder.onnx, tokenizer.json, encoder.json."""
+    recipe = Recipe("encoder", 3, exporter_versions(), {"encoder": source.revision})
+
+    def write(folder: Path) -> None:
+        from fsat_tasks.encoders.graph import PooledEncoder, export_onnx
+
+        if not source.pooling_named:
+            log.warning("the config of encoder %r names no pooling; the mean over tokens is taken", source.name)
+        try:
+            body = PooledEncoder(source.folder, source.pooling, source.normalize)
+        except Exception as error:  # whatever transformers makes of a damaged folder
+            raise EncoderError(f"encoder {source.name!r}", f"a model that transformers can load from {source.folder}",
+                               f"{type(error).__name__}: {error}") from error  # fmt: skip
+        export_onnx(body, folder / "encoder.onnx")
+        _save_tokenizer(source, folder / "tokenizer.json")
+        write_json(folder / "encoder.json", {
+            "revision": source.revision, "pooling": source.pooling, "normalize": source.normalize, "precision": "fp32",
+            "max_tokens": source.max_tokens, "dim": body.body.config.hidden_size,
+            "layers": body.body.config.num_hidden_layers + 1,
+        })  # fmt: skip
+
+    return store.build(recipe, write)
+
+
+def export_int8_encoder(encoder: Artefact, store: Store) -> Artefact:
+    """The same encoder with int8 products (`quantise`): the same files, two thirds of the size, 1.6 to 2.2 times the speed."""
+    recipe = Recipe("encoder-int8", 1, {"onnxruntime": _onnxruntime_version()}, {"encoder": encoder.digest},
+                    parents={"encoder": encoder})  # fmt: skip
+
+    def write(folder: Path) -> None:
+        import onnx
+
+        from fsat_tasks.encoders.batches import load_tokenizer, tokenize
+        from fsat_tasks.encoders.int8 import quantise
+
+        tokenizer, _ = load_tokenizer(encoder.path / "tokenizer.json")
+        (frame,) = tokenize(tokenizer, [""])
+        half = (len(frame) + 1) // 2
+        vocabulary = tokenizer.get_vocab_size(with_added_tokens=False)
+        model = quantise(
+            onnx.load(encoder.path / "encoder.onnx"),
+            vocabulary,
+            (frame[:half], frame[half:]),
+            encoder.json("encoder.json")["max_tokens"],
+        )
+        onnx.save(model, folder / "encoder.onnx")
+        shutil.copyfile(encoder.path / "tokenizer.json", folder / "tokenizer.json")
+        write_json(folder / "encoder.json", encoder.json("encoder.json") | {"precision": "int8"})
+
+    return store.build(recipe, write)
+
+
+def _onnxruntime_version() -> str:
+    """It runs the graph that the scales are measured on."""
+    import onnxruntime
+
+    return str(onnxruntime.__version__)
+
+
+def _save_tokenizer(source: EncoderSource, path: Path) -> None:
+    """The fast tokenizer alone, with padding and truncation set as the graph wants them, and with the encoder's prefix."""
+    from tokenizers import normalizers
+    from transformers import AutoTokenizer
+
+    wrapper = AutoTokenizer.from_pretrained(str(source.folder), trust_remote_code=False, local_files_only=True)
+    pad = wrapper.pad_token or wrapper.eos_token or wrapper.unk_token
+    if pad is None:
+        raise EncoderError(f"encoder {source.name!r}", "a tokenizer with a pad, end or unknown token", "none of them")
+    tokenizer = wrapper.backend_tokenizer
+    if source.prefix:
+        prepend = normalizers.Prepend(source.prefix)
+        tokenizer.normalizer = normalizers.Sequence([prepend, tokenizer.normalizer]) if tokenizer.normalizer else prepend
+    tokenizer.enable_truncation(source.max_tokens)
+    tokenizer.enable_padding(pad_id=wrapper.convert_tokens_to_ids(pad), pad_token=pad)
+    tokenizer.save(str(path))

@@ -1,0 +1,187 @@
+"""Features by the content of a text: what was encoded once, by any task or run, is not encoded again.
+
+A segment is an artefact with some rows' keys, features and flags; new rows are a new segment, so that nothing is ever changed
+in place, and what a killed run had finished is there for the next one.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fsat_tasks.encoders.encoder import Encoder, Progress
+from fsat_tasks.store import Artefact, Recipe, Store
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["RowCache", "Segment"]
+
+KEY_BYTES = 16
+"""Of a text's hash: two of a billion texts share one with a chance of 1e-21."""
+
+SEGMENT, ROW = np.uint64(32), np.uint64(2**32 - 1)
+"""Of a row's place: the bits to shift off, for the segment's number, and those to keep, for the row in the segment."""
+
+
+class RowCache:
+    """The rows that an encoder has encoded, all layers.
+
+    Args:
+        encoder: the exported one.
+        numeric_class: of what encodes, which is part of the key.
+        open_encoder: called once, where a text is missing.
+    """
+
+    def __init__(self, store: Store, encoder: Artefact, numeric_class: str, open_encoder: Callable[[], Encoder]) -> None:
+        self._store, self._numeric_class, self._open_encoder = store, numeric_class, open_encoder
+        self._inputs = {"encoder": encoder.sha256("encoder.onnx"), "tokenizer": encoder.sha256("tokenizer.json")}
+        self._step = f"rows-{Recipe('rows', 2, {}, self._inputs, numeric_class).key[:16]}"
+        config = encoder.json("encoder.json")
+        self.shape: tuple[int, int] = (config["layers"], config["dim"])
+        """Of one row."""
+        self.dtype = np.dtype(np.float16 if config["normalize"] else np.float32)
+        """Half precision keeps a unit vector's cosine to 1e-7; features of any length are kept as they are."""
+        self.encoded = self.found = self.truncated = 0
+        """Different texts that were encoded and that were there already; and rows whose text was cut."""
+        self._whole: set[Path] = set()
+        """Segments whose checksums were compared."""
+        self._list_segments()
+
+    def _list_segments(self) -> None:
+        self._folders = sorted(self._store.root.glob(f"{self._step}/??/[!.]*/"))
+        found = [(number, keys) for number, folder in enumerate(self._folders) for keys in _load_keys(folder)]
+        high = np.concatenate([np.empty(0, np.uint64), *(_high(keys) for _, keys in found)])
+        place = np.concatenate([np.empty(0, np.uint64), *(_places(number, len(keys)) for number, keys in found)])
+        order = np.argsort(high, kind="stable")
+        self._high, self._place = high[order], place[order]
+        """(rows,) the first half of each key, ascending, and where its row is."""
+
+    @functools.cached_property
+    def _encoder(self) -> Encoder:
+        return self._open_encoder()
+
+    @property
+    def halved(self) -> int:
+        """Batches that there was not enough memory for, and that were run in halves."""
+        return self._encoder.counts.halved if self.encoded else 0
+
+    def features(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.floating]:
+        """(n, layers, dim) of the texts; those that were never encoded are now, and are kept.
+
+        Args:
+            progress: called with the number of rows that are done.
+        """
+        keys = np.array([_key(text) for text in texts], f"S{KEY_BYTES}")
+        distinct, first, row_of = np.unique(keys, return_index=True, return_inverse=True)
+        features = np.empty((len(distinct), *self.shape), self.dtype)
+        truncated = np.zeros(len(distinct), bool)
+        missing = self._look_up(distinct, features, truncated)
+        self.found += int((~missing).sum())
+        if missing.any():
+            there = len(texts) - int(missing.sum())
+            new, cut = self._encoder.encode_distinct(
+                [texts[i] for i in first[missing]], "all", progress and (lambda done: progress(there + done))
+            )
+            features[missing], truncated[missing] = new, cut
+            self._keep(distinct[missing], features[missing], cut)
+        elif progress is not None:
+            progress(len(texts))
+        self.truncated += int(truncated[row_of].sum())
+        return features[row_of]
+
+    def _look_up(
+        self, keys: NDArray[np.bytes_], features: NDArray[np.floating], truncated: NDArray[np.bool_]
+    ) -> NDArray[np.bool_]:
+        """Fill in the rows that are there. Returns (n,) whether a row is missing."""
+        missing = np.ones(len(keys), bool)
+        if not len(self._high):
+            return missing
+        high = _high(keys)
+        at = np.minimum(np.searchsorted(self._high, high), len(self._high) - 1)
+        here, segment = self._high[at] == high, self._place[at] >> SEGMENT
+        for number in np.unique(segment[here]).tolist():
+            own = np.flatnonzero(here & (segment == number))
+            try:
+                same, features_there, truncated_there = self._load_rows(number, self._place[at[own]] & ROW, keys[own])
+            except FileNotFoundError:  # damaged, and set aside by the store; or merged into another by housekeeping
+                self._list_segments()
+                return self._look_up(keys, features, truncated)
+            own = own[same]
+            features[own], truncated[own], missing[own] = features_there, truncated_there, False
+        return missing
+
+    def _load_rows(
+        self, number: int, rows: NDArray[np.uint64], keys: NDArray[np.bytes_]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.floating], NDArray[np.bool_]]:
+        """Whether rows of a segment have these keys, and of those that do the features, and whether the text was cut."""
+        folder = self._folders[number]
+        if folder not in self._whole and self._store.find(self._step, folder.name) is None:
+            raise FileNotFoundError(folder)
+        self._whole.add(folder)
+        segment = Segment.read(folder)
+        same = segment.keys[rows] == keys
+        return same, segment.features[rows[same]], segment.truncated[rows[same]]
+
+    def _keep(self, keys: NDArray[np.bytes_], features: NDArray[np.floating], truncated: NDArray[np.bool_]) -> None:
+        """Write a segment; `keys` are ascending."""
+        segment = Segment(keys, features, truncated)
+        high, place = _high(keys), _places(len(self._folders), len(keys))
+        self._folders.append(segment.write(self._store, self._step, self._inputs, self._numeric_class).path)
+        at = np.searchsorted(self._high, high)
+        self._high, self._place = np.insert(self._high, at, high), np.insert(self._place, at, place)
+        self.encoded += len(keys)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Rows that are kept together."""
+
+    keys: NDArray[np.bytes_]  # (rows,), ascending
+    features: NDArray[np.floating]  # (rows, layers, dim)
+    truncated: NDArray[np.bool_]  # (rows,)
+
+    def write(self, store: Store, step: str, inputs: Mapping[str, str], numeric_class: str) -> Artefact:
+        """Args: inputs: sha256 of the `encoder` and the `tokenizer`."""
+        content = hashlib.sha256(self.keys.tobytes()).hexdigest()
+        recipe = Recipe(step, 1, {}, {**inputs, "keys": content}, numeric_class)
+
+        def save(folder: Path) -> dict[str, int]:
+            for field in fields(self):
+                np.save(folder / f"{field.name}.npy", getattr(self, field.name), allow_pickle=False)
+            return {"rows": len(self.keys)}
+
+        return store.build(recipe, save)
+
+    @classmethod
+    def read(cls, folder: Path) -> Segment:
+        """Features are mapped, and not read yet."""
+        return cls(*(np.load(folder / f"{field.name}.npy", mmap_mode="r", allow_pickle=False) for field in fields(cls)))
+
+
+def _key(text: str) -> bytes:
+    return hashlib.blake2b(text.encode(), digest_size=KEY_BYTES).digest()
+
+
+def _high(keys: NDArray[np.bytes_]) -> NDArray[np.uint64]:
+    """(rows,) the first halves of the keys: whole numbers are found ten times as fast as bytes, and take half the memory."""
+    return keys.view(">u8")[::2].astype(np.uint64)
+
+
+def _places(segment: int, rows: int) -> NDArray[np.uint64]:
+    return np.arange(rows, dtype=np.uint64) | (np.uint64(segment) << SEGMENT)
+
+
+def _load_keys(folder: Path) -> list[NDArray[np.bytes_]]:
+    """The keys of a segment; none where the folder is no whole one: the store sets it aside when it is made again."""
+    try:
+        keys: NDArray[np.bytes_] = np.load(folder / "keys.npy", allow_pickle=False)
+    except (OSError, ValueError):
+        return []
+    return [keys] if keys.ndim == 1 and keys.dtype == f"S{KEY_BYTES}" else []

@@ -1,0 +1,146 @@
+"""The head as ONNX nodes behind an encoder's graph."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fsat_tasks.models.head import Head
+
+if TYPE_CHECKING:
+    import onnx
+
+    from fsat_tasks.numerics.heads.memory import Memory
+
+__all__ = ["join_head"]
+
+
+Nodes = list[tuple[str, list[str], list[str], dict[str, Any]]]
+Part = tuple[dict[str, Any], Nodes]
+"""Constants and nodes (operator, inputs, outputs, attributes) of a piece of the graph."""
+
+
+def join_head(encoder: onnx.ModelProto, head: Head) -> onnx.ModelProto:
+    """The encoder's graph followed by the head: `probabilities` (batch, classes) and `scope` (batch,) out.
+
+    Where the head takes the last layer alone, the graph is cut at `sentence`, so the pooling of the others is gone.
+    """
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+    from onnx.utils import Extractor
+
+    source = "sentence" if head.layers == 1 else "features"
+    model = Extractor(encoder).extract_model(["input_ids", "attention_mask"], [source])
+    constants: dict[str, Any] = {}
+    nodes = []
+    parts = [_unit_row(head, source), _memory_logits(head.memory), _class_probabilities(head), _scope_score(head)]
+    for some_constants, some_nodes in parts:
+        constants |= some_constants
+        nodes += [helper.make_node(*node[:3], **node[3]) for node in some_nodes]
+    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
+    model.graph.node.extend(nodes)
+    del model.graph.output[:]
+    for name, shape in (("probabilities", ["batch", len(head.labels)]), ("scope", ["batch"])):
+        model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+    onnx.checker.check_model(model)
+    return model
+
+
+def _unit_row(head: Head, source: str) -> Part:
+    """`head.row` (batch, layers * dim): the layers side by side, each of unit length."""
+    import numpy as np
+
+    layers: Nodes = []
+    constants = {"head.shape": np.array([0, head.weight.shape[1]])}  # 0: as many rows as came
+    if head.layers > 1:  # of (batch, all layers, dim) the last ones
+        constants |= {"head.first": np.array([-head.layers]), "head.end": np.array([2**31]), "head.axis": np.array([1])}
+        layers = [("Slice", [source, "head.first", "head.end", "head.axis"], ["head.layers"], {})]
+        source = "head.layers"
+    return constants, [
+        *layers,
+        ("LpNormalization", [source], ["head.unit"], {"axis": -1, "p": 2}),
+        ("Reshape", ["head.unit", "head.shape"], ["head.row"], {}),
+    ]
+
+
+def _class_probabilities(head: Head) -> Part:
+    """`logits`, calibrated, and `probabilities`; temperature and the equal share of each layer are in the weights."""
+    weight = head.weight.T / (head.temperature * np.sqrt(head.layers))
+    constants = {"head.weight": weight, "head.bias": head.bias / head.temperature}
+    linear: Nodes = [("Gemm", ["head.row", "head.weight", "head.bias"], ["logits"], {})]
+    if head.memory is not None:
+        constants["head.memory_share"] = np.array(head.memory.share / head.temperature)
+        linear = [
+            ("Gemm", ["head.row", "head.weight", "head.bias"], ["head.linear"], {}),
+            ("Mul", ["memory.logits", "head.memory_share"], ["head.remembered"], {}),
+            ("Add", ["head.linear", "head.remembered"], ["logits"], {}),
+        ]
+    return _float32(constants), [*linear, ("Softmax", ["logits"], ["probabilities"], {"axis": -1})]
+
+
+def _memory_logits(memory: Memory | None) -> Part:
+    """`memory.logits` (batch, classes), as `numerics.memory.Memory.logits` gives them; nothing without a memory."""
+    if memory is None:
+        return {}, []
+    from fsat_tasks.numerics.heads.memory import DOUBT, LEAST_WEIGHT, NEAREST, SHARPNESS
+
+    constants = {
+        "memory.basis": memory.basis,  # (layers * dim, directions); the length of the product does not matter
+        "memory.keys": memory.keys.T * SHARPNESS,  # (directions, rows)
+        "memory.labels": memory.labels * (1.0 - DOUBT),  # (rows, classes)
+        "memory.doubt": np.array(DOUBT / memory.labels.shape[1]),
+        "memory.least": np.array(LEAST_WEIGHT),
+    }
+    counts = {"memory.nearest": np.array([min(NEAREST, len(memory.keys))]), "memory.axis": np.array([1])}
+    return _float32(constants) | counts, [
+        ("MatMul", ["head.row", "memory.basis"], ["memory.projected"], {}),
+        ("LpNormalization", ["memory.projected"], ["memory.query"], {"axis": -1, "p": 2}),
+        ("MatMul", ["memory.query", "memory.keys"], ["memory.similarity"], {}),
+        ("TopK", ["memory.similarity", "memory.nearest"], ["memory.top", "memory.at"], {"axis": 1}),
+        ("ReduceMax", ["memory.top", "memory.axis"], ["memory.nearest_of_all"], {"keepdims": 1}),
+        ("Sub", ["memory.top", "memory.nearest_of_all"], ["memory.distance"], {}),
+        ("Exp", ["memory.distance"], ["memory.closeness"], {}),
+        ("ReduceMin", ["memory.closeness", "memory.axis"], ["memory.last"], {"keepdims": 1}),
+        ("Sub", ["memory.closeness", "memory.last"], ["memory.ahead"], {}),
+        ("Add", ["memory.ahead", "memory.least"], ["memory.unscaled"], {}),
+        ("ReduceSum", ["memory.unscaled", "memory.axis"], ["memory.total"], {"keepdims": 1}),
+        ("Div", ["memory.unscaled", "memory.total"], ["memory.weight"], {}),
+        ("Gather", ["memory.labels", "memory.at"], ["memory.found"], {"axis": 0}),  # (batch, nearest, classes)
+        ("Unsqueeze", ["memory.weight", "memory.axis"], ["memory.row"], {}),  # (batch, 1, nearest)
+        ("MatMul", ["memory.row", "memory.found"], ["memory.mean"], {}),
+        ("Squeeze", ["memory.mean", "memory.axis"], ["memory.probability"], {}),
+        ("Add", ["memory.probability", "memory.doubt"], ["memory.softened"], {}),
+        ("Log", ["memory.softened"], ["memory.logits"], {}),
+    ]
+
+
+def _scope_score(head: Head) -> Part:
+    """`scope`, as `numerics.scope.scope_scores` gives it; the equal share of each layer is in the constants."""
+    model, share = head.scope, 1.0 / np.sqrt(head.layers)
+    constants = {
+        "scope.prototypes": model.prototypes.T * share,  # (layers * dim, classes)
+        "scope.bank": model.bank.T * share,  # (layers * dim, bank)
+        "scope.usual": model.usual,
+        "scope.weight": model.weight[:, None],  # (views, 1)
+        "scope.offset": -model.centre @ model.weight[:, None],  # (1,)
+    }
+    counts = {"scope.nearest": np.array([model.nearest]), "scope.axis": np.array([1])}
+    return _float32(constants) | counts, [
+        ("LogSoftmax", ["logits"], ["scope.log_p"], {"axis": -1}),
+        ("Mul", ["probabilities", "scope.log_p"], ["scope.p_log_p"], {}),
+        ("ReduceSum", ["scope.p_log_p", "scope.axis"], ["scope.certainty"], {"keepdims": 1}),
+        ("MatMul", ["head.row", "scope.prototypes"], ["scope.to_prototypes"], {}),
+        ("ReduceMax", ["scope.to_prototypes", "scope.axis"], ["scope.nearest_prototype"], {"keepdims": 1}),
+        ("MatMul", ["head.row", "scope.bank"], ["scope.to_bank"], {}),
+        ("Sub", ["scope.to_bank", "scope.usual"], ["scope.relative"], {}),
+        ("TopK", ["scope.relative", "scope.nearest"], ["scope.top", "scope.top_at"], {"axis": 1}),
+        ("ReduceMean", ["scope.top", "scope.axis"], ["scope.nearness"], {"keepdims": 1}),
+        ("Concat", ["scope.certainty", "scope.nearest_prototype", "scope.nearness"], ["scope.views"], {"axis": 1}),
+        ("Gemm", ["scope.views", "scope.weight", "scope.offset"], ["scope.column"], {}),
+        ("Squeeze", ["scope.column", "scope.axis"], ["scope"], {}),
+    ]
+
+
+def _float32(constants: dict[str, Any]) -> dict[str, Any]:
+    return {name: np.ascontiguousarray(value, np.float32) for name, value in constants.items()}

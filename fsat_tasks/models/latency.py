@@ -1,0 +1,40 @@
+"""How long an exported model takes on this machine: single texts, and a batch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from fsat_tasks.models.served import ServedModel
+
+__all__ = ["measure_latency"]
+
+WARM_UP, SINGLES, BATCHES = 3, 40, 2
+BATCH = 32
+
+
+def measure_latency(model: ServedModel, texts: Sequence[str]) -> dict[str, float]:
+    """Median and 95th percentile of single texts in ms, and texts a second in batches of 32; tokenising is part of it.
+
+    Args:
+        texts: at least one; they are taken in turn.
+    """
+    import numpy as np
+
+    for number in range(WARM_UP):
+        model.run([texts[number % len(texts)]])
+    single = [_seconds(model, [texts[number % len(texts)]]) for number in range(SINGLES)]
+    batch = [texts[number % len(texts)] for number in range(BATCH)]
+    fastest = min(_seconds(model, batch) for _ in range(BATCHES))
+    p50, p95 = np.percentile(single, [50, 95])
+    return {
+        "p50_ms": round(1000 * float(p50), 2),
+        "p95_ms": round(1000 * float(p95), 2),
+        "rows_per_second": round(BATCH / fastest, 1),
+    }
+
+
+def _seconds(model: ServedModel, texts: list[str]) -> float:
+    started = time.perf_counter()
+    model.run(texts)
+    return time.perf_counter() - started

@@ -1,0 +1,73 @@
+"""Run an exported model: its folder alone, ONNX Runtime and the tokenizer; no torch, no transformers."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from fsat_tasks.encoders.batches import load_tokenizer, padded_batches, tokenize
+from fsat_tasks.runtime.session import open_session
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["ServedModel"]
+
+TOKENS = 1024
+"""Of a batch, padding with them: more would not stay in the processor's cache."""
+
+
+class ServedModel:
+    """A model folder: an ONNX graph, tokenizer.json, config.json.
+
+    Args:
+        graph: one of the folder's graphs; by default that which config.json names as served.
+        device: where it runs.
+    """
+
+    def __init__(self, folder: Path, graph: str | None = None, device: Literal["cpu", "cuda"] = "cpu") -> None:
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+        self.labels: list[str] = config["labels"]
+        self.scope_threshold = float(config["scope_threshold"])
+        """The scope score from which a text is taken for one of the task."""
+        self.set_thresholds = {coverage: float(value) for coverage, value in config["set_thresholds"].items()}
+        self._tokenizer, self._pad_id = load_tokenizer(folder / "tokenizer.json")
+        path = folder / (graph or config["served"])
+        self._session = _open_on_cpu(_File.at(path)) if device == "cpu" else open_session(path, device)
+
+    def run(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Probabilities (n, classes), in the order of `labels`, and scope scores (n,)."""
+        import numpy as np
+
+        probabilities = np.empty((len(texts), len(self.labels)), np.float32)
+        scope = np.empty(len(texts), np.float32)
+        for rows, ids, mask in padded_batches(tokenize(self._tokenizer, texts), self._pad_id, TOKENS):
+            feed = {"input_ids": ids, "attention_mask": mask}
+            probabilities[rows], scope[rows] = self._session.run(["probabilities", "scope"], feed)
+        return probabilities, scope
+
+
+@dataclass(frozen=True)
+class _File:
+    """A graph's file by what it is, and not by where it is: the store renames what it keeps."""
+
+    volume: int
+    inode: int
+    size: int
+    mtime_ns: int
+    path: Path = field(compare=False)
+
+    @classmethod
+    def at(cls, path: Path) -> _File:
+        status = path.stat()
+        return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, path)
+
+
+@functools.lru_cache(maxsize=3)  # a model's variants: export compares them, publish times them
+def _open_on_cpu(file: _File) -> Any:
+    return open_session(file.path, "cpu")

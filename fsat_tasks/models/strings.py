@@ -1,0 +1,148 @@
+"""The champion as one ONNX file that takes texts: made when it is asked for, and compared with the model on token ids."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fsat_tasks.errors import EncoderError, InputError
+from fsat_tasks.models.served import ServedModel
+from fsat_tasks.store import Artefact, Recipe, Store
+from fsat_tasks.store.files import write_json
+
+if TYPE_CHECKING:
+    import numpy as np
+    import onnx
+    from numpy.typing import NDArray
+
+    Answers = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+__all__ = ["HARD_TEXTS", "MODEL", "StringModel", "export_strings"]
+
+MODEL = "model-strings.onnx"
+ROWS, BATCH = 100, 32
+"""Texts on which answers are compared, at most: the token ids, compared on all, decide them."""
+
+HARD_TEXTS = (
+    "", " ", "\t\n \u3000\u2028", "MIXED Case tExT", "naïve Café, ÀÉÎÕÜ ŐŁŽ Ångström", "e\u0301 n\u0303 o\u0308\u0323",
+    "Привет МИР, Ёлка и Їжак", "ΣΊΣΥΦΟΣ ΚΑΙ Όμηρος", "İstanbul ẞ ǅ ﬁ Ⅷ", "漢字かな交じり文。𠀀", "カード ｶﾞ が",
+    "한국어 문장입니다", "שָׁלוֹם עולם", "مرحبًا بالعالم ١٢٣", "हिन्दी में", "ภาษาไทย", "🙂 x🙂y 👩\u200d👧 🇫🇷 ❤\ufe0f",
+    "zero\u200bwidth soft\u00adhyphen \ufeffmark", "a\x00b\x01c\x7fd\x85e", "\ue000\uf8fe\uf8ff\U000f0000\U0010fffd private",
+    "\ufffd\ufffe\u0378\U000e0001", "[CLS] [sep] a[MASK]b [UNK]", "<s> </s> <mask> ##ing", "!?¿—“x”’s $5 €7 © § ¶ `^~|",
+    "http://a.b/c?d=e&f#g user@example.com", "x" * 100 + " " + "y" * 101, "word " * 700, "unbelievably " * 300,
+    "1234567890,.-+", "\\1 \\d (.*) %s {0}",
+)  # fmt: skip
+"""Where tokenizers differ: blanks, accents, scripts, emoji, control characters, names of special tokens, length."""
+
+
+def export_strings(task: str, store: Store, model: Artefact) -> Artefact:
+    """Put the tokenizer in front of the graph that a model serves.
+
+    Writes model-strings.onnx, whose metadata has the task's `labels`, `scope_threshold` and the `model`'s digest, and
+    parity.json.
+
+    Raises:
+        InputError: where onnxruntime-extensions is not installed.
+        EncoderError: where the tokenizer is not supported, or the graph does not answer as the model does.
+    """
+    version = _extensions_version()
+    recipe = Recipe("strings", 1, {"onnxruntime_extensions": version}, {"export": model.digest},
+                    "onnxruntime-cpu-fp32", parents={"export": model})  # fmt: skip
+
+    def write(folder: Path) -> dict[str, Any]:
+        import onnx
+
+        from fsat_tasks.models.string_graph import join_tokenizer, tokenizer_graph
+
+        config = model.json("config.json")
+        front = tokenizer_graph(model.path / "tokenizer.json")
+        texts = [*HARD_TEXTS, *_own_texts(store, model)]
+        _same_tokens(front, model.path / "tokenizer.json", texts)
+        graph = join_tokenizer(front, onnx.load(model.path / config["served"]))
+        facts = {"labels": config["labels"], "scope_threshold": config["scope_threshold"], "task": task, "model": model.digest}
+        onnx.helper.set_model_props(graph, {name: _text(value) for name, value in facts.items()})
+        onnx.save(graph, folder / MODEL)
+        parity = _same_answers(StringModel(folder / MODEL), model, sorted(texts[:ROWS], key=len))  # less padding
+        write_json(folder / "parity.json", parity | {"texts": len(texts), "served": config["served"]})
+        return parity
+
+    return store.build(recipe, write)
+
+
+class StringModel:
+    """A graph that takes texts, as ONNX Runtime and onnxruntime-extensions run it."""
+
+    def __init__(self, graph: Path | bytes) -> None:
+        from onnxruntime_extensions import get_library_path
+
+        from fsat_tasks.runtime.session import open_session
+
+        self._session = open_session(graph, "cpu", custom_operators=get_library_path())
+
+    def run(self, texts: Sequence[str]) -> Any:
+        """Both outputs of the graph; for a whole model probabilities (n, classes) and scope (n,)."""
+        import numpy as np
+
+        from fsat_tasks.models.string_graph import INPUT
+
+        return self._session.run(None, {INPUT: np.array(texts, object)})
+
+
+def _extensions_version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("onnxruntime-extensions")
+    except PackageNotFoundError:
+        raise InputError("fsat export-strings", "onnxruntime-extensions to be installed", "an environment without it",
+                         "Install it with: pip install 'fsat[strings]'.") from None  # fmt: skip
+
+
+def _own_texts(store: Store, model: Artefact) -> list[str]:
+    """Of the model's samples and query rows, while the store has them."""
+    from fsat_tasks.data.tables import load_texts
+
+    reference = model.manifest["parents"]["validate"]
+    validated = store.find(reference["step"], reference["key"])
+    return load_texts(validated) if validated is not None else []
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _same_tokens(front: onnx.ModelProto, path: Path, texts: Sequence[str]) -> None:
+    """Raises EncoderError, which shows the text, where the graph does not give the very ids of the tokenizer."""
+    from fsat_tasks.encoders.batches import load_tokenizer, tokenize
+
+    graph, (tokenizer, _) = StringModel(front.SerializeToString()), load_tokenizer(path)
+    for start in range(0, len(texts), BATCH):
+        batch = texts[start : start + BATCH]
+        for text, ids, mask, expected in zip(batch, *graph.run(batch), tokenize(tokenizer, batch), strict=True):
+            if ids[mask == 1].tolist() != expected:
+                raise _other(f"other token ids for {text[:80]!r}")
+
+
+def _same_answers(graph: StringModel, model: Artefact, texts: Sequence[str]) -> dict[str, Any]:
+    """How far the answers are from the model's. Raises EncoderError where a gate of the task's on parity would hold."""
+    import numpy as np
+
+    from fsat_tasks.models.variants import parity_of
+    from fsat_tasks.quality.gates import parity_gates
+    from fsat_tasks.tasks.spec import GateSpec
+
+    served = ServedModel(model.path)
+    answers = [graph.run(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH)]
+    found = (np.concatenate([part[0] for part in answers]), np.concatenate([part[1] for part in answers]))
+    parity = parity_of(found, served.run(texts), served.scope_threshold)
+    held = [gate.reason for gate in parity_gates(parity, GateSpec(**model.manifest["config"]["gates"])) if not gate.promote]
+    if held:
+        raise _other("; ".join(held))
+    return parity
+
+
+def _other(got: str) -> EncoderError:
+    return EncoderError("model with the tokenizer in its graph", "the answers of the model on token ids", got,
+                        "Serve the model by its token ids, as its README.md says.")  # fmt: skip

@@ -1,0 +1,282 @@
+"""Tune the encoder's body in torch: wholly, or by low-rank or orthogonal adapters that are merged afterwards.
+
+The loss of a batch is the cross-entropy of the cosines to one learnt vector a class, plus the supervised contrastive loss
+(Khosla et al. 2020, eq. 2) between its rows: linear in rows, no list of pairs. Targets may be soft, so that unlabelled
+rows take part with what a teacher says of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from fsat_tasks.encoders.graph import PooledEncoder
+from fsat_tasks.encoders.source import EncoderSource
+from fsat_tasks.runtime.machine import has_bfloat16
+
+__all__ = [
+    "BodySettings",
+    "TokenRows",
+    "Weights",
+    "average_weights",
+    "encode_rows",
+    "load_body",
+    "one_thread_each",
+    "tune_body",
+    "tuned_weights",
+    "weights_between",
+]
+
+TokenRows = Sequence[Sequence[int]]
+"""Token ids of each row, unpadded."""
+
+Weights = dict[str, Tensor]
+
+TOKENS_PER_STEP = 1024
+"""Padded tokens of a training batch: small enough for the cache, and more steps an epoch than a large batch gives."""
+ROWS_PER_STEP = 128
+TOKENS_PER_BATCH = {"cpu": 1024, "cuda": 32768}
+"""Padded tokens of a batch that is only encoded: what a core's cache holds, three times as fast as eight times as many."""
+WARM_UP = 0.1
+"""Share of the steps over which the learning rate rises; over the rest it falls to zero."""
+GRADIENT_NORM = 1.0
+CLASS_LEARNING_RATE = 1e-3
+WEIGHT_DECAY = 0.01
+RANK = 16
+"""Of a low-rank adapter (Hu et al. 2022)."""
+BLOCK = 32
+"""Rows of an orthogonal adapter's blocks (Qiu et al. 2023)."""
+
+
+@dataclass(frozen=True)
+class BodySettings:
+    """How a body is tuned."""
+
+    method: Literal["full", "lora", "oft"] = "full"
+    epochs: int = 6
+    learning_rate: float = 1e-4
+    temperature: float = 0.15
+    """Divides the cosines: lower is sharper, and overfits sooner."""
+    contrastive: float = 0.5
+    """Weight of the supervised contrastive loss."""
+
+
+def load_body(source: EncoderSource, device: str, weights: Mapping[str, Tensor] | None = None) -> PooledEncoder:
+    """The encoder in torch on a device, with the tuned weights put over its own."""
+    body = PooledEncoder(source.folder, source.pooling, source.normalize)
+    if weights:
+        unknown = body.load_state_dict(dict(weights), strict=False).unexpected_keys
+        assert not unknown, f"weights of another encoder: {unknown[:3]}"
+    if device == "cpu":  # the fused kernels are slow for short rows, above all their backward pass
+        body.body.set_attn_implementation("eager")
+    body.to(device)
+    return body
+
+
+def tune_body(
+    body: PooledEncoder,
+    rows: TokenRows,
+    targets: NDArray[np.float32],
+    vectors: NDArray[np.float32],
+    settings: BodySettings,
+    seed: int,
+    progress: Callable[[int], None] | None = None,
+) -> float:
+    """Tune the body in place; adapters are merged into it.
+
+    Args:
+        rows: n rows of token ids.
+        targets: (n, classes), the probability of each class; rows sum to 1.
+        vectors: (classes, dim), where the learnt class vectors start, such as the means of the classes' features.
+        seed: of dropout, batches and adapters.
+        progress: called with the number of rows done so far, of n * epochs.
+
+    Returns:
+        The orthogonality error: largest entry of |R.T R - I| over the rotations learnt; 0 for other methods.
+    """
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    device = next(body.parameters()).device
+    trained = _with_adapters(body, settings.method)
+    parameters = [parameter for parameter in body.parameters() if parameter.requires_grad]
+    classes = nn.Parameter(torch.from_numpy(vectors).to(device))
+    optimizer = torch.optim.AdamW(
+        [{"params": parameters, "lr": settings.learning_rate, "weight_decay": WEIGHT_DECAY},
+         {"params": [classes], "lr": CLASS_LEARNING_RATE, "weight_decay": 0.0}],
+        fused=True,
+    )  # fmt: skip
+    lengths = np.array([len(row) for row in rows])
+    plan = [batch for _ in range(settings.epochs) for batch in _batches(lengths, rng)]
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, len(plan)))
+    body.train()
+    done = 0
+    for batch in plan:
+        ids, mask = _pad([rows[i] for i in batch], device)
+        with _mixed_precision(device):
+            features = body(ids, mask)[1]  # (batch, dim)
+        unit = functional.normalize(features.float(), dim=-1)
+        wanted = torch.from_numpy(targets[batch]).to(device)  # (batch, classes)
+        cosines = unit @ functional.normalize(classes, dim=-1).T  # (batch, classes)
+        loss = functional.cross_entropy(cosines / settings.temperature, wanted)
+        loss = loss + settings.contrastive * _contrastive(unit, wanted.argmax(1), settings.temperature)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters, GRADIENT_NORM)
+        optimizer.step()
+        schedule.step()
+        done += len(batch)
+        if progress is not None:
+            progress(done)
+    body.eval()
+    error = _orthogonality_error(trained) if settings.method == "oft" else 0.0
+    if settings.method != "full":
+        body.body = trained.merge_and_unload()
+    return error
+
+
+def encode_rows(body: PooledEncoder, rows: TokenRows, exact: bool = True) -> NDArray[np.float32]:
+    """Features of every layer, (n, layers, dim).
+
+    Args:
+        exact: in float32; else in the mixed precision of training, faster and with three digits.
+    """
+    device, config = next(body.parameters()).device, body.body.config
+    lengths = np.array([len(row) for row in rows], np.int64)
+    order = np.argsort(-lengths, kind="stable")
+    features = np.empty((len(rows), config.num_hidden_layers + 1, config.hidden_size), np.float32)
+    start = 0
+    with torch.inference_mode(), contextlib.nullcontext() if exact else _mixed_precision(device):
+        while start < len(order):
+            at = order[start : start + max(TOKENS_PER_BATCH[device.type] // max(int(lengths[order[start]]), 1), 1)]
+            features[at] = body(*_pad([rows[i] for i in at], device))[0].float().cpu().numpy()
+            start += len(at)
+    return features
+
+
+def tuned_weights(body: PooledEncoder) -> Weights:
+    """The weights that tuning may change, on the CPU."""
+    frozen = {id(parameter) for parameter in _kept(body)}
+    return {
+        name: parameter.detach().cpu().contiguous().clone()
+        for name, parameter in body.named_parameters()
+        if id(parameter) not in frozen
+    }
+
+
+def average_weights(bodies: Sequence[Weights]) -> Weights:
+    """The mean of bodies tuned from one start: as good as one tuned on all their rows (Wortsman et al. 2022)."""
+    return {name: torch.stack([weights[name] for weights in bodies]).mean(0) for name in bodies[0]}
+
+
+@contextlib.contextmanager
+def one_thread_each() -> Iterator[None]:
+    """Torch's own threads are off, while bodies run side by side."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def weights_between(pretrained: Weights, tuned: Weights, distance: float) -> Weights:
+    """The weights that lie so far on the way from the pretrained (0) to the tuned ones (1)."""
+    return {name: torch.lerp(pretrained[name], weight, distance) for name, weight in tuned.items()}
+
+
+def _kept(body: PooledEncoder) -> list[nn.Parameter]:
+    """Never tuned: token embeddings, of which a few shots see almost none, and a pooler, which is not used."""
+    pooler = getattr(body.body, "pooler", None)
+    return [*body.body.get_input_embeddings().parameters(), *(pooler.parameters() if pooler is not None else [])]
+
+
+def _with_adapters(body: PooledEncoder, method: str) -> Any:
+    """The model whose weights are tuned: the body's own, or adapters on all its linear layers."""
+    body.requires_grad_(method == "full")
+    if method == "full":
+        for parameter in _kept(body):
+            parameter.requires_grad_(False)
+        return body.body
+    import peft
+
+    targets = [name for name, module in body.body.named_modules() if isinstance(module, nn.Linear) and "pooler" not in name]
+    config = (
+        peft.LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules=targets)
+        if method == "lora"
+        else peft.OFTConfig(r=0, oft_block_size=BLOCK, use_cayley_neumann=False, target_modules=targets)
+    )
+    body.body = peft.get_peft_model(body.body, config)
+    return body.body
+
+
+def _batches(lengths: NDArray[np.int64], rng: np.random.Generator) -> list[NDArray[np.int64]]:
+    """All rows once, in batches of like lengths, in random order: padding would else be most of the work."""
+    order = np.argsort(lengths + rng.uniform(-2, 2, len(lengths)), kind="stable")
+    batches, start = [], 0
+    while start < len(order):
+        end, longest = start + 1, lengths[order[start]]
+        while end < len(order) and end - start < ROWS_PER_STEP:
+            longest = max(longest, lengths[order[end]])
+            if longest * (end - start + 1) > TOKENS_PER_STEP:
+                break
+            end += 1
+        batches.append(order[start:end])
+        start = end
+    return [batches[i] for i in rng.permutation(len(batches))]
+
+
+def _rate(step: int, steps: int) -> float:
+    """Linear warm-up, then linear to zero."""
+    return min((step + 1) / max(WARM_UP * steps, 1.0), 1.0) * max(1.0 - step / steps, 0.0)
+
+
+def _contrastive(unit: Tensor, labels: Tensor, temperature: float) -> Tensor:
+    """Supervised contrastive loss of unit rows (batch, dim); 0 where no label is there twice."""
+    same = labels[:, None] == labels[None, :]  # (batch, batch)
+    itself = torch.eye(len(labels), dtype=torch.bool, device=unit.device)
+    positives = same & ~itself
+    count = positives.sum(1)
+    log_share = (unit @ unit.T / temperature).masked_fill(itself, -torch.inf).log_softmax(1)
+    mean = log_share.masked_fill(~positives, 0.0).sum(1) / count.clamp(min=1)
+    return -mean.sum() / (count > 0).sum().clamp(min=1)
+
+
+def _pad(rows: TokenRows, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Ids and mask, (rows, longest); the padding's id does not matter, since the mask hides it."""
+    ids = torch.zeros(len(rows), max(*map(len, rows), 1), dtype=torch.int64)
+    mask = torch.zeros_like(ids)
+    for at, row in enumerate(rows):
+        ids[at, : len(row)] = torch.as_tensor(row)
+        mask[at, : len(row)] = 1
+    return ids.to(device), mask.to(device)
+
+
+def _mixed_precision(device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """bfloat16 where the processor has instructions for it."""
+    precision: contextlib.AbstractContextManager[Any] = torch.autocast(
+        device.type, torch.bfloat16, enabled=device.type == "cuda" or has_bfloat16()
+    )
+    return precision
+
+
+def _orthogonality_error(model: nn.Module) -> float:
+    errors = [0.0]
+    for rotation in _rotations(model):
+        identity = torch.eye(rotation.shape[-1], device=rotation.device)
+        errors.append(float((rotation.mT @ rotation - identity).abs().max()))
+    return max(errors)
+
+
+def _rotations(model: nn.Module) -> Iterator[Tensor]:
+    """The blocks of every orthogonal adapter, (blocks, size, size), as they are merged."""
+    for module in model.modules():
+        if module.__class__.__name__ == "OFTRotationModule":
+            yield module.get_weight().detach()

@@ -1,0 +1,215 @@
+"""Tune bodies side by side, each in a process of its own on one thread.
+
+Two threads on one small body mostly wait for each other (1.1 times one thread's speed, and many times slower where the machine
+is busy); two bodies on one thread each do not. And a body does not depend on the number of cores.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsat_tasks.encoders.source import EncoderSource
+from fsat_tasks.errors import FsatError, OutOfMemoryError
+from fsat_tasks.runtime.machine import available_cores
+
+if TYPE_CHECKING:
+    from fsat_tasks.tuning.fine_tuning import BodySettings, TokenRows, Weights
+
+__all__ = ["BodyJob", "tune_bodies"]
+
+WORTH_A_PROCESS = 6_000
+"""Tokens of training from which a process, which takes some seconds to start, pays."""
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "1073741824"}
+"""Memory that a step gives back is kept for the next one: pages that come and go took a third of the time."""
+NO_MEMORY = ("MemoryError", "out of memory", "not enough memory", "can't allocate memory")
+"""What Python, CUDA and torch's allocators say where there is none left."""
+
+
+@dataclass(frozen=True)
+class BodyJob:
+    """What one body is tuned on."""
+
+    source: EncoderSource
+    rows: TokenRows
+    targets: NDArray[np.float32]  # (rows, classes)
+    vectors: NDArray[np.float32]  # (classes, dim)
+    settings: BodySettings
+    seed: int
+    device: Literal["cpu", "cuda"]
+
+
+def tune_bodies(jobs: Sequence[BodyJob], checkpoints: Path | None, report: Callable[[int], None]) -> list[tuple[Weights, float]]:
+    """The tuned weights of each job and its orthogonality error.
+
+    Args:
+        checkpoints: a folder for the weights; those that it holds from a run that was killed are not tuned again.
+        report: called with the number of rows tuned so far, of all jobs.
+
+    Raises:
+        OutOfMemoryError: where there is not enough memory for a body.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = checkpoints or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        files = [folder / f"body-{len(job.rows)}-{job.seed}.safetensors" for job in jobs]
+        done = [0] * len(jobs)
+        lock = threading.Lock()
+
+        def finish(at: int) -> None:
+            def count(rows: int) -> None:
+                with lock:
+                    done[at] = rows
+                    report(sum(done))
+
+            if files[at].is_file():
+                count(jobs[at].settings.epochs * len(jobs[at].rows))
+            else:
+                tune(jobs[at], files[at], count)
+
+        if any(map(_in_this_process, jobs)):
+            tune = _tune_here
+            for at in range(len(jobs)):
+                finish(at)
+        else:
+            processes = _Processes()
+            tune = processes.tune
+            with ThreadPoolExecutor(available_cores()) as pool:
+                work = [pool.submit(finish, at) for at in range(len(jobs))]
+                try:
+                    for done_work in as_completed(work):
+                        done_work.result()
+                except BaseException:  # the others would work on for nobody
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    processes.kill()
+                    raise
+        return [_read(file) for file in files]
+
+
+def _in_this_process(job: BodyJob) -> bool:
+    tokens = job.settings.epochs * sum(map(len, job.rows))
+    return job.device == "cuda" or tokens < WORTH_A_PROCESS
+
+
+def _tune_here(job: BodyJob, file: Path, report: Callable[[int], None]) -> None:
+    from safetensors.torch import save
+
+    from fsat_tasks.tuning.fine_tuning import load_body, one_thread_each, tune_body, tuned_weights
+
+    try:
+        body = load_body(job.source, job.device)
+        with one_thread_each():
+            error = tune_body(body, job.rows, job.targets, job.vectors, job.settings, job.seed, report)
+    except (MemoryError, RuntimeError) as failure:
+        if _is_memory(repr(failure)):
+            raise OutOfMemoryError(f"not enough memory to tune the body on {len(job.rows)} rows") from failure
+        raise
+    unfinished = file.with_suffix(f".{os.getpid()}")
+    unfinished.write_bytes(save(tuned_weights(body), {"orthogonality_error": str(error)}))
+    unfinished.replace(file)
+
+
+def _is_memory(said: str) -> bool:
+    return any(words in said for words in NO_MEMORY)
+
+
+class _Processes:
+    """The processes that tune, so that all can be ended when one fails."""
+
+    def __init__(self) -> None:
+        self._running: set[subprocess.Popen[str]] = set()
+        self._lock = threading.Lock()
+        self._ended = False
+
+    def kill(self) -> None:
+        with self._lock:
+            self._ended = True
+            for process in self._running:
+                process.kill()
+
+    def tune(self, job: BodyJob, file: Path, report: Callable[[int], None]) -> None:
+        """Run this module on the job's files; it prints the number of rows done."""
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            _write_job(job, file, folder)
+            with (folder / "errors.txt").open("w+", encoding="utf-8") as errors:
+                code = self._run([sys.executable, "-P", "-m", "fsat_tasks.tuning.workers", str(folder)], errors, report)
+                errors.seek(0)
+                said = errors.read()
+        if code == -signal.SIGKILL or (code != 0 and _is_memory(said)):
+            raise OutOfMemoryError(f"not enough memory to tune the body on {len(job.rows)} rows")
+        if code != 0:
+            raise FsatError(f"tuning the body failed with exit code {code}: {said[-2000:]}")
+
+    def _run(self, command: list[str], errors: TextIO, report: Callable[[int], None]) -> int:
+        with self._lock:
+            if self._ended:
+                return 1
+            process = subprocess.Popen(  # noqa: S603 - our own module, no shell
+                command, stdout=subprocess.PIPE, stderr=errors, text=True, env=os.environ | ENVIRONMENT
+            )
+            self._running.add(process)
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                report(int(line))
+            return process.wait()
+        finally:
+            process.kill()  # of no effect where it has ended
+            process.wait()
+            with self._lock:
+                self._running.discard(process)
+
+
+def _write_job(job: BodyJob, file: Path, folder: Path) -> None:
+    tokens = np.array([token for row in job.rows for token in row], np.int64)
+    lengths = np.array([len(row) for row in job.rows], np.int64)
+    arrays: dict[str, NDArray[Any]] = {"tokens": tokens, "lengths": lengths, "targets": job.targets, "vectors": job.vectors}
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+    plain = {"source": asdict(replace(job.source, folder=Path())) | {"folder": str(job.source.folder)},
+             "settings": asdict(job.settings), "seed": job.seed, "device": job.device, "file": str(file)}  # fmt: skip
+    (folder / "job.json").write_text(json.dumps(plain | {"parent": os.getpid()}, default=str), "utf-8")
+
+
+def _read(file: Path) -> tuple[Weights, float]:
+    from safetensors import safe_open
+
+    with safe_open(file, "pt") as tensors:
+        weights = {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118
+        return weights, float(tensors.metadata()["orthogonality_error"])
+
+
+def _main(folder: Path) -> None:
+    from fsat_tasks.tuning.fine_tuning import BodySettings
+
+    plain = json.loads((folder / "job.json").read_text("utf-8"))
+    arrays = {name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in ("tokens", "lengths", "targets", "vectors")}
+    rows = [row.tolist() for row in np.split(arrays["tokens"], np.cumsum(arrays["lengths"])[:-1])]
+    source = EncoderSource(**(plain["source"] | {"folder": Path(plain["source"]["folder"])}))
+    settings = BodySettings(**plain["settings"])
+    job = BodyJob(source, rows, arrays["targets"], arrays["vectors"], settings, plain["seed"], plain["device"])
+
+    def report(rows: int) -> None:
+        if os.getppid() != plain["parent"]:  # nobody waits for this any more
+            sys.exit(1)
+        print(rows, flush=True)  # noqa: T201
+
+    _tune_here(job, Path(plain["file"]), report)
+
+
+if __name__ == "__main__":
+    _main(Path(sys.argv[1]))
