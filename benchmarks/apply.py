@@ -17,12 +17,12 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.command import about, add_out_option, save
-from fsat_tasks.apply import SHARD, apply
 from fsat_tasks.data.readers import read_texts
 from fsat_tasks.models.served import ServedModel
-from fsat_tasks.predict import champion_model
+from fsat_tasks.registry.champion import champion_model
 from fsat_tasks.store import Store
 from fsat_tasks.tasks.spec import load_task
+from fsat_tasks.traffic.labelling import SHARD, apply
 
 ROUNDS = 3
 console = Console(stderr=True, soft_wrap=True, highlight=False)

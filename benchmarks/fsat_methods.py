@@ -44,7 +44,7 @@ def _classifier(rows: SplitRows, context: Context, rungs: tuple[str, ...] | None
     )  # fmt: skip
     labels = [rows.classes[i] for i in rows.labels]
     unlabelled = rows.unlabelled if context.track == "semi-supervised" else None
-    with patch("fsat_tasks.classifier.load_encoder", return_value=known):
+    with patch("fsat_tasks.estimators.classifier.load_encoder", return_value=known):
         classifier.fit(rows.texts, labels, unlabelled=unlabelled)
     seconds = dict(classifier.fit_seconds_)
     columns = [list(classifier.classes_).index(label) for label in rows.classes]

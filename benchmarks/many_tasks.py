@@ -58,8 +58,8 @@ def _write(path: Path, rows: list[dict[str, str]]) -> None:
 def run(names: list[str]) -> Figures:
     """All steps of all tasks in this process, on a store with nothing but the exported encoder."""
     from fsat_tasks import load_encoder
-    from fsat_tasks.pipeline import run_steps
-    from fsat_tasks.run_many import Outcome, run_many
+    from fsat_tasks.steps.many_tasks import Outcome, run_many
+    from fsat_tasks.steps.pipeline import run_steps
     from fsat_tasks.tasks.spec import load_task
 
     load_encoder("all-MiniLM-L6-v2", "cpu")

@@ -55,7 +55,7 @@ def run_extract(folder: Path) -> dict[str, Any]:
 
 MEASURED = """
 import json, resource
-from fsat_tasks.pipeline import run_steps
+from fsat_tasks.steps.pipeline import run_steps
 from fsat_tasks.tasks.spec import load_task
 done = run_steps(load_task("pool"), "extract")
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -71,10 +71,10 @@ EVERY_DOC = "#### Fail where a file failed\n\nSo that the run does, though the o
 
 def find_new(**context: Any) -> list[str]:
     """What `find` does: paths below FSAT_DATA of the files that the champion has not labelled."""
-    from fsat_tasks.apply import find_result
-    from fsat_tasks.predict import champion_model
+    from fsat_tasks.registry.champion import champion_model
     from fsat_tasks.tasks.files import find_files
     from fsat_tasks.tasks.spec import load_task
+    from fsat_tasks.traffic.labelling import find_result
 
     spec = load_task(context["params"]["task"])
     model = champion_model(spec.name)
@@ -88,10 +88,10 @@ def find_new(**context: Any) -> list[str]:
 
 def label_file(file: str, **context: Any) -> dict[str, Any]:
     """What each mapped `label` does: label one file, pass on the artefact's key and the counts."""
-    from fsat_tasks.apply import apply
-    from fsat_tasks.pipeline import summary
-    from fsat_tasks.predict import champion_model
+    from fsat_tasks.registry.champion import champion_model
+    from fsat_tasks.steps.pipeline import summary
     from fsat_tasks.tasks.spec import load_task
+    from fsat_tasks.traffic.labelling import apply
 
     get_current_context()["name"] = file  # what map_index_template shows
     spec = load_task(context["params"]["task"])
@@ -101,8 +101,8 @@ def label_file(file: str, **context: Any) -> dict[str, Any]:
 
 def summarise(results: Iterable[dict[str, Any]], **context: Any) -> dict[str, Any]:
     """What `summary` does: add up the counts and tell of them."""
-    from fsat_tasks.apply import totals
-    from fsat_tasks.review import REVIEW
+    from fsat_tasks.traffic.labelling import totals
+    from fsat_tasks.traffic.review import REVIEW
 
     done, name = [result for result in results if result is not None], context["params"]["task"]
     figures = {"task": name, **totals(done)}

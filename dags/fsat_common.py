@@ -16,8 +16,8 @@ from airflow.sdk import (  # type: ignore[attr-defined]  # its stubs lack those 
     RetryRule,
 )
 
-from fsat_tasks.deadline import tell_of_deadline
 from fsat_tasks.errors import AirflowError, InputError
+from fsat_tasks.integrations.airflow_deadline import tell_of_deadline
 from fsat_tasks.tasks.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -55,7 +55,7 @@ def clean_store(**context: Any) -> dict[str, Any]:
     import json
     import logging
 
-    from fsat_tasks.housekeeping import housekeep
+    from fsat_tasks.housekeeping.sweep import housekeep
 
     report = housekeep(store(), context["params"]["keep_days"], context["params"]["dry_run"])
     logging.getLogger(__name__).info("%s", json.dumps(report, indent=2))

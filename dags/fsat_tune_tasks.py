@@ -50,7 +50,7 @@ def choose(**context: Any) -> list[Chosen]:
         return [{"task": name, "unlabelled": file} for name, file in drifted.items()]
     if params["task"] != CHANGED and context["dag_run"].run_type != "scheduled":
         return [{"task": params["task"], "unlabelled": params["unlabelled"]}]
-    from fsat_tasks.pipeline import changed_tasks
+    from fsat_tasks.steps.changed import changed_tasks
 
     changed = changed_tasks(overrides=instead(params))
     if not changed:
@@ -60,7 +60,7 @@ def choose(**context: Any) -> list[Chosen]:
 
 def split(**context: Any) -> list[dict[str, Any]]:
     """What `split` does: number the shards of the pools."""
-    from fsat_tasks.pipeline import shards
+    from fsat_tasks.steps.shards import shards
 
     sound = []
     for one in context["ti"].xcom_pull(task_ids="choose"):
@@ -71,7 +71,7 @@ def split(**context: Any) -> list[dict[str, Any]]:
 
 def encode(work: dict[str, Any], **context: Any) -> dict[str, int]:
     """What each mapped `encode` does: encode one shard into the row cache."""
-    from fsat_tasks.pipeline import run_shard
+    from fsat_tasks.steps.shards import run_shard
 
     return run_shard(load(context["params"], work["of"]), work["shard"])
 
@@ -81,14 +81,14 @@ def run_step(name: str, of: Chosen, **context: Any) -> dict[str, Any]:
 
     The steps before it are found in the store.
     """
-    from fsat_tasks.pipeline import run_steps, summary
+    from fsat_tasks.steps.pipeline import run_steps, summary
 
     return summary(run_steps(load(context["params"], of), until=name)[name])
 
 
 def decide(_: str, of: Chosen, **context: Any) -> dict[str, Any]:
     """What `decide` does: the step publish, but for the champion."""
-    from fsat_tasks.pipeline import run_steps, summary
+    from fsat_tasks.steps.pipeline import run_steps, summary
 
     return summary(run_steps(load(context["params"], of, decide_only=True), until="publish")["publish"])
 
@@ -100,7 +100,7 @@ class ReportLink(BaseOperatorLink):  # type: ignore[misc]
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
         """Called when the task has ended, with its instance."""
-        from fsat_tasks.approval import report_link
+        from fsat_tasks.registry.approval import report_link
 
         made = ti_key.xcom_pull(task_ids=ti_key.task_id, map_indexes=ti_key.map_index)
         return report_link(made["key"]) if made else ""  # it is asked for after a failure too
@@ -116,8 +116,8 @@ class ApproveChampion(ApprovalOperator):  # type: ignore[misc]
         self.of, self.decided = of, decided
 
     def execute(self, context: Any) -> None:
-        from fsat_tasks.approval import approval_page, awaits_approval, find_artefact, keep_until_answered
-        from fsat_tasks.registry import Registry
+        from fsat_tasks.registry.approval import approval_page, awaits_approval, find_artefact, keep_until_answered
+        from fsat_tasks.registry.registry import Registry
 
         task = load(context["params"], self.of)
         published = find_artefact(store(), "publish", self.decided["key"])
@@ -144,7 +144,7 @@ def from_approval(context: Mapping[str, Any], key: str) -> Any:
 
 
 def settle_answer(context: Mapping[str, Any], of: Chosen, approved: bool) -> Artefact:
-    from fsat_tasks.approval import settle
+    from fsat_tasks.registry.approval import settle
 
     asked = from_approval(context, "asked")
     return settle(load(context["params"], of), asked["key"], asked["replaces"], approved)
@@ -152,10 +152,10 @@ def settle_answer(context: Mapping[str, Any], of: Chosen, approved: bool) -> Art
 
 def publish(name: str, of: Chosen, **context: Any) -> dict[str, Any]:
     """What `publish` does: move the champion and tell of it; or skip, where the model is held."""
-    from fsat_tasks.approval import NOT_APPROVED, awaits_approval
-    from fsat_tasks.pipeline import run_steps, summary
     from fsat_tasks.quality.gates import all_gates
-    from fsat_tasks.registry import Registry
+    from fsat_tasks.registry.approval import NOT_APPROVED, awaits_approval
+    from fsat_tasks.registry.registry import Registry
+    from fsat_tasks.steps.pipeline import run_steps, summary
 
     task = load(context["params"], of)
     asked = from_approval(context, "asked") is not None
@@ -179,10 +179,10 @@ def publish(name: str, of: Chosen, **context: Any) -> dict[str, Any]:
 
 def snapshot(of: Chosen, made: dict[str, Any], **context: Any) -> dict[str, Any]:
     """What `snapshot` does: keep the champion in the repository with DVC; or skip, where there is nothing or no place to keep."""
-    from fsat_tasks.approval import find_artefact
-    from fsat_tasks.dvc_repository import find_repository
-    from fsat_tasks.registry import Registry
-    from fsat_tasks.snapshot import snapshot as keep
+    from fsat_tasks.integrations.dvc import find_repository
+    from fsat_tasks.registry.approval import find_artefact
+    from fsat_tasks.registry.registry import Registry
+    from fsat_tasks.snapshots.snapshot import snapshot as keep
 
     data, name = Workspace.from_env().data, str(of["task"])
     if context["params"]["dry_run"]:

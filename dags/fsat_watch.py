@@ -61,10 +61,10 @@ WATCH_DOC = (
 
 def watch_window(**context: Any) -> dict[str, Any]:
     """What `watch` does: compare the window, and tell of drift that nobody was told of."""
-    from fsat_tasks.pipeline import summary
+    from fsat_tasks.steps.pipeline import summary
     from fsat_tasks.tasks.files import newest_file
     from fsat_tasks.tasks.spec import load_task
-    from fsat_tasks.watch import drift_event, first_alarm, watch
+    from fsat_tasks.traffic.watch import drift_event, first_alarm, watch
 
     name = context["params"]["task"]
     loaded = load_task(name)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fsat_tasks.classifier import FewShotClassifier
     from fsat_tasks.encoders.encoder import load_encoder
+    from fsat_tasks.estimators.classifier import FewShotClassifier
 
 __all__ = ["FewShotClassifier", "load_encoder"]
 
@@ -20,7 +20,7 @@ def __getattr__(name: str) -> Any:
 
         return load_encoder
     if name == "FewShotClassifier":
-        from fsat_tasks.classifier import FewShotClassifier
+        from fsat_tasks.estimators.classifier import FewShotClassifier
 
         return FewShotClassifier
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -134,7 +134,7 @@ def make_task(data_root: Path, store_root: Path) -> Callable[..., str]:
 @pytest.fixture
 def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
     """The command line in this process, which spares the imports: cli("validate", name) -> exit code, stdout, stderr."""
-    from fsat_tasks.cli import main
+    from fsat_tasks.cli.app import main
 
     monkeypatch.setenv("COLUMNS", "200")
 

@@ -20,15 +20,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fsat_tasks import apply as apply_module
-from fsat_tasks.apply import PREDICTIONS, apply, find_result, label_texts, totals
 from fsat_tasks.errors import DataError, StoreError, TaskError
 from fsat_tasks.models.served import ServedModel
-from fsat_tasks.predict import champion_model, predict
-from fsat_tasks.review import MOST, REVIEW, Doubt, Review
+from fsat_tasks.registry.champion import champion_model
 from fsat_tasks.store import Artefact, Recipe, Store
 from fsat_tasks.tasks.files import find_files
 from fsat_tasks.tasks.spec import load_task
+from fsat_tasks.traffic import labelling as apply_module
+from fsat_tasks.traffic.labelling import PREDICTIONS, apply, find_result, label_texts, totals
+from fsat_tasks.traffic.predictions import predict
+from fsat_tasks.traffic.review import MOST, REVIEW, Doubt, Review
 
 MakeTask = Callable[..., str]
 Cli = Callable[..., tuple[int, str, str]]
@@ -38,7 +39,7 @@ STUB = """
 import hashlib, os, signal, sys, time
 from pathlib import Path
 import numpy as np
-from fsat_tasks import apply as module
+from fsat_tasks.traffic import labelling as module
 
 class Stub:
     labels, scope_threshold, set_thresholds = ["a", "b", "c"], 0.2, {"0.9": 0.6}
@@ -205,7 +206,7 @@ def test_review_has_what_the_model_abstains_on_once_and_smallest_margin_first(
 def test_review_keeps_the_smallest_margins_whatever_comes_first(pairs: list[tuple[int, int]], most: int) -> None:
     margins = dict(pairs)  # a text has one margin
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fsat_tasks.review.MOST", most)
+        patch.setattr("fsat_tasks.traffic.review.MOST", most)
         review = Review()
         for text, _ in pairs:
             review.add([Doubt(margins[text], str(text), "a", 0.4, "unsure")])
@@ -449,7 +450,7 @@ def test_bad_arguments_end_with_code_2(
 
 
 def test_copy_whose_former_result_is_gone_is_kept(task: str, model: Artefact, store_root: Path, tmp_path: Path) -> None:
-    from fsat_tasks.review import copy_result
+    from fsat_tasks.traffic.review import copy_result
 
     spec, store = load_task(task), Store(store_root)
     first, second = (

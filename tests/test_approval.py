@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from fsat_tasks.approval import approval_page, awaits_approval, settle
 from fsat_tasks.errors import ChampionChangedError, StoreError
-from fsat_tasks.pipeline import run_steps
 from fsat_tasks.quality.gates import all_gates
-from fsat_tasks.registry import Registry
+from fsat_tasks.registry.approval import approval_page, awaits_approval, settle
+from fsat_tasks.registry.registry import Registry
+from fsat_tasks.steps.pipeline import run_steps
 from fsat_tasks.store import Artefact, Store
 from fsat_tasks.tasks.spec import Task, load_task
 from task_folder import link_encoders, write_task

@@ -227,20 +227,23 @@ def test_each_later_step_refuses_a_full_store(
     import importlib
 
     from fsat_tasks.errors import StoreError
-    from fsat_tasks.pipeline import STEPS, run_steps
+    from fsat_tasks.steps.order import STEPS
+    from fsat_tasks.steps.pipeline import run_steps
     from fsat_tasks.store import Store
     from fsat_tasks.tasks.spec import load_task
 
     task = load_task("support-intents")
     artefacts = run_steps(task)
     whole = Store(demo_copy)
-    monkeypatch.setattr("fsat_tasks.tune.encoder_of", lambda _, done: encoder_of(whole, done))
-    monkeypatch.setattr("fsat_tasks.export.tuned_encoder", lambda _, done: tuned_encoder(whole, done))
-    monkeypatch.setattr("fsat_tasks.tune.find_pool", lambda validated, _: find_pool(validated, whole))
+    monkeypatch.setattr("fsat_tasks.steps.tune.encoder_of", lambda _, done: encoder_of(whole, done))
+    monkeypatch.setattr("fsat_tasks.steps.export.tuned_encoder", lambda _, done: tuned_encoder(whole, done))
+    monkeypatch.setattr("fsat_tasks.steps.tune.find_pool", lambda validated, _: find_pool(validated, whole))
     for module in ("tune", "head_features"):
         monkeypatch.setattr(f"fsat_tasks.{module}.open_features", lambda task, _, done: open_features(task, whole, done))
-    monkeypatch.setattr("fsat_tasks.evaluate.open_encoder", lambda task, _, done, device: open_encoder(task, whole, done, device))
-    monkeypatch.setattr("fsat_tasks.evaluate.class_here", lambda _, done, device: class_here(whole, done, device))
+    monkeypatch.setattr(
+        "fsat_tasks.steps.evaluate.open_encoder", lambda task, _, done, device: open_encoder(task, whole, done, device)
+    )
+    monkeypatch.setattr("fsat_tasks.steps.evaluate.class_here", lambda _, done, device: class_here(whole, done, device))
     from fsat_tasks.data.pool import find_pool
     from fsat_tasks.encoders.features import class_here, encoder_of, open_encoder, open_features
     from fsat_tasks.models.tuned import tuned_encoder
@@ -259,7 +262,7 @@ def test_each_later_step_refuses_a_full_store(
 
 MEASURED = """
 import re, sys, time
-from fsat_tasks.pipeline import run_steps
+from fsat_tasks.steps.pipeline import run_steps
 from fsat_tasks.tasks.spec import load_task
 run_steps(load_task(sys.argv[1]), "validate")
 print(time.process_time(), re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fsat_tasks.champion import compare_with_champion, rival
-from fsat_tasks.pipeline import run_steps
-from fsat_tasks.registry import Registry
+from fsat_tasks.registry.challenge import compare_with_champion, rival
+from fsat_tasks.registry.registry import Registry
+from fsat_tasks.steps.pipeline import run_steps
 from fsat_tasks.store import Artefact, Store
 from fsat_tasks.tasks.spec import load_task
 

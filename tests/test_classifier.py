@@ -21,7 +21,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import get_tags
 
-import fsat_tasks.classifier
+import fsat_tasks.estimators.classifier
 import fsat_tasks.tuning.rungs
 from fsat_tasks import FewShotClassifier
 from fsat_tasks.encoders.encoder import Encoder, load_encoder
@@ -73,7 +73,7 @@ def remembering(demo_store: Path) -> Remembering:
 def encoder(remembering: Remembering) -> Iterator[None]:
     """Every classifier has one encoder: what is encoded twice here need not be computed twice."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fsat_tasks.classifier, "load_encoder", lambda *_: remembering)
+        patch.setattr(fsat_tasks.estimators.classifier, "load_encoder", lambda *_: remembering)
         yield
 
 

@@ -375,4 +375,4 @@ def test_package_and_installed_command_have_one_version_and_entry() -> None:
     from importlib.metadata import entry_points, version
 
     assert version("fsat") == __version__
-    assert [point.value for point in entry_points(group="console_scripts", name="fsat")] == ["fsat_tasks.cli:main"]
+    assert [point.value for point in entry_points(group="console_scripts", name="fsat")] == ["fsat_tasks.cli.app:main"]

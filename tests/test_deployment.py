@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from fsat_tasks.airflow_server import POOLS as AIRFLOW_POOLS
+from fsat_tasks.integrations.airflow_server import POOLS as AIRFLOW_POOLS
 
 ROOT = Path(__file__).parents[1]
 DOCKER = ROOT / "docker"

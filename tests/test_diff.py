@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from fsat_tasks.data.tables import load_split, texts_of_lines
-from fsat_tasks.diff import diff_models
 from fsat_tasks.errors import RegistryError
-from fsat_tasks.registry import Registry
+from fsat_tasks.registry.diff import diff_models
+from fsat_tasks.registry.registry import Registry
+from fsat_tasks.steps.validate import validate
 from fsat_tasks.store import Artefact, Recipe, Store
 from fsat_tasks.store.files import write_json
 from fsat_tasks.tasks.spec import load_task
-from fsat_tasks.validate import validate
 
 Cli = Callable[..., tuple[int, str, str]]
 Row = tuple[str, str]

@@ -12,18 +12,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fsat_tasks import evaluate, export, tune
 from fsat_tasks.encoders import features as feature_access
 from fsat_tasks.encoders.encoder import Encoder
 from fsat_tasks.errors import DeviceError, OutOfMemoryError
 from fsat_tasks.models import variants
 from fsat_tasks.models.served import ServedModel
 from fsat_tasks.numerics.heads.pool_taught import FOLDS
-from fsat_tasks.pipeline import is_done, run_steps
 from fsat_tasks.runtime import device, numeric_class
+from fsat_tasks.steps import evaluate, export, tune
+from fsat_tasks.steps.changed import is_done
+from fsat_tasks.steps.pipeline import run_steps
 from fsat_tasks.store import Artefact, Store
 from fsat_tasks.tasks.spec import load_task
-from fsat_tasks.watch import first_alarm, watch
+from fsat_tasks.traffic.watch import first_alarm, watch
 from task_folder import Row
 
 CLASSES = {"cpu": "cpu-fp32", "cuda": "cuda-fp16"}

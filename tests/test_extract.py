@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fsat_tasks import extract as extraction
 from fsat_tasks.data import pool as pools
 from fsat_tasks.encoders import features as feature_access
 from fsat_tasks.errors import DataError, DeviceError
-from fsat_tasks.pipeline import run_shard, run_steps, shards
 from fsat_tasks.runtime import device as devices
+from fsat_tasks.steps import extract as extraction
+from fsat_tasks.steps.pipeline import run_steps
+from fsat_tasks.steps.shards import run_shard, shards
 from fsat_tasks.store import Artefact, Store
 from fsat_tasks.tasks.spec import load_task
 
@@ -159,8 +160,8 @@ def test_pool_is_read_over_the_borders_of_row_groups(
 
 KILLED = """
 import sys
-from fsat_tasks import extract
-from fsat_tasks.pipeline import run_steps
+from fsat_tasks.steps import extract
+from fsat_tasks.steps.pipeline import run_steps
 from fsat_tasks.tasks.spec import load_task
 extract.SHARD = 32
 run_steps(load_task(sys.argv[1]), "extract")

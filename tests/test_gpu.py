@@ -24,10 +24,10 @@ from fsat_tasks.encoders.encoder import Encoder
 from fsat_tasks.encoders.export import export_encoder
 from fsat_tasks.encoders.source import EncoderSource, find_encoder
 from fsat_tasks.models.served import ServedModel
-from fsat_tasks.pipeline import run_steps
 from fsat_tasks.runtime import numeric_class
 from fsat_tasks.runtime.device import pick_device
 from fsat_tasks.runtime.session import onnxruntime_runs_on_cuda
+from fsat_tasks.steps.pipeline import run_steps
 from fsat_tasks.store import Artefact, Store
 from fsat_tasks.tasks.spec import load_task
 from fsat_tasks.tuning.fine_tuning import BodySettings, encode_rows, load_body, tune_body, tuned_weights

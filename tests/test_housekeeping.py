@@ -19,8 +19,8 @@ import pytest
 
 from fsat_tasks.encoders.row_cache import RowCache
 from fsat_tasks.errors import RegistryError, StoreError
-from fsat_tasks.housekeeping import housekeep
-from fsat_tasks.registry import Registry, find_published
+from fsat_tasks.housekeeping.sweep import housekeep
+from fsat_tasks.registry.registry import Registry, find_published
 from fsat_tasks.store import Artefact, Recipe, Store
 from fsat_tasks.store.artefact import read_manifest
 from fsat_tasks.store.files import write_json

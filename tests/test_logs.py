@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from fsat_tasks.deadline import tell_of_deadline
 from fsat_tasks.errors import DataError
+from fsat_tasks.integrations.airflow_deadline import tell_of_deadline
 from fsat_tasks.runtime.logs import at_work, configure, hide_logins
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -65,7 +65,7 @@ def test_bad_input_is_one_json_line_with_exit_code_2(fsat: Run, tmp_path: Any, m
     result = fsat("run", "nowhere", store=tmp_path, data=tmp_path, variables={"FSAT_LOG": "json"})
     (line,) = [json.loads(line) for line in result.stderr.splitlines()]
     assert result.returncode == 2
-    assert (line["level"], line["logger"]) == ("error", "fsat_tasks.cli")
+    assert (line["level"], line["logger"]) == ("error", "fsat_tasks.cli.app")
     assert line["message"].startswith("task 'nowhere': expected a folder with a task.yaml")
 
 

@@ -10,9 +10,9 @@ import pytest
 from fsat_tasks.data import pool as pools
 from fsat_tasks.data.pool import draw_pool_rows, find_pool, load_pool_texts, pool_size
 from fsat_tasks.errors import DataError
+from fsat_tasks.steps.validate import validate
 from fsat_tasks.store import Artefact, Store
 from fsat_tasks.tasks.spec import Task, load_task
-from fsat_tasks.validate import validate
 
 MakeTask = Callable[..., str]
 Rows = list[tuple[str, str]]

@@ -17,8 +17,9 @@ import pytest
 from fsat_tasks.data.readers import read_lines, read_texts
 from fsat_tasks.errors import DataError, RegistryError, TaskError
 from fsat_tasks.models.served import ServedModel
-from fsat_tasks.predict import champion_model, predict
+from fsat_tasks.registry.champion import champion_model
 from fsat_tasks.tasks.spec import load_task
+from fsat_tasks.traffic.predictions import predict
 
 TASK = "support-intents"
 TEXTS = ["my card has not arrived", "", "🎉", "word " * 1000, "the cash machine kept my money", "PIN blocked"]
@@ -69,7 +70,7 @@ def test_model_folder_says_what_it_is(served: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_answers_come_in_the_order_of_the_texts(served: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fsat_tasks.predict.BATCH", 4)
+    monkeypatch.setattr("fsat_tasks.traffic.predictions.BATCH", 4)
     model = ServedModel(served)
     answers = list(predict(TASK, TEXTS))
     assert [answer["text"] for answer in answers] == TEXTS
@@ -79,7 +80,7 @@ def test_answers_come_in_the_order_of_the_texts(served: Path, monkeypatch: pytes
 
 
 def test_endless_input_is_answered_in_bounded_batches(served: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fsat_tasks.predict.BATCH", 3)
+    monkeypatch.setattr("fsat_tasks.traffic.predictions.BATCH", 3)
     taken = 0
 
     def endless() -> Iterator[str]:
@@ -98,7 +99,7 @@ def test_no_texts_have_no_answers(served: Path) -> None:
 
 def test_prediction_needs_neither_torch_nor_transformers(demo_store: Path) -> None:
     code = (
-        "import sys; from fsat_tasks.predict import predict; print(list(predict('support-intents', ['hello'])));"
+        "import sys; from fsat_tasks.traffic.predictions import predict; print(list(predict('support-intents', ['hello'])));"
         "print([name for name in ('torch', 'transformers', 'pandas', 'great_expectations', 'sklearn') if name in sys.modules])"
     )
     environment = {**os.environ, "FSAT_STORE": str(demo_store)}

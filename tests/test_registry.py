@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from fsat_tasks.errors import ChampionChangedError, RegistryError, StoreError, TaskError
-from fsat_tasks.registry import Registry
+from fsat_tasks.registry.registry import Registry
 from fsat_tasks.store import Artefact
 
 
@@ -129,7 +129,7 @@ def test_promotion_over_another_champion_than_the_one_it_was_judged_against_is_r
 RECORD = """
 import os, signal, sys
 from pathlib import Path
-from fsat_tasks import registry
+from fsat_tasks.registry import registry
 from fsat_tasks.errors import ChampionChangedError
 from fsat_tasks.store import Artefact
 root, decisions, first, count, do = *map(Path, sys.argv[1:3]), int(sys.argv[3]), int(sys.argv[4]), sys.argv[5]

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from fsat_tasks.errors import ChampionChangedError, RegistryError
-from fsat_tasks.registry import Registry
+from fsat_tasks.registry.registry import Registry
 from fsat_tasks.store import Artefact, Recipe, Store
 from fsat_tasks.store.files import write_json
 
@@ -233,7 +233,7 @@ def test_hold_that_was_said_before_a_move_is_not_said_again(tmp_path: Path) -> N
 DIE = """
 import os, signal, sys
 from pathlib import Path
-from fsat_tasks import registry
+from fsat_tasks.registry import registry
 root, move, where = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -305,7 +305,7 @@ def test_lost_pointer_comes_back_from_the_history(tmp_path: Path) -> None:
 BACK_AND_FORTH = """
 import sys
 from pathlib import Path
-from fsat_tasks.registry import Registry
+from fsat_tasks.registry.registry import Registry
 ours = Registry(Path(sys.argv[1]), "task")
 print("ready", flush=True)
 while True:
@@ -336,7 +336,7 @@ PUBLISH = """
 import sys
 from pathlib import Path
 from fsat_tasks.errors import ChampionChangedError
-from fsat_tasks.registry import Registry
+from fsat_tasks.registry.registry import Registry
 from fsat_tasks.store import Artefact, Store
 root, by_hand = Path(sys.argv[1]), sys.argv[2] == "by hand"
 ours, store = Registry(root, "task"), Store(root)
@@ -452,7 +452,7 @@ def worse(model: Artefact, root: Path) -> Artefact:
 
 
 def test_run_of_the_demo_after_a_rollback_says_what_holds(demo_copy: Path, cli: Cli, fsat: Run) -> None:
-    from fsat_tasks.predict import champion_model
+    from fsat_tasks.registry.champion import champion_model
 
     task = "support-intents"
     demo = champion_model(task)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fsat_tasks.pipeline import run_steps
+from fsat_tasks.steps.pipeline import run_steps
 from fsat_tasks.store import Artefact
 from fsat_tasks.tasks.spec import load_task
 from fsat_tasks.templates import source

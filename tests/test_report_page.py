@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from browser import Tab
-from fsat_tasks.pipeline import run_steps
-from fsat_tasks.report import render_report
+from fsat_tasks.report.page import render_report
+from fsat_tasks.steps.pipeline import run_steps
 from fsat_tasks.store import Artefact, Store
 from fsat_tasks.tasks.spec import load_task
 

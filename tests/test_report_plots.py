@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsat_tasks.report_plots import axis_over, calibration_plot, coverage_plot, share_axis
+from fsat_tasks.report.plots import axis_over, calibration_plot, coverage_plot, share_axis
 
 figures = st.lists(st.floats(-1, 1), min_size=1, max_size=20)
 

@@ -15,8 +15,8 @@ from unittest.mock import Mock
 
 import pytest
 
-from fsat_tasks import tracking
-from fsat_tasks.dvc_repository import _complaint
+from fsat_tasks.integrations import mlflow as tracking
+from fsat_tasks.integrations.dvc import _complaint
 
 Cli = Callable[..., tuple[int, str, str]]
 

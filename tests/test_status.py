@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fsat_tasks.registry import Registry
-from fsat_tasks.status import task_status
+from fsat_tasks.registry.registry import Registry
+from fsat_tasks.registry.status import task_status
 from fsat_tasks.store import Artefact, Recipe, Store
 from fsat_tasks.store.files import write_json
 from fsat_tasks.tasks.workspace import Workspace

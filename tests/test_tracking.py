@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from fsat_tasks.pipeline import run_steps
+from fsat_tasks.steps.pipeline import run_steps
 from fsat_tasks.store import Artefact
 from fsat_tasks.tasks.spec import load_task
 
@@ -161,7 +161,7 @@ def test_server_that_does_not_answer_costs_a_warning_and_not_the_run(
     caplog.clear()
     publish(toy)
     assert time.perf_counter() - started < 30
-    (warning,) = [record.message for record in caplog.records if record.name == "fsat_tasks.tracking"]
+    (warning,) = [record.message for record in caplog.records if record.name == "fsat_tasks.integrations.mlflow"]
     assert warning.startswith(f"MLflow at http://127.0.0.1:{port}: the run is not logged: ")
 
 
@@ -172,7 +172,7 @@ def test_missing_client_is_said_once_with_what_to_install(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
     with caplog.at_level(logging.WARNING):
         assert cli("run", toy)[0] == 0
-    said = [record.message for record in caplog.records if record.name == "fsat_tasks.tracking"]
+    said = [record.message for record in caplog.records if record.name == "fsat_tasks.integrations.mlflow"]
     assert said == ["MLFLOW_TRACKING_URI is set and mlflow is not installed: nothing is logged. pip install 'fsat[mlflow]'"]
     assert json.loads((encoder_store / "registry" / toy / "champion.json").read_text())["version"] == 1
 
@@ -185,4 +185,4 @@ def test_without_the_variable_and_in_a_dry_run_nothing_is_told(
     monkeypatch.setitem(sys.modules, "mlflow", None)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
     run_steps(load_task(toy, dry_run=True))
-    assert [record for record in caplog.records if record.name == "fsat_tasks.tracking"] == []
+    assert [record for record in caplog.records if record.name == "fsat_tasks.integrations.mlflow"] == []

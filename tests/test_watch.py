@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from fsat_tasks.errors import DataError, RegistryError
-from fsat_tasks.pipeline import run_steps
+from fsat_tasks.steps.pipeline import run_steps
 from fsat_tasks.store import Store
 from fsat_tasks.tasks.spec import Task, load_task
-from fsat_tasks.watch import drift_event, first_alarm, watch
+from fsat_tasks.traffic.watch import drift_event, first_alarm, watch
 
 ROOT = Path(__file__).parents[1]
 NAME = "support-intents"

@@ -13,8 +13,9 @@ import shutil
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,20 @@ class Store:
         except OSError as error:
             raise self._unwritable(error) from error
         log.warning("corrupted artefact: %s (%s); set aside as %s, will be rebuilt", folder, problem, aside)
+        return None
+
+    def find_first(self, recipe: Recipe, numeric_classes: Iterable[str]) -> Artefact | None:
+        """The first artefact in the store among those that differ from the recipe in their numeric class alone.
+
+        A step on one kind of machine so goes on from what another kind has made, such as a GPU's features.
+
+        Args:
+            numeric_classes: in an order that is the same on every machine, or two machines would take different ones.
+        """
+        for numeric_class in numeric_classes:
+            found = self.find(recipe.step, replace(recipe, numeric_class=numeric_class).key)
+            if found is not None:
+                return found
         return None
 
     def restore(self, copy: Path, reference: Mapping[str, str]) -> bool:

@@ -22,7 +22,7 @@ answer = {
     "retries": clean.retries,
     "pool": clean.pool,
     "params": {name: {"default": dag.params[name], **dag.params.get_param(name).schema} for name in dag.params},
-    "heavy": sorted({"torch", "onnxruntime", "great_expectations", "pandas", "fsat_tasks.housekeeping"} & set(sys.modules)),
+    "heavy": sorted({"torch", "onnxruntime", "great_expectations", "pandas", "fsat_tasks.housekeeping.sweep"} & set(sys.modules)),
     "runs": [],
 }
 if sys.argv[2:]:

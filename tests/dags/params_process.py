@@ -29,12 +29,12 @@ def hostile(outside: str) -> list[str]:
 def functions() -> dict[str, Callable[[str], Any]]:
     """Each text that a person or an event gives, and the function that gets it first."""
     import fsat_apply
-    import fsat_tasks.predict
+    import fsat_tasks.traffic.predictions as predictions
     import fsat_tune_tasks
     import fsat_watch
     from fsat_tasks.encoders.source import find_encoder
 
-    fsat_tasks.predict.champion_model = lambda name: None  # type: ignore[assignment,return-value]
+    predictions.champion_model = lambda name: None  # type: ignore[assignment,return-value,attr-defined]
     fsat_apply.get_current_context = dict  # type: ignore[attr-defined]
     none: dict[str, Any] = dict.fromkeys(("shots", "encoder", "seed", "device", "approval")) | {"dry_run": False}
 

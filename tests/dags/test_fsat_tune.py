@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from airflow_call import Answer, call_airflow
-from fsat_tasks.airflow_server import POOLS
-from fsat_tasks.registry import Registry
+from fsat_tasks.integrations.airflow_server import POOLS
+from fsat_tasks.registry.registry import Registry
 
 REPOSITORY = Path(__file__).parents[2]
 DEMO = REPOSITORY / "data" / "support-intents"
@@ -36,7 +36,7 @@ HEAVY = {
     "great_expectations",
     "pandas",
     "fsat_tasks.encoders.encoder",
-    "fsat_tasks.pipeline",
+    "fsat_tasks.steps.pipeline",
 }
 
 
@@ -80,12 +80,12 @@ def test_one_task_a_step_in_order(dag: dict[str, Any]) -> None:
 
 
 def test_order_is_the_pipelines(dag: dict[str, Any]) -> None:
-    from fsat_tasks.pipeline import STEPS as PIPELINE
+    from fsat_tasks.steps.order import STEPS as PIPELINE
 
     assert [name for name in dag["tasks"] if name in STEPS] == list(PIPELINE)
 
 
-@pytest.mark.parametrize("file", ["fsat_tasks/airflow_server.py", "README.md", "docker/README.md"])
+@pytest.mark.parametrize("file", ["fsat_tasks/integrations/airflow_server.py", "README.md", "docker/README.md"])
 def test_every_pool_is_created_wherever_airflow_is_set_up(dag: dict[str, Any], file: str) -> None:
     # a task whose pool does not exist waits for ever
     created = set(re.findall(r"airflow pools set (\w+)", (REPOSITORY / file).read_text("utf-8"))) or set(POOLS)

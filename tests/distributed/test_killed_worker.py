@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from cluster import ROOT, Cluster, cluster
-from fsat_tasks.pipeline import STEPS
-from fsat_tasks.registry import Registry
+from fsat_tasks.registry.registry import Registry
+from fsat_tasks.steps.order import STEPS
 from fsat_tasks.store import Store
 from processes import PATIENCE
 from servers import missing
@@ -38,7 +38,7 @@ OPEN_GATES = {"min_accuracy": 0.0, "min_macro_f1": 0.0, "min_class_recall": 0.0,
 """These runs are about what is done where, on a machine that is busy."""
 UNDISTURBED = """
 import sys
-from fsat_tasks.pipeline import run_steps
+from fsat_tasks.steps.pipeline import run_steps
 from fsat_tasks.tasks.spec import load_task
 for name in sys.argv[1:]:
     run_steps(load_task(name))

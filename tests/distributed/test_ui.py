@@ -23,7 +23,7 @@ import psutil
 import pytest
 
 from browser import Tab
-from fsat_tasks.registry import Registry
+from fsat_tasks.registry.registry import Registry
 from fsat_tasks.store import Store
 
 ROOT = Path(__file__).parents[2]

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from fsat_tasks.pipeline import STEPS
+from fsat_tasks.steps.order import STEPS
 
 REPOSITORY = Path(__file__).parents[2]
 
 # the worst moment: every file of the step is written, the manifest is not
 DIE_IN_STEP = """
 import os, signal, sys
-from fsat_tasks import cli
+from fsat_tasks.cli import app as cli
 from fsat_tasks.store import store
 manifest, step = store.make_manifest, sys.argv[1]
 def die(recipe, *arguments):
@@ -32,7 +32,8 @@ cli.main()
 
 DIE_BETWEEN_HISTORY_AND_POINTER = """
 import os, signal, sys
-from fsat_tasks import cli, registry
+from fsat_tasks.cli import app as cli
+from fsat_tasks.registry import registry
 registry.Registry._point_to = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 sys.argv = ["fsat", "run", "support-intents"]
 cli.main()

@@ -19,11 +19,11 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from fsat_tasks.checkout import checkout
 from fsat_tasks.errors import DvcError, RegistryError, SnapshotError, StoreError
-from fsat_tasks.predict import predict
-from fsat_tasks.registry import Registry
-from fsat_tasks.snapshot import snapshot
+from fsat_tasks.registry.registry import Registry
+from fsat_tasks.snapshots.checkout import checkout
+from fsat_tasks.snapshots.snapshot import snapshot
+from fsat_tasks.traffic.predictions import predict
 
 DATA = Path(__file__).parents[2] / "data"
 TASK = "support-intents"
@@ -225,7 +225,8 @@ def test_version_of_another_store_is_never_overwritten(here: Path, tmp_path: Pat
 
 DIE = """
 import os, signal
-from fsat_tasks import published, snapshot
+from fsat_tasks.snapshots import version as published
+from fsat_tasks.snapshots import snapshot
 def die(*_): os.kill(os.getpid(), signal.SIGKILL)
 {}
 snapshot.snapshot("support-intents")
@@ -257,8 +258,8 @@ def test_lock_of_another_dvc_process_is_waited_for(
         def release(_: float) -> None:
             fcntl.flock(lock, fcntl.LOCK_UN)
 
-        monkeypatch.setattr("fsat_tasks.dvc_repository.time.sleep", release)
-        caplog.set_level("INFO", "fsat_tasks.dvc_repository")
+        monkeypatch.setattr("fsat_tasks.integrations.dvc.time.sleep", release)
+        caplog.set_level("INFO", "fsat_tasks.integrations.dvc")
         assert snapshot(TASK)["remote"] == "storage"
     assert "another process of DVC is at work" in caplog.text
 

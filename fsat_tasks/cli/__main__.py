@@ -1,0 +1,5 @@
+"""The command line as `python -m fsat_tasks.cli`."""
+
+from fsat_tasks.cli.app import main
+
+main()

@@ -1,0 +1,64 @@
+"""The verbs of `fsat airflow`: a private Airflow on this machine."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+verbs = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="A private Airflow on this machine, with a login.")
+
+Home = Annotated[Path, typer.Option(help="Its folder: database, logs, password.", envvar="AIRFLOW_HOME")]
+HOME = Path(".airflow")
+
+
+@verbs.command()
+def init(
+    home: Home = HOME,
+    gpus: Annotated[
+        int | None, typer.Option(min=1, max=64, help="GPU steps at once. Default: as it is, 1 at first.", show_default=False)
+    ] = None,
+) -> None:
+    """Make its database, the pools of the DAGs and a login; nothing where they are there."""
+    from fsat_tasks.integrations.airflow_server import prepare
+
+    typer.echo(f"Airflow in {home}: {'ready' if prepare(home.absolute(), gpus) else 'was ready'}", err=True)
+
+
+@verbs.command(name="exec", context_settings={"ignore_unknown_options": True})
+def execute(
+    arguments: Annotated[list[str], typer.Argument(metavar="ARGUMENTS", help="Of the command airflow.", show_default=False)],
+    home: Home = HOME,
+) -> None:
+    """Call the command airflow in it, for example: fsat airflow exec dags list."""
+    from fsat_tasks.integrations.airflow_server import call
+
+    raise typer.Exit(call(home.absolute(), arguments))
+
+
+@verbs.command()
+def up(
+    home: Home = HOME,
+    port: Annotated[int, typer.Option(min=1024, max=65533, help="Of the UI; the next two are taken too.")] = 8080,
+) -> None:
+    """Start its UI, scheduler and workers, for this machine only, until Ctrl-C."""
+    from fsat_tasks.integrations.airflow_server import login, prepare, serve
+
+    def stop(number: int, _: Any) -> None:
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stop)
+    with suppress(KeyboardInterrupt):
+        typer.echo(f"Airflow starts (log: {home / 'up.log'})", err=True)
+        prepare(home.absolute())
+        with serve(home.absolute(), port) as airflow:
+            user, password = login(home.absolute()) or ("", "")
+            typer.echo(f"The UI:  http://127.0.0.1:{port}/dags/fsat_tune\nLog in:  {user}, password {password}\nCtrl-C stops it.")
+            airflow.wait()
+            typer.echo(f"Airflow has ended by itself. It says why in {home / 'up.log'}.", err=True)
+            raise typer.Exit(1)
+    typer.echo("Airflow has stopped.", err=True)

@@ -1,0 +1,111 @@
+"""The verbs around new files: apply labels them, add takes back what a person labelled. They only parse, call and print."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from fsat_tasks.tasks.spec import Task
+
+verbs = typer.Typer()
+
+TaskName = Annotated[str, typer.Argument(help="Name of a task folder.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+
+@verbs.command()
+def apply(
+    task: TaskName,
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(help=".csv, .jsonl, .parquet or .txt files. Default: task.yaml's apply.files.", show_default=False),
+    ] = None,
+    column: Annotated[str | None, typer.Option(help="Name of the text column. Default: the task's.", show_default=False)] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Also copy the results below this folder, by file name.", show_default=False),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Label files of new texts with the champion, and gather what it is unsure of."""
+    from fsat_tasks.registry.champion import champion_model
+    from fsat_tasks.steps.pipeline import summary
+    from fsat_tasks.store import Store
+    from fsat_tasks.tasks.spec import load_task
+    from fsat_tasks.tasks.workspace import Workspace
+    from fsat_tasks.traffic.labelling import PREDICTIONS, totals
+    from fsat_tasks.traffic.labelling import apply as label_file
+    from fsat_tasks.traffic.review import REVIEW, copy_result
+
+    spec = load_task(task, {"text": column})
+    paths = _paths(spec, files or [], out)
+    model, store = champion_model(task), Store(Workspace.from_env().store)
+    done = []
+    for path in paths:
+        result = label_file(spec, store, model, path)
+        if out is not None:
+            copy_result(store, result, out / path.name)
+        folder = result.path if out is None else out / path.name
+        where = {"predictions": str(folder / PREDICTIONS), "review": str(folder / REVIEW)}
+        done.append({**summary(result), "file": str(path), **where})
+        if not as_json:
+            _print(done[-1])
+    if as_json:
+        typer.echo(json.dumps(done, indent=2))
+    elif any(one["to_review"] for one in done):
+        about = totals(done)
+        copy = "" if out else f" Make a copy to edit: fsat apply {task} ... --out FOLDER."
+        typer.echo(f"{about['abstained_share']:.1%} of the rows have no answer.{copy}")
+        typer.echo(f"Fill in labels in review.csv, then: fsat add {task} review.csv")
+
+
+@verbs.command()
+def add(
+    task: TaskName,
+    file: Annotated[Path, typer.Argument(help="A .csv, .jsonl or .parquet file, such as a review.csv.", show_default=False)],
+    text: Annotated[str, typer.Option(help="Name of its text column.")] = "text",
+    label: Annotated[str, typer.Option(help="Name of its label column.")] = "label",
+    new_label: Annotated[
+        list[str] | None, typer.Option(help="A label that no sample has yet; may be given again.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Append labelled rows, such as those of a filled-in review.csv, to the samples."""
+    from fsat_tasks.data.append import add_samples
+    from fsat_tasks.errors import DataError
+    from fsat_tasks.tasks.spec import load_task
+
+    spec = load_task(task)
+    if not file.is_file() or file.suffix not in (".csv", ".jsonl", ".parquet"):
+        raise DataError("FILE", "a .csv, .jsonl or .parquet file", repr(str(file)))
+    counts = add_samples(spec, file, text, label, new_label or ())
+    if as_json:
+        typer.echo(json.dumps(counts, indent=2))
+        return
+    passed = f"{counts['already']} that are there, {counts['held_out']} of the query file, {counts['unlabelled']} unlabelled"
+    typer.echo(f"{task}: added {counts['added']} samples, {counts['out_of_scope']} out-of-scope texts; passed over {passed}")
+    if counts["added"]:
+        typer.echo(f"Now: fsat run {task}")
+
+
+def _paths(task: Task, files: list[Path], out: Path | None) -> list[Path]:
+    from fsat_tasks.errors import InputError
+    from fsat_tasks.tasks.files import check_file, find_files
+
+    paths = [check_file(file, "FILE") for file in files] if files else find_files(task)
+    names = [path.name for path in paths]
+    if out is not None and len(set(names)) < len(names):
+        raise InputError("--out", "files with different names", "two of one name", "Label them one after the other.")
+    return paths
+
+
+def _print(done: dict[str, Any]) -> None:
+    names = ("rows", "answered", "out_of_scope", "unsure", "blank")
+    counts = ", ".join(f"{name.replace('_', ' ')} {done[name]:,}" for name in names)
+    typer.echo(f"{done['file']}: {'labelled' if done['built'] else 'was labelled before'}; {counts}")
+    typer.echo(f"  predictions  {done['predictions']}")
+    typer.echo(f"  review       {done['review']}, {done['to_review']:,} texts")

@@ -1,0 +1,322 @@
+"""The library face: a scikit-learn classifier of texts that climbs the tuning ladder when it is fitted."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, softmax
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
+from threadpoolctl import threadpool_limits
+
+from fsat_tasks.data.texts import read_texts
+from fsat_tasks.encoders.encoder import load_encoder
+from fsat_tasks.encoders.source import find_encoder
+from fsat_tasks.errors import DataError
+from fsat_tasks.estimators.arguments import class_words, read_labels, require_share
+from fsat_tasks.numerics.evidence.conformal import conformal_threshold, lac_scores, prediction_sets
+from fsat_tasks.numerics.geometry.layers import mix_layers
+from fsat_tasks.numerics.heads.scope import coverage_threshold, fit_scope, scope_scores
+from fsat_tasks.numerics.heads.sigmoids import fit_multilabel
+from fsat_tasks.numerics.shift.transduction import adapt_to_target, hidden_shot_logits
+from fsat_tasks.numerics.types import Array, Labels
+from fsat_tasks.runtime.device import pick_device, tuning_device
+from fsat_tasks.tuning.ladder import balance, climb
+from fsat_tasks.tuning.material import Material, Rows
+from fsat_tasks.tuning.refit import refit
+from fsat_tasks.tuning.rungs import RUNGS, Climb, LadderSettings
+
+__all__ = ["FewShotClassifier"]
+
+
+DEVICES = ("auto", "cpu", "cuda")
+
+
+class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """A calibrated text classifier from a few labelled texts a class.
+
+    Args:
+        encoder: a bundled name, `org/model`, or a folder with a transformers model; see `load_encoder`.
+        rungs: names of the ladder's rungs that may be taken (`fsat_tasks.tuning.rungs.RUNGS`); all by default.
+        budget_seconds: planned time of body tuning, at most; the rung is left out where it would take longer.
+        body: how the body is tuned: "full", or by adapters, "lora" or "oft".
+        class_weight: "balanced" makes every class count alike, however many samples it has; by default classes with more
+            samples are held more likely.
+        coverage: share of the texts of the task that should pass as in scope, 0 to 1; see `in_scope`.
+        device: "auto", "cpu" or "cuda".
+        seed: of all that is drawn; the same seed gives the same model on the same machine.
+
+    Attributes:
+        classes_: the labels, in the order of the columns of `predict_proba`.
+        multilabel_: whether a text may have several labels, or none.
+        trace_: the rungs in order, as dicts: name, taken, reason, log_loss, accuracy, seconds.
+        fit_seconds_: seconds of "features", "head" and "total".
+        scope_threshold_: the score from which a text is taken for one of the task; with one label a text.
+        adaptation_: what `adapt` accepted and why; None before. With one label a text.
+    """
+
+    def __init__(
+        self,
+        encoder: str = "all-MiniLM-L6-v2",
+        *,
+        rungs: Sequence[str] | None = None,
+        budget_seconds: float = 240.0,
+        body: Literal["full", "lora", "oft"] = "full",
+        class_weight: Literal["balanced"] | None = None,
+        coverage: float = 0.95,
+        device: Literal["auto", "cpu", "cuda"] = "auto",
+        seed: int = 0,
+    ) -> None:
+        self.encoder = encoder
+        self.rungs = rungs
+        self.budget_seconds = budget_seconds
+        self.body = body
+        self.class_weight = class_weight
+        self.coverage = coverage
+        self.device = device
+        self.seed = seed
+
+    def fit(
+        self,
+        texts: Iterable[str],
+        labels: Sequence[Any] | NDArray[Any],
+        unlabelled: Iterable[str] | None = None,
+        class_names: Mapping[Any, str] | None = None,
+        out_of_scope: Iterable[str] | None = None,
+    ) -> FewShotClassifier:
+        """Tune on labelled texts.
+
+        Args:
+            texts: n texts.
+            labels: n labels (text, numbers or booleans); or, for texts with several labels or none, n collections of labels or
+                a 0/1 matrix (n, classes), whose classes are its column numbers. Several labels have one head: no rungs, and
+                no use of `unlabelled` and `out_of_scope`.
+            unlabelled: texts as they come in; they teach the model where held-out samples say that this helps.
+            class_names: label -> what it means, in words; by default the label's own words.
+            out_of_scope: texts that belong to none of the classes, for `score_samples`.
+
+        Raises:
+            DataError: for texts, labels or parameters that cannot be used; it names the row. The classifier stays as it was.
+        """
+        started = time.perf_counter()
+        settings = self._settings()
+        texts, unlabelled, outside = (
+            read_texts(() if part is None else part, where)
+            for part, where in ((texts, "texts"), (unlabelled, "unlabelled"), (out_of_scope, "out_of_scope"))
+        )
+        classes, targets, several = read_labels(labels, len(texts))
+        if len(classes) < 2:
+            raise DataError("labels", "at least two classes", f"only {classes.tolist()}")
+        names = class_words(classes.tolist(), class_names)
+        source, encoder = find_encoder(self.encoder), load_encoder(self.encoder, self.device)
+        shots, anchors, pool = (Rows(encoder.encode(part, "all"), encoder.tokens(part)) for part in (texts, names, unlabelled))
+        extracted = time.perf_counter()
+        if several:
+            last = shots.features[:, -1].astype(np.float64), anchors.features[:, -1].astype(np.float64)
+            with threadpool_limits(1):  # products this small lose by sharing
+                self._multilabel = fit_multilabel(last[0], targets.astype(np.float64), last[1])
+            self.trace_ = [{"name": "sigmoids", "taken": True, "reason": "several labels a text", "seconds": None,
+                            "log_loss": self._multilabel.log_loss, "accuracy": None}]  # fmt: skip
+        else:
+            reached = climb(Material(source, shots, targets, anchors, pool), settings, self.seed, self._body_device())
+        self._source, self._encoder, self._outside = source, encoder, outside
+        self._body: Any = None
+        self.classes_, self.multilabel_ = classes, several
+        if not several:
+            self._pretrained = shots.features, anchors.features
+            self._stand_on(reached, targets)
+        done = time.perf_counter()
+        self.fit_seconds_ = {"features": extracted - started, "head": done - extracted, "total": done - started}
+        return self
+
+    def partial_fit(
+        self,
+        texts: Iterable[str],
+        labels: Sequence[Any],
+        classes: Sequence[Any] | None = None,
+        class_names: Mapping[Any, str] | None = None,
+    ) -> FewShotClassifier:
+        """Add samples, of new classes too, and fit the head again; the body and the settings stay as they are.
+
+        Args:
+            classes: taken for scikit-learn's sake; new classes are found in the labels.
+            class_names: of the new classes, or other words for old ones.
+
+        Raises:
+            DataError: as `fit`; and where there are several labels a text.
+        """
+        if not self.__sklearn_is_fitted__():
+            return self.fit(texts, labels, class_names=class_names)
+        self._require_one_label("partial_fit")
+        texts, known = read_texts(texts, "texts"), self.classes_
+        fresh, targets, several = read_labels(labels, len(texts))
+        if several or (fresh.dtype.kind == "U") != (known.dtype.kind == "U"):
+            raise DataError("labels", f"labels such as {known[0]!r}", "collections" if several else repr(fresh[0]))
+        united = np.unique(np.concatenate([known, fresh]))
+        words = class_words(united.tolist(), class_names)
+        at = np.searchsorted(united, known)
+        names = np.empty((len(united), *self._climb.names.shape[1:]), np.float32)
+        names[at] = self._climb.names
+        changed = [i for i, label in enumerate(united.tolist()) if i not in set(at.tolist()) or label in (class_names or {})]
+        new_words = [words[i] for i in changed]
+        names[changed] = self._features(new_words)
+        shots = np.concatenate([self._climb.shots, self._features(texts)])
+        plain = np.empty_like(names)
+        plain[at] = self._pretrained[1]
+        plain[changed] = self._encoder.encode(new_words, "all")
+        pretrained = np.concatenate([self._pretrained[0], self._encoder.encode(texts, "all")]), plain
+        all_labels = np.concatenate([at[self._labels], np.searchsorted(united, fresh)[targets]])
+        with threadpool_limits(1):  # products this small lose by sharing
+            reached = refit(self._climb, shots, all_labels, names)
+            if self.class_weight == "balanced":
+                reached = balance(reached, all_labels)
+        self.classes_, self._pretrained = united, pretrained
+        self._stand_on(reached, all_labels)
+        return self
+
+    def predict(self, texts: Iterable[str]) -> NDArray[Any]:
+        """The most probable label of each text, (n,); with several labels a text, a 0/1 matrix (n, classes)."""
+        probabilities = self.predict_proba(texts)
+        if self.multilabel_:
+            return (probabilities >= 0.5).astype(np.int64)
+        labels: NDArray[Any] = self.classes_[probabilities.argmax(axis=1)]
+        return labels
+
+    def predict_proba(self, texts: Iterable[str]) -> Array:
+        """Calibrated probabilities, (n, classes), in the order of `classes_`."""
+        check_is_fitted(self)
+        texts = read_texts(texts, "texts")
+        if self.multilabel_:
+            probabilities: Array = expit(
+                self._multilabel.head.logits(self._features(texts)[:, -1].astype(np.float64)) / self._multilabel.temperature
+            )
+            return probabilities
+        adapted = self._adapted
+        probabilities = softmax(self._logits(self._features(texts)) / self._temperature + adapted.bias, axis=1)
+        for at, text in enumerate(texts):
+            if text in adapted.rows:
+                probabilities[at] = adapted.rows[text]
+        return probabilities
+
+    def score(self, texts: Iterable[str], labels: Any, sample_weight: Any = None) -> float:
+        """Accuracy on n texts; with several labels a text, the share of texts that get all of them right."""
+        check_is_fitted(self)
+        if self.multilabel_ and getattr(labels, "ndim", 1) != 2:
+            rows = zip(self.predict(texts), labels, strict=True)
+            right = [set(self.classes_[answer == 1].tolist()) == set(wanted) for answer, wanted in rows]
+            return float(np.average(right, weights=sample_weight))
+        return float(super().score(texts, labels, sample_weight))
+
+    def predict_sets(self, texts: Iterable[str], coverage: float = 0.9) -> NDArray[np.bool_]:
+        """Conformal sets: (n, classes), true for labels of which one is right with at least the probability `coverage`."""
+        self._require_one_label("predict_sets")
+        require_share(coverage, "coverage")
+        held_out = lac_scores(softmax(self._climb.held_out.logits, axis=1))
+        return prediction_sets(lac_scores(self.predict_proba(texts)), conformal_threshold(held_out, self._labels, coverage))
+
+    def score_samples(self, texts: Iterable[str]) -> Array:
+        """How much each text looks like one of the task, (n,); higher is more."""
+        self._require_one_label("score_samples")
+        features = self._features(read_texts(texts, "texts"))
+        return scope_scores(self._scope, mix_layers(features, self._climb.layers), self._logits(features))
+
+    def in_scope(self, texts: Iterable[str]) -> NDArray[np.bool_]:
+        """Whether each text is one of the task: about the share `coverage` of the task's texts are."""
+        return self.score_samples(texts) >= self.scope_threshold_
+
+    def adapt(self, texts: Iterable[str]) -> FewShotClassifier:
+        """A copy that has adapted to unlabelled texts as they come in: to their class shares, and to their neighbours.
+
+        Each only where hidden samples say that it helps; `adaptation_` says what was accepted and why. The class shares
+        count for every text, the neighbours for the texts that were given here.
+        """
+        self._require_one_label("adapt")
+        texts = read_texts(texts, "texts")
+        adapted = copy.copy(self)
+        if not len(texts):
+            return adapted
+        if self.class_weight == "balanced":
+            adapted.adaptation_ = "not tried: class_weight holds all classes for equally likely"
+            return adapted
+        layers, setting, features = self._climb.layers, self._climb.setting, self._features(texts)
+        # a tuned body has seen the shots: hidden from it they would have to look like new ones
+        plain = features if self._climb.weights is None else self._encoder.encode(texts, "all")
+        rows, shots, names = (mix_layers(part, layers) for part in (plain, *self._pretrained))
+        hidden, folds = hidden_shot_logits(rows, shots, self._labels, names, setting)
+        found = adapt_to_target(rows, self._logits(features) / self._temperature, shots, self._labels, hidden, folds)
+        adapted._adapted = _Adapted(found.bias, dict(zip(texts, found.probabilities, strict=True)) if found.refined else {})
+        adapted.adaptation_ = found.reason
+        return adapted
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "fit_seconds_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.one_d_array, tags.input_tags.two_d_array, tags.input_tags.string = True, False, True
+        tags.classifier_tags.multi_label = True
+        return tags
+
+    def _stand_on(self, reached: Climb, labels: Labels) -> None:
+        """Take over what the ladder reached."""
+        self._climb, self._labels = reached, labels
+        self.trace_ = [asdict(rung) for rung in reached.trace]
+        self._temperature = reached.held_out.temperature
+        self._adapted = _Adapted(np.zeros(len(self.classes_)), {})
+        self.adaptation_: str | None = None
+        shots, names = mix_layers(reached.shots, reached.layers), mix_layers(reached.names, reached.layers)
+        outside = mix_layers(self._features(self._outside), reached.layers) if self._outside else None
+        raw = reached.held_out.logits * self._temperature
+        self._scope = fit_scope(shots, self._labels, names, self._temperature, raw, outside, reached.unseen)
+        self.scope_threshold_ = coverage_threshold(self._scope.held_out, self.coverage)
+
+    def _logits(self, features: NDArray[np.float32]) -> Array:
+        """(n, layers, dim) to (n, classes), before the temperature."""
+        return self._climb.head.logits(mix_layers(features, self._climb.layers))
+
+    def _features(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(n, layers, dim), by the tuned body where there is one."""
+        weights = None if self.multilabel_ else self._climb.weights
+        if weights is None or not texts:
+            return self._encoder.encode(texts, "all")
+        from fsat_tasks.tuning.fine_tuning import encode_rows, load_body
+
+        if self._body is None:
+            self._body = load_body(self._source, self._body_device(), weights)
+        return encode_rows(self._body, self._encoder.tokens(texts))
+
+    def _settings(self) -> LadderSettings:
+        """The parameters, checked."""
+        rungs = RUNGS if self.rungs is None else tuple(read_texts(self.rungs, "rungs"))
+        for name, values, known in (
+            ("rungs", rungs, RUNGS), ("body", (self.body,), ("full", "lora", "oft")), ("device", (self.device,), DEVICES),
+            ("class_weight", (self.class_weight,), ("balanced", None)),
+        ):  # fmt: skip
+            if unknown := [value for value in values if value not in known]:
+                raise DataError(name, f"of {', '.join(map(str, known))}", repr(unknown[0]))
+        require_share(self.coverage, "coverage")
+        if not (self.budget_seconds >= 0 and np.isfinite(self.budget_seconds)):
+            raise DataError("budget_seconds", "a number of seconds, 0 or more", str(self.budget_seconds))
+        return LadderSettings(rungs, self.budget_seconds, self.body, self.class_weight)
+
+    def _body_device(self) -> Literal["cpu", "cuda"]:
+        return tuning_device(pick_device(self.device))
+
+    def _require_one_label(self, method: str) -> None:
+        check_is_fitted(self)
+        if self.multilabel_:
+            raise DataError(method, "a classifier with one label a text", "one with several")
+
+
+@dataclass(frozen=True)
+class _Adapted:
+    """What `adapt` found."""
+
+    bias: Array  # (classes,), added to the calibrated logits
+    rows: dict[str, Array]  # text -> probabilities (classes,)

@@ -1,0 +1,189 @@
+"""Housekeeping: remove what nothing needs any more from the store, and merge what lies there in small pieces.
+
+Mark and sweep. What stays is what a champion, an entry of a history or a living run reaches, and what was used lately
+(`reachable.py`, `lease.py`). The sweep only renames, parents last, while the gate is closed to all who look for something;
+files are deleted after it. So wherever housekeeping is killed the store is whole, and the next one completes it.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import shutil
+import socket
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from fsat_tasks.errors import StoreError
+from fsat_tasks.housekeeping.leftovers import find_leftovers, remove_checkpoint, tree_bytes
+from fsat_tasks.housekeeping.reachable import Links, artefact_folders, children_first, is_segment, mark, read_links
+from fsat_tasks.store import Store
+from fsat_tasks.store.lease import Run, gate, last_use, living_runs, tick
+
+__all__ = ["KEEP_DAYS", "housekeep"]
+
+log = logging.getLogger(__name__)
+
+KEEP_DAYS = 7
+DAY = 86_400.0
+
+
+def housekeep(store: Store, keep_days: int = KEEP_DAYS, dry_run: bool = False) -> dict[str, Any]:
+    """Remove what nothing needs and nobody has used for `keep_days`. Two at the same time go one after the other.
+
+    Args:
+        keep_days: 0 removes at once whatever neither the registry nor a living run reaches.
+        dry_run: look, and write nothing.
+
+    Returns:
+        `removed` (kind: count, bytes), `bytes` of all of it, `merged` (`segments` of rows, and `into` how many), `kept` (why:
+        count, bytes), `runs` (those that go on: host, pid, since), `keep_days` and `dry_run`.
+
+    Raises:
+        RegistryError: where a champion or a history cannot be read. Nothing is removed then.
+        StoreError: where the store cannot be written, or its file system has no locks.
+    """
+    root = store.root
+    if not root.is_dir():
+        return _Report(keep_days, dry_run).to_json()
+    try:
+        if dry_run:
+            return _report(root, _look(root, keep_days, time.time()), dry_run=True).to_json()
+        with _alone(root):
+            return _clean(store, keep_days).to_json()
+    except OSError as error:
+        raise StoreError(f"store {root}", "a folder that can be read, written and locked", str(error)) from error
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What goes and what stays."""
+
+    keep_days: int
+    runs: list[Run]
+    links: dict[Path, Links]
+    kept: dict[Path, str]
+    removed: list[Path]
+    """Children before their parents."""
+    leftovers: dict[str, list[Path]]
+    to_merge: list[list[Path]]
+
+
+@dataclass
+class _Report:
+    keep_days: int
+    dry_run: bool
+    removed: dict[str, dict[str, int]] = field(default_factory=dict)
+    kept: dict[str, dict[str, int]] = field(default_factory=dict)
+    merged: dict[str, int] = field(default_factory=lambda: {"segments": 0, "into": 0})
+    runs: list[dict[str, Any]] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        return {**vars(self), "bytes": sum(found["bytes"] for found in self.removed.values())}
+
+
+def _clean(store: Store, keep_days: int) -> _Report:
+    root = store.root
+    known = _read_all_links(root, {})  # most of the time goes here, while the gate is open
+    with gate(root, closed=True):
+        plan = _look(root, keep_days, tick(root), known)
+        aside = [_set_aside(folder) for folder in plan.removed]
+    report = _report(root, plan, dry_run=False)
+    for folder in [*aside, *plan.leftovers["unfinished"], *plan.leftovers["corrupt"]]:
+        shutil.rmtree(folder, ignore_errors=True)
+    for folder in plan.leftovers["checkpoints"]:
+        remove_checkpoint(folder)
+    for group in plan.to_merge:
+        try:
+            _merge(store, group, report)
+        except StoreError as error:  # no room for the merged one, perhaps
+            log.warning("segments of rows are not merged: %s", error)
+    return report
+
+
+def _look(root: Path, keep_days: int, now: float, known: dict[Path, Links] | None = None) -> _Plan:
+    """Decide. With a closed gate what is decided stays right until it is done."""
+    runs = living_runs(root, forget_dead=known is not None)
+    run_cutoff = runs[0].since if runs else math.inf
+    age_cutoff = now - max(keep_days, 0) * DAY
+    links = _read_all_links(root, known or {})
+    kept = mark(root, links, run_cutoff, age_cutoff)
+    removed = children_first((folder for folder in links if folder not in kept), links)
+    idle = [folder for folder in kept if is_segment(folder) and last_use(folder) < run_cutoff]
+    leftovers = find_leftovers(root, now, run_cutoff, age_cutoff)
+    return _Plan(keep_days, runs, links, kept, removed, leftovers, _groups(idle))
+
+
+def _read_all_links(root: Path, known: dict[Path, Links]) -> dict[Path, Links]:
+    return {folder: known.get(folder) or read_links(root, folder) for folder in artefact_folders(root)}
+
+
+def _groups(segments: list[Path]) -> list[list[Path]]:
+    from fsat_tasks.encoders.row_merge import groups
+
+    return groups(sorted(segments))
+
+
+def _merge(store: Store, group: list[Path], report: _Report) -> None:
+    """Write the merged segment; then its parts go, but for those that a run has begun to use meanwhile."""
+    from fsat_tasks.encoders.row_merge import merge
+
+    merged = merge(store, group)
+    if merged is None:
+        return
+    with gate(store.root, closed=True):
+        runs = living_runs(store.root, forget_dead=True)
+        cutoff = runs[0].since if runs else math.inf
+        aside = [_set_aside(folder) for folder in group if folder != merged.path and last_use(folder) < cutoff]
+    for folder in aside:
+        shutil.rmtree(folder, ignore_errors=True)
+    report.merged["segments"] += len(aside)
+    report.merged["into"] += 1
+
+
+def _set_aside(folder: Path) -> Path:
+    """Rename an artefact to what looks unfinished: nobody finds it, and who removes unfinished ones removes it."""
+    aside = folder.with_name(f".{folder.name}.{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex[:8]}")
+    with suppress(FileNotFoundError):  # somebody found it damaged, and was faster
+        folder.rename(aside)
+    return aside
+
+
+def _report(root: Path, plan: _Plan, dry_run: bool) -> _Report:
+    report = _Report(plan.keep_days, dry_run)
+    for folder in plan.removed:
+        _count(report.removed, "rows" if is_segment(folder) else folder.parent.parent.name, plan.links[folder].bytes)
+    for kind, paths in plan.leftovers.items():
+        for path in paths:
+            _count(report.removed, kind, tree_bytes(path))
+    for folder, reason in plan.kept.items():
+        _count(report.kept, reason, plan.links[folder].bytes)
+    if dry_run:
+        report.merged = {"segments": sum(map(len, plan.to_merge)), "into": len(plan.to_merge)}
+    report.runs = [
+        {"host": run.host, "pid": run.pid, "since": datetime.fromtimestamp(run.since, UTC).isoformat(timespec="seconds")}
+        for run in plan.runs
+    ]
+    return report
+
+
+def _count(counts: dict[str, dict[str, int]], name: str, size: int) -> None:
+    found = counts.setdefault(name, {"count": 0, "bytes": 0})
+    found["count"] += 1
+    found["bytes"] += size
+
+
+@contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    from filelock import FileLock
+
+    (root / "runs").mkdir(exist_ok=True)
+    with FileLock(root / "runs" / "housekeeping.lock"):
+        yield

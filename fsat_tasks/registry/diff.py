@@ -1,0 +1,139 @@
+"""What changed from one model to another: answers, figures and the rows of the data."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from fsat_tasks.data.pool import POOL_FILE, find_pool
+from fsat_tasks.data.tables import load_split, load_texts, texts_of_lines
+from fsat_tasks.registry.history import Entry
+from fsat_tasks.registry.registry import find_published
+from fsat_tasks.store import Artefact, Store
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["diff_models"]
+
+SPLITS = ("samples", "query", "out_of_scope")
+
+Json = dict[str, Any]
+
+
+def diff_models(store: Store, task: str, before: Entry, after: Entry) -> Json:
+    """Compare two models of the history by the rows that they were judged on: query rows, or left-out samples.
+
+    Rows are the same where their text is, wherever it stands in the file; the n-th of equal texts is compared with the n-th.
+
+    Returns:
+        `before` and `after` (version, model), `figures` (name: before, after), `compared` (rows that both were judged on),
+        `changed` (those with another label), and `data` (split: rows that came, went or were relabelled; texts of the
+        unlabelled pool are counted).
+
+    Raises:
+        RegistryError: where an artefact of either model is missing or altered.
+    """
+    (old_data, old_result), (new_data, new_result) = (_lineage(store, task, entry) for entry in (before, after))
+    old_rows, new_rows = _judged_rows(old_data, old_result), _judged_rows(new_data, new_result)
+    old_figures, new_figures = old_result.json("metrics.json"), new_result.json("metrics.json")
+    both = [row for row in new_rows if row in old_rows]
+    return {
+        "task": task,
+        "before": {name: before[name] for name in ("version", "model")},
+        "after": {name: after[name] for name in ("version", "model")},
+        "figures": {
+            name: {"before": old_figures.get(name), "after": new_figures.get(name)} for name in {**old_figures, **new_figures}
+        },
+        "compared": len(both),
+        "changed": [
+            _change(row[0], old_rows[row], new_rows[row])
+            for row in both
+            if old_rows[row]["predicted"] != new_rows[row]["predicted"]
+        ],
+        "data": {} if old_data.digest == new_data.digest else _data_changes(old_data, new_data),
+    }
+
+
+def _lineage(store: Store, task: str, entry: Entry) -> tuple[Artefact, Artefact]:
+    """The data and the evaluation of a model."""
+    parents = find_published(store, task, entry["model"]).manifest["parents"]
+    return find_published(store, task, parents["validate"]), find_published(store, task, parents["evaluate"])
+
+
+def _judged_rows(validated: Artefact, evaluated: Artefact) -> dict[tuple[str, int], Json]:
+    """(text, number among equal texts) -> line, label, predicted, probability."""
+    import pyarrow.parquet as pq
+
+    evidence = evaluated.json("metrics.json")["evidence"]
+    texts = texts_of_lines(validated, "query" if evidence == "query" else "samples")
+    seen: Counter[str] = Counter()
+    rows: dict[tuple[str, int], Json] = {}
+    for row in pq.read_table(evaluated.path / "predictions.parquet").to_pylist():
+        text = texts[row["line"]]
+        seen[text] += 1
+        rows[text, seen[text]] = row
+    return rows
+
+
+def _change(text: str, old: Json, new: Json) -> Json:
+    was_right, is_right = old["predicted"] == old["label"], new["predicted"] == new["label"]
+    effect = "relabelled" if old["label"] != new["label"] else "fixed" if is_right else "broken" if was_right else "still wrong"
+    return {
+        "text": text,
+        "line": new["line"],
+        "label": new["label"],
+        "label_before": old["label"],
+        "before": old["predicted"],
+        "probability_before": old["probability"],
+        "after": new["predicted"],
+        "probability_after": new["probability"],
+        "effect": effect,
+    }
+
+
+def _data_changes(old: Artefact, new: Artefact) -> Json:
+    old_texts, new_texts = load_texts(old), load_texts(new)
+    changes = {split: _row_changes(_rows(old, split, old_texts), _rows(new, split, new_texts)) for split in SPLITS}
+    return {**changes, "unlabelled": _pool_changes(old, new)}
+
+
+def _rows(validated: Artefact, split: str, texts: list[str]) -> Counter[tuple[str, str | None]]:
+    """(text, label) -> how often."""
+    rows = load_split(validated, split)
+    labels: list[str | None] = [*rows.labels] or [None] * len(rows.lines)
+    return Counter((texts[i], label) for i, label in zip(rows.text_ids, labels, strict=True))
+
+
+def _row_changes(old: Counter[tuple[str, str | None]], new: Counter[tuple[str, str | None]]) -> Json:
+    went: dict[str, list[str | None]] = {}
+    for text, label in (old - new).elements():
+        went.setdefault(text, []).append(label)
+    came, relabelled = [], []
+    for text, label in (new - old).elements():
+        if went.get(text):
+            relabelled.append({"text": text, "before": went[text].pop(0), "after": label})
+        else:
+            came.append({"text": text, "label": label})
+    gone = [{"text": text, "label": label} for text, labels in went.items() for label in labels]
+    return {"came": came, "went": gone, "relabelled": relabelled}
+
+
+def _pool_changes(old: Artefact, new: Artefact) -> Json:
+    """How many different texts of the pool came and went, by their 64-bit hashes: 8 MB for a million rows."""
+    import numpy as np
+
+    before, after = _pool_hashes(old), _pool_hashes(new)
+    return {"came": np.setdiff1d(after, before).size, "went": np.setdiff1d(before, after).size}
+
+
+def _pool_hashes(validated: Artefact) -> NDArray[np.uint64]:
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    pool = find_pool(validated)
+    if pool is None:
+        return np.empty(0, np.uint64)
+    hashes: NDArray[np.uint64] = pq.read_table(pool.path / POOL_FILE, columns=["hash"])["hash"].to_numpy()
+    return hashes

@@ -1,0 +1,164 @@
+"""What the report's tables say, gathered from the artefacts of a run."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fsat_tasks.data.tables import load_split, texts_of_lines
+from fsat_tasks.models.head import Head
+from fsat_tasks.report.plots import share_axis
+from fsat_tasks.store import Artefact
+
+__all__ = [
+    "accuracies",
+    "class_figures",
+    "confusions",
+    "findings",
+    "label_errors",
+    "lineage",
+    "package_versions",
+    "read_figures",
+    "sample_rows",
+    "variants",
+]
+
+Row = dict[str, Any]
+CONFUSIONS, EXAMPLES = 12, 3
+SUSPECTS = 25
+"""Suspected label errors that are shown, the surest first."""
+
+
+def read_figures(path: Path) -> list[dict[str, float]]:
+    """The rows of a CSV file of numbers; none where the file is not there."""
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+def sample_rows(validated: Artefact, tuned: Artefact, head: Head) -> list[Row]:
+    """The samples that the head was fitted on, with what models say that had not seen them, and with which probabilities."""
+    import numpy as np
+    from scipy.special import softmax
+
+    samples, texts = load_split(validated, "samples"), texts_of_lines(validated, "samples")
+    label_of = dict(zip(samples.lines, samples.labels, strict=True))
+    logits = np.load(tuned.path / "held_out.npy", allow_pickle=False).astype(np.float64)  # (samples, classes), calibrated
+    return [
+        {"split": "samples", "line": line, "text": texts[line], "label": label_of[line],
+         "predicted": head.labels[int(row.argmax())], "probabilities": row}
+        for line, row in zip(head.lines, softmax(logits, axis=1), strict=True)
+    ]  # fmt: skip
+
+
+def label_errors(samples: Sequence[Row], labels: list[str]) -> Row:
+    """Samples with a label that is probably wrong: how many, and the surest of them."""
+    import numpy as np
+
+    from fsat_tasks.numerics.evidence.label_errors import suspected_label_errors
+
+    probabilities = np.stack([row["probabilities"] for row in samples])
+    given = np.array([labels.index(row["label"]) for row in samples])
+    rows, likelier = suspected_label_errors(probabilities, given)
+    shown = [
+        {
+            **samples[i],
+            "likelier": labels[j],
+            "probability": float(probabilities[i, j]),
+            "given": float(probabilities[i, given[i]]),
+        }
+        for i, j in zip(rows[:SUSPECTS], likelier, strict=False)
+    ]
+    return {"count": len(rows), "of": len(samples), "rows": shown}
+
+
+def class_figures(predictions: Sequence[Row], shots: Counter[str]) -> list[Row]:
+    """Rows, recall, precision and F1 of each class that has rows, the weakest first."""
+    truth = Counter(row["label"] for row in predictions)
+    predicted = Counter(row["predicted"] for row in predictions)
+    right = Counter(row["label"] for row in predictions if row["label"] == row["predicted"])
+    classes = [
+        {
+            "label": label,
+            "shots": shots[label],
+            "rows": truth[label],
+            "recall": right[label] / truth[label],
+            "precision": right[label] / predicted[label] if predicted[label] else None,
+            "f1": 2 * right[label] / (truth[label] + predicted[label]),
+        }
+        for label in sorted(truth)
+    ]
+    return sorted(classes, key=lambda row: row["f1"])
+
+
+def confusions(predictions: Sequence[Row], texts: Mapping[int, str]) -> list[Row]:
+    """The most frequent pairs of a label and what was said instead, with the surest mistakes as examples."""
+    wrong = sorted((row for row in predictions if row["label"] != row["predicted"]), key=lambda row: -row["probability"])
+    pairs = Counter((row["label"], row["predicted"]) for row in wrong).most_common(CONFUSIONS)
+    return [
+        {
+            "label": label,
+            "predicted": predicted,
+            "rows": count,
+            "examples": [
+                {"text": texts[row["line"]], "line": row["line"], "probability": row["probability"]}
+                for row in wrong
+                if (row["label"], row["predicted"]) == (label, predicted)
+            ][:EXAMPLES],
+        }
+        for (label, predicted), count in pairs
+    ]
+
+
+def accuracies(decision: Mapping[str, Any]) -> Row:
+    """This model's accuracy with its interval, and those of what it is compared with on the same rows."""
+    metrics, champion = decision["metrics"], decision.get("champion")
+    bound = next((gate["bound"] for gate in decision["gates"] if gate["gate"] == "accuracy"), None)
+    others = []
+    if champion:
+        others.append({"name": f"champion, version {champion['version']}", **champion})
+    if metrics.get("baseline"):
+        others.append({"name": "frozen baseline", **metrics["baseline"]})
+    models = [{"name": "this model", **metrics}, *others]
+    figures = [model[name] for model in models for name in ("accuracy_low", "accuracy_high")]
+    return {"models": models, "bound": bound, "axis": share_axis([*figures, *([] if bound is None else [bound])])}
+
+
+def findings(validated: Artefact) -> list[Row]:
+    """The data warnings, each with the texts of its first lines."""
+    found = validated.json("findings.json")
+    texts = {split: texts_of_lines(validated, split) for split in {one["file"] for one in found}}
+    return [
+        {**one, "examples": [(line, texts[one["file"]][line]) for line in one["lines"] if line in texts[one["file"]]][:EXAMPLES]}
+        for one in found
+    ]
+
+
+def variants(exported: Artefact, timings: Mapping[str, Any]) -> list[Row]:
+    """The model's variants with size, agreement and speed."""
+    return [{**one, "latency": timings.get(one["file"]) if one["device"] == "cpu" else None}
+            for one in exported.json("variants.json")]  # fmt: skip
+
+
+def lineage(parents: Iterable[Artefact]) -> list[Row]:
+    """Step, key, digest and what computed the numbers, of each artefact and of the encoder."""
+    rows = []
+    for artefact in parents:
+        encoder = artefact.manifest["parents"].get("encoder")
+        if artefact.step == "extract" and encoder:
+            rows.append({**encoder, "numeric_class": None})
+        rows.append({**artefact.reference(), "numeric_class": artefact.manifest["numeric_class"]})
+    return rows
+
+
+def package_versions(parents: Iterable[Artefact]) -> dict[str, str]:
+    """Package -> the version that the artefacts were made with; all of them where they differ."""
+    found: dict[str, set[str]] = {}
+    for artefact in parents:
+        for name, version in artefact.manifest["versions"].items():
+            found.setdefault(name, set()).add(version)
+    return {name: ", ".join(sorted(found[name])) for name in sorted(found)}

@@ -1,0 +1,133 @@
+"""Bring a published version back: from DVC's cache or remote, every file checked, its model in the store again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fsat_tasks.errors import DvcError, SnapshotError, StoreError
+from fsat_tasks.integrations.dvc import default_remote, locked, require_repository, run_dvc
+from fsat_tasks.registry.registry import Registry
+from fsat_tasks.snapshots.version import MISSING, SNAPSHOT, Version, content, read_snapshot, wrong_files
+from fsat_tasks.store import Store
+from fsat_tasks.store.files import sha256_file
+from fsat_tasks.tasks.workspace import Workspace
+
+__all__ = ["checkout"]
+
+
+def checkout(task: str, number: int, out: Path | None = None) -> dict[str, Any]:
+    """Bring back `published/<task>/v<number>/`, copy it to `out`, and put the model and its decision back into the store.
+
+    A store whose registry has no version of the task takes this one as its champion, so that `fsat predict` works; any other
+    registry stays as it is.
+
+    Returns:
+        task, version, path, `out`, the model's reference, whether the store lacked it, and the registry's champion.
+
+    Raises:
+        SnapshotError: outside of a repository, where the version is not there, or its files are not those published.
+        DvcError: where the cache has not all of the version, and the remote cannot be reached or has not, either.
+        StoreError: where the store or `out` cannot be written, or has something else in that place.
+    """
+    workspace = Workspace.from_env()
+    version = Version(require_repository(workspace.data), task, number)
+    with locked(version.root):
+        meta = version.meta()
+        if meta is None:
+            known = ", ".join(map(str, version.all())) or "none"
+            raise SnapshotError(
+                f"version {number} of task {task!r}", f"the file {version.name}.dvc in {version.root}", "none",
+                f"Versions there: {known}. Pull the commit that has it (git pull), or make it with: fsat snapshot {task}.",
+            )  # fmt: skip
+        entry = _bring_back(version, meta)["entry"]
+        if out is not None:
+            _copy(version.folder, out.absolute())
+        store, registry = Store(workspace.store), Registry(workspace.store, task)
+        with store.in_use():
+            restored = [store.restore(version.folder / entry[name]["step"], entry[name]) for name in ("model", "decision")]
+            registry.restore(entry)
+    return {
+        "task": task, "version": number, "path": str(version.folder), "out": None if out is None else str(out.absolute()),
+        "model": entry["model"], "restored": restored[0], "champion": registry.version(),
+    }  # fmt: skip
+
+
+def _bring_back(version: Version, meta: Mapping[str, str]) -> dict[str, Any]:
+    """Have DVC fill the version's folder unless it is whole, and return its snapshot.json."""
+    wrong = _wrong_file(version, meta) if version.folder.is_dir() else None
+    if wrong is not None and wrong[1] != MISSING:
+        raise SnapshotError(
+            f"{version.name}/{wrong[0]}", "the file that was published", wrong[1], f"Move {version.folder} away, and try again."
+        )
+    if wrong is not None or not version.folder.is_dir():
+        _fetch(version)
+        wrong = _wrong_file(version, meta)
+    if wrong is not None:
+        cached = _cached(version, meta["md5"], wrong[0])
+        fix = f"Remove {cached}, and try again; if that does not help, the remote's copy is damaged too."
+        shutil.rmtree(version.folder, ignore_errors=True)  # DVC has just made it
+        raise SnapshotError(f"{version.name}/{wrong[0]}", "the file that was published", f"{wrong[1]} from DVC", fix)
+    snapshot = read_snapshot(version.folder)
+    assert snapshot is not None, "just checked"
+    return snapshot
+
+
+def _wrong_file(version: Version, meta: Mapping[str, str]) -> tuple[str, str] | None:
+    """The first file that is not as published, and what is there instead. A missing one, which DVC may bring, comes last."""
+    path = version.folder / SNAPSHOT
+    if not path.is_file():
+        return SNAPSHOT, MISSING
+    snapshot = read_snapshot(version.folder)
+    if snapshot is None or sha256_file(path) != meta["snapshot"]:
+        return SNAPSHOT, "another one"
+    wrong = wrong_files(version.folder, snapshot["files"])
+    return min(wrong.items(), key=lambda item: item[1] == MISSING, default=None)
+
+
+def _fetch(version: Version) -> None:
+    """From DVC's cache, or from the remote where the cache has not all of it."""
+    target = f"{version.name}.dvc"
+    try:
+        run_dvc(version.root, "checkout", target)
+    except DvcError:
+        try:
+            run_dvc(version.root, "pull", target)
+        except DvcError as error:
+            remote = default_remote(version.root)
+            source = f"the remote {remote!r} gave not the rest" if remote else "there is no default remote to ask for the rest"
+            raise DvcError(f"{version.name}: DVC's cache has not all of it, and {source}: {error}") from error
+
+
+def _cached(version: Version, md5: str, name: str) -> Path:
+    """Where DVC's cache has, or would have, a file of the version; DVC calls it by its md5, which the directory's listing has."""
+    objects = Path(run_dvc(version.root, "cache", "dir").strip()) / "files" / "md5"
+    listing = objects / md5[:2] / md5[2:]
+    files = {entry["relpath"]: entry["md5"] for entry in json.loads(listing.read_text("utf-8"))}
+    return objects / files[name][:2] / files[name][2:] if name in files else listing
+
+
+def _copy(folder: Path, out: Path) -> None:
+    """Copy a version to a folder that is new, empty or such a copy already."""
+    if out.exists():
+        if not out.is_dir():
+            raise StoreError(f"--out {out}", "a folder", "a file")
+        if any(out.iterdir()):
+            if content(out) != content(folder):
+                raise StoreError(
+                    f"--out {out}", "a new or empty folder, or a copy of this version", "one with other files",
+                    "Move them, or name another folder.",
+                )  # fmt: skip
+            return
+    temporary = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        shutil.copytree(folder, temporary, copy_function=shutil.copyfile)
+        temporary.replace(out)
+    except OSError as error:
+        raise StoreError(f"--out {out}", "a folder that can be written", error.strerror or str(error)) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,156 @@
+"""Keep the champion in the repository: its files as one directory of DVC's, named by a small file for Git."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fsat_tasks.errors import RegistryError, SnapshotError
+from fsat_tasks.integrations.dvc import default_remote, locked, require_repository, run_dvc, uncommitted
+from fsat_tasks.registry.registry import Registry
+from fsat_tasks.snapshots.version import SNAPSHOT, Version, content, read_snapshot, wrong_files
+from fsat_tasks.store import Artefact, Store
+from fsat_tasks.store.files import sha256_file, write_json
+from fsat_tasks.tasks.spec import Task, load_task
+from fsat_tasks.tasks.workspace import TASK_FILE, Workspace
+
+__all__ = ["snapshot"]
+
+log = logging.getLogger(__name__)
+
+IN_THE_MODEL = ("encoder.onnx", "encoder.json", "tokenizer.json")
+"""Files of a tuned body that the exported model has too: 90 MB for a MiniLM."""
+
+
+def snapshot(task: str) -> dict[str, Any]:
+    """Put the champion and what it is made of into `published/<task>/v<version>/`, `dvc add` it, and `dvc push` it.
+
+    The folder has `task`, the task's files; `export`, the model; `publish`, the decision and the report; `evaluate`, the
+    metrics; `tune`, the tuned parameters; snapshot.json, the registry's entry and every file's sha256. It is pushed where the
+    repository has a default remote. A version that is there is not made again, only pushed where the remote lacks it.
+    Nothing is committed to Git. What a killed call left, the next one completes.
+
+    Returns:
+        task, version, path, whether it was made now, the remote (None where there is none), the repository and which of its
+        files to `commit`.
+
+    Raises:
+        SnapshotError: outside of a repository, where the version is another model's, or where the task's files have changed
+            since it was published.
+        RegistryError: where there is no champion, or what it is made of is gone.
+        DvcError: where DVC fails, as where the remote cannot be reached; the version is whole here, and only to be pushed.
+    """
+    workspace = Workspace.from_env()
+    root = require_repository(workspace.data)
+    entry = _published_entry(Registry(workspace.store, task))
+    version = Version(root, task, entry["version"])
+    with locked(root):
+        meta = version.meta()
+        if meta is None:
+            _fill(version, entry, Store(workspace.store))
+            run_dvc(root, "add", "--no-relink", version.name)  # the folder stays whole at every moment
+            version.write_meta(entry["model"]["digest"])
+        elif meta["model"] != entry["model"]["digest"]:
+            raise SnapshotError(
+                str(version.dvc_file), f"the model of version {version.number} in this store, {entry['model']['digest'][:16]}",
+                f"the model {meta['model'][:16]}, which another store published",
+                f"Publish from that store, or from a new one after: fsat checkout {task} {version.all()[-1]}.",
+            )  # fmt: skip
+        remote = default_remote(root)
+        if remote is not None:
+            run_dvc(root, "push", f"{version.name}.dvc")
+    done = {
+        "task": task, "version": version.number, "path": str(version.folder), "built": meta is None, "remote": remote,
+        "repository": str(root),
+        "commit": uncommitted(root, f"{version.name}.dvc", f"published/{task}/.gitignore"),
+    }  # fmt: skip
+    log.info("%s: snapshot of version %d: %s", task, version.number, done)
+    return done
+
+
+def _published_entry(registry: Registry) -> dict[str, Any]:
+    """The champion's first promotion; what moves it by hand later says nothing of what it is made of."""
+    champion = registry.champion()
+    if champion is None:
+        raise RegistryError(
+            f"task {registry.task!r}", "a published model", "none yet", f"Make one with: fsat run {registry.task}."
+        )
+    same = (old for old in registry.history() if old["action"] == "promote" and old["model"] == champion["model"])
+    return next(same, champion)
+
+
+def _fill(version: Version, entry: Mapping[str, Any], store: Store) -> None:
+    """Make the version's folder, whole or not at all."""
+    if version.folder.exists():  # left by a call that was killed before DVC had it
+        found = read_snapshot(version.folder)
+        if found is None or found["entry"] != entry or wrong_files(version.folder, found["files"]):
+            raise SnapshotError(str(version.folder), "nothing, or this very snapshot", "something else", "Move it away.")
+        return
+    temporary = version.root / ".dvc" / "tmp" / "fsat-snapshot"  # Git and DVC do not look there
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        _collect(version.task, entry, store, temporary)
+        write_json(temporary / SNAPSHOT, {
+            "schema": 1, "task": version.task, "version": version.number, "entry": dict(entry), "files": content(temporary),
+        })  # fmt: skip
+        version.folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary.rename(version.folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _collect(task: str, entry: Mapping[str, Any], store: Store, folder: Path) -> None:
+    model, decision = (_found(store, task, entry[name]) for name in ("model", "decision"))
+    evaluated, tuned = (_found(store, task, model.manifest["parents"][name]) for name in ("evaluate", "tune"))
+    for artefact in (model, decision, evaluated):
+        shutil.copytree(artefact.path, folder / artefact.step)
+    shutil.copytree(tuned.path, folder / "tune", ignore=shutil.ignore_patterns(*IN_THE_MODEL))
+    _copy_task(load_task(task), store, model, folder / "task")
+
+
+def _found(store: Store, task: str, reference: Mapping[str, str]) -> Artefact:
+    found = store.find(reference["step"], reference["key"])
+    if found is None or found.digest != reference["digest"]:
+        raise RegistryError(
+            f"{reference['step']} {reference['key'][:16]} of task {task!r}", "the files that were published",
+            "missing or altered ones", f"Make it again with: fsat run {task}.",
+        )  # fmt: skip
+    return found
+
+
+def _copy_task(task: Task, store: Store, model: Artefact, folder: Path) -> None:
+    """Copy the task's files if the model is made of them: if the step `validate` makes of them what the model was made of.
+
+    The pool may have been another file of that run, one that tasks share, or have grown since: then its rows are copied as they
+    were used, as pool.parquet.
+    """
+    from fsat_tasks.data.pool import POOL, POOL_FILE, find_pool
+    from fsat_tasks.steps.validate import validate
+
+    validated = validate(task, store)
+    made_of = {"rows.parquet": model.manifest["inputs"]["rows"], "texts.parquet": model.manifest["inputs"]["texts"]}
+    same = all(validated.sha256(name) == sha256 for name, sha256 in made_of.items())
+    files = {field: sha256 for field, sha256 in validated.manifest["inputs"].items() if field != "pool"}
+    pool = find_pool(_found(store, task.name, model.manifest["parents"]["validate"]))
+    own = task.file(POOL)
+    if pool is not None and own is not None and own.is_relative_to(task.folder.resolve()):
+        files |= {POOL: pool.manifest["inputs"][POOL]} if sha256_file(own) == pool.manifest["inputs"][POOL] else {}
+    for field, sha256 in files.items():
+        source = task.file(field)
+        if source is not None:  # never: `validate` found it
+            target = folder / source.relative_to(task.folder.resolve())
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+            same = same and sha256_file(target) == sha256
+    if pool is not None and POOL not in files:
+        shutil.copyfile(pool.path / POOL_FILE, folder / POOL_FILE)
+    shutil.copyfile(task.folder / TASK_FILE, folder / TASK_FILE)
+    if not same:
+        raise SnapshotError(
+            f"task folder {task.folder}", "the rows that the champion is made of", "others: they were changed since",
+            f"Bring the files back, or publish what they give: fsat run {task.name}.",
+        )  # fmt: skip

@@ -1,0 +1,80 @@
+"""Several tasks, one after another in one process: what they share is loaded once, and none stops the others."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fsat_tasks.errors import FsatError, InputError
+from fsat_tasks.registry.approval import awaits_approval
+from fsat_tasks.steps.pipeline import run_steps, summary
+from fsat_tasks.store import Artefact, Store
+from fsat_tasks.tasks.spec import load_task
+from fsat_tasks.tasks.workspace import Workspace
+
+__all__ = ["Outcome", "run_many", "worst_exit_code"]
+
+EXIT_FAULT, EXIT_BAD_INPUT, EXIT_HELD = 1, 2, 3
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one task's run."""
+
+    task: str
+    exit_code: int
+    """What `fsat run` of this task alone would end with."""
+    seconds: float
+    artefacts: Mapping[str, Artefact]
+    """By step; empty where the run stopped."""
+    error: str = ""
+
+    @property
+    def name(self) -> str:
+        """In a word or two."""
+        named = {EXIT_FAULT: "failed", EXIT_BAD_INPUT: "bad input", EXIT_HELD: "held"}
+        if self.exit_code in named:
+            return named[self.exit_code]
+        return "done" if any(artefact.built for artefact in self.artefacts.values()) else "unchanged"
+
+    def to_json(self) -> dict[str, Any]:
+        steps = {step: summary(artefact) for step, artefact in self.artefacts.items()}
+        return {"outcome": self.name, "exit_code": self.exit_code, "error": self.error or None, "steps": steps}
+
+
+def run_many(
+    names: Iterable[str], overrides: Mapping[str, Any], dry_run: bool, approved: bool, report: Callable[[Outcome], None]
+) -> list[Outcome]:
+    """Run all steps of each task, in this order. A task that cannot be run, or is held, does not stop those behind it.
+
+    Args:
+        overrides, dry_run, approved: as `load_task` takes them, for every task.
+        report: called with each outcome as it is there.
+    """
+    outcomes = []
+    for name in names:
+        outcomes.append(_run_one(name, overrides, dry_run, approved))
+        report(outcomes[-1])
+    return outcomes
+
+
+def worst_exit_code(outcomes: Iterable[Outcome]) -> int:
+    """2 where any task has bad input, else 1 where any failed, else 3 where any was held, else 0."""
+    codes = {outcome.exit_code for outcome in outcomes}
+    return next((code for code in (EXIT_BAD_INPUT, EXIT_FAULT, EXIT_HELD) if code in codes), 0)
+
+
+def _run_one(name: str, overrides: Mapping[str, Any], dry_run: bool, approved: bool) -> Outcome:
+    started = time.perf_counter()
+    try:
+        task = load_task(name, overrides, dry_run, approved)
+        artefacts = run_steps(task)
+        published = artefacts["publish"]
+        held = not published.json("decision.json")["promote"]
+        waits = awaits_approval(task, Store(Workspace.from_env().store), published)
+    except FsatError as error:
+        code = EXIT_BAD_INPUT if isinstance(error, InputError) else EXIT_FAULT
+        return Outcome(name, code, time.perf_counter() - started, {}, str(error))
+    return Outcome(name, EXIT_HELD if held or waits else 0, time.perf_counter() - started, artefacts)

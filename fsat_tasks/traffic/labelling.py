@@ -1,0 +1,228 @@
+"""Label files of new texts with a task's champion.
+
+A file may be of any size: it is read row by row and labelled in shards, each of which is kept in the store's scratch folder
+when it is done. So a killed call goes on with its next shard, and ends with the same bits as one that was not killed.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fsat_tasks.data.readers import iter_rows
+from fsat_tasks.errors import DataError
+from fsat_tasks.models.served import ServedModel
+from fsat_tasks.runtime.logs import at_work
+from fsat_tasks.runtime.progress import progress
+from fsat_tasks.store import Artefact, Recipe, Store
+from fsat_tasks.store.files import sha256_file, write_json
+from fsat_tasks.tasks.spec import Task
+from fsat_tasks.traffic.review import REVIEW, Doubt, Review
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["PREDICTIONS", "apply", "find_result", "label_texts", "totals"]
+
+PREDICTIONS = "predictions.parquet"
+SHARD = 2048
+"""Rows that are labelled, and held in memory, at a time. In the key: the last bit of a probability may depend on it."""
+SET_COVERAGE = "0.9"
+"""How often the prediction sets hold the true label, of the coverages in the model's config.json."""
+FIGURES = ("rows", "answered", "out_of_scope", "unsure", "blank")
+"""Counts of rows; each row is answered, or out of scope, or unsure, or has no text."""
+
+Row = tuple[int, str | None]
+"""Line and text."""
+
+
+def apply(task: Task, store: Store, model: Artefact, file: Path) -> Artefact:
+    """Label every row of a .csv, .jsonl, .parquet or .txt file; found, where this model has labelled these contents before.
+
+    The model abstains on a text that is out of scope, and on one whose likeliest label has a probability below
+    `apply.min_probability`. With calibrated probabilities that is the best rule where a wrong label costs
+    1 / (1 - min_probability) times what a person's look does (Chow 1970).
+
+    Writes predictions.parquet: for each row of the file, in its order, line, text, label, probability, margin to the second
+    label, in_scope, abstained, and labels, the set that holds the true one with a chance of 90 %, likeliest first. A row without
+    a text has no label. review.csv: the texts it abstains on, each once, smallest margin first, 1000 at most. summary.json: the
+    counts.
+
+    Args:
+        model: as `champion_model` gives it.
+
+    Raises:
+        DataError: where the file cannot be read, before any row is labelled; or where it changed meanwhile.
+    """
+    state = _state(file)
+    recipe = _recipe(task, model, file)
+    found = store.find(recipe.step, recipe.key)
+    if found is not None:
+        return found
+    rows = sum(1 for _ in _rows(task, file))  # a bad last row is known now, and not after hours
+    with at_work(task.name, "apply"), store.in_use(), store.scratch(recipe) as shards:
+
+        def write(folder: Path) -> dict[str, Any]:
+            figures = _label_file(task, model, file, rows, shards, folder)
+            if _state(file) != state:
+                shutil.rmtree(shards)
+                raise DataError(str(file), "a file that stays as it is", "one that was written meanwhile",
+                                "Move it into its place once it is complete.")  # fmt: skip
+            return {"file": file.name, **figures}
+
+        return store.build(recipe, write)
+
+
+def find_result(task: Task, store: Store, model: Artefact, file: Path) -> Artefact | None:
+    """What `apply` has made of the file's contents with this model, if it has."""
+    recipe = _recipe(task, model, file)
+    return store.find(recipe.step, recipe.key)
+
+
+def totals(results: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Sums of the counts of several results, and the shares of rows without an answer and out of scope."""
+    results = list(results)
+    counts = {name: sum(result[name] for result in results) for name in FIGURES}
+    rows = max(counts["rows"], 1)
+    return {"files": len(results), **counts, "abstained_share": round(1 - counts["answered"] / rows, 4),
+            "out_of_scope_share": round(counts["out_of_scope"] / rows, 4)}  # fmt: skip
+
+
+def _recipe(task: Task, model: Artefact, file: Path) -> Recipe:
+    return Recipe(
+        "apply", 1,
+        config={"format": file.suffix, "text": task.spec.text, "min_probability": task.spec.apply.min_probability,
+                "shard": SHARD},
+        inputs={"file": _sha256(file), "model": model.digest},
+        numeric_class="onnxruntime-cpu",
+        parents={"model": model},
+    )  # fmt: skip
+
+
+def _sha256(file: Path) -> str:
+    try:
+        return sha256_file(file)
+    except OSError as error:
+        raise DataError(str(file), "a file that can be read", error.strerror or str(error)) from None
+
+
+def _state(file: Path) -> tuple[int, ...]:
+    """What changes when a file is written."""
+    try:
+        found = file.stat()
+    except OSError as error:
+        raise DataError(str(file), "a file that can be read", error.strerror or str(error)) from None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _rows(task: Task, file: Path) -> Iterator[Row]:
+    for line, (text,) in iter_rows(file, [task.spec.text], task.spec.validation.max_characters):
+        yield line, text
+
+
+def _label_file(task: Task, model: Artefact, file: Path, count: int, shards: Path, folder: Path) -> dict[str, int]:
+    import pyarrow.parquet as pq
+
+    figures, labels, review, done = Counter(dict.fromkeys(FIGURES, 0)), Counter[str](), Review(), 0
+    rows = _rows(task, file)
+    shards.mkdir(parents=True, exist_ok=True)
+    with pq.ParquetWriter(folder / PREDICTIONS, _schema()) as writer, progress(f"apply {file.name}", count) as report:
+        for number in itertools.count():
+            some = list(itertools.islice(rows, SHARD))
+            if not some:
+                break
+            shard = shards / f"{number:08d}.parquet"
+            if not shard.is_file():
+                _write_shard(label_texts(_open(model.path), some, task.spec.apply.min_probability), shard)
+            table = pq.read_table(shard)
+            writer.write_table(table)
+            _count(table, figures, labels, review)
+            done += len(some)
+            report(done)
+    figures["rows"] = done
+    shown = {**figures, "to_review": review.write(folder / REVIEW)}
+    write_json(folder / "summary.json", {**shown, "labels": dict(labels)})
+    return shown
+
+
+@functools.lru_cache(maxsize=1)
+def _open(folder: Path) -> ServedModel:
+    """Kept for the next file."""
+    return ServedModel(folder)
+
+
+def _schema() -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema({"line": pa.int64(), "text": pa.string(), "label": pa.string(), "probability": pa.float32(),
+                      "margin": pa.float32(), "in_scope": pa.bool_(), "abstained": pa.bool_(),
+                      "labels": pa.list_(pa.string())})  # fmt: skip
+
+
+def label_texts(model: ServedModel, rows: Sequence[Row], least: float) -> pa.Table:
+    """The predictions of some rows; a text that comes twice is computed once.
+
+    Args:
+        least: probability of a label below which it is none.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    from fsat_tasks.numerics.evidence.conformal import lac_scores, prediction_sets
+
+    place: dict[str, int] = {}
+    at = [place.setdefault(text, len(place)) if text and text.strip() else None for _, text in rows]
+    p, scope = model.run(list(place))  # (n, classes), (n,) of n different texts
+    names, order = pa.array(model.labels, pa.string()), np.argsort(-p, axis=1, kind="stable")
+    first, second = (np.take_along_axis(p, order[:, [rank]], axis=1)[:, 0] for rank in (0, 1))
+    in_scope = scope >= model.scope_threshold
+    sets = prediction_sets(lac_scores(p.astype(np.float64)), model.set_thresholds[SET_COVERAGE])
+    sets = np.take_along_axis(sets, order, axis=1)  # likeliest first
+    ends = np.cumsum(np.append(0, sets.sum(axis=1)))
+    distinct = pa.table({
+        "label": names.take(pa.array(order[:, 0])), "probability": first, "margin": first - second, "in_scope": in_scope,
+        "abstained": ~in_scope | (first < least),
+        "labels": pa.ListArray.from_arrays(pa.array(ends, pa.int32()), names.take(pa.array(order[sets]))),
+    }).take(pa.array(at, pa.int64()))  # fmt: skip
+    lines, texts = zip(*rows, strict=True)
+    columns = {name: distinct[name] for name in distinct.column_names}
+    columns |= {"line": pa.array(lines), "text": pa.array(texts, pa.string())}
+    for name, blank in (("in_scope", False), ("abstained", True)):
+        columns[name] = columns[name].fill_null(blank)
+    return pa.table(columns, schema=_schema())
+
+
+def _write_shard(table: pa.Table, path: Path) -> None:
+    """In one piece: a shard under its name is whole, whoever was killed."""
+    import pyarrow.parquet as pq
+
+    part = path.with_suffix(f".{os.getpid()}.part")
+    with part.open("wb") as file:
+        pq.write_table(table, file)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def _count(table: pa.Table, figures: Counter[str], labels: Counter[str], review: Review) -> None:
+    """Add a shard to the counts and to the review."""
+    import pyarrow.compute as pc
+
+    answered = table.filter(pc.invert(table["abstained"]))
+    labels.update(answered["label"].to_pylist())
+    figures["answered"] += len(answered)
+    doubts = []
+    for row in table.filter(table["abstained"]).to_pylist():
+        if row["label"] is None:
+            figures["blank"] += 1
+            continue
+        reason = "unsure" if row["in_scope"] else "out of scope"
+        figures[reason.replace(" ", "_")] += 1
+        doubts.append(Doubt(row["margin"], row["text"], row["label"], row["probability"], reason))
+    review.add(doubts)

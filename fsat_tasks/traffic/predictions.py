@@ -1,0 +1,31 @@
+"""Predict with a task's champion: the published ONNX alone, its checksums verified."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from fsat_tasks.models.served import ServedModel
+from fsat_tasks.registry.champion import champion_model
+
+__all__ = ["predict"]
+
+BATCH = 64
+
+
+def predict(task: str, texts: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """Yield, for each text in order, the text, its label, the label's calibrated probability, and whether the text is in scope.
+
+    Texts are taken 64 at a time, so memory stays bounded on an endless input.
+
+    Raises:
+        RegistryError: where the task has no champion, or its files are not the ones that were published.
+    """
+    model = ServedModel(champion_model(task).path)
+    rest = iter(texts)
+    while batch := list(itertools.islice(rest, BATCH)):
+        for text, row, scope in zip(batch, *model.run(batch), strict=True):
+            best = int(row.argmax())
+            yield {"text": text, "label": model.labels[best], "probability": round(float(row[best]), 4),
+                   "in_scope": bool(scope >= model.scope_threshold)}  # fmt: skip
