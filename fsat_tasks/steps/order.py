@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+from fsat_tasks.steps.evaluate import evaluate
+from fsat_tasks.steps.export import export
+from fsat_tasks.steps.extract import extract
+from fsat_tasks.steps.publish import publish
+from fsat_tasks.steps.tune import tune
+from fsat_tasks.steps.validate import validate
 from fsat_tasks.store import Artefact, Store
 from fsat_tasks.tasks.spec import Task
 
@@ -21,13 +26,16 @@ STEPS: dict[str, tuple[str, ...]] = {
 }
 """Each step and the steps whose artefacts it takes; a step is the function of its name in the module of its name."""
 
+FUNCTIONS: dict[str, Callable[..., Artefact]] = {
+    step.__name__: step for step in (validate, extract, tune, evaluate, export, publish)
+}
+
 
 def _results(task: Task, store: Store, steps: list[str]) -> Iterator[Artefact]:
     """The artefact of each of the steps, which are in order, with all that they take among them."""
     artefacts: dict[str, Artefact] = {}
     for step in steps:
-        function = getattr(importlib.import_module(f"fsat_tasks.{step}"), step)
-        artefacts[step] = function(task, store, *(artefacts[parent] for parent in STEPS[step]))
+        artefacts[step] = FUNCTIONS[step](task, store, *(artefacts[parent] for parent in STEPS[step]))
         yield artefacts[step]
 
 
