@@ -24,14 +24,14 @@ settings.register_profile("fsat", deadline=None, max_examples=60)
 settings.load_profile("fsat")
 
 PLANTED = "planted-secret"
-"""It is part of every secret below, and must be in nothing that fsat or Airflow writes or prints: tests/test_secrets.py."""
+"""Part of every secret below. Nothing that fsat or Airflow writes or prints may have it: tests/integration/test_secrets.py."""
 
 # all processes of the tests inherit them
 os.environ |= {
     name: f"{PLANTED}-{name}" for name in ("AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "MLFLOW_TRACKING_PASSWORD", "GITHUB_TOKEN")
 }
 
-# the same tests pass with a GPU and without one: bits are those of a processor; tests/test_gpu.py says how it sees one
+# the same tests pass with a GPU and without one: bits are those of a processor; tests/encoders/test_gpu.py says how it sees one
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]

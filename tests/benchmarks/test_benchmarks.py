@@ -16,7 +16,7 @@ from benchmarks.data import label_shifts, load_split
 from benchmarks.outcome import Outcome, figures
 from benchmarks.tables import summarise
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 THINGS = {
     "animal": ("cat", "dog", "horse", "goat", "sheep", "mouse", "cow", "duck"),

@@ -20,7 +20,7 @@ from fsat_tasks.integrations.dvc import _complaint
 
 Cli = Callable[..., tuple[int, str, str]]
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def test_secrets_are_planted(planted: str) -> None:

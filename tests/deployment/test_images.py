@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 from fsat_tasks.integrations.airflow_server import POOLS as AIRFLOW_POOLS
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
 COMPONENTS = {"api-server", "scheduler", "dag-processor", "triggerer", "worker", "gpu-worker"}
 SECRET = re.compile(r"PASSWORD(?!S_FILE)|SECRET|FERNET|AUTH$|CONN$|BACKEND$|BROKER_URL$")

@@ -18,7 +18,7 @@ from fsat_tasks.store import Store
 from fsat_tasks.tasks.spec import Task, load_task
 from fsat_tasks.traffic.watch import drift_event, first_alarm, watch
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 NAME = "support-intents"
 Row = tuple[str, str]
 OPEN = {"min_accuracy": 0.0, "min_macro_f1": 0.0, "min_class_recall": 0.0, "max_ece": 1.0, "min_coverage": 0.0, "max_drop": 1.0,

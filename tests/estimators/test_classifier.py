@@ -35,7 +35,7 @@ from fsat_tasks.tasks.spec import load_task
 Array = NDArray[np.float64]
 
 FROZEN = ("prototypes", "probe")
-DEMO = Path(__file__).parents[1] / "data" / "support-intents"
+DEMO = Path(__file__).parents[2] / "data" / "support-intents"
 TEXTS = [
     "a cat asleep on the sofa", "the dog barks all night", "a horse in the field", "two goats on a hill",
     "seven plus two is nine", "the square root of sixteen", "count from one to ten", "half of forty is twenty",

@@ -1,6 +1,6 @@
 """On a GPU: what runs there answers as on the processor, memory that is short is lived with, and a whole run publishes.
 
-CUDA_VISIBLE_DEVICES=0 pytest tests/test_gpu.py
+CUDA_VISIBLE_DEVICES=0 pytest tests/encoders/test_gpu.py
 """
 
 from __future__ import annotations
