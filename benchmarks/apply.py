@@ -56,8 +56,12 @@ def run(name: str, rows: int) -> dict[str, Any]:
             seconds["fsat apply"].append(time.perf_counter() - started)
             shutil.rmtree(Path(folder) / "store")
     ratio = min(seconds["model alone"]) / min(seconds["fsat apply"])
-    return {"rows": rows, "seconds": seconds, "rows_per_second": {way: rows / min(some) for way, some in seconds.items()},
-            "ratio": ratio}  # fmt: skip
+    return {
+        "rows": rows,
+        "seconds": seconds,
+        "rows_per_second": {way: rows / min(some) for way, some in seconds.items()},
+        "ratio": ratio,
+    }
 
 
 def main() -> int:

@@ -87,17 +87,26 @@ def run_cell(cell: Cell, settings: Settings, refused: str | None = None) -> str 
     if refused is None:
         with tempfile.TemporaryDirectory() as folder:
             request, answer = Path(folder) / "request.json", Path(folder) / "figures.json"
-            shared = {"data": str(settings.data), "cache": str(settings.cache), "encoder": settings.encoder,
-                      "setfit_steps": settings.setfit_steps, "budget_seconds": settings.budget_seconds}  # fmt: skip
+            shared = {
+                "data": str(settings.data),
+                "cache": str(settings.cache),
+                "encoder": settings.encoder,
+                "setfit_steps": settings.setfit_steps,
+                "budget_seconds": settings.budget_seconds,
+            }
             request.write_text(json.dumps({"cell": asdict(cell), **shared}), "utf-8")
             error = run_module("benchmarks.cells", str(request), str(answer), seconds=settings.cell_seconds)
             if error is None:
                 figures = json.loads(answer.read_text("utf-8"))
     record = {
-        "spec": cell.spec(settings), "error": error, "figures": figures, "commit": settings.commit,
-        "wall_seconds": round(time.perf_counter() - started, 3), "load_average": load,
+        "spec": cell.spec(settings),
+        "error": error,
+        "figures": figures,
+        "commit": settings.commit,
+        "wall_seconds": round(time.perf_counter() - started, 3),
+        "load_average": load,
         "threads": os.environ.get("OMP_NUM_THREADS", "default"),
-    }  # fmt: skip
+    }
     path = cell.path(settings.out)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -115,8 +124,12 @@ def run_module(module: str, *arguments: str, seconds: float | None = None) -> st
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
-            env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said, start_new_session=True,
-        )  # fmt: skip
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+            start_new_session=True,
+        )
         try:
             code = process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -153,8 +166,15 @@ def main() -> None:
     request = json.loads(Path(sys.argv[1]).read_text("utf-8"))
     cell = Cell(**request["cell"])
     folder = Path(request["data"]) / cell.set
-    context = Context(folder, Path(request["cache"]), request["encoder"], cell.track, cell.seed, request["setfit_steps"],
-                      request["budget_seconds"])  # fmt: skip
+    context = Context(
+        folder,
+        Path(request["cache"]),
+        request["encoder"],
+        cell.track,
+        cell.seed,
+        request["setfit_steps"],
+        request["budget_seconds"],
+    )
     rows = load_split(folder, cell.shots, cell.split)
     outcome = METHODS[cell.method].run(rows, context)
     answer = {**figures(outcome, rows), "peak_megabytes": outcome.peak_megabytes or _peak_megabytes()}

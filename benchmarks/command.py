@@ -15,8 +15,12 @@ __all__ = ["about", "add_data_option", "add_out_option", "save"]
 
 
 def add_data_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("FSAT_BENCHMARK_DATA", "sets")),
-                        help="folder of sets; default $FSAT_BENCHMARK_DATA, or %(default)s")  # fmt: skip
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=Path(os.environ.get("FSAT_BENCHMARK_DATA", "sets")),
+        help="folder of sets; default $FSAT_BENCHMARK_DATA, or %(default)s",
+    )
 
 
 def add_out_option(parser: argparse.ArgumentParser) -> None:

@@ -125,10 +125,17 @@ def load_split(folder: Path, shots: int, split: str) -> SplitRows:
     taken = set(texts)
     outside = folder / "oos_test.jsonl"
     return SplitRows(
-        classes, texts, np.array([number[label] for label in labels], np.int64), rows, source,
-        [text for text in pool if text not in taken], query, answers,
-        read_rows(outside)[0] if outside.is_file() else [], label_shifts(answers),
-    )  # fmt: skip
+        classes,
+        texts,
+        np.array([number[label] for label in labels], np.int64),
+        rows,
+        source,
+        [text for text in pool if text not in taken],
+        query,
+        answers,
+        read_rows(outside)[0] if outside.is_file() else [],
+        label_shifts(answers),
+    )
 
 
 def label_shifts(truth: Labels) -> list[Shift]:

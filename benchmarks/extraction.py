@@ -142,9 +142,16 @@ def head_parity(data: Path, encoders: dict[str, Encoder]) -> list[Figures]:
     entries = []
     for fitted_on, asked_with in (("fp32", "fp32"), ("fp32", "int8"), ("int8", "int8")):
         answers = _answers(heads[fitted_on], features[asked_with][2])
-        entry = {"set": MIXED_FROM, "shots": SHOTS, "rows": len(answers), "fitted_on": fitted_on, "asked_with": asked_with,
-                 "layers": heads[fitted_on].chosen.layers, "accuracy": float((answers == rows.truth).mean()),
-                 "agreement": float((answers == reference).mean())}  # fmt: skip
+        entry = {
+            "set": MIXED_FROM,
+            "shots": SHOTS,
+            "rows": len(answers),
+            "fitted_on": fitted_on,
+            "asked_with": asked_with,
+            "layers": heads[fitted_on].chosen.layers,
+            "accuracy": float((answers == rows.truth).mean()),
+            "agreement": float((answers == reference).mean()),
+        }
         console.print(f"head on {fitted_on}, rows {asked_with}: accuracy {entry['accuracy']:.4f}, same {entry['agreement']:.4f}")
         entries.append(entry)
     return entries
@@ -159,9 +166,16 @@ def repeats(short: list[str], speeds: list[Figures], folder: Path) -> list[Figur
     """Time of rows with repeats over that of as many different ones."""
     before = {entry["method"]: entry for entry in speeds if entry["texts"] == "short" and entry["error"] is None}
     entries = measure("repeats", with_repeats(short), [name for name in (PEER, "fsat fp32 last") if name in before], folder)
-    return [{"method": entry["method"], "share": REPEATED, "seconds": min(entry["seconds"]),
-             "time_ratio": min(entry["seconds"]) / min(before[entry["method"]]["seconds"])}
-            for entry in entries if entry["error"] is None]  # fmt: skip
+    return [
+        {
+            "method": entry["method"],
+            "share": REPEATED,
+            "seconds": min(entry["seconds"]),
+            "time_ratio": min(entry["seconds"]) / min(before[entry["method"]]["seconds"]),
+        }
+        for entry in entries
+        if entry["error"] is None
+    ]
 
 
 def run_on_gpu(data: Path, rows: int, folder: Path) -> Figures:
@@ -175,9 +189,13 @@ def run_on_gpu(data: Path, rows: int, folder: Path) -> Figures:
     speeds = measure("sets", texts, list(CUDA_METHODS), folder)
     rate = matrix_rate(CUDA_SHAPES, "cuda", "bfloat16", 2e13)
     runs = speeds[-1]["error"] is None
-    return {"texts": _sizes({"sets": lengths}), "speeds": speeds, "device": torch.cuda.get_device_name(),
-            "numeric_class": load_encoder(ENCODER, device="cuda").numeric_class if runs else "not at all",
-            "matrix_rate": rate_share(rate, speeds, "fsat cuda last", lengths)}  # fmt: skip
+    return {
+        "texts": _sizes({"sets": lengths}),
+        "speeds": speeds,
+        "device": torch.cuda.get_device_name(),
+        "numeric_class": load_encoder(ENCODER, device="cuda").numeric_class if runs else "not at all",
+        "matrix_rate": rate_share(rate, speeds, "fsat cuda last", lengths),
+    }
 
 
 def run(data: Path, rows: int, folder: Path) -> Figures:
@@ -192,14 +210,18 @@ def run(data: Path, rows: int, folder: Path) -> Figures:
     for kind in ("natural", "mixed", "long"):
         speeds += measure(kind, texts[kind], list(METHODS), folder)
     return {
-        "texts": _sizes(lengths), "speeds": speeds, "repeats": again, "matrix_rate": share,
+        "texts": _sizes(lengths),
+        "speeds": speeds,
+        "repeats": again,
+        "matrix_rate": share,
         "head_parity": head_parity(data, encoders),
-    }  # fmt: skip
+    }
 
 
 def _sizes(lengths: Mapping[str, NDArray[np.int64]]) -> Figures:
-    return {kind: {"rows": len(n), "min": int(n.min()), "mean": float(n.mean()), "max": int(n.max())}
-            for kind, n in lengths.items()}  # fmt: skip
+    return {
+        kind: {"rows": len(n), "min": int(n.min()), "mean": float(n.mean()), "max": int(n.max())} for kind, n in lengths.items()
+    }
 
 
 def main() -> int:
@@ -232,35 +254,66 @@ def _head(results: Figures) -> list[str]:
     versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
     options = " --cuda" if "device" in results else ""
     return [
-        "# Feature extraction", "", f"Written by `python -m benchmarks.extraction{options}`.", "",
+        "# Feature extraction",
+        "",
+        f"Written by `python -m benchmarks.extraction{options}`.",
+        "",
         f"{about['cpu']}, {about['cores']} cores, {about['ram_gb']} GB; Python {about['python']}, {versions}; encoder"
         f" {results['encoder']}; commit {results['commit']}; threads {results['threads']}; load average before"
-        f" {results['load_average']:.1f}.", "",
+        f" {results['load_average']:.1f}.",
+        "",
         f"Rows/s are those of the best of {ROUNDS} rounds; spread is by how much the slowest took longer. Ratio and cosine are to"
         f" the defaults of {PEER} on the same texts. Pace is the GFLOP/s of a plain product on the CPU before and after: where it"
-        " differs between two rows, the machine was not equally fast, and their ratio says little.", "",
-    ]  # fmt: skip
+        " differs between two rows, the machine was not equally fast, and their ratio says little.",
+        "",
+    ]
 
 
 def cpu_page(results: Figures) -> list[str]:
     return [
-        "## CPU", "", *_speeds_table(results["speeds"], results["texts"]), "",
-        "## Share of the matrix rate", "", _rate_line(results["matrix_rate"]), "",
-        f"## {REPEATED:.0%} of the rows repeated", "",
-        *_table(("method", "time, over that of as many different rows"),
-                [(entry["method"], f"{entry['time_ratio']:.2f}") for entry in results["repeats"]]), "",
-        f"## Frozen head on {MIXED_FROM}, {SHOTS} shots", "",
-        *_table(("head fitted on", "rows asked with", "layers", "accuracy %", "same answer as fp32 %"),
-                [(entry["fitted_on"], entry["asked_with"], entry["layers"], f"{100 * entry['accuracy']:.2f}",
-                  f"{100 * entry['agreement']:.2f}") for entry in results["head_parity"]]),
-    ]  # fmt: skip
+        "## CPU",
+        "",
+        *_speeds_table(results["speeds"], results["texts"]),
+        "",
+        "## Share of the matrix rate",
+        "",
+        _rate_line(results["matrix_rate"]),
+        "",
+        f"## {REPEATED:.0%} of the rows repeated",
+        "",
+        *_table(
+            ("method", "time, over that of as many different rows"),
+            [(entry["method"], f"{entry['time_ratio']:.2f}") for entry in results["repeats"]],
+        ),
+        "",
+        f"## Frozen head on {MIXED_FROM}, {SHOTS} shots",
+        "",
+        *_table(
+            ("head fitted on", "rows asked with", "layers", "accuracy %", "same answer as fp32 %"),
+            [
+                (
+                    entry["fitted_on"],
+                    entry["asked_with"],
+                    entry["layers"],
+                    f"{100 * entry['accuracy']:.2f}",
+                    f"{100 * entry['agreement']:.2f}",
+                )
+                for entry in results["head_parity"]
+            ],
+        ),
+    ]
 
 
 def gpu_page(results: Figures) -> list[str]:
     return [
-        "## CUDA", "", f"{results['device']}; fsat runs as {results['numeric_class']}.", "",
-        *_speeds_table(results["speeds"], results["texts"]), "", _rate_line(results["matrix_rate"]),
-    ]  # fmt: skip
+        "## CUDA",
+        "",
+        f"{results['device']}; fsat runs as {results['numeric_class']}.",
+        "",
+        *_speeds_table(results["speeds"], results["texts"]),
+        "",
+        _rate_line(results["matrix_rate"]),
+    ]
 
 
 def _speeds_table(speeds: list[Figures], texts: Figures) -> list[str]:
@@ -283,8 +336,10 @@ def _speeds_table(speeds: list[Figures], texts: Figures) -> list[str]:
 
 def _rate_line(rate: Figures) -> str:
     reached = "no figure" if rate["share"] is None else f"{rate['reached'] / 1e9:,.1f} GFLOP/s, {rate['share']:.0%} of it"
-    return f"Plain {rate['precision']} products by torch: {rate['best'] / 1e9:,.1f} GFLOP/s. {rate['method']} on" \
-           f" {rate['texts']} texts, all else that it does within its time: {reached}."  # fmt: skip
+    return (
+        f"Plain {rate['precision']} products by torch: {rate['best'] / 1e9:,.1f} GFLOP/s. {rate['method']} on"
+        f" {rate['texts']} texts, all else that it does within its time: {reached}."
+    )
 
 
 def _table(headings: Sequence[object], rows: Sequence[Sequence[object]]) -> list[str]:

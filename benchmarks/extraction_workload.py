@@ -24,9 +24,17 @@ from fsat_tasks.encoders.encoder import Encoder
 from fsat_tasks.encoders.source import find_encoder
 
 __all__ = [
-    "CUDA_METHODS", "ENCODER", "METHODS", "MIXED_FROM", "PEER", "REPEATED", "ROUNDS", "make_texts", "token_lengths",
+    "CUDA_METHODS",
+    "ENCODER",
+    "METHODS",
+    "MIXED_FROM",
+    "PEER",
+    "REPEATED",
+    "ROUNDS",
+    "make_texts",
+    "token_lengths",
     "with_repeats",
-]  # fmt: skip
+]
 
 ENCODER = "all-MiniLM-L6-v2"
 MIXED_FROM = "banking77"  # the set of the mixed and the long texts

@@ -39,9 +39,7 @@ def _classifier(rows: SplitRows, context: Context, rungs: tuple[str, ...] | None
     from fsat_tasks import FewShotClassifier
 
     known = CachedEncoder(load_encoder(context.encoder), context.features, context.set_folder)
-    classifier = FewShotClassifier(
-        encoder=context.encoder, rungs=rungs, budget_seconds=context.budget_seconds, seed=context.seed
-    )  # fmt: skip
+    classifier = FewShotClassifier(encoder=context.encoder, rungs=rungs, budget_seconds=context.budget_seconds, seed=context.seed)
     labels = [rows.classes[i] for i in rows.labels]
     unlabelled = rows.unlabelled if context.track == "semi-supervised" else None
     with patch("fsat_tasks.estimators.classifier.load_encoder", return_value=known):

@@ -42,9 +42,10 @@ def run(source: Path) -> dict[str, Any]:
     made = run_steps(load_task(NAME))
     return {
         "seconds": {step: artefact.manifest["wall_seconds"] for step, artefact in made.items()},
-        "rows": made["evaluate"].json("metrics.json")["rows"], "classes": len(made["export"].json("config.json")["labels"]),
+        "rows": made["evaluate"].json("metrics.json")["rows"],
+        "classes": len(made["export"].json("config.json")["labels"]),
         "report_bytes": (made["publish"].path / "report.html").stat().st_size,
-    }  # fmt: skip
+    }
 
 
 def main() -> int:
@@ -64,8 +65,10 @@ def main() -> int:
         results |= run(options.data / SET)
     results["gates_and_report"] = results["seconds"]["evaluate"] + results["seconds"]["publish"]
     save(options.out, "large_task", results)
-    print(f"{results['rows']} query rows, {results['classes']} classes: {results['seconds']} s; gates and report"
-          f" {results['gates_and_report']:.1f} s (to reach: {BOUND:.0f})")  # fmt: skip
+    print(
+        f"{results['rows']} query rows, {results['classes']} classes: {results['seconds']} s; gates and report"
+        f" {results['gates_and_report']:.1f} s (to reach: {BOUND:.0f})"
+    )
     return 0
 
 

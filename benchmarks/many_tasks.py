@@ -77,13 +77,19 @@ def run(names: list[str]) -> Figures:
     outcomes, rest = _timed(lambda: run_many(names, {}, False, False, report))
     total = {clock: checking[clock] + extraction[clock] + rest[clock] for clock in rest}
     return {
-        "tasks": len(names), "outcomes": dict(Counter(outcome.name for outcome in outcomes)),
-        "extraction": extraction, "total": total, "ratio": {clock: total[clock] / extraction[clock] for clock in total},
+        "tasks": len(names),
+        "outcomes": dict(Counter(outcome.name for outcome in outcomes)),
+        "extraction": extraction,
+        "total": total,
+        "ratio": {clock: total[clock] / extraction[clock] for clock in total},
         "task_share": float(np.median([outcome.seconds for outcome in outcomes[1:] or outcomes])) / extraction["wall"],
         "task_seconds": {step: seconds / len(names) for step, seconds in steps.items()},
-        "resident_mb": {"early": memory[min(EARLY, len(memory)) - 1], "end": memory[-1],
-                        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024},
-    }  # fmt: skip
+        "resident_mb": {
+            "early": memory[min(EARLY, len(memory)) - 1],
+            "end": memory[-1],
+            "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        },
+    }
 
 
 def _timed(work: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
@@ -104,20 +110,37 @@ def markdown(results: Figures) -> str:
     rows = [(clock, *(f"{results[name][clock]:.1f}" for name in ("extraction", "total", "ratio"))) for clock in ("wall", "cpu")]
     steps = ", ".join(f"{step} {seconds:.2f}" for step, seconds in results["task_seconds"].items())
     outcomes = ", ".join(f"{count} {name}" for name, count in results["outcomes"].items())
-    return "\n".join([
-        "# Many tasks over one pool", "", "Written by `python -m benchmarks.many_tasks`.", "",
-        f"{place['cpu']}, {place['cores']} cores, {place['ram_gb']} GB; commit {results['commit']}; load average before"
-        f" {results['load_average']:.1f}.", "",
-        f"{results['tasks']} tasks of {CLASSES} classes by {SHOTS} shots of {SET}, one pool of {POOL_ROWS:,} rows, one process,"
-        f" and nothing but the exported encoder in the store: {outcomes}. The aim is {BOUND:.0f} times the extraction, with 100"
-        " tasks.", "",
-        "| clock | extraction alone, s | all steps of all tasks, s | ratio |", "| --- | --- | --- | --- |",
-        *(f"| {' | '.join(row)} |" for row in rows), "",
-        f"A task after the first takes {results['task_share']:.2f} times the extraction, in the median. Seconds by the clock a"
-        f" task: {steps}.", "",
-        f"Resident memory: {memory['early']:.0f} MB after {min(EARLY, results['tasks'])} tasks, {memory['end']:.0f} MB at the"
-        f" end, {memory['peak']:.0f} MB at most.",
-    ]) + "\n"  # fmt: skip
+    return (
+        "\n".join(
+            [
+                "# Many tasks over one pool",
+                "",
+                "Written by `python -m benchmarks.many_tasks`.",
+                "",
+                f"{place['cpu']}, {place['cores']} cores, {place['ram_gb']} GB; commit {results['commit']}; load average before"
+                f" {results['load_average']:.1f}.",
+                "",
+                f"{results['tasks']} tasks of {CLASSES} classes by {SHOTS} shots of {SET}, one pool of "
+                f"{POOL_ROWS:,} rows, one process,"
+                f" and nothing but the exported encoder in the store: {outcomes}. The aim is {BOUND:.0f} times "
+                f"the extraction, with 100"
+                " tasks.",
+                "",
+                "| clock | extraction alone, s | all steps of all tasks, s | ratio |",
+                "| --- | --- | --- | --- |",
+                *(f"| {' | '.join(row)} |" for row in rows),
+                "",
+                f"A task after the first takes {results['task_share']:.2f} times the extraction, in the median. "
+                f"Seconds by the clock a"
+                f" task: {steps}.",
+                "",
+                f"Resident memory: {memory['early']:.0f} MB after {min(EARLY, results['tasks'])} tasks, "
+                f"{memory['end']:.0f} MB at the"
+                f" end, {memory['peak']:.0f} MB at most.",
+            ]
+        )
+        + "\n"
+    )
 
 
 def main() -> int:

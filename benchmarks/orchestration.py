@@ -108,20 +108,35 @@ def markdown(results: Figures) -> str:
     """The results page."""
     place, (hand, one, local) = results["machine"], (results[name] for name in ("by_hand", "in_one_process", "local_executor"))
     waits = [entry["waited"] for entry in local["tasks"]]
-    return "\n".join([
-        "# Orchestration", "", "Written by `python -m benchmarks.orchestration`.", "",
-        f"{place['cpu']}, {place['cores']} cores, {place['ram_gb']} GB; Airflow {results['airflow']}; commit {results['commit']};"
-        f" load average before {results['load_average']:.1f}. The task {results['task']}, each time on a cold store.", "",
-        "| what | seconds | to reach |", "| --- | --- | --- |",
-        f"| `fsat run` | {hand['seconds']:.1f} | |",
-        f"| `airflow dags test {DAG}` | {one['seconds']:.1f} | {OVERHEAD * hand['seconds'] + SECONDS:.1f}:"
-        f" {OVERHEAD:g} times that and {SECONDS:.0f} |",
-        f"| LocalExecutor, ended as {local['state']} | {local['seconds']:.1f} | |", "",
-        f"Under the LocalExecutor a task waits {max(waits):.1f} s at most, {sum(waits):.1f} s together, from the end of what ran"
-        f" before it; to reach: {WAIT:.0f} s.", "",
-        "| task | waited, s | ran, s |", "| --- | --- | --- |",
-        *(f"| {entry['task']} | {entry['waited']:.1f} | {entry['seconds']:.1f} |" for entry in local["tasks"]),
-    ]) + "\n"  # fmt: skip
+    return (
+        "\n".join(
+            [
+                "# Orchestration",
+                "",
+                "Written by `python -m benchmarks.orchestration`.",
+                "",
+                f"{place['cpu']}, {place['cores']} cores, {place['ram_gb']} GB; Airflow {results['airflow']}; "
+                f"commit {results['commit']};"
+                f" load average before {results['load_average']:.1f}. The task {results['task']}, each time on a cold store.",
+                "",
+                "| what | seconds | to reach |",
+                "| --- | --- | --- |",
+                f"| `fsat run` | {hand['seconds']:.1f} | |",
+                f"| `airflow dags test {DAG}` | {one['seconds']:.1f} | {OVERHEAD * hand['seconds'] + SECONDS:.1f}:"
+                f" {OVERHEAD:g} times that and {SECONDS:.0f} |",
+                f"| LocalExecutor, ended as {local['state']} | {local['seconds']:.1f} | |",
+                "",
+                f"Under the LocalExecutor a task waits {max(waits):.1f} s at most, {sum(waits):.1f} s together, "
+                f"from the end of what ran"
+                f" before it; to reach: {WAIT:.0f} s.",
+                "",
+                "| task | waited, s | ran, s |",
+                "| --- | --- | --- |",
+                *(f"| {entry['task']} | {entry['waited']:.1f} | {entry['seconds']:.1f} |" for entry in local["tasks"]),
+            ]
+        )
+        + "\n"
+    )
 
 
 def main() -> int:

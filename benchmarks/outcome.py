@@ -78,14 +78,17 @@ def figures(outcome: Outcome, rows: SplitRows) -> dict[str, Any]:
         raise ValueError(f"expected finite probabilities of shape {expected}, got {probabilities.shape}")
     shifted = outcome.shifted or [probabilities[shift.rows] for shift in rows.shifts]
     return {
-        "rows": len(rows.query), "classes": len(rows.classes), "shot_rows": len(rows.texts),
+        "rows": len(rows.query),
+        "classes": len(rows.classes),
+        "shot_rows": len(rows.texts),
         **_answers(probabilities, rows.truth),
         **_scope(outcome.scope, outcome.out_of_scope),
-        "train_seconds": outcome.train_seconds, "extract_seconds": outcome.extract_seconds,
+        "train_seconds": outcome.train_seconds,
+        "extract_seconds": outcome.extract_seconds,
         "reliability": reliability_bins(probabilities, rows.truth),
         "label_shift": [_shift(shift, p, rows.truth) for shift, p in zip(rows.shifts, shifted, strict=True)],
         "details": outcome.details,
-    }  # fmt: skip
+    }
 
 
 def _answers(probabilities: Array, truth: Labels) -> dict[str, float]:

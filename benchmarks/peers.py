@@ -50,10 +50,15 @@ def k_nearest_neighbours(rows: SplitRows, context: Context) -> Outcome:
 def setfit(rows: SplitRows, context: Context) -> Outcome:
     """SetFit in an environment of its own; the seconds are those of its Trainer, body and head together."""
     request = {
-        "encoder": str(context.source.folder.absolute()), "seed": context.seed, "max_steps": context.setfit_steps,
-        "classes": len(rows.classes), "texts": rows.texts, "labels": rows.labels.tolist(),
-        "query": rows.query, "out_of_scope": rows.out_of_scope,
-    }  # fmt: skip
+        "encoder": str(context.source.folder.absolute()),
+        "seed": context.seed,
+        "max_steps": context.setfit_steps,
+        "classes": len(rows.classes),
+        "texts": rows.texts,
+        "labels": rows.labels.tolist(),
+        "query": rows.query,
+        "out_of_scope": rows.out_of_scope,
+    }
     with tempfile.TemporaryDirectory() as folder:
         paths = Path(folder) / "request.json", Path(folder) / "answer.npz"
         paths[0].write_text(json.dumps({**request, "folder": folder}), "utf-8")
@@ -62,9 +67,14 @@ def setfit(rows: SplitRows, context: Context) -> Outcome:
             probabilities, outside, said = answer["query"], answer["out_of_scope"], json.loads(str(answer["figures"]))
     details = {key: said[key] for key in ("steps", "steps_of_an_epoch", "versions")}
     return Outcome(
-        probabilities, probabilities.max(axis=1), _top(outside), said["train_seconds"], None,
-        details=details, peak_megabytes=said["peak_megabytes"],
-    )  # fmt: skip
+        probabilities,
+        probabilities.max(axis=1),
+        _top(outside),
+        said["train_seconds"],
+        None,
+        details=details,
+        peak_megabytes=said["peak_megabytes"],
+    )
 
 
 def _on_features(

@@ -96,8 +96,16 @@ def _label_shift(axis: Any, cells: Cells, label: str, style: dict[str, Any]) -> 
     for cell in cells:
         for level, accuracies in shift_levels(cell).items():
             levels[level] += accuracies
-    axis.errorbar(list(levels), [np.mean(a) for a in levels.values()], [_sd(a) for a in levels.values()], **style,
-                  markersize=4, linewidth=1.2, capsize=2, label=label)  # fmt: skip
+    axis.errorbar(
+        list(levels),
+        [np.mean(a) for a in levels.values()],
+        [_sd(a) for a in levels.values()],
+        **style,
+        markersize=4,
+        linewidth=1.2,
+        capsize=2,
+        label=label,
+    )
 
 
 def _sd(values: list[float]) -> float:

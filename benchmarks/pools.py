@@ -35,8 +35,12 @@ def write_task(folder: Path, rows: int, precision: str) -> None:
         file.write("text\n")
         for number in range(rows):
             file.write(f"{' '.join(rng.choice(WORDS, 4))} {number}\n")
-    spec = {"samples": "samples.csv", "unlabelled": "pool.csv", "encoder": {"precision": precision},
-            "tune": {"body": "off", "pool_rows": rows}}  # fmt: skip
+    spec = {
+        "samples": "samples.csv",
+        "unlabelled": "pool.csv",
+        "encoder": {"precision": precision},
+        "tune": {"body": "off", "pool_rows": rows},
+    }
     (folder / "task.yaml").write_text(json.dumps(spec), "utf-8")
 
 
@@ -44,9 +48,7 @@ def run_extract(folder: Path) -> dict[str, Any]:
     """Seconds, peak memory in MB (of the process and its children, as the system counts it) and the step's own figures."""
     environment = os.environ | {"FSAT_DATA": str(folder / "data"), "FSAT_STORE": str(folder / "store")}
     started = time.perf_counter()
-    child = subprocess.run(
-        [sys.executable, "-c", MEASURED], env=environment, capture_output=True, text=True, check=False
-    )  # fmt: skip
+    child = subprocess.run([sys.executable, "-c", MEASURED], env=environment, capture_output=True, text=True, check=False)
     if child.returncode:
         raise SystemExit(child.stderr)
     answer: dict[str, Any] = json.loads(child.stdout.strip().split("\n")[-1])
@@ -78,8 +80,13 @@ def measure(rows: int, precision: str, scratch: Path) -> dict[str, Any]:
         again = run_extract(folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return {"rows": rows, "precision": precision, "cold": cold, "one_per_cent_more": again,
-            "share_of_cold": round(again["extract_seconds"] / cold["extract_seconds"], 4)}  # fmt: skip
+    return {
+        "rows": rows,
+        "precision": precision,
+        "cold": cold,
+        "one_per_cent_more": again,
+        "share_of_cold": round(again["extract_seconds"] / cold["extract_seconds"], 4),
+    }
 
 
 def main() -> None:

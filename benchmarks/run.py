@@ -41,11 +41,19 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--methods", type=_among(METHODS), default=list(METHODS), help=f"default: {','.join(METHODS)}")
     parser.add_argument("--encoder", default="all-MiniLM-L6-v2", help="a name or a folder")
     parser.add_argument("--budget-seconds", type=float, default=BUDGET_SECONDS, help="of fsat-ladder; default %(default)g")
-    parser.add_argument("--setfit-steps", type=int, default=SETFIT_STEPS,
-                        help="SetFit's training steps at most, 0 for a whole epoch; default %(default)s")  # fmt: skip
+    parser.add_argument(
+        "--setfit-steps",
+        type=int,
+        default=SETFIT_STEPS,
+        help="SetFit's training steps at most, 0 for a whole epoch; default %(default)s",
+    )
     parser.add_argument("--cell-seconds", type=float, help="stop a cell after so long, and report it as failed")
-    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "fsat-benchmarks",
-                        help="features and SetFit's environment; default %(default)s")  # fmt: skip
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        default=Path.home() / ".cache" / "fsat-benchmarks",
+        help="features and SetFit's environment; default %(default)s",
+    )
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     return parser.parse_args(arguments)
 
@@ -78,10 +86,16 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         cells = plan(options)
         settings = Settings(
-            options.data.absolute(), options.out, options.cache.expanduser().absolute(), options.encoder,
-            encoder_source(options.encoder).revision, options.setfit_steps, options.budget_seconds, options.cell_seconds,
+            options.data.absolute(),
+            options.out,
+            options.cache.expanduser().absolute(),
+            options.encoder,
+            encoder_source(options.encoder).revision,
+            options.setfit_steps,
+            options.budget_seconds,
+            options.cell_seconds,
             commit(ROOT),
-        )  # fmt: skip
+        )
         _refuse_other_encoder(settings)
     except (ValueError, OSError) as error:
         console.print(f"error: {error}", markup=False)
@@ -170,8 +184,11 @@ def _setfit_refusal(settings: Settings) -> str | None:
 
 
 def _refuse_other_encoder(settings: Settings) -> None:
-    others = {cell["spec"]["encoder"] for cell in read_cells(settings.out)
-              if cell["spec"]["encoder_revision"] != settings.encoder_revision}  # fmt: skip
+    others = {
+        cell["spec"]["encoder"]
+        for cell in read_cells(settings.out)
+        if cell["spec"]["encoder_revision"] != settings.encoder_revision
+    }
     if others:
         raise ValueError(f"{settings.out} has results of another encoder ({', '.join(others)}): give another folder by --out")
 

@@ -15,9 +15,17 @@ WORKER = Path(__file__).with_name("setfit_worker.py")
 # torch comes first and alone, so that a machine without a GPU that offers a CPU build of this version gets it
 INSTALLS = (
     ("torch==2.13.0",),
-    ("setfit==1.2.0", "sentence-transformers==6.2.0", "transformers==5.23.0", "datasets==5.2.0", "accelerate==1.15.0",
-     "evaluate==0.4.6", "scikit-learn==1.9.1", "numpy==2.4.6"),
-)  # fmt: skip
+    (
+        "setfit==1.2.0",
+        "sentence-transformers==6.2.0",
+        "transformers==5.23.0",
+        "datasets==5.2.0",
+        "accelerate==1.15.0",
+        "evaluate==0.4.6",
+        "scikit-learn==1.9.1",
+        "numpy==2.4.6",
+    ),
+)
 """Tried together on Python 3.11; the others are what pip takes with them."""
 
 

@@ -58,7 +58,7 @@ def _entry(key: tuple[str, int, str, str], cells: Cells) -> dict[str, Any]:
             level: _mean_sd(value for cell in judged for value in shift_levels(cell)[level]) for level in _levels(judged)
         },
         "cut": _cut(done),
-    }  # fmt: skip
+    }
 
 
 def resampled_or_fixed(cells: Cells) -> Cells:
@@ -97,10 +97,13 @@ def _mean_sd(values: Iterable[float | None]) -> dict[str, float | None] | None:
 def markdown(summary: list[dict[str, Any]], cells: Cells, about: dict[str, Any]) -> str:
     """The whole results page."""
     lines = [
-        "# Results", "",
-        "Written by `python -m benchmarks.run`; [README.md](../README.md) says what is measured and how to read it.", "",
-        _machine_line(about), "",
-    ]  # fmt: skip
+        "# Results",
+        "",
+        "Written by `python -m benchmarks.run`; [README.md](../README.md) says what is measured and how to read it.",
+        "",
+        _machine_line(about),
+        "",
+    ]
     for name in dict.fromkeys(entry["set"] for entry in summary):
         lines += [f"## {name}", ""]
         for track in TRACKS:
@@ -142,8 +145,12 @@ def _shift_table(entries: list[dict[str, Any]]) -> list[str]:
     levels = list(dict.fromkeys(level for entry in entries for level in entry["label_shift"]))
     if not levels:
         return []
-    lines = ["Accuracy %, by the class shares of the query set:", "",
-             _row("shots", "method", *levels), _row("---:", "---", *["---:"] * len(levels))]  # fmt: skip
+    lines = [
+        "Accuracy %, by the class shares of the query set:",
+        "",
+        _row("shots", "method", *levels),
+        _row("---:", "---", *["---:"] * len(levels)),
+    ]
     for entry in entries:
         if entry["label_shift"]:
             lines.append(_row(entry["shots"], entry["method"], *(_spread("accuracy", entry["label_shift"][at]) for at in levels)))
@@ -154,8 +161,9 @@ def _notes(summary: list[dict[str, Any]]) -> list[str]:
     cut = [
         f"- {entry['method']} on {entry['set']}, {entry['shots']} shots: {entry['cut']['steps']} steps of the"
         f" {entry['cut']['steps_of_an_epoch']} that its default epoch has."
-        for entry in summary if entry["cut"]
-    ]  # fmt: skip
+        for entry in summary
+        if entry["cut"]
+    ]
     return ["## Cut short", "", "Time and figures of these are not those of the method's defaults.", "", *cut, ""] if cut else []
 
 

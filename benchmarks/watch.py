@@ -40,8 +40,17 @@ DISTANCE = 0.3
 OUTSIDE = 0.1
 """Of the rows of the windows with texts out of scope, where the set has some."""
 KINDS = ("same", "spread", "one class", "random", "out of scope")
-OPEN_GATES = {"min_accuracy": 0, "min_macro_f1": 0, "min_class_recall": 0, "max_ece": 1, "max_warnings": 10**6, "min_coverage": 0,
-              "max_drop": 1, "max_latency_ms": 1e6, "min_rows_per_second": 0}  # fmt: skip
+OPEN_GATES = {
+    "min_accuracy": 0,
+    "min_macro_f1": 0,
+    "min_class_recall": 0,
+    "max_ece": 1,
+    "max_warnings": 10**6,
+    "min_coverage": 0,
+    "max_drop": 1,
+    "max_latency_ms": 1e6,
+    "min_rows_per_second": 0,
+}
 
 
 def shifted_shares(kind: str, shares: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
@@ -115,8 +124,7 @@ class TaughtJudge:
 
     def p_values(self, window: list[str]) -> dict[str, float]:
         probabilities, outside = self._judge(window)
-        return {"labels": label_shift(self.pool[0], probabilities, 0).p_value,
-                "scope": scope_rise(self.pool[1], outside).p_value}  # fmt: skip
+        return {"labels": label_shift(self.pool[0], probabilities, 0).p_value, "scope": scope_rise(self.pool[1], outside).p_value}
 
 
 def watch_split(source: Path, shots: int, split: int, windows: int, body: str, scratch: Path) -> Iterator[dict[str, Any]]:
@@ -136,10 +144,16 @@ def watch_split(source: Path, shots: int, split: int, windows: int, body: str, s
             write_texts(file, window)
             watched = watch(task, store, file)
             drift = watched.json("drift.json")
-            yield {"kind": kind, "drift": drift["drift"], "tests": {test["test"]: test["p_value"] for test in drift["tests"]},
-                   "seen": {test["test"]: test["drift"] for test in drift["tests"]}, "total_variation": drift["total_variation"],
-                   "out_of_scope": drift["out_of_scope"], "seconds": watched.manifest["wall_seconds"],
-                   "taught": taught.p_values(window) if kind == "same" else None}  # fmt: skip
+            yield {
+                "kind": kind,
+                "drift": drift["drift"],
+                "tests": {test["test"]: test["p_value"] for test in drift["tests"]},
+                "seen": {test["test"]: test["drift"] for test in drift["tests"]},
+                "total_variation": drift["total_variation"],
+                "out_of_scope": drift["out_of_scope"],
+                "seconds": watched.manifest["wall_seconds"],
+                "taught": taught.p_values(window) if kind == "same" else None,
+            }
 
 
 def summarise(windows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -152,13 +166,15 @@ def summarise(windows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         truth = 0.0 if kind in ("same", "out of scope") else DISTANCE
         apart = [window["total_variation"] for window in own]
         line = {
-            "kind": kind, "windows": len(own), "drift": share(window["drift"] for window in own),
+            "kind": kind,
+            "windows": len(own),
+            "drift": share(window["drift"] for window in own),
             "by_test": {name: share(window["seen"][name] for window in own) for name in own[0]["seen"]},
             "total_variation": float(np.mean([one["estimate"] for one in apart])),
             "interval_covers": share(one["low"] <= truth <= one["high"] for one in apart),
             "out_of_scope": float(np.mean([window["out_of_scope"]["window"] for window in own])),
             "seconds": float(np.median([window["seconds"] for window in own])),
-        }  # fmt: skip
+        }
         if kind == "same":
             line["below_5_percent"] = {name: share(window["tests"][name] <= 0.05 for window in own) for name in own[0]["tests"]}
             line["taught_below_5_percent"] = {

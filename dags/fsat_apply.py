@@ -49,15 +49,22 @@ MOST_FILES = 1000
 
 PARAMS = {
     "task": Param(
-        TASKS[0], type="string", enum=TASKS, title="Task",
+        TASKS[0],
+        type="string",
+        enum=TASKS,
+        title="Task",
         description="Which problem: a folder with a task.yaml under FSAT_DATA. A new one is on offer within a minute or so.",
     ),
     "files": Param(
-        None, type=["null", "string"], minLength=1, maxLength=200, title="Files",
+        None,
+        type=["null", "string"],
+        minLength=1,
+        maxLength=200,
+        title="Files",
         description="A file, a folder or a pattern such as ../incoming/*.csv, from the task's folder on, below FSAT_DATA."
         " Empty: apply.files of task.yaml.",
     ),
-}  # fmt: skip
+}
 
 FIND_DOC = "#### Find the new files\n\nThose that the present champion has not labelled; skipped where there is none."
 LABEL_DOC = (

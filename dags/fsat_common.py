@@ -28,14 +28,18 @@ log = logging.getLogger(__name__)
 TASKS = Workspace.from_env().task_names() or ["support-intents"]
 """What a form offers. Where there is no task yet, a run of the demo's name fails and says how to make one."""
 
-RETRY_POLICY = ExceptionRetryPolicy([
-    RetryRule("fsat_tasks.errors.StoreError", RetryAction.DEFAULT, reason="A full or shared file system may come back."),
-    RetryRule("fsat_tasks.errors.InputError", RetryAction.FAIL, reason="The same input would fail again."),
-    RetryRule(
-        ["fsat_tasks.errors.OutOfMemoryError", "builtins.MemoryError"], RetryAction.RETRY, timedelta(seconds=30),
-        reason="Out of memory: there may be more when other work is done.",
-    ),
-])  # fmt: skip
+RETRY_POLICY = ExceptionRetryPolicy(
+    [
+        RetryRule("fsat_tasks.errors.StoreError", RetryAction.DEFAULT, reason="A full or shared file system may come back."),
+        RetryRule("fsat_tasks.errors.InputError", RetryAction.FAIL, reason="The same input would fail again."),
+        RetryRule(
+            ["fsat_tasks.errors.OutOfMemoryError", "builtins.MemoryError"],
+            RetryAction.RETRY,
+            timedelta(seconds=30),
+            reason="Out of memory: there may be more when other work is done.",
+        ),
+    ]
+)
 
 
 def tell_of_failure(context: Any) -> None:
@@ -51,9 +55,12 @@ def tell_of_failure(context: Any) -> None:
 
 
 DEFAULT_ARGS: dict[str, Any] = {
-    "retries": 2, "retry_delay": timedelta(minutes=1), "retry_policy": RETRY_POLICY,
-    "on_failure_callback": tell_of_failure, "on_retry_callback": tell_of_failure,
-}  # fmt: skip
+    "retries": 2,
+    "retry_delay": timedelta(minutes=1),
+    "retry_policy": RETRY_POLICY,
+    "on_failure_callback": tell_of_failure,
+    "on_retry_callback": tell_of_failure,
+}
 
 GPU: dict[str, Any] = {"pool": "gpu"} | {
     option: value for option in ("queue", "executor") if (value := os.environ.get(f"FSAT_GPU_{option.upper()}"))

@@ -39,13 +39,20 @@ schedule = os.environ.get("FSAT_HOUSEKEEPING_SCHEDULE") or "@weekly"
 
 PARAMS = {
     "keep_days": Param(
-        7, type="integer", minimum=1, maximum=3650, title="Days to keep",
+        7,
+        type="integer",
+        minimum=1,
+        maximum=3650,
+        title="Days to keep",
         description="What was used within so many days stays, 1 to 3650.",
     ),
     "dry_run": Param(
-        False, type="boolean", title="Dry run", description="Say what would go, and change nothing.",
+        False,
+        type="boolean",
+        title="Dry run",
+        description="Say what would go, and change nothing.",
     ),
-}  # fmt: skip
+}
 
 CLEAN_DOC = "#### Clean the store\n\nMay be cleared or killed at any time: the store stays whole, and the next run completes it."
 

@@ -73,41 +73,73 @@ INSTEAD = "In place of task.yaml, for this run"
 
 PARAMS = {
     "task": Param(
-        TASKS[0], type="string", enum=[*TASKS, tasks.CHANGED], title="Task", values_display={tasks.CHANGED: "all that changed"},
+        TASKS[0],
+        type="string",
+        enum=[*TASKS, tasks.CHANGED],
+        title="Task",
+        values_display={tasks.CHANGED: "all that changed"},
         description="Which problem: a folder with a task.yaml under FSAT_DATA. A new one is on offer within a minute or so.",
     ),
     "unlabelled": Param(
-        None, **FILE, title="Unlabelled texts", section=INSTEAD,
+        None,
+        **FILE,
+        title="Unlabelled texts",
+        section=INSTEAD,
         description="A file, from the task's folder, for example unlabelled.csv or ../traffic/today.parquet; it must lie below"
         " FSAT_DATA. Empty: as task.yaml says.",
     ),
     "shots": Param(
-        None, type=["null", "integer"], minimum=1, maximum=1000, title="Shots", section=INSTEAD,
+        None,
+        type=["null", "integer"],
+        minimum=1,
+        maximum=1000,
+        title="Shots",
+        section=INSTEAD,
         description="Labelled samples to use of each class, 1 to 1000. Empty: as task.yaml says, by default all.",
     ),
     "encoder": Param(
-        None, type=["null", "string"], minLength=1, maxLength=200, title="Encoder", section=INSTEAD,
+        None,
+        type=["null", "string"],
+        minLength=1,
+        maxLength=200,
+        title="Encoder",
+        section=INSTEAD,
         description="The bundled all-MiniLM-L6-v2, or org/model where the worker has it. Empty: as task.yaml says.",
     ),
     "seed": Param(
-        None, type=["null", "integer"], minimum=0, maximum=2**32 - 1, title="Seed", section=INSTEAD,
+        None,
+        type=["null", "integer"],
+        minimum=0,
+        maximum=2**32 - 1,
+        title="Seed",
+        section=INSTEAD,
         description="Seed of every random draw, 0 or more. Empty: as task.yaml says, by default 0.",
     ),
     "device": Param(
-        None, type=["null", "string"], enum=[None, "auto", "cpu", "cuda"], title="Device", section=INSTEAD,
+        None,
+        type=["null", "string"],
+        enum=[None, "auto", "cpu", "cuda"],
+        title="Device",
+        section=INSTEAD,
         values_display={"null": "as task.yaml says", "auto": "auto", "cpu": "cpu", "cuda": "cuda"},
         description="auto, the default of task.yaml, takes a GPU where there is one; cuda fails where there is none.",
     ),
     "approval": Param(
-        None, type=["null", "string"], enum=[None, "yes", "no"], title="Approval", section=INSTEAD,
+        None,
+        type=["null", "string"],
+        enum=[None, "yes", "no"],
+        title="Approval",
+        section=INSTEAD,
         values_display={"null": "as task.yaml says", "yes": "yes", "no": "no"},
         description="Whether a person has to agree before the champion moves. By default task.yaml says that nobody has to.",
     ),
     "dry_run": Param(
-        False, type="boolean", title="Dry run",
+        False,
+        type="boolean",
+        title="Dry run",
         description="Do every step and decide, but leave the champion and its history as they are.",
     ),
-}  # fmt: skip
+}
 
 DOCS = {
     "choose": "Choose the tasks\n\nThe form's, all that changed, or those that drifted. It ends as skipped where there is none.",

@@ -44,14 +44,21 @@ DRIFT = AssetAlias("fsat-drift")
 
 PARAMS = {
     "task": Param(
-        TASKS[0], type="string", enum=TASKS, title="Task",
+        TASKS[0],
+        type="string",
+        enum=TASKS,
+        title="Task",
         description="Which problem: a folder with a task.yaml under FSAT_DATA. A new one is on offer within a minute or so.",
     ),
     "traffic": Param(
-        None, type=["null", "string"], minLength=1, maxLength=1000, title="Traffic",
+        None,
+        type=["null", "string"],
+        minLength=1,
+        maxLength=1000,
+        title="Traffic",
         description="File, folder or glob of new texts, as seen from the task's folder. Empty: watch.traffic of task.yaml.",
     ),
-}  # fmt: skip
+}
 
 WATCH_DOC = (
     "#### Compare the newest rows with the champion's reference\n\nIn its artefact, whose path is in the log:\n\n"
@@ -72,8 +79,14 @@ def watch_window(**context: Any) -> dict[str, Any]:
     watched = watch(loaded, store(), traffic)
     drift = watched.json("drift.json")
     for test in drift["tests"]:
-        log.info("%s: %s, p = %.3g, of the family %.3g: %s", test["test"], "drift" if test["drift"] else "no drift",
-                 test["p_value"], test["adjusted_p_value"], test["says"])  # fmt: skip
+        log.info(
+            "%s: %s, p = %.3g, of the family %.3g: %s",
+            test["test"],
+            "drift" if test["drift"] else "no drift",
+            test["p_value"],
+            test["adjusted_p_value"],
+            test["says"],
+        )
     log.info("%s of %s, details: %s", "Drift" if drift["drift"] else "No drift", traffic, watched.path / "drift.json")
     # a former try may have been killed before Airflow had its event; and who clears the task wants it again
     if drift["drift"] and (first_alarm(store(), watched) or context["ti"].try_number > 1):

@@ -35,8 +35,23 @@ def main() -> None:
 
 def compiled(requirements: list[str]) -> dict[str, str]:
     """Each package that these need, and its lines of a requirements file."""
-    command = ["uv", "pip", "compile", "--quiet", "--no-config", "--no-header", "--no-annotate", "--generate-hashes",
-               "--constraint", "constraints.txt", "--python-version", PYTHON, "--python-platform", PLATFORM, "-"]  # fmt: skip
+    command = [
+        "uv",
+        "pip",
+        "compile",
+        "--quiet",
+        "--no-config",
+        "--no-header",
+        "--no-annotate",
+        "--generate-hashes",
+        "--constraint",
+        "constraints.txt",
+        "--python-version",
+        PYTHON,
+        "--python-platform",
+        PLATFORM,
+        "-",
+    ]
     done = subprocess.run(command, cwd=ROOT, input="\n".join(requirements), stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603
     entries = re.split(r"^(?=\w)", done.stdout, flags=re.MULTILINE)[1:]
     return {entry.split("==")[0]: entry for entry in entries}

@@ -172,10 +172,22 @@ def open_tab(browser: str, profile: Path) -> Iterator[Tab]:
     to_us, from_browser = os.pipe()
     options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run"]
     process = subprocess.Popen(
-        [sys.executable, "-c", MOVED, str(to_browser), str(from_browser), browser, *options, f"--user-data-dir={profile}",
-         "--remote-debugging-pipe", "about:blank"],
-        pass_fds=(to_browser, from_browser), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-c",
+            MOVED,
+            str(to_browser),
+            str(from_browser),
+            browser,
+            *options,
+            f"--user-data-dir={profile}",
+            "--remote-debugging-pipe",
+            "about:blank",
+        ],
+        pass_fds=(to_browser, from_browser),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     os.close(to_browser)
     os.close(from_browser)
     try:

@@ -50,8 +50,12 @@ def run_fsat(
     environment |= {"FSAT_DATA": str(data), "FSAT_STORE": str(store), "COLUMNS": "200"} | dict(variables or {})
     result = subprocess.run(
         [sys.executable, "-m", "fsat_tasks.cli", *arguments],
-        env=environment, input=input.encode() if isinstance(input, str) else input, capture_output=True, check=False, **options,
-    )  # fmt: skip
+        env=environment,
+        input=input.encode() if isinstance(input, str) else input,
+        capture_output=True,
+        check=False,
+        **options,
+    )
     return subprocess.CompletedProcess(result.args, result.returncode, result.stdout.decode(), result.stderr.decode())
 
 

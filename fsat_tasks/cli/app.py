@@ -96,8 +96,9 @@ def _step(step: str, summary: str) -> None:
         _run(step, load_task(task, _overrides(shots, encoder, seed, device), dry_run, approve), out, as_json)
 
     if step != "publish":  # it alone decides
-        verb.__annotations__ |= {name: Annotated[bool, typer.Option(f"--{name.replace('_', '-')}", hidden=True)]
-                                 for name in ("dry_run", "approve")}  # fmt: skip
+        verb.__annotations__ |= {
+            name: Annotated[bool, typer.Option(f"--{name.replace('_', '-')}", hidden=True)] for name in ("dry_run", "approve")
+        }
     app.command(step, help=summary)(verb)
 
 

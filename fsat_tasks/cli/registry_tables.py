@@ -84,8 +84,13 @@ def _print_data(data: dict[str, dict[str, Any]]) -> None:
     if not data:
         terminal().print("data: the same")
         return
-    rows = [(split, what, row) for split, whats in data.items() for what, found in whats.items() if isinstance(found, list)
-            for row in found]  # fmt: skip
+    rows = [
+        (split, what, row)
+        for split, whats in data.items()
+        for what, found in whats.items()
+        if isinstance(found, list)
+        for row in found
+    ]
     if rows:
         table = Table("split", "row", "text", "label", title="data", title_justify="left")
         for split, what, row in rows[:ROWS]:

@@ -33,8 +33,11 @@ def print_decision(task: str, published: Artefact, model: Artefact, champion: di
     else:
         this = champion["model"]["digest"] == model.digest
         console.print(f"champion: version {champion['version']}, {'this model' if this else 'which is not this model'}")
-    for name, path in (("model", model.path / model.json("config.json")["served"]), ("report", published.path / "report.html"),
-                       ("manifest", model.path / "manifest.json")):  # fmt: skip
+    for name, path in (
+        ("model", model.path / model.json("config.json")["served"]),
+        ("report", published.path / "report.html"),
+        ("manifest", model.path / "manifest.json"),
+    ):
         console.print(f"{name + ':':<10}{path}", markup=False)
 
 

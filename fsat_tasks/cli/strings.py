@@ -35,5 +35,7 @@ def export_strings(
         return
     parity = made.json("parity.json")
     typer.echo(f"{task}: {(out or made.path) / MODEL}")
-    typer.echo(f"the token ids of {parity['texts']} texts are the same, {parity['rows']} answers differ by at most "
-               f"{parity['max_difference']:.1e}")  # fmt: skip
+    typer.echo(
+        f"the token ids of {parity['texts']} texts are the same, {parity['rows']} answers differ by at most "
+        f"{parity['max_difference']:.1e}"
+    )

@@ -70,8 +70,12 @@ def add_samples(
             mark = fingerprint(cell)
             before = known.setdefault(mark, _Known(given, where))
             if before.label != given:
-                raise DataError(where, f"the label {before.label!r}, as the same text has in {before.where}", repr(given),
-                                "Correct one of them.")  # fmt: skip
+                raise DataError(
+                    where,
+                    f"the label {before.label!r}, as the same text has in {before.where}",
+                    repr(given),
+                    "Correct one of them.",
+                )
             if before.where != where:
                 counts["already"] += 1
             elif mark in held_out:
@@ -108,17 +112,21 @@ def _check_label(given: str, labels: Collection[str], new_labels: Collection[str
     close = difflib.get_close_matches(given.strip(), labels, n=1)
     hint = f"Did you mean {close[0]!r}? " if close else ""
     raise DataError(
-        where, f"one of the labels {', '.join(sorted(labels))}, or {OUT_OF_SCOPE}", repr(given),
+        where,
+        f"one of the labels {', '.join(sorted(labels))}, or {OUT_OF_SCOPE}",
+        repr(given),
         f"{hint}For a new class: --new-label {given.strip()!r}.",
-    )  # fmt: skip
+    )
 
 
 def _require(outside: Path | None, task: Task, where: str) -> Path:
     if outside is None:
         raise DataError(
-            where, f"a task with an out_of_scope file, for the label {OUT_OF_SCOPE!r}", "none",
+            where,
+            f"a task with an out_of_scope file, for the label {OUT_OF_SCOPE!r}",
+            "none",
             f"Write the text to a file with a column {task.spec.text!r}, and name it in {task.folder / TASK_FILE}.",
-        )  # fmt: skip
+        )
     return outside
 
 

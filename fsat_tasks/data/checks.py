@@ -113,41 +113,98 @@ def _checks(split: str, bounds: ValidationSpec) -> list[_Check]:
     checks = [
         check("text", "critical" if labelled else "warning", "no text", gxe.ExpectColumnValuesToNotBeNull, column="clean"),
         check("duplicates", "warning", "the same text again", gxe.ExpectColumnValuesToBeNull, column="duplicate_of"),
-        check("length", "warning", f"over {LONG_TEXT:,} characters: the encoder may cut it",
-              gxe.ExpectColumnValueLengthsToBeBetween, column="clean", max_value=LONG_TEXT),
-        check("script", "warning", "written in another script than most rows", gxe.ExpectColumnValuesToBeNull,
-              column="odd_script"),
-    ]  # fmt: skip
+        check(
+            "length",
+            "warning",
+            f"over {LONG_TEXT:,} characters: the encoder may cut it",
+            gxe.ExpectColumnValueLengthsToBeBetween,
+            column="clean",
+            max_value=LONG_TEXT,
+        ),
+        check(
+            "script", "warning", "written in another script than most rows", gxe.ExpectColumnValuesToBeNull, column="odd_script"
+        ),
+    ]
     if labelled:
         checks += [
-            check("near_duplicates", "warning", "nearly the same text as another row", gxe.ExpectColumnValuesToBeNull,
-                  column="near_duplicate_of"),
+            check(
+                "near_duplicates",
+                "warning",
+                "nearly the same text as another row",
+                gxe.ExpectColumnValuesToBeNull,
+                column="near_duplicate_of",
+            ),
             check("label", "critical", "no label", gxe.ExpectColumnValuesToNotBeNull, column="label"),
-            check("label_blanks", "critical", "a label with blanks around it; remove them",
-                  gxe.ExpectColumnValuesToMatchRegex, column="label", regex=r"\A\S(?:[\s\S]*\S)?\Z"),
-            check("conflicts", "critical", "the same text under two labels; keep one", gxe.ExpectColumnValuesToBeNull,
-                  column="conflict"),
-        ]  # fmt: skip
+            check(
+                "label_blanks",
+                "critical",
+                "a label with blanks around it; remove them",
+                gxe.ExpectColumnValuesToMatchRegex,
+                column="label",
+                regex=r"\A\S(?:[\s\S]*\S)?\Z",
+            ),
+            check(
+                "conflicts",
+                "critical",
+                "the same text under two labels; keep one",
+                gxe.ExpectColumnValuesToBeNull,
+                column="conflict",
+            ),
+        ]
     if split == "samples":
         checks += [
-            check("classes", "critical", "at least two classes are needed, found {observed}",
-                  gxe.ExpectColumnUniqueValueCountToBeBetween, column="label", min_value=2),
-            check("shots", "critical", f"a class with fewer than {bounds.min_shots} samples (validation.min_shots)",
-                  gxe.ExpectColumnValuesToBeBetween, column="shots", min_value=bounds.min_shots),
-            check("balance", "warning", f"a class with over {BALANCE} times the samples of the smallest",
-                  gxe.ExpectColumnValuesToBeBetween, column="imbalance", max_value=BALANCE),
-            check("size", "warning", f"{{observed:,}} rows, where few-shot sets have at most {bounds.many_rows:,}; is it"
-                  " the right file?", gxe.ExpectTableRowCountToBeBetween, max_value=bounds.many_rows),
-        ]  # fmt: skip
+            check(
+                "classes",
+                "critical",
+                "at least two classes are needed, found {observed}",
+                gxe.ExpectColumnUniqueValueCountToBeBetween,
+                column="label",
+                min_value=2,
+            ),
+            check(
+                "shots",
+                "critical",
+                f"a class with fewer than {bounds.min_shots} samples (validation.min_shots)",
+                gxe.ExpectColumnValuesToBeBetween,
+                column="shots",
+                min_value=bounds.min_shots,
+            ),
+            check(
+                "balance",
+                "warning",
+                f"a class with over {BALANCE} times the samples of the smallest",
+                gxe.ExpectColumnValuesToBeBetween,
+                column="imbalance",
+                max_value=BALANCE,
+            ),
+            check(
+                "size",
+                "warning",
+                f"{{observed:,}} rows, where few-shot sets have at most {bounds.many_rows:,}; is it the right file?",
+                gxe.ExpectTableRowCountToBeBetween,
+                max_value=bounds.many_rows,
+            ),
+        ]
     if split == "query":
         checks += [
-            check("unknown_label", "critical", "a label that no sample has", gxe.ExpectColumnValuesToBeNull,
-                  column="unknown_label"),
-            check("leakage", "critical", "also among the samples: the figures would be too good; remove it from one",
-                  gxe.ExpectColumnValuesToBeNull, column="leaked_from"),
-            check("near_leakage", "warning", "nearly the same as a sample", gxe.ExpectColumnValuesToBeNull,
-                  column="nearly_leaked_from"),
-        ]  # fmt: skip
+            check(
+                "unknown_label", "critical", "a label that no sample has", gxe.ExpectColumnValuesToBeNull, column="unknown_label"
+            ),
+            check(
+                "leakage",
+                "critical",
+                "also among the samples: the figures would be too good; remove it from one",
+                gxe.ExpectColumnValuesToBeNull,
+                column="leaked_from",
+            ),
+            check(
+                "near_leakage",
+                "warning",
+                "nearly the same as a sample",
+                gxe.ExpectColumnValuesToBeNull,
+                column="nearly_leaked_from",
+            ),
+        ]
     return checks
 
 

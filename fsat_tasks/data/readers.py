@@ -79,9 +79,11 @@ def _cell(path: Path, line: int, column: str, value: object, max_characters: int
         raise DataError(where, "text", type_name.get(type(value), type(value).__name__))
     if len(value) > max_characters:
         raise DataError(
-            where, f"at most {max_characters:,} characters", f"{len(value):,}",
+            where,
+            f"at most {max_characters:,} characters",
+            f"{len(value):,}",
             "Shorten the text, or raise validation.max_characters in task.yaml.",
-        )  # fmt: skip
+        )
     if "\0" in value:
         raise DataError(where, "text", "a NUL character", "The file may be UTF-16 or binary; save it as UTF-8.")
     try:
@@ -109,9 +111,11 @@ def _require(path: Path, columns: list[str], found: list[str]) -> None:
             raise DataError(str(path), f"one column {column!r}", f"{found.count(column)} of that name")
         if column not in found:
             raise DataError(
-                str(path), f"a column {column!r}", f"the columns {', '.join(map(repr, found)) or 'none'}",
+                str(path),
+                f"a column {column!r}",
+                f"the columns {', '.join(map(repr, found)) or 'none'}",
                 RIGHT_COLUMN,
-            )  # fmt: skip
+            )
 
 
 def _csv(path: Path, columns: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -163,9 +167,11 @@ def _require_keys(path: Path, line: int, columns: list[str], record: dict[str, A
     for column in columns:
         if column not in record:
             raise DataError(
-                f"{path}, line {line}", f"the key {column!r}", f"the keys {', '.join(map(repr, record)) or 'none'}",
+                f"{path}, line {line}",
+                f"the key {column!r}",
+                f"the keys {', '.join(map(repr, record)) or 'none'}",
                 RIGHT_COLUMN,
-            )  # fmt: skip
+            )
 
 
 def _parquet(path: Path, columns: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -55,8 +55,12 @@ def _open(encoder: Artefact, source: EncoderSource | None, device: Literal["cpu"
     if onnxruntime_runs_on_cuda():
         return OnnxCuda(encoder)
     if source is None or tuning_device("cuda") == "cpu":
-        raise DeviceError("device cuda", "an ONNX Runtime that can use the GPU", "one that cannot",
-                          "Install onnxruntime-gpu with CUDA and cuDNN, or use device cpu.")  # fmt: skip
+        raise DeviceError(
+            "device cuda",
+            "an ONNX Runtime that can use the GPU",
+            "one that cannot",
+            "Install onnxruntime-gpu with CUDA and cuDNN, or use device cpu.",
+        )
     return Torch(source, "cuda")
 
 

@@ -37,23 +37,34 @@ def export_encoder(source: EncoderSource, store: Store) -> Artefact:
         try:
             body = PooledEncoder(source.folder, source.pooling, source.normalize)
         except Exception as error:  # whatever transformers makes of a damaged folder
-            raise EncoderError(f"encoder {source.name!r}", f"a model that transformers can load from {source.folder}",
-                               f"{type(error).__name__}: {error}") from error  # fmt: skip
+            raise EncoderError(
+                f"encoder {source.name!r}",
+                f"a model that transformers can load from {source.folder}",
+                f"{type(error).__name__}: {error}",
+            ) from error
         export_onnx(body, folder / "encoder.onnx")
         _save_tokenizer(source, folder / "tokenizer.json")
-        write_json(folder / "encoder.json", {
-            "revision": source.revision, "pooling": source.pooling, "normalize": source.normalize, "precision": "fp32",
-            "max_tokens": source.max_tokens, "dim": body.body.config.hidden_size,
-            "layers": body.body.config.num_hidden_layers + 1,
-        })  # fmt: skip
+        write_json(
+            folder / "encoder.json",
+            {
+                "revision": source.revision,
+                "pooling": source.pooling,
+                "normalize": source.normalize,
+                "precision": "fp32",
+                "max_tokens": source.max_tokens,
+                "dim": body.body.config.hidden_size,
+                "layers": body.body.config.num_hidden_layers + 1,
+            },
+        )
 
     return store.build(recipe, write)
 
 
 def export_int8_encoder(encoder: Artefact, store: Store) -> Artefact:
     """The same encoder with int8 products (`quantise`): the same files, two thirds of the size, 1.6 to 2.2 times the speed."""
-    recipe = Recipe("encoder-int8", 1, {"onnxruntime": _onnxruntime_version()}, {"encoder": encoder.digest},
-                    parents={"encoder": encoder})  # fmt: skip
+    recipe = Recipe(
+        "encoder-int8", 1, {"onnxruntime": _onnxruntime_version()}, {"encoder": encoder.digest}, parents={"encoder": encoder}
+    )
 
     def write(folder: Path) -> None:
         import onnx

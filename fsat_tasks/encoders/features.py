@@ -38,8 +38,12 @@ def _open_encoder(task: Task, encoder: Artefact, numeric_class: str) -> Encoder:
     device: Device = pick_device(task.spec.device) if "-cuda-" in numeric_class else "cpu"
     here = _numeric_class(encoder, device)
     if here != numeric_class:
-        raise DeviceError("device", f"{numeric_class}, which encoded the task's other texts", here,
-                          "Run where there is such a GPU, or with device: cpu.")  # fmt: skip
+        raise DeviceError(
+            "device",
+            f"{numeric_class}, which encoded the task's other texts",
+            here,
+            "Run where there is such a GPU, or with device: cpu.",
+        )
     return Encoder(encoder, device, find_encoder(task.spec.encoder.name, task.spec.encoder.max_tokens))
 
 

@@ -81,9 +81,15 @@ def export_onnx(encoder: PooledEncoder, path: Path) -> None:
     with _quiet_transformers(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            encoder, (example, example.clone()), dynamo=True, opset_version=OPSET, dynamic_shapes=shapes,
-            input_names=["input_ids", "attention_mask"], output_names=["features", "sentence"], verbose=False,
-        )  # fmt: skip
+            encoder,
+            (example, example.clone()),
+            dynamo=True,
+            opset_version=OPSET,
+            dynamic_shapes=shapes,
+            input_names=["input_ids", "attention_mask"],
+            output_names=["features", "sentence"],
+            verbose=False,
+        )
     assert program is not None
     model = program.model_proto
     _strip_metadata(model)

@@ -147,12 +147,15 @@ def _integer_product(
     at_offset = (read.offset * read.factor).astype(np.float64) @ (whole * step)  # (outputs,)
     centred = read.zero > 0
     constants = {
-        f"{name}.offset": read.offset, f"{name}.weight": whole, f"{name}.step": step.astype(np.float32),
+        f"{name}.offset": read.offset,
+        f"{name}.weight": whole,
+        f"{name}.step": step.astype(np.float32),
         f"{name}.at_offset": at_offset.astype(np.float32),
-        f"int8.shape_{channels}": np.array([-1, channels]), f"int8.outputs_{outputs}": np.array([outputs]),
+        f"int8.shape_{channels}": np.array([-1, channels]),
+        f"int8.outputs_{outputs}": np.array([outputs]),
         f"int8.per_step_{read.steps}": np.array(1 / read.steps, np.float32),
         f"int8.zero_{read.zero}": np.array(read.zero, np.uint8),
-    } | ({f"{name}.factor": read.factor} if centred else {})  # fmt: skip
+    } | ({f"{name}.factor": read.factor} if centred else {})
     smooth: Nodes = [
         ("Mul", ["{}.centred", "{}.factor"], "smooth", {}),
         ("Abs", ["{}.smooth"], "size", {}),
@@ -169,13 +172,17 @@ def _integer_product(
         ("Shape", ["{}.scales"], "tokens", {}),
         ("Expand", [f"int8.zero_{read.zero}", "{}.tokens"], "zeros", {}),
         ("QuantizeLinear", ["{}.smooth" if centred else "{}.centred", "{}.scales", "{}.zeros"], "whole", {"axis": 0}),
-        ("MatMulIntegerToFloat", ["{}.whole", "{}.weight", "int8.one", "{}.step", f"int8.zero_{read.zero}"],
-         "product", {"domain": "com.microsoft"}),  # (tokens, outputs)
+        (
+            "MatMulIntegerToFloat",
+            ["{}.whole", "{}.weight", "int8.one", "{}.step", f"int8.zero_{read.zero}"],
+            "product",
+            {"domain": "com.microsoft"},
+        ),  # (tokens, outputs)
         ("Mul", ["{}.product", "{}.scale"], "scaled", {}),
         ("Shape", [source], "before", {"end": -1}),
         ("Concat", ["{}.before", f"int8.outputs_{outputs}"], "shape", {"axis": 0}),
         ("Reshape", ["{}.scaled", "{}.shape"], "without_offset", {}),
-    ]  # fmt: skip
+    ]
     made = [
         helper.make_node(kind, [value.format(name) for value in inputs], [f"{name}.{output}"], **options)
         for kind, inputs, output, options in nodes

@@ -41,8 +41,10 @@ def task_encoder(task: Task, store: Store, validated: Artefact) -> Artefact:
     if not verdict["accepted"] and judged.built:
         log.warning(
             "int8 is not used: %.1f %% of the left-out samples keep their label, and accuracy goes from %.3f to %.3f",
-            100 * verdict["agreement"], verdict["accuracy_fp32"], verdict["accuracy_int8"],
-        )  # fmt: skip
+            100 * verdict["agreement"],
+            verdict["accuracy_fp32"],
+            verdict["accuracy_int8"],
+        )
     return int8 if verdict["accepted"] else encoder
 
 
@@ -52,27 +54,38 @@ def judge_precision(store: Store, validated: Artefact, encoder: Artefact, int8: 
     Writes precision.json: whether int8 is accepted, the agreement, and both accuracies.
     """
     recipe = Recipe(
-        "precision", 2,
+        "precision",
+        2,
         config={"least_agreement": LEAST_AGREEMENT, "most_lost": MOST_LOST},
-        inputs={"rows": validated.sha256("rows.parquet"), "texts": validated.sha256("texts.parquet"),
-                "tokenizer": encoder.sha256("tokenizer.json"),
-                "fp32": encoder.sha256("encoder.onnx"), "int8": int8.sha256("encoder.onnx")},
+        inputs={
+            "rows": validated.sha256("rows.parquet"),
+            "texts": validated.sha256("texts.parquet"),
+            "tokenizer": encoder.sha256("tokenizer.json"),
+            "fp32": encoder.sha256("encoder.onnx"),
+            "int8": int8.sha256("encoder.onnx"),
+        },
         numeric_class="onnxruntime-cpu",
         parents={"validate": validated, "fp32": encoder, "int8": int8},
-    )  # fmt: skip
+    )
 
     def write(folder: Path) -> dict[str, Any]:
         import numpy as np
 
         samples, classes = load_split(validated, "samples"), load_split(validated, CLASSES)
         labels = np.searchsorted(classes.labels, samples.labels)  # classes are sorted
-        predicted = {name: _left_out_labels(store, validated, artefact, labels) for name, artefact in
-                     (("fp32", encoder), ("int8", int8))}  # fmt: skip
+        predicted = {
+            name: _left_out_labels(store, validated, artefact, labels) for name, artefact in (("fp32", encoder), ("int8", int8))
+        }
         agreement = float((predicted["fp32"] == predicted["int8"]).mean())
         right = {name: float((found == labels).mean()) for name, found in predicted.items()}
         accepted = agreement >= LEAST_AGREEMENT and right["int8"] >= right["fp32"] - MOST_LOST
-        verdict = {"accepted": accepted, "agreement": agreement, "accuracy_fp32": right["fp32"], "accuracy_int8": right["int8"],
-                   "samples": len(labels)}  # fmt: skip
+        verdict = {
+            "accepted": accepted,
+            "agreement": agreement,
+            "accuracy_fp32": right["fp32"],
+            "accuracy_int8": right["int8"],
+            "samples": len(labels),
+        }
         write_json(folder / "precision.json", verdict)
         return verdict
 

@@ -23,8 +23,9 @@ MERGED = 64 << 20
 
 def groups(segments: Iterable[Path]) -> list[list[Path]]:
     """Segments to make one of each: of one encoder, small, and at least two."""
-    return [group for _, own in itertools.groupby(segments, lambda path: path.parent.parent) for group in _pack(own)
-            if len(group) > 1]  # fmt: skip
+    return [
+        group for _, own in itertools.groupby(segments, lambda path: path.parent.parent) for group in _pack(own) if len(group) > 1
+    ]
 
 
 def merge(store: Store, segments: list[Path]) -> Artefact | None:

@@ -61,8 +61,12 @@ def find_encoder(name_or_path: str | Path, max_tokens: int | None = None) -> Enc
     folder = name_or_path if isinstance(name_or_path, Path) else _locate(name)
     config = _read_config(folder / "config.json", name)
     if not list(folder.glob("model*.safetensors")):
-        raise EncoderError(f"encoder {name!r}", f"safetensors weights in {folder}", "none",
-                           "Other weight formats can run code when they are loaded; convert them first.")  # fmt: skip
+        raise EncoderError(
+            f"encoder {name!r}",
+            f"safetensors weights in {folder}",
+            "none",
+            "Other weight formats can run code when they are loaded; convert them first.",
+        )
     if not any(_has(folder, file) for file in TOKENIZER_FILES):
         raise EncoderError(f"encoder {name!r}", f"a tokenizer in {folder}", "none", f"One of {', '.join(TOKENIZER_FILES)}.")
     _refuse_what_is_not_run(folder, name)
@@ -79,8 +83,9 @@ def _locate(name: str) -> Path:
             return Path(spec.origin).parent / "model"
     # at most one slash and no dots-only part: a name can never lead out of the folder it is looked up in
     if not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name):
-        raise EncoderError(f"encoder {name!r}", "a name such as org/model", "something else",
-                           "Put local models below FSAT_ENCODERS.")  # fmt: skip
+        raise EncoderError(
+            f"encoder {name!r}", "a name such as org/model", "something else", "Put local models below FSAT_ENCODERS."
+        )
     root = os.environ.get("FSAT_ENCODERS")
     if root and (Path(root) / name).is_dir():
         return Path(root) / name
@@ -95,10 +100,12 @@ def _locate(name: str) -> Path:
         revisions = sorted(repository.revisions, key=lambda revision: ("main" not in revision.refs, revision.commit_hash))
         return Path(revisions[0].snapshot_path)
     raise EncoderError(
-        f"encoder {name!r}", "a model on this machine", "none of that name",
+        f"encoder {name!r}",
+        "a model on this machine",
+        "none of that name",
         f"Bundled: {', '.join(BUNDLED)}. Others: put the folder below FSAT_ENCODERS, or fetch it once with"
         f" `hf download {name}`; fsat itself fetches nothing.",
-    )  # fmt: skip
+    )
 
 
 def _own_max_tokens(folder: Path, config: dict[str, Any], name: str) -> int:

@@ -51,8 +51,12 @@ def read_labels(labels: Any, n: int) -> tuple[NDArray[Any], Labels, bool]:
 
 def _read_matrix(matrix: NDArray[Any], n: int) -> tuple[NDArray[Any], Labels]:
     if matrix.ndim != 2 or len(matrix) != n or matrix.shape[1] < 2:
-        raise DataError("labels", f"a matrix of {n} rows, one for each text, and two columns or more", f"shape {matrix.shape}",
-                        "One label a text is a list of n labels.")  # fmt: skip
+        raise DataError(
+            "labels",
+            f"a matrix of {n} rows, one for each text, and two columns or more",
+            f"shape {matrix.shape}",
+            "One label a text is a list of n labels.",
+        )
     usable = np.isin(matrix, (0, 1)).all(axis=1)
     if not usable.all():
         at = int(usable.argmin())

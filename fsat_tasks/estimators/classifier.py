@@ -121,8 +121,16 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             last = shots.features[:, -1].astype(np.float64), anchors.features[:, -1].astype(np.float64)
             with threadpool_limits(1):  # products this small lose by sharing
                 self._multilabel = fit_multilabel(last[0], targets.astype(np.float64), last[1])
-            self.trace_ = [{"name": "sigmoids", "taken": True, "reason": "several labels a text", "seconds": None,
-                            "log_loss": self._multilabel.log_loss, "accuracy": None}]  # fmt: skip
+            self.trace_ = [
+                {
+                    "name": "sigmoids",
+                    "taken": True,
+                    "reason": "several labels a text",
+                    "seconds": None,
+                    "log_loss": self._multilabel.log_loss,
+                    "accuracy": None,
+                }
+            ]
         else:
             reached = climb(Material(source, shots, targets, anchors, pool), settings, self.seed, self._body_device())
         self._source, self._encoder, self._outside = source, encoder, outside
@@ -295,9 +303,11 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """The parameters, checked."""
         rungs = RUNGS if self.rungs is None else tuple(read_texts(self.rungs, "rungs"))
         for name, values, known in (
-            ("rungs", rungs, RUNGS), ("body", (self.body,), ("full", "lora", "oft")), ("device", (self.device,), DEVICES),
+            ("rungs", rungs, RUNGS),
+            ("body", (self.body,), ("full", "lora", "oft")),
+            ("device", (self.device,), DEVICES),
             ("class_weight", (self.class_weight,), ("balanced", None)),
-        ):  # fmt: skip
+        ):
             if unknown := [value for value in values if value not in known]:
                 raise DataError(name, f"of {', '.join(map(str, known))}", repr(unknown[0]))
         require_share(self.coverage, "coverage")

@@ -23,5 +23,9 @@ async def tell_of_deadline(hours: float, context: Mapping[str, Any]) -> None:
     log.error(
         "%s, run %s, task %s: not done %g hours after it was queued; its state is %s. Airflow's page of the run shows what it"
         " waits for: a person's approval, a slot of a pool, or a worker.",
-        run["dag_id"], run["dag_run_id"], task, hours, run["state"],
-    )  # fmt: skip
+        run["dag_id"],
+        run["dag_run_id"],
+        task,
+        hours,
+        run["state"],
+    )

@@ -43,8 +43,12 @@ def environment(home: Path, port: int = 8080) -> dict[str, str]:
     workspace = Workspace.from_env()
     dags = Path(os.environ.get("AIRFLOW__CORE__DAGS_FOLDER", "dags")).absolute()
     if not (dags / "fsat_tune.py").is_file():
-        raise AirflowError("the DAGs' folder", f"{dags} with fsat_tune.py", "none there",
-                           "Call fsat in the repository, or set AIRFLOW__CORE__DAGS_FOLDER.")  # fmt: skip
+        raise AirflowError(
+            "the DAGs' folder",
+            f"{dags} with fsat_tune.py",
+            "none there",
+            "Call fsat in the repository, or set AIRFLOW__CORE__DAGS_FOLDER.",
+        )
     address = f"http://127.0.0.1:{port}"
     settings = {
         "CORE__DAGS_FOLDER": str(dags),
@@ -85,13 +89,19 @@ def prepare(home: Path, gpus: int | None = None) -> bool:
         return False
     home.mkdir(mode=0o700, parents=True, exist_ok=True)  # it has the password
     with (home / "setup.log").open("wb") as log:
-        steps = [["db", "migrate"], *(["pools", "set", name, str(wanted["gpus"] if name == "gpu" else 1), why]
-                                      for name, why in POOLS.items())]  # fmt: skip
+        steps = [
+            ["db", "migrate"],
+            *(["pools", "set", name, str(wanted["gpus"] if name == "gpu" else 1), why] for name, why in POOLS.items()),
+        ]
         for step in steps:
             done = subprocess.run([command, *step], env=settings, stdout=log, stderr=log, check=False)  # noqa: S603 (no shell)
             if done.returncode:
-                raise AirflowError(f"airflow {' '.join(step[:2])}", "success", f"exit code {done.returncode}",
-                                   f"It says why in {home / 'setup.log'}.")  # fmt: skip
+                raise AirflowError(
+                    f"airflow {' '.join(step[:2])}",
+                    "success",
+                    f"exit code {done.returncode}",
+                    f"It says why in {home / 'setup.log'}.",
+                )
     if login(home) is None:
         _write_private(home / PASSWORDS, json.dumps({USER: secrets.token_urlsafe(12)}))
     _write_private(home / READY, json.dumps(wanted))
@@ -127,9 +137,14 @@ def serve(home: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("wb") as output:
         # in a session of its own: Ctrl-C comes to this process alone, and whatever Airflow starts can be found
         airflow = subprocess.Popen(  # noqa: S603 (no shell)
-            [_command(settings), "standalone"], env=settings, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-            start_new_session=True, preexec_fn=_heed_interrupts,
-        )  # fmt: skip
+            [_command(settings), "standalone"],
+            env=settings,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            preexec_fn=_heed_interrupts,
+        )
     try:
         _wait_until_well(airflow, port, log)
         yield airflow

@@ -42,9 +42,11 @@ def require_repository(data: Path) -> Path:
     root = find_repository(data)
     if root is None:
         raise SnapshotError(
-            f"FSAT_DATA {data}", "a folder in a Git repository with DVC", "one in none",
+            f"FSAT_DATA {data}",
+            "a folder in a Git repository with DVC",
+            "one in none",
             "Make one of a folder above it: git init && dvc init.",
-        )  # fmt: skip
+        )
     if importlib.util.find_spec("dvc") is None:
         raise SnapshotError(f"repository {root}", "DVC beside fsat", "none", "Install it: pip install 'fsat[dvc]'.")
     return root
@@ -82,8 +84,10 @@ def run_dvc(root: Path, *arguments: str) -> str:
 
 def default_remote(root: Path) -> str | None:
     """The name of the repository's default remote, None where it has none."""
-    return next((line.split("=", 1)[1] for line in run_dvc(root, "config", "--list").splitlines()
-                 if line.startswith("core.remote=")), None)  # fmt: skip
+    return next(
+        (line.split("=", 1)[1] for line in run_dvc(root, "config", "--list").splitlines() if line.startswith("core.remote=")),
+        None,
+    )
 
 
 def uncommitted(root: Path, *names: str) -> list[str]:

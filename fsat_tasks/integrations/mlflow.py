@@ -95,9 +95,11 @@ def _log_files(task: Task, published: Artefact, model: Artefact) -> None:
         mlflow.log_artifact(str(model.path / name), "serving")
     graph = onnx.load(model.path / model.json("config.json")["served"])
     mlflow.onnx.log_model(
-        graph, name="model", signature=_signature(graph.graph),
+        graph,
+        name="model",
+        signature=_signature(graph.graph),
         pip_requirements=[f"onnx=={onnx.__version__}", "onnxruntime"],  # given, or MLflow would run the model to find out
-    )  # fmt: skip
+    )
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -29,13 +29,24 @@ def _metadata(task: Task, metrics: Mapping[str, Any]) -> str:
     split = "query" if metrics["evidence"] == "query" else "samples"
     results = [
         EvalResult(
-            task_type="text-classification", dataset_type=task.name, dataset_name=f"{task.name}, {metrics['rows']} {split} rows",
-            dataset_split=split, metric_type=kind, metric_name=name, metric_args=arguments or None, metric_value=metrics[figure],
+            task_type="text-classification",
+            dataset_type=task.name,
+            dataset_name=f"{task.name}, {metrics['rows']} {split} rows",
+            dataset_split=split,
+            metric_type=kind,
+            metric_name=name,
+            metric_args=arguments or None,
+            metric_value=metrics[figure],
         )
         for figure, (kind, name, arguments) in FIGURES.items()
-    ]  # fmt: skip
+    ]
     card = ModelCardData(
-        library_name="onnx", pipeline_tag="text-classification", base_model=task.spec.encoder.name,
-        tags=["fsat", "few-shot", "onnx"], metrics=["accuracy", "f1"], model_name=task.name, eval_results=results,
-    )  # fmt: skip
+        library_name="onnx",
+        pipeline_tag="text-classification",
+        base_model=task.spec.encoder.name,
+        tags=["fsat", "few-shot", "onnx"],
+        metrics=["accuracy", "f1"],
+        model_name=task.name,
+        eval_results=results,
+    )
     return str(card.to_yaml())

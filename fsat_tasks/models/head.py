@@ -87,12 +87,20 @@ def save_head(head: Head, folder: Path) -> None:
     tensors |= {"weight": head.weight, "bias": head.bias}
     data = save({name: np.ascontiguousarray(value, np.float32) for name, value in tensors.items()})
     (folder / "head.safetensors").write_bytes(data)  # save_file's own error on a full disk is no OSError
-    write_json(folder / "head.json", {
-        "labels": head.labels, "layers": head.layers, "temperature": head.temperature, "lines": head.lines, "rung": head.rung,
-        "memory_share": head.memory.share if head.memory else 0.0,
-        "nearest": head.scope.nearest, "scope_threshold": finite(head.scope_threshold),
-        "set_thresholds": {coverage: finite(value) for coverage, value in head.set_thresholds.items()},
-    })  # fmt: skip
+    write_json(
+        folder / "head.json",
+        {
+            "labels": head.labels,
+            "layers": head.layers,
+            "temperature": head.temperature,
+            "lines": head.lines,
+            "rung": head.rung,
+            "memory_share": head.memory.share if head.memory else 0.0,
+            "nearest": head.scope.nearest,
+            "scope_threshold": finite(head.scope_threshold),
+            "set_thresholds": {coverage: finite(value) for coverage, value in head.set_thresholds.items()},
+        },
+    )
 
 
 def load_head(tuned: Artefact) -> Head:
@@ -110,12 +118,18 @@ def load_head(tuned: Artefact) -> Head:
 
     memory = Memory(**arrays("memory"), share=settings["memory_share"]) if settings["memory_share"] else None
     return Head(
-        labels=settings["labels"], layers=settings["layers"], weight=tensors["weight"], bias=tensors["bias"],
-        memory=memory, temperature=settings["temperature"], lines=settings["lines"], rung=settings["rung"],
+        labels=settings["labels"],
+        layers=settings["layers"],
+        weight=tensors["weight"],
+        bias=tensors["bias"],
+        memory=memory,
+        temperature=settings["temperature"],
+        lines=settings["lines"],
+        rung=settings["rung"],
         scope=ScopeModel(**arrays("scope"), nearest=settings["nearest"], temperature=settings["temperature"]),
         scope_threshold=float(settings["scope_threshold"]),
         set_thresholds={coverage: float(value) for coverage, value in settings["set_thresholds"].items()},
-    )  # fmt: skip
+    )
 
 
 def save_baseline(frozen: FrozenHead, folder: Path) -> None:

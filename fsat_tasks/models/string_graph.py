@@ -69,10 +69,12 @@ def tokenizer_graph(path: Path) -> onnx.ModelProto:
         nodes += some_nodes
     ids = [helper.make_tensor_value_info(name, TensorProto.INT64, ["n", "tokens"]) for name in ("input_ids", "attention_mask")]
     graph = helper.make_graph(
-        [helper.make_node(*node[:3], **node[3]) for node in nodes], "tokenizer",
-        [helper.make_tensor_value_info(INPUT, TensorProto.STRING, ["n"])], ids,
+        [helper.make_node(*node[:3], **node[3]) for node in nodes],
+        "tokenizer",
+        [helper.make_tensor_value_info(INPUT, TensorProto.STRING, ["n"])],
+        ids,
         [_tensor(name, value) for name, value in constants.items()],
-    )  # fmt: skip
+    )
     domains = (("", 20), (ML["domain"], 3), (EXTENSIONS["domain"], 1))
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid(*domain) for domain in domains], ir_version=10)
     onnx.checker.check_model(model)
@@ -85,9 +87,10 @@ def join_tokenizer(front: onnx.ModelProto, model: onnx.ModelProto) -> onnx.Model
 
     front.ir_version = model.ir_version = max(front.ir_version, model.ir_version)
     joined: onnx.ModelProto = onnx.compose.merge_models(
-        onnx.compose.add_prefix(front, "text.", rename_inputs=False, rename_outputs=False), model,
+        onnx.compose.add_prefix(front, "text.", rename_inputs=False, rename_outputs=False),
+        model,
         io_map=[(name, name) for name in ("input_ids", "attention_mask")],
-    )  # fmt: skip
+    )
     return joined
 
 
@@ -103,22 +106,35 @@ def _read(path: Path) -> _WordPiece:
         raise _unsupported(path, "a normalizer that leaves control characters in")
     vocabulary = tokenizer.get_vocab(with_added_tokens=False)
     special = [token["content"] for token in written["added_tokens"]]
-    if any(token["normalized"] or token["single_word"] or vocabulary.get(token["content"]) != token["id"]
-           for token in written["added_tokens"]):  # fmt: skip
+    if any(
+        token["normalized"] or token["single_word"] or vocabulary.get(token["content"]) != token["id"]
+        for token in written["added_tokens"]
+    ):
         raise _unsupported(path, "tokens added beside its vocabulary")
     framed = tokenizer.encode(model["unk_token"]).tokens
     if len(framed) != 3 or framed[1] != model["unk_token"] or any(token not in special for token in framed):
         raise _unsupported(path, f"{' '.join(framed)} around a text")
     assert padding and truncation and truncation["direction"] == "right", "export_encoder sets them"
     return _WordPiece(
-        vocabulary, model["unk_token"], model["continuing_subword_prefix"], model["max_input_chars_per_word"],
-        (framed[0], framed[2]), padding["pad_id"], truncation["max_length"], special, _changed_characters(tokenizer),
-    )  # fmt: skip
+        vocabulary,
+        model["unk_token"],
+        model["continuing_subword_prefix"],
+        model["max_input_chars_per_word"],
+        (framed[0], framed[2]),
+        padding["pad_id"],
+        truncation["max_length"],
+        special,
+        _changed_characters(tokenizer),
+    )
 
 
 def _unsupported(path: Path, got: str) -> EncoderError:
-    return EncoderError(str(path), "BERT's WordPiece tokenizer, with one token before a text and one behind it", got,
-                        "Serve the model by its token ids, as its README.md says.")  # fmt: skip
+    return EncoderError(
+        str(path),
+        "BERT's WordPiece tokenizer, with one token before a text and one behind it",
+        got,
+        "Serve the model by its token ids, as its README.md says.",
+    )
 
 
 def _changed_characters(tokenizer: Any) -> dict[str, str]:

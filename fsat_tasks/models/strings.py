@@ -26,14 +26,37 @@ ROWS, BATCH = 100, 32
 """Texts on which answers are compared, at most: the token ids, compared on all, decide them."""
 
 HARD_TEXTS = (
-    "", " ", "\t\n \u3000\u2028", "MIXED Case tExT", "naïve Café, ÀÉÎÕÜ ŐŁŽ Ångström", "e\u0301 n\u0303 o\u0308\u0323",
-    "Привет МИР, Ёлка и Їжак", "ΣΊΣΥΦΟΣ ΚΑΙ Όμηρος", "İstanbul ẞ ǅ ﬁ Ⅷ", "漢字かな交じり文。𠀀", "カード ｶﾞ が",
-    "한국어 문장입니다", "שָׁלוֹם עולם", "مرحبًا بالعالم ١٢٣", "हिन्दी में", "ภาษาไทย", "🙂 x🙂y 👩\u200d👧 🇫🇷 ❤\ufe0f",
-    "zero\u200bwidth soft\u00adhyphen \ufeffmark", "a\x00b\x01c\x7fd\x85e", "\ue000\uf8fe\uf8ff\U000f0000\U0010fffd private",
-    "\ufffd\ufffe\u0378\U000e0001", "[CLS] [sep] a[MASK]b [UNK]", "<s> </s> <mask> ##ing", "!?¿—“x”’s $5 €7 © § ¶ `^~|",
-    "http://a.b/c?d=e&f#g user@example.com", "x" * 100 + " " + "y" * 101, "word " * 700, "unbelievably " * 300,
-    "1234567890,.-+", "\\1 \\d (.*) %s {0}",
-)  # fmt: skip
+    "",
+    " ",
+    "\t\n \u3000\u2028",
+    "MIXED Case tExT",
+    "naïve Café, ÀÉÎÕÜ ŐŁŽ Ångström",
+    "e\u0301 n\u0303 o\u0308\u0323",
+    "Привет МИР, Ёлка и Їжак",
+    "ΣΊΣΥΦΟΣ ΚΑΙ Όμηρος",
+    "İstanbul ẞ ǅ ﬁ Ⅷ",
+    "漢字かな交じり文。𠀀",
+    "カード ｶﾞ が",
+    "한국어 문장입니다",
+    "שָׁלוֹם עולם",
+    "مرحبًا بالعالم ١٢٣",
+    "हिन्दी में",
+    "ภาษาไทย",
+    "🙂 x🙂y 👩\u200d👧 🇫🇷 ❤\ufe0f",
+    "zero\u200bwidth soft\u00adhyphen \ufeffmark",
+    "a\x00b\x01c\x7fd\x85e",
+    "\ue000\uf8fe\uf8ff\U000f0000\U0010fffd private",
+    "\ufffd\ufffe\u0378\U000e0001",
+    "[CLS] [sep] a[MASK]b [UNK]",
+    "<s> </s> <mask> ##ing",
+    "!?¿—“x”’s $5 €7 © § ¶ `^~|",
+    "http://a.b/c?d=e&f#g user@example.com",
+    "x" * 100 + " " + "y" * 101,
+    "word " * 700,
+    "unbelievably " * 300,
+    "1234567890,.-+",
+    "\\1 \\d (.*) %s {0}",
+)
 """Where tokenizers differ: blanks, accents, scripts, emoji, control characters, names of special tokens, length."""
 
 
@@ -48,8 +71,14 @@ def export_strings(task: str, store: Store, model: Artefact) -> Artefact:
         EncoderError: where the tokenizer is not supported, or the graph does not answer as the model does.
     """
     version = _extensions_version()
-    recipe = Recipe("strings", 1, {"onnxruntime_extensions": version}, {"export": model.digest},
-                    "onnxruntime-cpu-fp32", parents={"export": model})  # fmt: skip
+    recipe = Recipe(
+        "strings",
+        1,
+        {"onnxruntime_extensions": version},
+        {"export": model.digest},
+        "onnxruntime-cpu-fp32",
+        parents={"export": model},
+    )
 
     def write(folder: Path) -> dict[str, Any]:
         import onnx
@@ -96,8 +125,12 @@ def _extensions_version() -> str:
     try:
         return version("onnxruntime-extensions")
     except PackageNotFoundError:
-        raise InputError("fsat export-strings", "onnxruntime-extensions to be installed", "an environment without it",
-                         "Install it with: pip install 'fsat[strings]'.") from None  # fmt: skip
+        raise InputError(
+            "fsat export-strings",
+            "onnxruntime-extensions to be installed",
+            "an environment without it",
+            "Install it with: pip install 'fsat[strings]'.",
+        ) from None
 
 
 def _own_texts(store: Store, model: Artefact) -> list[str]:
@@ -144,5 +177,9 @@ def _same_answers(graph: StringModel, model: Artefact, texts: Sequence[str]) -> 
 
 
 def _other(got: str) -> EncoderError:
-    return EncoderError("model with the tokenizer in its graph", "the answers of the model on token ids", got,
-                        "Serve the model by its token ids, as its README.md says.")  # fmt: skip
+    return EncoderError(
+        "model with the tokenizer in its graph",
+        "the answers of the model on token ids",
+        got,
+        "Serve the model by its token ids, as its README.md says.",
+    )

@@ -62,8 +62,15 @@ class Judge:
         reason = "; ".join(gate.reason for gate in held) or (
             "for a GPU" if device == "cpu" and name in FOR_A_GPU else "as good as fp32"
         )
-        return {"name": name, "device": device, "file": FILES[name], "bytes": (self.folder / FILES[name]).stat().st_size,
-                **parity, "passes": not held, "reason": reason}  # fmt: skip
+        return {
+            "name": name,
+            "device": device,
+            "file": FILES[name],
+            "bytes": (self.folder / FILES[name]).stat().st_size,
+            **parity,
+            "passes": not held,
+            "reason": reason,
+        }
 
 
 def for_a_cpu(variant: Mapping[str, Any]) -> bool:

@@ -23,5 +23,13 @@ def beside(new: NDArray[np.bool_], old: NDArray[np.bool_], seed: int) -> dict[st
 
     low, high = accuracy_interval(old, seed)
     paired = compare_paired(new, old)
-    return {"rows": len(old), "accuracy": float(old.mean()), "accuracy_low": low, "accuracy_high": high,
-            "gained": paired.gained, "lost": paired.lost, "p": paired.better_p, "worse_p": paired.worse_p}  # fmt: skip
+    return {
+        "rows": len(old),
+        "accuracy": float(old.mean()),
+        "accuracy_low": low,
+        "accuracy_high": high,
+        "gained": paired.gained,
+        "lost": paired.lost,
+        "p": paired.better_p,
+        "worse_p": paired.worse_p,
+    }

@@ -17,8 +17,15 @@ from fsat_tasks.tasks.spec import Task
 from fsat_tasks.tasks.workspace import Workspace
 
 __all__ = [
-    "NOT_APPROVED", "approval_page", "awaits_approval", "find_artefact", "keep_until_answered", "record", "report_link", "settle",
-]  # fmt: skip
+    "NOT_APPROVED",
+    "approval_page",
+    "awaits_approval",
+    "find_artefact",
+    "keep_until_answered",
+    "record",
+    "report_link",
+    "settle",
+]
 
 log = logging.getLogger(__name__)
 
@@ -89,12 +96,14 @@ def approval_page(task: Task, store: Store, published: Artefact) -> str:
     head = f"champion v{champion['version']}" if champion else "no champion yet"
     before = champion["metrics"] if champion else {}
     figures = [(name, _number(decision["metrics"].get(name)), _number(before.get(name))) for name in FIGURES]
-    return "\n\n".join([
-        _table(("gate", "decision", "figure", "bound", "reason"), gates),
-        _table(("figure", "this model", head), figures),
-        f"[Report]({report_link(published.key)}): `{published.path / 'report.html'}`",
-        f"No answer within {task.spec.approval_hours:g} hours is a no: the champion stays.",
-    ])  # fmt: skip
+    return "\n\n".join(
+        [
+            _table(("gate", "decision", "figure", "bound", "reason"), gates),
+            _table(("figure", "this model", head), figures),
+            f"[Report]({report_link(published.key)}): `{published.path / 'report.html'}`",
+            f"No answer within {task.spec.approval_hours:g} hours is a no: the champion stays.",
+        ]
+    )
 
 
 def report_link(key: str) -> str:

@@ -58,8 +58,12 @@ def compare_with_champion(
         return None
     right = (new == truth)[shared]
     known = set(model.json("config.json")["labels"])
-    return {**opponent, **beside(right, (old == truth)[shared], seed), "challenger_accuracy": float(right.mean()),
-            "missing": sorted(set(truth.tolist()) - known)}  # fmt: skip
+    return {
+        **opponent,
+        **beside(right, (old == truth)[shared], seed),
+        "challenger_accuracy": float(right.mean()),
+        "missing": sorted(set(truth.tolist()) - known),
+    }
 
 
 def _answers(model: Artefact, texts: list[str]) -> list[str]:

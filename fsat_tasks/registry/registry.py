@@ -281,7 +281,9 @@ def find_published(store: Store, task: str, reference: Mapping[str, str]) -> Art
     if found is None or found.digest != reference["digest"]:
         what = "model" if reference["step"] == "export" else reference["step"]
         raise RegistryError(
-            f"{what} {reference['key'][:16]} of task {task!r}", "the files that were published", "missing or altered ones",
+            f"{what} {reference['key'][:16]} of task {task!r}",
+            "the files that were published",
+            "missing or altered ones",
             f"Make it again with: fsat run {task}.",
-        )  # fmt: skip
+        )
     return found

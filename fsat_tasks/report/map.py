@@ -87,8 +87,15 @@ def _names(points: Sequence[dict[str, Any]], labels: Sequence[str]) -> list[dict
             x, y = np.median(own, axis=0)
             text = label if len(label) <= 26 else label[:25] + "…"
             half = 3.1 * len(text)
-            names.append({"text": text, "class": i, "half": half, "x": round(float(np.clip(x, half + 4, 596 - half)), 1),
-                          "y": round(float(y), 1)})  # fmt: skip
+            names.append(
+                {
+                    "text": text,
+                    "class": i,
+                    "half": half,
+                    "x": round(float(np.clip(x, half + 4, 596 - half)), 1),
+                    "y": round(float(y), 1),
+                }
+            )
     names.sort(key=lambda name: name["y"])
     for i, name in enumerate(names):
         for above in names[:i]:

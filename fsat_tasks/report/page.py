@@ -45,13 +45,17 @@ def render_report(task: Task, store: Store, decision: Mapping[str, Any], parents
     own = f"style-src '{_hash(style)}'; script-src '{_hash(script)}'"
     return render(
         "report.html.j2",
-        task=task, decision=decision, metrics=decision["metrics"], style=style, script=script,
+        task=task,
+        decision=decision,
+        metrics=decision["metrics"],
+        style=style,
+        script=script,
         # nothing is loaded, and nothing runs but the page's own style and script
         policy=f"default-src 'none'; base-uri 'none'; form-action 'none'; {own}",
         titles=[(name, TITLES[name]) for name in TITLES if sections[name]],
         sizes=_sizes(parents["validate"]),
         **sections,
-    )  # fmt: skip
+    )
 
 
 TITLES = {

@@ -87,8 +87,14 @@ def calibration_plot(bins: Sequence[dict[str, float]]) -> dict[str, Any]:
     for one in bins:
         count = round(one["rows"])
         interval = binomtest(round(one["accuracy"] * count), count).proportion_ci(method="wilson")
-        points.append({**one, "low": float(interval.low), "high": float(interval.high),
-                       "radius": round(2.5 + 11.0 * math.sqrt(count / rows), 1)})  # fmt: skip
+        points.append(
+            {
+                **one,
+                "low": float(interval.low),
+                "high": float(interval.high),
+                "radius": round(2.5 + 11.0 * math.sqrt(count / rows), 1),
+            }
+        )
     shares = Axis(0.0, 1.0, (0.0, 0.25, 0.5, 0.75, 1.0))
     return {"frame": Frame(shares, shares), "points": points}
 

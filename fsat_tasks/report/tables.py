@@ -49,10 +49,16 @@ def sample_rows(validated: Artefact, tuned: Artefact, head: Head) -> list[Row]:
     label_of = dict(zip(samples.lines, samples.labels, strict=True))
     logits = np.load(tuned.path / "held_out.npy", allow_pickle=False).astype(np.float64)  # (samples, classes), calibrated
     return [
-        {"split": "samples", "line": line, "text": texts[line], "label": label_of[line],
-         "predicted": head.labels[int(row.argmax())], "probabilities": row}
+        {
+            "split": "samples",
+            "line": line,
+            "text": texts[line],
+            "label": label_of[line],
+            "predicted": head.labels[int(row.argmax())],
+            "probabilities": row,
+        }
         for line, row in zip(head.lines, softmax(logits, axis=1), strict=True)
-    ]  # fmt: skip
+    ]
 
 
 def label_errors(samples: Sequence[Row], labels: list[str]) -> Row:
@@ -140,8 +146,9 @@ def findings(validated: Artefact) -> list[Row]:
 
 def variants(exported: Artefact, timings: Mapping[str, Any]) -> list[Row]:
     """The model's variants with size, agreement and speed."""
-    return [{**one, "latency": timings.get(one["file"]) if one["device"] == "cpu" else None}
-            for one in exported.json("variants.json")]  # fmt: skip
+    return [
+        {**one, "latency": timings.get(one["file"]) if one["device"] == "cpu" else None} for one in exported.json("variants.json")
+    ]
 
 
 def lineage(parents: Iterable[Artefact]) -> list[Row]:

@@ -8,14 +8,28 @@ __all__ = ["NamedErrors"]
 
 
 NO_MEMORY = (
-    "out of memory", "failed to allocate", "cannot allocate", "can't allocate", "bad_alloc", "bad allocation", "alloc_failed",
-    "not enough memory", "smaller than requested",
-)  # fmt: skip
+    "out of memory",
+    "failed to allocate",
+    "cannot allocate",
+    "can't allocate",
+    "bad_alloc",
+    "bad allocation",
+    "alloc_failed",
+    "not enough memory",
+    "smaller than requested",
+)
 
 
 GPU_IS_GONE = (
-    "cuda error", "cuda failure", "cublas", "cudnn", "device-side", "no cuda-capable", "no nvidia driver", "driver shutting down",
-)  # fmt: skip
+    "cuda error",
+    "cuda failure",
+    "cublas",
+    "cudnn",
+    "device-side",
+    "no cuda-capable",
+    "no nvidia driver",
+    "driver shutting down",
+)
 
 
 class NamedErrors:
@@ -41,5 +55,9 @@ class NamedErrors:
         if isinstance(error, MemoryError) or any(words in text for words in NO_MEMORY):
             raise OutOfMemoryError(f"no memory for {self._work}: {error}") from error
         if any(words in text for words in GPU_IS_GONE):
-            raise DeviceError("device cuda", "a GPU that answers", str(error).split("\n")[0],
-                              "See nvidia-smi; with device auto the CPU takes over.") from error  # fmt: skip
+            raise DeviceError(
+                "device cuda",
+                "a GPU that answers",
+                str(error).split("\n")[0],
+                "See nvidia-smi; with device auto the CPU takes over.",
+            ) from error

@@ -66,6 +66,10 @@ def open_session(model: Path | bytes, device: Device, threads: int = 0, custom_o
     _preload_cuda()
     session = ort.InferenceSession(model, options, providers=["CUDAExecutionProvider", "CPUExecutionProvider"])
     if "CUDAExecutionProvider" not in session.get_providers():
-        raise DeviceError("device cuda", "an ONNX Runtime that can use the GPU", "one that cannot",
-                          "Install onnxruntime-gpu with CUDA and cuDNN, or use device cpu.")  # fmt: skip
+        raise DeviceError(
+            "device cuda",
+            "an ONNX Runtime that can use the GPU",
+            "one that cannot",
+            "Install onnxruntime-gpu with CUDA and cuDNN, or use device cpu.",
+        )
     return session

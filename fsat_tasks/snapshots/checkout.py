@@ -41,9 +41,11 @@ def checkout(task: str, number: int, out: Path | None = None) -> dict[str, Any]:
         if meta is None:
             known = ", ".join(map(str, version.all())) or "none"
             raise SnapshotError(
-                f"version {number} of task {task!r}", f"the file {version.name}.dvc in {version.root}", "none",
+                f"version {number} of task {task!r}",
+                f"the file {version.name}.dvc in {version.root}",
+                "none",
                 f"Versions there: {known}. Pull the commit that has it (git pull), or make it with: fsat snapshot {task}.",
-            )  # fmt: skip
+            )
         entry = _bring_back(version, meta)["entry"]
         if out is not None:
             _copy(version.folder, out.absolute())
@@ -52,9 +54,14 @@ def checkout(task: str, number: int, out: Path | None = None) -> dict[str, Any]:
             restored = [store.restore(version.folder / entry[name]["step"], entry[name]) for name in ("model", "decision")]
             registry.restore(entry)
     return {
-        "task": task, "version": number, "path": str(version.folder), "out": None if out is None else str(out.absolute()),
-        "model": entry["model"], "restored": restored[0], "champion": registry.version(),
-    }  # fmt: skip
+        "task": task,
+        "version": number,
+        "path": str(version.folder),
+        "out": None if out is None else str(out.absolute()),
+        "model": entry["model"],
+        "restored": restored[0],
+        "champion": registry.version(),
+    }
 
 
 def _bring_back(version: Version, meta: Mapping[str, str]) -> dict[str, Any]:
@@ -119,9 +126,11 @@ def _copy(folder: Path, out: Path) -> None:
         if any(out.iterdir()):
             if content(out) != content(folder):
                 raise StoreError(
-                    f"--out {out}", "a new or empty folder, or a copy of this version", "one with other files",
+                    f"--out {out}",
+                    "a new or empty folder, or a copy of this version",
+                    "one with other files",
                     "Move them, or name another folder.",
-                )  # fmt: skip
+                )
             return
     temporary = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}")
     try:

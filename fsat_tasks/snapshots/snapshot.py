@@ -55,18 +55,23 @@ def snapshot(task: str) -> dict[str, Any]:
             version.write_meta(entry["model"]["digest"])
         elif meta["model"] != entry["model"]["digest"]:
             raise SnapshotError(
-                str(version.dvc_file), f"the model of version {version.number} in this store, {entry['model']['digest'][:16]}",
+                str(version.dvc_file),
+                f"the model of version {version.number} in this store, {entry['model']['digest'][:16]}",
                 f"the model {meta['model'][:16]}, which another store published",
                 f"Publish from that store, or from a new one after: fsat checkout {task} {version.all()[-1]}.",
-            )  # fmt: skip
+            )
         remote = default_remote(root)
         if remote is not None:
             run_dvc(root, "push", f"{version.name}.dvc")
     done = {
-        "task": task, "version": version.number, "path": str(version.folder), "built": meta is None, "remote": remote,
+        "task": task,
+        "version": version.number,
+        "path": str(version.folder),
+        "built": meta is None,
+        "remote": remote,
         "repository": str(root),
         "commit": uncommitted(root, f"{version.name}.dvc", f"published/{task}/.gitignore"),
-    }  # fmt: skip
+    }
     log.info("%s: snapshot of version %d: %s", task, version.number, done)
     return done
 
@@ -94,9 +99,16 @@ def _fill(version: Version, entry: Mapping[str, Any], store: Store) -> None:
     temporary.mkdir()
     try:
         _collect(version.task, entry, store, temporary)
-        write_json(temporary / SNAPSHOT, {
-            "schema": 1, "task": version.task, "version": version.number, "entry": dict(entry), "files": content(temporary),
-        })  # fmt: skip
+        write_json(
+            temporary / SNAPSHOT,
+            {
+                "schema": 1,
+                "task": version.task,
+                "version": version.number,
+                "entry": dict(entry),
+                "files": content(temporary),
+            },
+        )
         version.folder.parent.mkdir(parents=True, exist_ok=True)
         temporary.rename(version.folder)
     finally:
@@ -116,9 +128,11 @@ def _found(store: Store, task: str, reference: Mapping[str, str]) -> Artefact:
     found = store.find(reference["step"], reference["key"])
     if found is None or found.digest != reference["digest"]:
         raise RegistryError(
-            f"{reference['step']} {reference['key'][:16]} of task {task!r}", "the files that were published",
-            "missing or altered ones", f"Make it again with: fsat run {task}.",
-        )  # fmt: skip
+            f"{reference['step']} {reference['key'][:16]} of task {task!r}",
+            "the files that were published",
+            "missing or altered ones",
+            f"Make it again with: fsat run {task}.",
+        )
     return found
 
 
@@ -151,6 +165,8 @@ def _copy_task(task: Task, store: Store, model: Artefact, folder: Path) -> None:
     shutil.copyfile(task.folder / TASK_FILE, folder / TASK_FILE)
     if not same:
         raise SnapshotError(
-            f"task folder {task.folder}", "the rows that the champion is made of", "others: they were changed since",
+            f"task folder {task.folder}",
+            "the rows that the champion is made of",
+            "others: they were changed since",
             f"Bring the files back, or publish what they give: fsat run {task.name}.",
-        )  # fmt: skip
+        )

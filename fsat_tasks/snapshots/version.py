@@ -69,9 +69,11 @@ class Version:
             return None
         except (YAMLError, UnicodeDecodeError, AttributeError, LookupError, TypeError, RecursionError) as error:
             raise SnapshotError(
-                str(self.dvc_file), "the file that `fsat snapshot` wrote", str(error).split("\n")[0],
+                str(self.dvc_file),
+                "the file that `fsat snapshot` wrote",
+                str(error).split("\n")[0],
                 "Take it from Git again: git checkout.",
-            ) from None  # fmt: skip
+            ) from None
 
     def write_meta(self, model: str) -> None:
         """Complete the file that `dvc add` wrote. DVC keeps what is under `meta`."""

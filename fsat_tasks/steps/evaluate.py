@@ -43,13 +43,19 @@ def evaluate(task: Task, store: Store, validated: Artefact, extracted: Artefact,
 def _evaluate(task: Task, store: Store, validated: Artefact, extracted: Artefact, tuned: Artefact, device: Device) -> Artefact:
     tuned_body = "encoder.onnx" in tuned.manifest["files"]
     recipe = Recipe(
-        "evaluate", 7,
+        "evaluate",
+        7,
         config={"gates": task.spec.gates.model_dump(), "seed": task.spec.seed},
-        inputs={"rows": validated.sha256("rows.parquet"), "slices": validated.sha256(SLICES_FILE),
-                "features": extracted.digest, "tune": tuned.digest, "findings": validated.sha256("findings.json")},
+        inputs={
+            "rows": validated.sha256("rows.parquet"),
+            "slices": validated.sha256(SLICES_FILE),
+            "features": extracted.digest,
+            "tune": tuned.digest,
+            "findings": validated.sha256("findings.json"),
+        },
         numeric_class=numeric_class(head_device(device), "fp32") if tuned_body else class_here(store, extracted, device),
         parents={"validate": validated, "extract": extracted, "tune": tuned},
-    )  # fmt: skip
+    )
     found = store.find_first(recipe, (*CUDA_CLASSES, CPU_CLASS)) if task.spec.device == "auto" else None
     return found or store.build(recipe, lambda folder: _write(task, store, validated, extracted, tuned, device, folder))
 
@@ -119,9 +125,14 @@ def _query_rows(validated: Artefact, tuned: Artefact, head: Head, features: Feat
     inside = features(texts)
     frozen = pretrained(texts) if head.tuned_body else inside
     return _Rows(
-        "query", query.lines, texts, np.searchsorted(head.labels, query.labels), head.probabilities(inside),
-        head.scope_scores(inside), baseline_labels(tuned, frozen),
-    )  # fmt: skip
+        "query",
+        query.lines,
+        texts,
+        np.searchsorted(head.labels, query.labels),
+        head.probabilities(inside),
+        head.scope_scores(inside),
+        baseline_labels(tuned, frozen),
+    )
 
 
 def _left_out_rows(validated: Artefact, tuned: Artefact, head: Head) -> _Rows:
@@ -134,10 +145,14 @@ def _left_out_rows(validated: Artefact, tuned: Artefact, head: Head) -> _Rows:
     numbers = [at[line] for line in head.lines]
     held_out = np.load(tuned.path / "held_out.npy", allow_pickle=False)  # calibrated logits
     return _Rows(
-        "leave_one_out", head.lines, [all_texts[samples.text_ids[i]] for i in numbers],
-        np.searchsorted(head.labels, [samples.labels[i] for i in numbers]), softmax(held_out.astype("f8"), axis=1),
-        head.scope.held_out, baseline_labels(tuned, None),
-    )  # fmt: skip
+        "leave_one_out",
+        head.lines,
+        [all_texts[samples.text_ids[i]] for i in numbers],
+        np.searchsorted(head.labels, [samples.labels[i] for i in numbers]),
+        softmax(held_out.astype("f8"), axis=1),
+        head.scope.held_out,
+        baseline_labels(tuned, None),
+    )
 
 
 def _slices(validated: Artefact, lines: list[int], right: NDArray[np.bool_], seed: int) -> list[dict[str, Any]]:
@@ -156,8 +171,16 @@ def _slices(validated: Artefact, lines: list[int], right: NDArray[np.bool_], see
     for (column, value), numbers in sorted(members.items()):
         own = right[np.array(numbers)]
         low, high = accuracy_interval(own, seed)
-        found.append({"column": column, "value": value, "rows": len(own), "accuracy": float(own.mean()),
-                      "accuracy_low": low, "accuracy_high": high})  # fmt: skip
+        found.append(
+            {
+                "column": column,
+                "value": value,
+                "rows": len(own),
+                "accuracy": float(own.mean()),
+                "accuracy_low": low,
+                "accuracy_high": high,
+            }
+        )
     return found
 
 

@@ -59,14 +59,25 @@ def _export(task: Task, store: Store, validated: Artefact, tuned: Artefact, eval
     encoder = tuned_encoder(store, tuned)
     beside_a_gpu = device == "cuda" and encoder.json("encoder.json")["precision"] == "fp32"
     recipe = Recipe(
-        "export", 8,
-        config={"task": task.name, "description": task.spec.description, "classes": task.spec.classes,
-                "encoder": task.spec.encoder.name, "gates": task.spec.gates.model_dump(include=BOUNDS)},
-        inputs={"encoder": encoder.digest, "tune": tuned.digest, "evaluate": evaluated.digest,
-                "rows": validated.sha256("rows.parquet"), "texts": validated.sha256("texts.parquet")},
+        "export",
+        8,
+        config={
+            "task": task.name,
+            "description": task.spec.description,
+            "classes": task.spec.classes,
+            "encoder": task.spec.encoder.name,
+            "gates": task.spec.gates.model_dump(include=BOUNDS),
+        },
+        inputs={
+            "encoder": encoder.digest,
+            "tune": tuned.digest,
+            "evaluate": evaluated.digest,
+            "rows": validated.sha256("rows.parquet"),
+            "texts": validated.sha256("texts.parquet"),
+        },
         numeric_class=BESIDE_A_GPU if beside_a_gpu else CPU_CLASS,
         parents={"encoder": encoder, "validate": validated, "tune": tuned, "evaluate": evaluated},
-    )  # fmt: skip
+    )
 
     found = store.find_first(recipe, (BESIDE_A_GPU, CPU_CLASS)) if task.spec.device == "auto" else None
 
@@ -77,17 +88,29 @@ def _export(task: Task, store: Store, validated: Artefact, tuned: Artefact, eval
         onnx.save(_joined(encoder, head), folder / MODEL)
         shutil.copyfile(encoder.path / "tokenizer.json", folder / "tokenizer.json")
         settings = {
-            "task": task.name, "labels": head.labels, "temperature": head.temperature, "encoder": task.spec.encoder.name,
-            "encoder_revision": config["revision"], "max_tokens": config["max_tokens"], "rung": head.rung,
+            "task": task.name,
+            "labels": head.labels,
+            "temperature": head.temperature,
+            "encoder": task.spec.encoder.name,
+            "encoder_revision": config["revision"],
+            "max_tokens": config["max_tokens"],
+            "rung": head.rung,
             "scope_threshold": finite(head.scope_threshold),
             "set_thresholds": {coverage: finite(value) for coverage, value in head.set_thresholds.items()},
-        }  # fmt: skip
+        }
         write_json(folder / "config.json", settings | {"served": MODEL})
         texts, labels = _parity_rows(validated, head.labels)
         answers = ServedModel(folder).run(texts)
         parity = parity_of(answers, _reference(task, encoder, tuned, head, texts), head.scope_threshold)
-        reference = {"name": config["precision"], "device": "cpu", "file": MODEL, "bytes": (folder / MODEL).stat().st_size,
-                     **parity, "passes": True, "reason": "the reference"}  # fmt: skip
+        reference = {
+            "name": config["precision"],
+            "device": "cpu",
+            "file": MODEL,
+            "bytes": (folder / MODEL).stat().st_size,
+            **parity,
+            "passes": True,
+            "reason": "the reference",
+        }
         judge = Judge(folder, texts, labels, answers, task.spec.gates)
         variants = [reference]
         for name, graph in _smaller(store, encoder, head):

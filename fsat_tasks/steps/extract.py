@@ -103,8 +103,13 @@ def _extract(task: Task, store: Store, validated: Artefact, device: Device) -> A
         if cache.truncated:
             most = encoder.json("encoder.json")["max_tokens"]
             log.warning("%d of %d texts have more than the %d tokens that are read, and are cut", cache.truncated, rows, most)
-        return {"rows": rows, "encoded": cache.encoded, "truncated": cache.truncated, "halved_batches": cache.halved,
-                "rows_per_second": round(rows / seconds, 1)}  # fmt: skip
+        return {
+            "rows": rows,
+            "encoded": cache.encoded,
+            "truncated": cache.truncated,
+            "halved_batches": cache.halved,
+            "rows_per_second": round(rows / seconds, 1),
+        }
 
     return store.build(recipe, write)
 
@@ -112,13 +117,18 @@ def _extract(task: Task, store: Store, validated: Artefact, device: Device) -> A
 def _recipe(task: Task, store: Store, validated: Artefact, encoder: Artefact, numeric_class: str) -> Recipe:
     pool, used = find_pool(validated, store), task.spec.tune.pool_rows
     return Recipe(
-        "extract", 3,
+        "extract",
+        3,
         config={"pool_rows": used, "seed": task.spec.seed} if pool_size(validated) > used else {},
-        inputs={"texts": validated.sha256("texts.parquet"), **({"pool": pool.sha256(POOL_FILE)} if pool else {}),
-                "encoder": encoder.sha256("encoder.onnx"), "tokenizer": encoder.sha256("tokenizer.json")},
+        inputs={
+            "texts": validated.sha256("texts.parquet"),
+            **({"pool": pool.sha256(POOL_FILE)} if pool else {}),
+            "encoder": encoder.sha256("encoder.onnx"),
+            "tokenizer": encoder.sha256("tokenizer.json"),
+        },
         numeric_class=numeric_class,
         parents={"validate": validated, "encoder": encoder},
-    )  # fmt: skip
+    )
 
 
 def _encode(task: Task, validated: Artefact, cache: RowCache) -> dict[str, Any]:

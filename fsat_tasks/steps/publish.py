@@ -35,15 +35,23 @@ def publish(
     opponent = rival(store, champion, exported)
     parents = {"validate": validated, "extract": extracted, "tune": tuned, "evaluate": evaluated, "export": exported}
     recipe = Recipe(
-        "publish", 6,
+        "publish",
+        6,
         # the report shows all of these
-        config={"task": task.name, "description": task.spec.description, "encoder": task.spec.encoder.name,
-                "shots": task.spec.shots, "seed": task.spec.seed, "champion": opponent, "gates": task.spec.gates.model_dump(),
-                "lineage": {step: artefact.key for step, artefact in parents.items()}},
+        config={
+            "task": task.name,
+            "description": task.spec.description,
+            "encoder": task.spec.encoder.name,
+            "shots": task.spec.shots,
+            "seed": task.spec.seed,
+            "champion": opponent,
+            "gates": task.spec.gates.model_dump(),
+            "lineage": {step: artefact.key for step, artefact in parents.items()},
+        },
         inputs={step: artefact.digest for step, artefact in parents.items()},
         parents=parents,
         measured=("timings.json", "report.html"),
-    )  # fmt: skip
+    )
 
     def write(folder: Path) -> dict[str, Any]:
         from fsat_tasks.report.page import render_report
@@ -74,9 +82,14 @@ def publish(
     if published.built or not task.dry_run:
         _log_outcome(task.name, outcome, published)
     if outcome == "kept":
-        log.warning("%s: version %d stays the champion: a person moved it there, which holds until a new model is promoted, and"
-                    " this one was before. To have this one: fsat promote %s %s",
-                    task.name, registry.version(), task.name, registry.number(exported))  # fmt: skip
+        log.warning(
+            "%s: version %d stays the champion: a person moved it there, which holds until a new model is promoted, and"
+            " this one was before. To have this one: fsat promote %s %s",
+            task.name,
+            registry.version(),
+            task.name,
+            registry.number(exported),
+        )
     return published
 
 

@@ -45,15 +45,23 @@ def tune(task: Task, store: Store, validated: Artefact, extracted: Artefact) -> 
     spec, device = task.spec, tuning_device(pick_device(task.spec.device))
     pool = find_pool(validated, store)
     recipe = Recipe(
-        "tune", 11,
-        config={"shots": spec.shots, "seed": spec.seed, **spec.tune.model_dump(exclude={"pool_rows"}),
-                "exporter": None if spec.tune.body == "off" else exporter_versions()},
-        inputs={"rows": validated.sha256("rows.parquet"), "features": extracted.digest,
-                **({"pool": pool.sha256(POOL_FILE)} if pool else {}),
-                "encoder": find_encoder(spec.encoder.name, spec.encoder.max_tokens).revision},
+        "tune",
+        11,
+        config={
+            "shots": spec.shots,
+            "seed": spec.seed,
+            **spec.tune.model_dump(exclude={"pool_rows"}),
+            "exporter": None if spec.tune.body == "off" else exporter_versions(),
+        },
+        inputs={
+            "rows": validated.sha256("rows.parquet"),
+            "features": extracted.digest,
+            **({"pool": pool.sha256(POOL_FILE)} if pool else {}),
+            "encoder": find_encoder(spec.encoder.name, spec.encoder.max_tokens).revision,
+        },
         numeric_class="numpy-cpu-fp64" if spec.tune.body == "off" else _numeric_class(planned_class(device)),
         parents={"validate": validated, "extract": extracted},
-    )  # fmt: skip
+    )
     elsewhere = [] if spec.tune.body == "off" else [_numeric_class(one) for one in PLANNED_CLASSES if _may_be(one, spec.device)]
     found = store.find_first(recipe, [*elsewhere, recipe.numeric_class])
     if found is not None:
@@ -104,8 +112,14 @@ def _tune(task: Task, store: Store, validated: Artefact, extracted: Artefact, ch
         _save_body(task, encoder, reached.weights, folder)
     taken = [rung.name for rung in reached.trace if rung.taken]
     seconds = {rung.name: round(rung.seconds, 2) for rung in reached.trace if rung.log_loss is not None}
-    return {"samples": len(rows), "classes": len(classes.labels), "rung": taken[-1], "layers": reached.layers,
-            "log_loss": reached.held_out.log_loss, "rung_seconds": seconds}  # fmt: skip
+    return {
+        "samples": len(rows),
+        "classes": len(classes.labels),
+        "rung": taken[-1],
+        "layers": reached.layers,
+        "log_loss": reached.held_out.log_loss,
+        "rung_seconds": seconds,
+    }
 
 
 def _material(
@@ -148,12 +162,18 @@ def _head(task: Task, reached: Climb, labels: NDArray[np.int64], names: list[str
     scores = lac_scores(softmax(held_out, axis=1))
     linear = reached.head.linear if isinstance(reached.head, TaughtHead) else reached.head
     return Head(
-        labels=names, layers=reached.layers, weight=linear.weight.astype(np.float32), bias=linear.bias.astype(np.float32),
-        memory=reached.head.memory if isinstance(reached.head, TaughtHead) else None, temperature=temperature, lines=lines,
+        labels=names,
+        layers=reached.layers,
+        weight=linear.weight.astype(np.float32),
+        bias=linear.bias.astype(np.float32),
+        memory=reached.head.memory if isinstance(reached.head, TaughtHead) else None,
+        temperature=temperature,
+        lines=lines,
         rung=[rung.name for rung in reached.trace if rung.taken][-1],
-        scope=scope, scope_threshold=coverage_threshold(scope.held_out, task.spec.tune.coverage),
+        scope=scope,
+        scope_threshold=coverage_threshold(scope.held_out, task.spec.tune.coverage),
         set_thresholds={str(coverage): conformal_threshold(scores, labels, coverage) for coverage in SET_COVERAGES},
-    )  # fmt: skip
+    )
 
 
 def _save_body(task: Task, encoder: Artefact, weights: Any, folder: Path) -> None:

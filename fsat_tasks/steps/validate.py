@@ -35,12 +35,19 @@ def validate(task: Task, store: Store) -> Artefact:
     unlabelled = pool(task, store)
     inputs = {split: sha256_file(path) for split, path in files.items()}
     recipe = Recipe(
-        "validate", 6,
-        config={"text": task.spec.text, "label": task.spec.label, "classes": task.spec.classes, "slices": task.spec.slices,
-                "validation": task.spec.validation.model_dump(), "formats": {k: p.suffix for k, p in files.items()}},
+        "validate",
+        6,
+        config={
+            "text": task.spec.text,
+            "label": task.spec.label,
+            "classes": task.spec.classes,
+            "slices": task.spec.slices,
+            "validation": task.spec.validation.model_dump(),
+            "formats": {k: p.suffix for k, p in files.items()},
+        },
         inputs=inputs | ({"pool": unlabelled.digest} if unlabelled else {}),
         parents={"pool": unlabelled} if unlabelled else {},
-    )  # fmt: skip
+    )
     return store.build(recipe, lambda folder: _validate(task, files, unlabelled, folder))
 
 
@@ -82,6 +89,10 @@ def _class_names(task: Task, samples: Rows) -> dict[str, str]:
     labels = sorted({label for label in samples.labels if label is not None})
     unknown = sorted(set(task.spec.classes) - set(labels))
     if unknown:
-        raise TaskError(f"{task.folder / TASK_FILE}: classes.{unknown[0]}", "a label that some sample has",
-                        f"{unknown[0]!r}", f"Labels there: {', '.join(labels)}.")  # fmt: skip
+        raise TaskError(
+            f"{task.folder / TASK_FILE}: classes.{unknown[0]}",
+            "a label that some sample has",
+            f"{unknown[0]!r}",
+            f"Labels there: {', '.join(labels)}.",
+        )
     return {label: task.spec.classes.get(label) or label.replace("_", " ").replace("-", " ") for label in labels}

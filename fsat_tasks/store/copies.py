@@ -31,9 +31,11 @@ def copy_out(artefact: Artefact, folder: Path) -> None:
     try:
         if other := _other_files(folder):
             raise StoreError(
-                f"--out {folder}", "a new folder or one with a former copy alone",
-                f"one with other files: {', '.join(other[:3])}", "Move them, or name another folder.",
-            )  # fmt: skip
+                f"--out {folder}",
+                "a new folder or one with a former copy alone",
+                f"one with other files: {', '.join(other[:3])}",
+                "Move them, or name another folder.",
+            )
         temporary.mkdir(parents=True)
         for name in files:
             (temporary / name).parent.mkdir(parents=True, exist_ok=True)

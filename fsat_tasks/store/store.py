@@ -126,10 +126,11 @@ class Store:
             found = self.find(step, key)
         if found is None or found.digest != reference["digest"]:
             raise StoreError(
-                str(final), f"the artefact with the digest {reference['digest'][:16]}",
+                str(final),
+                f"the artefact with the digest {reference['digest'][:16]}",
                 f"the copy {copy}, which is another" if copied else "another one",
                 "" if copied else "Move that folder away, and try again.",
-            )  # fmt: skip
+            )
         return copied
 
     @contextmanager
@@ -193,9 +194,11 @@ class Store:
 
     def _unwritable(self, error: OSError) -> StoreError:
         return StoreError(
-            f"store {self.root}", "a folder that can be written", error.strerror or str(error),
+            f"store {self.root}",
+            "a folder that can be written",
+            error.strerror or str(error),
             "Free some space or set FSAT_STORE to another folder.",
-        )  # fmt: skip
+        )
 
 
 def _sync(folder: Path) -> None:

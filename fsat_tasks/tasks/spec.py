@@ -257,8 +257,12 @@ def load_task(name: str, overrides: Mapping[str, Any] | None = None, dry_run: bo
         file = task.file(field)
         if file is not None and not _is_file(file):
             here = ", ".join(sorted(p.name for p in folder.iterdir() if p.is_file() and p.name != TASK_FILE))
-            raise TaskError(f"{path}: {field}", f"a file in {folder}", f"{getattr(spec, field)!r}, which is not there",
-                            f"Files there: {here or 'none'}.")  # fmt: skip
+            raise TaskError(
+                f"{path}: {field}",
+                f"a file in {folder}",
+                f"{getattr(spec, field)!r}, which is not there",
+                f"Files there: {here or 'none'}.",
+            )
     return task
 
 

@@ -23,9 +23,12 @@ def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("fsat_tasks", "templates"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        loader=PackageLoader("fsat_tasks", "templates"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
         autoescape=True,
-    )  # fmt: skip
+    )
     environment.filters["percent"] = lambda share: f"{100 * share:.1f} %"
     environment.filters["size"] = lambda count: f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
     environment.filters["breaks"] = _breaks

@@ -72,8 +72,12 @@ def apply(task: Task, store: Store, model: Artefact, file: Path) -> Artefact:
             figures = _label_file(task, model, file, rows, shards, folder)
             if _state(file) != state:
                 shutil.rmtree(shards)
-                raise DataError(str(file), "a file that stays as it is", "one that was written meanwhile",
-                                "Move it into its place once it is complete.")  # fmt: skip
+                raise DataError(
+                    str(file),
+                    "a file that stays as it is",
+                    "one that was written meanwhile",
+                    "Move it into its place once it is complete.",
+                )
             return {"file": file.name, **figures}
 
         return store.build(recipe, write)
@@ -90,19 +94,28 @@ def totals(results: Iterable[dict[str, Any]]) -> dict[str, Any]:
     results = list(results)
     counts = {name: sum(result[name] for result in results) for name in FIGURES}
     rows = max(counts["rows"], 1)
-    return {"files": len(results), **counts, "abstained_share": round(1 - counts["answered"] / rows, 4),
-            "out_of_scope_share": round(counts["out_of_scope"] / rows, 4)}  # fmt: skip
+    return {
+        "files": len(results),
+        **counts,
+        "abstained_share": round(1 - counts["answered"] / rows, 4),
+        "out_of_scope_share": round(counts["out_of_scope"] / rows, 4),
+    }
 
 
 def _recipe(task: Task, model: Artefact, file: Path) -> Recipe:
     return Recipe(
-        "apply", 1,
-        config={"format": file.suffix, "text": task.spec.text, "min_probability": task.spec.apply.min_probability,
-                "shard": SHARD},
+        "apply",
+        1,
+        config={
+            "format": file.suffix,
+            "text": task.spec.text,
+            "min_probability": task.spec.apply.min_probability,
+            "shard": SHARD,
+        },
         inputs={"file": _sha256(file), "model": model.digest},
         numeric_class="onnxruntime-cpu",
         parents={"model": model},
-    )  # fmt: skip
+    )
 
 
 def _sha256(file: Path) -> str:
@@ -160,9 +173,18 @@ def _open(folder: Path) -> ServedModel:
 def _schema() -> pa.Schema:
     import pyarrow as pa
 
-    return pa.schema({"line": pa.int64(), "text": pa.string(), "label": pa.string(), "probability": pa.float32(),
-                      "margin": pa.float32(), "in_scope": pa.bool_(), "abstained": pa.bool_(),
-                      "labels": pa.list_(pa.string())})  # fmt: skip
+    return pa.schema(
+        {
+            "line": pa.int64(),
+            "text": pa.string(),
+            "label": pa.string(),
+            "probability": pa.float32(),
+            "margin": pa.float32(),
+            "in_scope": pa.bool_(),
+            "abstained": pa.bool_(),
+            "labels": pa.list_(pa.string()),
+        }
+    )
 
 
 def label_texts(model: ServedModel, rows: Sequence[Row], least: float) -> pa.Table:
@@ -185,11 +207,16 @@ def label_texts(model: ServedModel, rows: Sequence[Row], least: float) -> pa.Tab
     sets = prediction_sets(lac_scores(p.astype(np.float64)), model.set_thresholds[SET_COVERAGE])
     sets = np.take_along_axis(sets, order, axis=1)  # likeliest first
     ends = np.cumsum(np.append(0, sets.sum(axis=1)))
-    distinct = pa.table({
-        "label": names.take(pa.array(order[:, 0])), "probability": first, "margin": first - second, "in_scope": in_scope,
-        "abstained": ~in_scope | (first < least),
-        "labels": pa.ListArray.from_arrays(pa.array(ends, pa.int32()), names.take(pa.array(order[sets]))),
-    }).take(pa.array(at, pa.int64()))  # fmt: skip
+    distinct = pa.table(
+        {
+            "label": names.take(pa.array(order[:, 0])),
+            "probability": first,
+            "margin": first - second,
+            "in_scope": in_scope,
+            "abstained": ~in_scope | (first < least),
+            "labels": pa.ListArray.from_arrays(pa.array(ends, pa.int32()), names.take(pa.array(order[sets]))),
+        }
+    ).take(pa.array(at, pa.int64()))
     lines, texts = zip(*rows, strict=True)
     columns = {name: distinct[name] for name in distinct.column_names}
     columns |= {"line": pa.array(lines), "text": pa.array(texts, pa.string())}

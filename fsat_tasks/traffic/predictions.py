@@ -27,5 +27,9 @@ def predict(task: str, texts: Iterable[str]) -> Iterator[dict[str, Any]]:
     while batch := list(itertools.islice(rest, BATCH)):
         for text, row, scope in zip(batch, *model.run(batch), strict=True):
             best = int(row.argmax())
-            yield {"text": text, "label": model.labels[best], "probability": round(float(row[best]), 4),
-                   "in_scope": bool(scope >= model.scope_threshold)}  # fmt: skip
+            yield {
+                "text": text,
+                "label": model.labels[best],
+                "probability": round(float(row[best]), 4),
+                "in_scope": bool(scope >= model.scope_threshold),
+            }

@@ -91,6 +91,13 @@ def load_samples_head(
     scope = fit_scope(rows, labels, mix_layers(names, layers), temperature, held_out)
     threshold = coverage_threshold(scope.held_out, tuned.manifest["config"]["coverage"])
     return SamplesHead(
-        classes.labels, layers, baseline["weight"], baseline["bias"], temperature, shots_prior(labels, len(classes.labels)),
-        scope, threshold, Judged(rows, softmax(held_out / temperature, axis=1), scope.held_out < threshold),
-    )  # fmt: skip
+        classes.labels,
+        layers,
+        baseline["weight"],
+        baseline["bias"],
+        temperature,
+        shots_prior(labels, len(classes.labels)),
+        scope,
+        threshold,
+        Judged(rows, softmax(held_out / temperature, axis=1), scope.held_out < threshold),
+    )

@@ -63,9 +63,11 @@ def copy_result(store: Store, result: Artefact, folder: Path) -> None:
     review = folder / REVIEW
     if review.is_file() and sha256_file(review) not in (result.sha256(REVIEW), _former_sha256(store, folder)):
         raise StoreError(
-            f"--out {folder}", f"a {REVIEW} as it was written", "one that was changed since",
+            f"--out {folder}",
+            f"a {REVIEW} as it was written",
+            "one that was changed since",
             "Feed it back with fsat add and move it away, or name another folder.",
-        )  # fmt: skip
+        )
     copy_out(result, folder)
 
 

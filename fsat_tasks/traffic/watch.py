@@ -74,13 +74,19 @@ def _watch(task: Task, store: Store, traffic: Path, device: Device) -> Artefact:
     extracted = find_published(store, task.name, tuned.manifest["parents"]["extract"])
     texts, numeric_class = read_window(task, traffic), class_here(store, extracted, device)
     recipe = Recipe(
-        "watch", 1,
+        "watch",
+        1,
         config={"significance": task.spec.watch.significance, "seed": task.spec.seed},
-        inputs={"model": model.digest, "tune": tuned.digest, "validate": validated.digest, "extract": extracted.digest,
-                "window": hashlib.sha256(canonical_json(texts).encode()).hexdigest()},
+        inputs={
+            "model": model.digest,
+            "tune": tuned.digest,
+            "validate": validated.digest,
+            "extract": extracted.digest,
+            "window": hashlib.sha256(canonical_json(texts).encode()).hexdigest(),
+        },
         numeric_class=numeric_class,
         parents={"export": model, "tune": tuned, "validate": validated, "extract": extracted},
-    )  # fmt: skip
+    )
 
     def write(folder: Path) -> dict[str, Any]:
         features = open_features(task, store, extracted, numeric_class)
@@ -106,10 +112,13 @@ def drift_event(task: Task, watched: Artefact, traffic: Path) -> dict[str, Any]:
     """What is told of drift: the task, the traffic's path as `unlabelled` of task.yaml wants it, and the figures."""
     drift = watched.json("drift.json")
     return {
-        "task": task.name, "unlabelled": os.path.relpath(traffic, task.folder.resolve()), "watch": watched.reference(),
+        "task": task.name,
+        "unlabelled": os.path.relpath(traffic, task.folder.resolve()),
+        "watch": watched.reference(),
         "tests": {test["test"]: {"figure": test["figure"], "p_value": test["p_value"]} for test in drift["tests"]},
-        "total_variation": drift["total_variation"], "out_of_scope": drift["out_of_scope"],
-    }  # fmt: skip
+        "total_variation": drift["total_variation"],
+        "out_of_scope": drift["out_of_scope"],
+    }
 
 
 @dataclass(frozen=True)
@@ -157,10 +166,17 @@ def _compare(reference: _Reference, window: Judged, head: SamplesHead, significa
             shares = shares_apart(old.probabilities, window.probabilities, head.source, seed)
     adjusted = holm(np.array([shift.p_value for shift in shifts.values()]))
     tests = [
-        {"test": name, "figure": shift.figure, "by_chance": shift.by_chance, "p_value": shift.p_value,
-         "adjusted_p_value": float(p_value), "drift": bool(p_value <= significance), "says": SENTENCES[name](shift)}
+        {
+            "test": name,
+            "figure": shift.figure,
+            "by_chance": shift.by_chance,
+            "p_value": shift.p_value,
+            "adjusted_p_value": float(p_value),
+            "drift": bool(p_value <= significance),
+            "says": SENTENCES[name](shift),
+        }
         for (name, shift), p_value in zip(shifts.items(), adjusted, strict=True)
-    ]  # fmt: skip
+    ]
     return {
         "drift": any(test["drift"] for test in tests),
         "significance": significance,
@@ -168,11 +184,15 @@ def _compare(reference: _Reference, window: Judged, head: SamplesHead, significa
         "reference": {"kind": reference.kind, "rows": len(old), "says": REFERENCES[reference.kind]},
         "tests": tests,
         "out_of_scope": {"reference": float(old.outside.mean()), "window": float(window.outside.mean())},
-        "total_variation": None if shares is None else {
-            "estimate": shares.total_variation, "low": shares.total_variation_low, "high": shares.total_variation_high,
+        "total_variation": None
+        if shares is None
+        else {
+            "estimate": shares.total_variation,
+            "low": shares.total_variation_low,
+            "high": shares.total_variation_high,
         },
         "classes": [] if shares is None else _classes(head.labels, shares),
-    }  # fmt: skip
+    }
 
 
 SENTENCES: dict[str, Callable[[Shift], str]] = {
@@ -186,8 +206,6 @@ def _classes(labels: list[str], shares: SharesApart) -> list[dict[str, Any]]:
     """Each class's share, those that moved most first."""
     rows = [
         {"label": label, "reference": float(before), "window": float(after), "window_low": float(low), "window_high": float(high)}
-        for label, before, after, low, high in zip(
-            labels, shares.reference, shares.window, shares.low, shares.high, strict=True
-        )
-    ]  # fmt: skip
+        for label, before, after, low, high in zip(labels, shares.reference, shares.window, shares.low, shares.high, strict=True)
+    ]
     return sorted(rows, key=lambda row: -abs(row["window"] - row["reference"]))

@@ -143,10 +143,15 @@ def cross_fit(
     pool_rows = material.pool.tokens if pools else []
     shots, names, pool = (encode_rows(body, tokens) for tokens in (material.shots.tokens, material.names.tokens, pool_rows))
     return CrossFit(
-        mean, shots, names, pool,
-        TunedHead(probe, probe.unseen(seen, labels)), None if taught is None else TunedHead(taught, taught.unseen(seen, labels)),
-        list(pools), max(error for _, error in tuned),
-    )  # fmt: skip
+        mean,
+        shots,
+        names,
+        pool,
+        TunedHead(probe, probe.unseen(seen, labels)),
+        None if taught is None else TunedHead(taught, taught.unseen(seen, labels)),
+        list(pools),
+        max(error for _, error in tuned),
+    )
 
 
 def _training_rows(material: Material, seen: NDArray[np.bool_], pool: FoldPool | None, lesson: int) -> tuple[TokenRows, Features]:

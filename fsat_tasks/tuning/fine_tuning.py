@@ -109,10 +109,12 @@ def tune_body(
     parameters = [parameter for parameter in body.parameters() if parameter.requires_grad]
     classes = nn.Parameter(torch.from_numpy(vectors).to(device))
     optimizer = torch.optim.AdamW(
-        [{"params": parameters, "lr": settings.learning_rate, "weight_decay": WEIGHT_DECAY},
-         {"params": [classes], "lr": CLASS_LEARNING_RATE, "weight_decay": 0.0}],
+        [
+            {"params": parameters, "lr": settings.learning_rate, "weight_decay": WEIGHT_DECAY},
+            {"params": [classes], "lr": CLASS_LEARNING_RATE, "weight_decay": 0.0},
+        ],
         fused=True,
-    )  # fmt: skip
+    )
     lengths = np.array([len(row) for row in rows])
     plan = [batch for _ in range(settings.epochs) for batch in _batches(lengths, rng)]
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, len(plan)))

@@ -86,9 +86,17 @@ def _check(material: Material) -> None:
     for part, rows in (("samples", material.shots), ("class names", material.names), ("unlabelled rows", material.pool)):
         finite = np.isfinite(rows.features).all(axis=(1, 2))
         if not finite.all():
-            raise DataError(f"features of the {part}, row {int(np.argmin(finite)) + 1}", "finite numbers", "NaN or infinity",
-                            "The encoder cannot represent this text, or its weights are damaged.")  # fmt: skip
+            raise DataError(
+                f"features of the {part}, row {int(np.argmin(finite)) + 1}",
+                "finite numbers",
+                "NaN or infinity",
+                "The encoder cannot represent this text, or its weights are damaged.",
+            )
     shots = material.shots.features
     if len(shots) > 1 and (shots == shots[0]).all():
-        raise DataError("features of the samples", "texts that differ", "the same features for all of them",
-                        "Check the text column, and the encoder.")  # fmt: skip
+        raise DataError(
+            "features of the samples",
+            "texts that differ",
+            "the same features for all of them",
+            "Check the text column, and the encoder.",
+        )

@@ -311,8 +311,19 @@ class Ladder:
 
         def climb() -> Climb:
             head = fit_head(tuned.shots, self.material.labels, tuned.names, pool, fold_head.setting, fold_head.share)
-            return Climb(head, fold_head.setting.layers, fold_head.setting, fold_head.share, found.held_out, tuned.weights,
-                         tuned.shots, tuned.names, pool, found.unseen, [])  # fmt: skip
+            return Climb(
+                head,
+                fold_head.setting.layers,
+                fold_head.setting,
+                fold_head.share,
+                found.held_out,
+                tuned.weights,
+                tuned.shots,
+                tuned.names,
+                pool,
+                found.unseen,
+                [],
+            )
 
         return Try(climb, found.held_out, compare(found.held_out, self.standing, prior))
 

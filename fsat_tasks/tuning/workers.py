@@ -180,8 +180,13 @@ def _write_job(job: BodyJob, file: Path, folder: Path) -> None:
     arrays: dict[str, NDArray[Any]] = {"tokens": tokens, "lengths": lengths, "targets": job.targets, "vectors": job.vectors}
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array, allow_pickle=False)
-    plain = {"source": asdict(replace(job.source, folder=Path())) | {"folder": str(job.source.folder)},
-             "settings": asdict(job.settings), "seed": job.seed, "device": job.device, "file": str(file)}  # fmt: skip
+    plain = {
+        "source": asdict(replace(job.source, folder=Path())) | {"folder": str(job.source.folder)},
+        "settings": asdict(job.settings),
+        "seed": job.seed,
+        "device": job.device,
+        "file": str(file),
+    }
     (folder / "job.json").write_text(json.dumps(plain | {"parent": os.getpid()}, default=str), "utf-8")
 
 

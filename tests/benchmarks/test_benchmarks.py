@@ -47,10 +47,26 @@ def bench(sets: Path, tmp_path: Path, encoder_store: Path) -> Bench:
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "benchmarks.run", "--data", str(sets), "--out", str(tmp_path / "out"),
-             "--cache", str(tmp_path / "cache"), "--resamples", "1", *arguments],
-            cwd=ROOT, env={**os.environ, "FSAT_STORE": str(encoder_store)}, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            [
+                sys.executable,
+                "-m",
+                "benchmarks.run",
+                "--data",
+                str(sets),
+                "--out",
+                str(tmp_path / "out"),
+                "--cache",
+                str(tmp_path / "cache"),
+                "--resamples",
+                "1",
+                *arguments,
+            ],
+            cwd=ROOT,
+            env={**os.environ, "FSAT_STORE": str(encoder_store)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
     return run
 

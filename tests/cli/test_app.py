@@ -43,8 +43,9 @@ def test_run_leaves_one_artefact_a_step_and_nothing_else(demo_store: Path) -> No
     assert {name.split("-")[0] for name in artefacts(demo_store)} == {*STEPS, "pool", "encoder"}
     assert [path for path in demo_store.glob("*/*/.*") if path.is_dir()] == []
     assert sorted(path.name for path in (demo_store / "registry" / TASK).iterdir() if not path.name.startswith(".")) == [
-        "champion.json", "history.jsonl",
-    ]  # fmt: skip
+        "champion.json",
+        "history.jsonl",
+    ]
 
 
 def test_artefacts_hold_only_formats_that_cannot_run_code(demo_store: Path) -> None:
@@ -60,8 +61,9 @@ def test_manifests_name_their_parents_by_what_these_are(demo_store: Path) -> Non
         for name, parent in manifest["parents"].items():
             assert parent == references[name]
     assert {name: set(m["parents"]) for m in manifests if (name := m["step"]) in ("tune", "export")} == {
-        "tune": {"validate", "extract"}, "export": {"encoder", "validate", "tune", "evaluate"},
-    }  # fmt: skip
+        "tune": {"validate", "extract"},
+        "export": {"encoder", "validate", "tune", "evaluate"},
+    }
 
 
 def test_decision_is_that_of_its_gates_and_the_champion_points_to_it(demo_store: Path) -> None:

@@ -78,7 +78,7 @@ CASES: dict[str, tuple[str, bytes, dict[str, Any], str]] = {
     "file outside": ("task.yaml", GOOD, {"query": "../q.csv"}, ": query: expected a file inside .*, got '../q.csv'"),
     "file by absolute path": ("task.yaml", GOOD, {"query": "/q.csv"}, ": query: expected a file inside .*, got '/q.csv'"),
     "class that no sample has": ("task.yaml", GOOD, {"classes": {"anmal": "x"}}, ": classes.anmal: .* Labels there: animal"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -275,9 +275,12 @@ def test_many_more_rows_than_meant_are_a_warning_within_time_and_memory(
     """Measured: 7 s and 0.4 GB, of which the imports are 4 s and 0.3 GB."""
     task = make_task([(f"row {i} says hello to number {i * 7919 % 100_003}", f"class{i % 50}") for i in range(100_000)])
     process = subprocess.run(
-        [sys.executable, "-c", MEASURED, task], capture_output=True, text=True, check=True,
+        [sys.executable, "-c", MEASURED, task],
+        capture_output=True,
+        text=True,
+        check=True,
         env={**os.environ, "FSAT_DATA": str(data_root), "FSAT_STORE": str(tmp_path / "store")},
-    )  # fmt: skip
+    )
     seconds, peak = process.stdout.split()[-2:]
     assert float(seconds) < 60
     assert int(peak) < 1_500_000  # kB; the peak that the system counts for a child has that of this process in it

@@ -20,10 +20,27 @@ TASK = "task-0"
 def hostile(outside: str) -> list[str]:
     """Ways out of the data root, by '..', from the root and by a link; a NUL; and what a shell would make something of."""
     return [
-        "../..", "../../..", "../../outside.csv", outside, str(Path(outside).parent), "/etc/passwd", "link.csv", "up/outside.csv",
-        "../task-0/../../outside.csv", "a\0.csv", "~/.ssh/id_rsa", "$HOME/x.csv", "$(touch owned).csv", "`touch owned`.csv",
-        "x; touch owned.csv", "x | touch owned", "-rf.csv", "x" * 5000, "file:///etc/passwd", "http://127.0.0.1/x.csv",
-    ]  # fmt: skip
+        "../..",
+        "../../..",
+        "../../outside.csv",
+        outside,
+        str(Path(outside).parent),
+        "/etc/passwd",
+        "link.csv",
+        "up/outside.csv",
+        "../task-0/../../outside.csv",
+        "a\0.csv",
+        "~/.ssh/id_rsa",
+        "$HOME/x.csv",
+        "$(touch owned).csv",
+        "`touch owned`.csv",
+        "x; touch owned.csv",
+        "x | touch owned",
+        "-rf.csv",
+        "x" * 5000,
+        "file:///etc/passwd",
+        "http://127.0.0.1/x.csv",
+    ]
 
 
 def functions() -> dict[str, Callable[[str], Any]]:

@@ -95,8 +95,9 @@ def test_file_that_cannot_be_read_fails_the_run_and_takes_no_other_with_it(answe
     run = answer["runs"][2]
     assert run["state"] == "failed"
     assert {one["name"]: (one["state"], one["tries"]) for one in run["label"]} == {
-        "mixed/bad.csv": ("failed", 1), "mixed/good.txt": ("success", 1),
-    }  # fmt: skip
+        "mixed/bad.csv": ("failed", 1),
+        "mixed/good.txt": ("success", 1),
+    }
     assert (run["tasks"]["summary"], run["tasks"]["every_file"]) == ("success", "upstream_failed")
     (event,) = run["events"]
     assert (event["extra"]["files"], event["extra"]["rows"]) == (1, 1)

@@ -54,7 +54,9 @@ def test_dry_run_and_age_leave_an_artefact_and_the_default_removes_it(answer: di
     assert [run["state"] for run in answer["runs"]] == ["success"] * 3
     dry, young, done = ([*run["xcoms"]] for run in answer["runs"])
     assert [report[0]["removed"] for report in (dry, young, done)] == [
-        {"made": {"count": 1, "bytes": 0}}, {}, {"made": {"count": 1, "bytes": 0}},
-    ]  # fmt: skip
+        {"made": {"count": 1, "bytes": 0}},
+        {},
+        {"made": {"count": 1, "bytes": 0}},
+    ]
     assert (dry[0]["dry_run"], done[0]["keep_days"]) == (True, 7)
     assert list(store.root.glob("made/*/*")) == []

@@ -103,9 +103,14 @@ def test_bad_input_fails_at_once_and_lack_of_memory_is_retried(dag: dict[str, An
     for name, task in dag["tasks"].items():
         assert task["retries"] == 2, name
         assert task["on_exception"] == {
-            "InputError": "fail", "DataError": "fail", "DeviceError": "fail", "StoreError": "default",
-            "OutOfMemoryError": "retry", "MemoryError": "retry", "ValueError": "default",
-        }, name  # fmt: skip
+            "InputError": "fail",
+            "DataError": "fail",
+            "DeviceError": "fail",
+            "StoreError": "default",
+            "OutOfMemoryError": "retry",
+            "MemoryError": "retry",
+            "ValueError": "default",
+        }, name
 
 
 def test_every_param_has_a_title_and_a_description(dag: dict[str, Any]) -> None:
@@ -402,8 +407,10 @@ def test_yes_moves_the_champion_to_the_model_that_was_shown(asked: Asked) -> Non
 def test_history_has_the_hold_with_its_reason_and_then_the_promotion(asked: Asked) -> None:
     # the no and the silence are about one decision, which is entered once
     assert [(entry["action"], entry["version"], entry.get("reason")) for entry in asked.history] == [
-        ("promote", 1, None), ("hold", None, "not approved"), ("promote", 2, None),
-    ]  # fmt: skip
+        ("promote", 1, None),
+        ("hold", None, "not approved"),
+        ("promote", 2, None),
+    ]
 
 
 def test_nobody_is_asked_about_the_champion_or_a_held_model(asked: Asked) -> None:

@@ -42,8 +42,16 @@ def content(task: Task) -> dict[str, bytes]:
 
 def test_labelled_rows_go_to_their_files_and_the_rest_is_counted(task: Task, tmp_path: Path) -> None:
     before = content(task)
-    rows = [("a horse", "animal"), ("nine", "number"), ("Hello you", "out_of_scope"), ("A CAT!", "animal"), ("a cow", "animal"),
-            ("a horse", "animal"), ("what", ""), ("hello", "out_of_scope")]  # fmt: skip
+    rows = [
+        ("a horse", "animal"),
+        ("nine", "number"),
+        ("Hello you", "out_of_scope"),
+        ("A CAT!", "animal"),
+        ("a cow", "animal"),
+        ("a horse", "animal"),
+        ("what", ""),
+        ("hello", "out_of_scope"),
+    ]
     file = review(tmp_path, *rows)
     counts = add_samples(task, file)
     assert counts == {"added": 2, "out_of_scope": 1, "already": 3, "held_out": 1, "unlabelled": 1}
@@ -64,7 +72,7 @@ def test_labelled_rows_go_to_their_files_and_the_rest_is_counted(task: Task, tmp
         (("hello", "animal"), "line 2: expected the label 'out_of_scope', as the same text has in"),
         (("nine", "animal"), "line 2: expected the label 'number', as the same text has in"),
     ],
-)  # fmt: skip
+)
 def test_one_bad_row_and_nothing_is_written(row: tuple[str, str], message: str, task: Task, tmp_path: Path) -> None:
     before = content(task)
     with pytest.raises(DataError, match=re.escape(message)):
@@ -92,10 +100,13 @@ def test_out_of_scope_needs_a_file_unless_a_class_has_that_name(make_task: MakeT
     [
         ("s.csv", b"\xef\xbb\xbfid,queue,body\r\n1,b,x\r\n2,c,y", b'\r\n,b,"a, ""z""\r\nand ~"\r\n'),
         ("s.csv", b"\n\nbody,queue\nx,b\ny,c\n", b'"a, ""z""\r\nand ~",b\n'),
-        ("s.jsonl", b'{"body": "x", "queue": "b", "id": 1}\n{"body": "y", "queue": "c"}',
-         b'\n{"body": "a, \\"z\\"\\r\\nand ~", "queue": "b"}\n'),
+        (
+            "s.jsonl",
+            b'{"body": "x", "queue": "b", "id": 1}\n{"body": "y", "queue": "c"}',
+            b'\n{"body": "a, \\"z\\"\\r\\nand ~", "queue": "b"}\n',
+        ),
     ],
-)  # fmt: skip
+)
 def test_bytes_that_are_there_stay_and_the_format_goes_on(
     name: str, before: bytes, after: bytes, data_root: Path, tmp_path: Path
 ) -> None:
@@ -169,8 +180,11 @@ def test_any_texts_come_back_as_they_were(
     if ending == ".parquet":
         pq.write_table(pa.table({"text": ["first 1", "second 2"], "label": ["a", "b"]}), samples)
     else:
-        samples.write_text("text,label\nfirst 1,a\nsecond 2,b\n" if ending == ".csv"
-                           else '{"text": "first 1", "label": "a"}\n{"text": "second 2", "label": "b"}\n')  # fmt: skip
+        samples.write_text(
+            "text,label\nfirst 1,a\nsecond 2,b\n"
+            if ending == ".csv"
+            else '{"text": "first 1", "label": "a"}\n{"text": "second 2", "label": "b"}\n'
+        )
     (folder / "task.yaml").write_text(f"samples: s{ending}\n")
     counts = add_samples(load_task("any"), review(tmp_path_factory.mktemp("any"), *((text, "a") for text in texts)))
     assert counts["added"] + counts["already"] == len(texts)

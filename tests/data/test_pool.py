@@ -47,12 +47,19 @@ def test_tasks_that_share_a_file_share_its_artefact_and_its_findings(shared: lis
     other = check(shared[1])
     assert find_pool(one) == find_pool(other)
     assert sorted(path.name for path in one.path.iterdir()) == [
-        "findings.json", "manifest.json", "pool.json", "rows.parquet", "slices.parquet", "texts.parquet",
-    ]  # fmt: skip
+        "findings.json",
+        "manifest.json",
+        "pool.json",
+        "rows.parquet",
+        "slices.parquet",
+        "texts.parquet",
+    ]
     for validated in (one, other):
         assert warnings(validated) == {
-            ("unlabelled", "text"): [3], ("unlabelled", "duplicates"): [4], ("unlabelled", "script"): [5],
-        }  # fmt: skip
+            ("unlabelled", "text"): [3],
+            ("unlabelled", "duplicates"): [4],
+            ("unlabelled", "script"): [5],
+        }
         assert (pool_size(validated), validated.manifest["notes"]["unlabelled"]) == (4, 4)
         texts = list(load_pool_texts(validated, draw_pool_rows(validated, 9, 0)))
         assert texts == ["a goat on a hill", "A GOAT on a hill", "коза на холме", "the ferry to Crete"]

@@ -67,9 +67,18 @@ class Cluster:
         environment = {key: value for key, value in self._environment.items() if key not in NOT_FOR_WORKERS}
         environment["AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT"] = str(free_ports(1)[0])
         self._processes.start(
-            name, *AIRFLOW, "celery", "worker", "--queues", queue, "--concurrency", "2", "--celery-hostname", f"{name}@localhost",
+            name,
+            *AIRFLOW,
+            "celery",
+            "worker",
+            "--queues",
+            queue,
+            "--concurrency",
+            "2",
+            "--celery-hostname",
+            f"{name}@localhost",
             env=environment,
-        )  # fmt: skip
+        )
 
     def kill(self, name: str) -> None:
         """SIGKILL a worker and its tasks, as the end of its machine does."""

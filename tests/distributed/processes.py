@@ -27,9 +27,15 @@ class Processes:
         account = {} if user is None else {"user": user, "group": user, "extra_groups": []}
         with (self.folder / f"{name}.log").open("ab") as log:
             self._running[name] = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True, cwd="/",
-                env=env, **account,  # type: ignore[call-overload]
-            )  # fmt: skip
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                cwd="/",
+                env=env,
+                **account,  # type: ignore[call-overload]
+            )
 
     def run(self, name: str, *command: str, env: Mapping[str, str] | None = None, user: str | None = None) -> None:
         """Start one and wait until it is done. Fails where it fails."""

@@ -26,13 +26,28 @@ def start_postgres(processes: Processes, folder: Path, port: int, password: str)
         for path in (folder, secret):
             shutil.chown(path, user, user)
     processes.run(
-        "initdb", f"{programs}/initdb", f"--pgdata={data}", "--username=airflow", f"--pwfile={secret}", "--auth=scram-sha-256",
-        "--encoding=UTF8", "--locale=C", "--no-sync", user=user,
-    )  # fmt: skip
+        "initdb",
+        f"{programs}/initdb",
+        f"--pgdata={data}",
+        "--username=airflow",
+        f"--pwfile={secret}",
+        "--auth=scram-sha-256",
+        "--encoding=UTF8",
+        "--locale=C",
+        "--no-sync",
+        user=user,
+    )
     processes.start(
-        "postgres", f"{programs}/postgres", f"-D{data}", f"--port={port}", "--listen_addresses=127.0.0.1",
-        "--unix_socket_directories=", "--fsync=off", "--max_connections=200", user=user,
-    )  # fmt: skip
+        "postgres",
+        f"{programs}/postgres",
+        f"-D{data}",
+        f"--port={port}",
+        "--listen_addresses=127.0.0.1",
+        "--unix_socket_directories=",
+        "--fsync=off",
+        "--max_connections=200",
+        user=user,
+    )
 
     def answers() -> bool:
         try:

@@ -33,8 +33,16 @@ DAG = "fsat_tune"
 ENCODERS = ("encoder", "encoder-int8")
 CLASSES, SHOTS = 3, 6
 """Of each task: few enough that a body is tuned in some seconds."""
-OPEN_GATES = {"min_accuracy": 0.0, "min_macro_f1": 0.0, "min_class_recall": 0.0, "max_ece": 1.0, "max_drop": 1.0,
-              "min_coverage": 0.0, "max_latency_ms": 60_000.0, "min_rows_per_second": 0.0}  # fmt: skip
+OPEN_GATES = {
+    "min_accuracy": 0.0,
+    "min_macro_f1": 0.0,
+    "min_class_recall": 0.0,
+    "max_ece": 1.0,
+    "max_drop": 1.0,
+    "min_coverage": 0.0,
+    "max_latency_ms": 60_000.0,
+    "min_rows_per_second": 0.0,
+}
 """These runs are about what is done where, on a machine that is busy."""
 UNDISTURBED = """
 import sys
@@ -67,9 +75,8 @@ def tasks(data_root: Path) -> list[str]:
 def artefacts(store: Path) -> dict[Path, dict[str, Any]]:
     """The manifest of each whole artefact, by its place in the store."""
     return {
-        path.parent.relative_to(store): json.loads(path.read_text("utf-8"))
-        for path in store.glob("*/??/[!.]*/manifest.json")
-    }  # fmt: skip
+        path.parent.relative_to(store): json.loads(path.read_text("utf-8")) for path in store.glob("*/??/[!.]*/manifest.json")
+    }
 
 
 def identity(path: Path) -> tuple[int, int]:

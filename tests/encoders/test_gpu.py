@@ -143,9 +143,12 @@ def test_machine_without_a_gpu_goes_on_from_what_one_with_it_made(demo: Callable
     query = load_task(name).folder / "query.jsonl"
     for arguments, codes in (["run", name], {0}), (["watch", name, str(query)], {0, 4}):
         done = subprocess.run(
-            [sys.executable, "-m", "fsat_tasks.cli", *arguments], capture_output=True, text=True,
-            env=os.environ | {"CUDA_VISIBLE_DEVICES": ""}, check=False,
-        )  # fmt: skip
+            [sys.executable, "-m", "fsat_tasks.cli", *arguments],
+            capture_output=True,
+            text=True,
+            env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
+            check=False,
+        )
         assert done.returncode in codes, done.stderr
     store = Path(os.environ["FSAT_STORE"])
     for step, classes in {"extract": "-cuda-", "tune": "numpy", "evaluate": "-cpu-", "export": "-cpu-", "watch": "-cpu-"}.items():

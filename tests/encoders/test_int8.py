@@ -140,9 +140,12 @@ def weights(seed: int) -> dict[str, NDArray[np.float32]]:
     table = rng.normal(size=(VOCABULARY, WIDTH))
     table[:, 3] = 40 + 8 * table[:, 3]  # an outlier channel, as encoders have them: one scale for all would be lost to it
     values = {
-        "table": table, "up": rng.normal(size=(WIDTH, INNER)) / np.sqrt(WIDTH), "up_bias": rng.normal(size=INNER),
-        "down": rng.normal(size=(INNER, WIDTH)) / np.sqrt(INNER), "down_bias": rng.normal(size=WIDTH),
-    }  # fmt: skip
+        "table": table,
+        "up": rng.normal(size=(WIDTH, INNER)) / np.sqrt(WIDTH),
+        "up_bias": rng.normal(size=INNER),
+        "down": rng.normal(size=(INNER, WIDTH)) / np.sqrt(INNER),
+        "down_bias": rng.normal(size=WIDTH),
+    }
     values["up"][3] /= 40
     return {name: value.astype(np.float32) for name, value in values.items()}
 
@@ -162,12 +165,13 @@ def graph_by_hand(values: dict[str, NDArray[np.float32]]) -> onnx.ModelProto:
     ]
     axes = ["batch", "tokens"]
     graph = helper.make_graph(
-        nodes, "by hand",
+        nodes,
+        "by hand",
         [helper.make_tensor_value_info(name, TensorProto.INT64, axes) for name in ("input_ids", "attention_mask")],
         [helper.make_tensor_value_info("sentence", TensorProto.FLOAT, [*axes, WIDTH])],
         [numpy_helper.from_array(value, name) for name, value in values.items()]
         + [numpy_helper.from_array(np.array([-1]), "last")],
-    )  # fmt: skip
+    )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
 
 

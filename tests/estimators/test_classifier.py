@@ -37,10 +37,19 @@ Array = NDArray[np.float64]
 FROZEN = ("prototypes", "probe")
 DEMO = Path(__file__).parents[2] / "data" / "support-intents"
 TEXTS = [
-    "a cat asleep on the sofa", "the dog barks all night", "a horse in the field", "two goats on a hill",
-    "seven plus two is nine", "the square root of sixteen", "count from one to ten", "half of forty is twenty",
-    "book a flight to Rome", "the train leaves at noon", "a hotel near the airport", "rent a car for a week",
-]  # fmt: skip
+    "a cat asleep on the sofa",
+    "the dog barks all night",
+    "a horse in the field",
+    "two goats on a hill",
+    "seven plus two is nine",
+    "the square root of sixteen",
+    "count from one to ten",
+    "half of forty is twenty",
+    "book a flight to Rome",
+    "the train leaves at noon",
+    "a hotel near the airport",
+    "rent a car for a week",
+]
 LABELS = ["animal"] * 4 + ["number"] * 4 + ["travel"] * 4
 NEW = ["the puppy chases a cat", "three times three", "a bus ticket to the coast"]
 
@@ -117,9 +126,15 @@ def test_no_texts_give_no_rows(toy: FewShotClassifier) -> None:
 
 
 @pytest.mark.parametrize(
-    "of", [str, str.upper, {"animal": 3, "number": 1, "travel": 2}.get, {"animal": 0.5, "number": -1.0, "travel": 2.0}.get,
-           "animal".__eq__]
-)  # fmt: skip
+    "of",
+    [
+        str,
+        str.upper,
+        {"animal": 3, "number": 1, "travel": 2}.get,
+        {"animal": 0.5, "number": -1.0, "travel": 2.0}.get,
+        "animal".__eq__,
+    ],
+)
 @pytest.mark.parametrize("box", [list, np.array, pd.Series])
 def test_labels_of_every_kind_come_back_as_they_were(encoder: None, of: Any, box: Any) -> None:
     labels = box([of(label) for label in LABELS])
@@ -267,8 +282,20 @@ def test_a_failed_fit_leaves_the_classifier_as_it_was(encoder: None) -> None:
 
 # ---- several labels a text
 
-SEVERAL = [["animal"], ["animal", "noise"], {"animal"}, ("animal",), ["number"], ["number"], ["number"], ["number"], [], [],
-           ["noise"], []]  # fmt: skip
+SEVERAL = [
+    ["animal"],
+    ["animal", "noise"],
+    {"animal"},
+    ("animal",),
+    ["number"],
+    ["number"],
+    ["number"],
+    ["number"],
+    [],
+    [],
+    ["noise"],
+    [],
+]
 MATRIX = np.array([[int(label in row) for label in ("animal", "noise", "number")] for row in SEVERAL])
 
 
@@ -354,7 +381,7 @@ def nan_row(values: Sequence[Any], value: Any) -> list[Any]:
         (TEXTS, LABELS, {"class_names": {"animal": None}}, "class_names, label 'animal': expected words, got NoneType"),
         (TEXTS, LABELS, {"class_names": ["a", "b", "c"]}, "class_names: expected a mapping of labels to words, got list"),
     ],
-)  # fmt: skip
+)
 def test_bad_input_is_one_error_that_names_the_row(texts: Any, labels: Any, more: dict[str, Any], message: str) -> None:
     for method in ("fit", "partial_fit"):
         if method == "partial_fit" and not set(more) <= {"class_names"}:

@@ -65,8 +65,10 @@ def age(store: Store, days: float) -> None:
 
 def content(root: Path) -> dict[str, tuple[float, bytes]]:
     """Files and their times."""
-    return {str(path.relative_to(root)): (path.stat().st_mtime, path.read_bytes() if path.is_file() else b"")
-            for path in root.rglob("*")}  # fmt: skip
+    return {
+        str(path.relative_to(root)): (path.stat().st_mtime, path.read_bytes() if path.is_file() else b"")
+        for path in root.rglob("*")
+    }
 
 
 def steps(store: Store) -> dict[str, int]:

@@ -60,8 +60,15 @@ class Place:
 
 def write_task(folder: Path, rows: list[Row]) -> None:
     folder.mkdir(parents=True)
-    loose: dict[str, float] = {"min_accuracy": 0, "min_macro_f1": 0, "min_class_recall": 0, "max_ece": 1, "min_coverage": 0,
-                               "max_latency_ms": 1e6, "min_rows_per_second": 0}  # fmt: skip
+    loose: dict[str, float] = {
+        "min_accuracy": 0,
+        "min_macro_f1": 0,
+        "min_class_recall": 0,
+        "max_ece": 1,
+        "min_coverage": 0,
+        "max_latency_ms": 1e6,
+        "min_rows_per_second": 0,
+    }
     settings: dict[str, Any] = {"samples": "samples.csv", "gates": loose, "tune": {"body": "full" if BODY else "off"}}
     with (folder / "samples.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("text", "label"), *rows])
@@ -144,8 +151,11 @@ def kill_within(place: Place, command: list[str], seconds: float, alone: bool) -
     environment = {**os.environ, "FSAT_DATA": str(place.data), "FSAT_STORE": str(place.store)}
     process = subprocess.Popen(
         [sys.executable, "-m", "fsat_tasks.cli", *command],
-        env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        env=environment,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
         process.wait(timeout=seconds)
         return ENDED if process.returncode == 0 else f"ended with {process.returncode}"

@@ -100,8 +100,10 @@ def test_decision_is_one_run_with_params_metrics_tags_report_and_model(
     report = client.download_artifacts(run.info.run_id, "report.html", str(tmp_path))
     assert Path(report).read_bytes() == (artefacts["publish"].path / "report.html").read_bytes()
     assert sorted(file.path for file in client.list_artifacts(run.info.run_id, "serving")) == [
-        "serving/README.md", "serving/config.json", "serving/tokenizer.json",
-    ]  # fmt: skip
+        "serving/README.md",
+        "serving/config.json",
+        "serving/tokenizer.json",
+    ]
 
 
 @needs_server
@@ -120,8 +122,9 @@ def test_logged_model_has_its_signature_and_gives_the_probabilities_of_the_publi
     folder = Path(mlflow.artifacts.download_artifacts(logged.model_uri, dst_path=str(tmp_path / "logged")))
     signature = mlflow.models.get_model_info(str(folder)).signature
     assert [(one.name, str(one.type), one.shape) for one in signature.inputs] == [
-        ("input_ids", "int64", (-1, -1)), ("attention_mask", "int64", (-1, -1)),
-    ]  # fmt: skip
+        ("input_ids", "int64", (-1, -1)),
+        ("attention_mask", "int64", (-1, -1)),
+    ]
     assert [(one.name, str(one.type)) for one in signature.outputs] == [("probabilities", "float32"), ("scope", "float32")]
     ids = np.array([[101, 1037, 4937, 102]], dtype=np.int64)
     (path,) = folder.rglob("model.onnx")

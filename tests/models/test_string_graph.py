@@ -51,8 +51,11 @@ class Pair:
     def differ(self, texts: Sequence[str]) -> list[str]:
         ids, masks = self.graph.run(texts)
         rows = self.tokenizer.encode_batch(list(texts))
-        return [text for text, row, *found in zip(texts, rows, ids, masks, strict=True)
-                if [row.ids, row.attention_mask] != [part.tolist() for part in found]]  # fmt: skip
+        return [
+            text
+            for text, row, *found in zip(texts, rows, ids, masks, strict=True)
+            if [row.ids, row.attention_mask] != [part.tolist() for part in found]
+        ]
 
 
 @pytest.fixture(scope="module")

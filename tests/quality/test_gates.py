@@ -25,16 +25,33 @@ from fsat_tasks.quality.gates import (
 from fsat_tasks.tasks.spec import GateSpec
 
 METRICS: dict[str, Any] = {
-    "rows": 420, "evidence": "query", "accuracy": 0.7, "macro_f1": 0.6, "min_class_recall": 0.2, "weakest_class": "refund",
-    "ece": 0.13, "ece_by_chance": 0.03, "coverage": 0.75, "oos_auroc": 0.6,
+    "rows": 420,
+    "evidence": "query",
+    "accuracy": 0.7,
+    "macro_f1": 0.6,
+    "min_class_recall": 0.2,
+    "weakest_class": "refund",
+    "ece": 0.13,
+    "ece_by_chance": 0.03,
+    "coverage": 0.75,
+    "oos_auroc": 0.6,
     "baseline": {"rows": 420, "accuracy": 0.7, "gained": 10, "lost": 20, "worse_p": 0.05},
     "robustness": {"kinds": [{"kind": "case", "drop": 0.2, "drop_low": 0.15}, {"kind": "typos", "drop": 0.1, "drop_low": -0.1}]},
-    "slices": [{"column": "channel", "value": "mail", "accuracy": 0.3, "accuracy_high": 0.4},
-               {"column": "channel", "value": "chat", "accuracy": 0.9, "accuracy_high": 1.0}],
-}  # fmt: skip
+    "slices": [
+        {"column": "channel", "value": "mail", "accuracy": 0.3, "accuracy_high": 0.4},
+        {"column": "channel", "value": "chat", "accuracy": 0.9, "accuracy_high": 1.0},
+    ],
+}
 CHAMPION: dict[str, Any] = {
-    "version": 3, "rows": 300, "accuracy": 0.8, "gained": 20, "lost": 8, "p": 0.05, "worse_p": 0.99, "missing": [],
-}  # fmt: skip
+    "version": 3,
+    "rows": 300,
+    "accuracy": 0.8,
+    "gained": 20,
+    "lost": 8,
+    "p": 0.05,
+    "worse_p": 0.99,
+    "missing": [],
+}
 figures = st.floats(0, 1)
 
 

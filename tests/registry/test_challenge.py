@@ -144,8 +144,9 @@ def test_slices_of_the_query_rows_have_their_own_figures_and_gate(
     found = run_steps(load_task(task), "evaluate")["evaluate"]
     metrics = found.json("metrics.json")
     assert [(part["column"], part["value"], part["rows"]) for part in metrics["slices"]] == [
-        ("channel", "chat", 12), ("channel", "mail", 12),
-    ]  # fmt: skip
+        ("channel", "chat", 12),
+        ("channel", "mail", 12),
+    ]
     assert np.mean([part["accuracy"] for part in metrics["slices"]]) == pytest.approx(metrics["accuracy"])
     assert "slices" in {gate["gate"] for gate in found.json("gates.json")}
 
@@ -159,8 +160,10 @@ def test_digest_of_a_decision_does_not_depend_on_timings(
     (encoder_store / "registry").rename(tmp_path / "registry")
     _, second = run(task)
     assert second.built
-    timings = [json.loads((tmp_path / "publish" / first.key[:2] / first.key / "timings.json").read_text("utf-8")),
-               second.json("timings.json")]  # fmt: skip
+    timings = [
+        json.loads((tmp_path / "publish" / first.key[:2] / first.key / "timings.json").read_text("utf-8")),
+        second.json("timings.json"),
+    ]
     assert timings[0] != timings[1]
     assert first.digest == second.digest
     (second.path / "timings.json").write_text("{}", "utf-8")

@@ -50,8 +50,12 @@ class Models:
         right = sum(label == answer for label, (answer, _) in zip(split.labels, given, strict=True)) / len(given)
 
         def evaluate(folder: Path) -> None:
-            table = {"line": split.lines, "label": split.labels, "predicted": [answer for answer, _ in given],
-                     "probability": [probability for _, probability in given]}  # fmt: skip
+            table = {
+                "line": split.lines,
+                "label": split.labels,
+                "predicted": [answer for answer, _ in given],
+                "probability": [probability for _, probability in given],
+            }
             pq.write_table(pa.table(table), folder / "predictions.parquet")
             write_json(folder / "metrics.json", {"accuracy": right, "rows": len(given), "evidence": evidence})
 
@@ -82,9 +86,10 @@ def test_equal_models_differ_in_nothing(models: Models) -> None:
     found = models.diff("1", "1")
     assert (found["compared"], found["changed"], found["data"]) == (5, [], {})
     assert found["figures"] == {
-        "accuracy": {"before": 1.0, "after": 1.0}, "rows": {"before": 5, "after": 5},
+        "accuracy": {"before": 1.0, "after": 1.0},
+        "rows": {"before": 5, "after": 5},
         "evidence": {"before": "query", "after": "query"},
-    }  # fmt: skip
+    }
 
 
 def test_rows_with_another_label_stand_with_truth_answers_and_effect(models: Models) -> None:
@@ -92,12 +97,21 @@ def test_rows_with_another_label_stand_with_truth_answers_and_effect(models: Mod
     models.publish({**RIGHT, "nine": ("animal", 0.55), "the goat": ("number", 0.8)})
     found = models.diff("1", "2")
     assert [(row["line"], row["text"], row["effect"]) for row in found["changed"]] == [
-        (2, "the cow", "fixed"), (3, "nine", "broken"), (5, "nine", "broken"),
-    ]  # fmt: skip
+        (2, "the cow", "fixed"),
+        (3, "nine", "broken"),
+        (5, "nine", "broken"),
+    ]
     assert found["changed"][0] == {
-        "line": 2, "text": "the cow", "label": "animal", "label_before": "animal", "before": "number",
-        "probability_before": 0.6, "after": "animal", "probability_after": 0.9, "effect": "fixed",
-    }  # fmt: skip
+        "line": 2,
+        "text": "the cow",
+        "label": "animal",
+        "label_before": "animal",
+        "before": "number",
+        "probability_before": 0.6,
+        "after": "animal",
+        "probability_after": 0.9,
+        "effect": "fixed",
+    }
     assert found["figures"]["accuracy"] == {"before": 0.6, "after": 0.4}
     assert [row["effect"] for row in models.diff("2", "1")["changed"]] == ["broken", "fixed", "fixed"]
 
@@ -112,8 +126,10 @@ def test_rows_are_compared_by_text_wherever_they_stand(models: Models) -> None:
         (35, "the goat")
     ]  # the long text has 31 lines of the file
     assert found["data"]["query"] == {
-        "came": [{"text": "a new one", "label": "animal"}], "went": [{"text": "the cow", "label": "animal"}], "relabelled": [],
-    }  # fmt: skip
+        "came": [{"text": "a new one", "label": "animal"}],
+        "went": [{"text": "the cow", "label": "animal"}],
+        "relabelled": [],
+    }
 
 
 def test_rows_of_every_split_that_came_went_or_were_relabelled(models: Models) -> None:
@@ -132,8 +148,10 @@ def test_rows_of_every_split_that_came_went_or_were_relabelled(models: Models) -
         "relabelled": [{"text": "half of ten", "before": "number", "after": "animal"}],
     }
     assert found["data"]["query"] == {
-        "came": [], "went": [], "relabelled": [{"text": "the cow", "before": "animal", "after": "number"}],
-    }  # fmt: skip
+        "came": [],
+        "went": [],
+        "relabelled": [{"text": "the cow", "before": "animal", "after": "number"}],
+    }
     assert found["data"]["out_of_scope"]["came"] == [{"text": "hello", "label": None}]
     assert found["data"]["unlabelled"] == {"came": 2, "went": 1}
     (changed,) = found["changed"]

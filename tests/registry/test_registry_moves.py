@@ -420,9 +420,14 @@ def test_verbs_move_the_champion_and_say_so(moved: Path, cli: Cli) -> None:
     rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in out.splitlines() if line.startswith("│")]
     assert code == 0
     assert [row[1:4] for row in rows] == [
-        ["v1", "promote", "0.010"], ["v2", "promote", "0.020"], ["v3", "promote", "0.030"], ["-", "hold", "0.040"],
-        ["v2", "rollback", "0.020"], ["v1", "rollback", "0.010"], ["v4", "promote", "0.040"],
-    ]  # fmt: skip
+        ["v1", "promote", "0.010"],
+        ["v2", "promote", "0.020"],
+        ["v3", "promote", "0.030"],
+        ["-", "hold", "0.040"],
+        ["v2", "rollback", "0.020"],
+        ["v1", "rollback", "0.010"],
+        ["v4", "promote", "0.040"],
+    ]
     assert rows[4][5].endswith(": wrong on [refunds]")
     assert [rows[0][5], rows[3][4]] == ["the gates", key[:12]]
     assert "champion: version 4" in out

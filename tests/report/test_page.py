@@ -20,9 +20,11 @@ SCRIPT = "<script>alert(1)</script>"
 MARKUP = '[/b] it\'s "quoted" & `ticked`'
 ROWS = [
     *((f"a cat asleep on the {place} {SCRIPT}", SCRIPT) for place in ("sofa", "chair", "bed", "roof")),
-    *((f'"><img src=https://example.org/x onerror=alert(1)> a cat asleep on the {place}', MARKUP)
-      for place in ("sofas", "chairs", "beds", "roofs")),
-]  # fmt: skip
+    *(
+        (f'"><img src=https://example.org/x onerror=alert(1)> a cat asleep on the {place}', MARKUP)
+        for place in ("sofas", "chairs", "beds", "roofs")
+    ),
+]
 
 
 class Page(HTMLParser):
@@ -52,10 +54,12 @@ def hostile(tmp_path_factory: pytest.TempPathFactory, demo_store: Path) -> dict[
     link_encoders(demo_store, folder / "store")
     # a row that is labelled against its neighbours makes sure that something is confused
     write_task(
-        folder / "data" / "task-0", [*ROWS, (f"a cat asleep on a sofa {SCRIPT}", MARKUP)], description=f"{SCRIPT}\n\n{MARKUP}",
+        folder / "data" / "task-0",
+        [*ROWS, (f"a cat asleep on a sofa {SCRIPT}", MARKUP)],
+        description=f"{SCRIPT}\n\n{MARKUP}",
         classes={SCRIPT: SCRIPT, MARKUP: f"{MARKUP}\n# more"},
         gates={"min_accuracy": 1.0, "max_ece": 0.0},
-    )  # fmt: skip
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FSAT_DATA", str(folder / "data"))
         patch.setenv("FSAT_STORE", str(folder / "store"))
@@ -115,8 +119,9 @@ def test_model_card_gives_its_results_to_the_hub(hostile: dict[str, Artefact]) -
     card = ModelCard.load(hostile["export"].path / "README.md")
     results = {result.metric_type: result for result in card.data.eval_results or []}
     assert {kind: result.metric_value for kind, result in results.items()} == {
-        "accuracy": metrics["accuracy"], "f1": metrics["macro_f1"]
-    }  # fmt: skip
+        "accuracy": metrics["accuracy"],
+        "f1": metrics["macro_f1"],
+    }
     assert {result.task_type for result in results.values()} == {"text-classification"}
     assert results["f1"].metric_args == {"average": "macro"}
     metadata = card.data.to_dict()

@@ -43,23 +43,52 @@ def with_files(artefact: Artefact, root: Path, **files: str) -> Artefact:
 
 EXTRA_METRICS = {
     "baseline": {"accuracy": 0.6, "accuracy_low": 0.55, "accuracy_high": 0.65, "gained": 31, "lost": 9, "p": 0.0003},
-    "robustness": {"rows": 400, "kinds": [
-        {"kind": "case", "accuracy": 0.65, "drop": 0.002, "drop_low": -0.01, "drop_high": 0.013},
-        {"kind": "typos", "accuracy": 0.57, "drop": 0.081, "drop_low": 0.06, "drop_high": 0.11},
-    ]},
+    "robustness": {
+        "rows": 400,
+        "kinds": [
+            {"kind": "case", "accuracy": 0.65, "drop": 0.002, "drop_low": -0.01, "drop_high": 0.013},
+            {"kind": "typos", "accuracy": 0.57, "drop": 0.081, "drop_low": 0.06, "drop_high": 0.11},
+        ],
+    },
     "slices": [
         {"column": "channel", "value": "chat", "rows": 300, "accuracy": 0.7, "accuracy_low": 0.65, "accuracy_high": 0.75},
         {"column": "channel", "value": "letter", "rows": 120, "accuracy": 0.5, "accuracy_low": 0.41, "accuracy_high": 0.59},
     ],
-}  # fmt: skip
-CHAMPION = {"version": 3, "accuracy": 0.63, "accuracy_low": 0.58, "accuracy_high": 0.67, "gained": 20, "lost": 11, "p": 0.07,
-            "rows": 420}  # fmt: skip
+}
+CHAMPION = {
+    "version": 3,
+    "accuracy": 0.63,
+    "accuracy_low": 0.58,
+    "accuracy_high": 0.67,
+    "gained": 20,
+    "lost": 11,
+    "p": 0.07,
+    "rows": 420,
+}
 VARIANTS = [
-    {"name": "fp32", "device": "cpu", "file": "model.onnx", "bytes": 91_600_000, "max_difference": 1e-6, "label_agreement": 1.0,
-     "passes": True, "served": True, "reason": "the reference"},
-    {"name": "int8", "device": "cpu", "file": "model.int8.onnx", "bytes": 23_500_000, "max_difference": 0.12,
-     "label_agreement": 0.98, "passes": False, "served": False, "reason": "same label on a share of rows: 0.98 < 0.99"},
-]  # fmt: skip
+    {
+        "name": "fp32",
+        "device": "cpu",
+        "file": "model.onnx",
+        "bytes": 91_600_000,
+        "max_difference": 1e-6,
+        "label_agreement": 1.0,
+        "passes": True,
+        "served": True,
+        "reason": "the reference",
+    },
+    {
+        "name": "int8",
+        "device": "cpu",
+        "file": "model.int8.onnx",
+        "bytes": 23_500_000,
+        "max_difference": 0.12,
+        "label_agreement": 0.98,
+        "passes": False,
+        "served": False,
+        "reason": "same label on a share of rows: 0.98 < 0.99",
+    },
+]
 TIMINGS = {"model.onnx": {"p50_ms": 4.1, "p95_ms": 6.3, "rows_per_second": 310.0}}
 
 
@@ -113,8 +142,23 @@ def sections(page: Path) -> list[str]:
 
 
 def test_sections_are_there_where_their_data_is(demo: Path, full: Path) -> None:
-    everything = ["suspects", "gates", "accuracy", "classes", "confusions", "calibration", "selective", "map", "ladder", "labels",
-                  "data", "variants", "robustness", "slices", "lineage"]  # fmt: skip
+    everything = [
+        "suspects",
+        "gates",
+        "accuracy",
+        "classes",
+        "confusions",
+        "calibration",
+        "selective",
+        "map",
+        "ladder",
+        "labels",
+        "data",
+        "variants",
+        "robustness",
+        "slices",
+        "lineage",
+    ]
     assert sections(full) == everything
     assert sections(demo) == [name for name in everything if name != "slices"]
     for page in (demo, full):

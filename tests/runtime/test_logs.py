@@ -41,9 +41,13 @@ def test_json_lines_carry_run_task_and_step(monkeypatch: pytest.MonkeyPatch, cap
     before, meanwhile, after = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert set(before) == {"time", "level", "logger", "run", "message"}
     assert {name: meanwhile[name] for name in ("level", "logger", "run", "task", "step", "message")} == {
-        "level": "warning", "logger": "fsat_tasks.test", "run": before["run"], "task": "tickets", "step": "extract",
+        "level": "warning",
+        "logger": "fsat_tasks.test",
+        "run": before["run"],
+        "task": "tickets",
+        "step": "extract",
         "message": "1 of 2 rows",
-    }  # fmt: skip
+    }
     assert after["exception"].endswith("ValueError: x\ny")
 
 
@@ -56,9 +60,7 @@ def test_text_lines_name_task_and_step_and_only_warnings_are_shown(
     log.warning("before")
     with at_work("tickets", "extract"):
         log.warning("meanwhile")
-    assert capsys.readouterr().err == (
-        "WARNING fsat_tasks.test: before\nWARNING fsat_tasks.test: tickets extract: meanwhile\n"
-    )  # fmt: skip
+    assert capsys.readouterr().err == ("WARNING fsat_tasks.test: before\nWARNING fsat_tasks.test: tickets extract: meanwhile\n")
 
 
 def test_bad_input_is_one_json_line_with_exit_code_2(fsat: Run, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:

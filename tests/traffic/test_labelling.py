@@ -345,9 +345,22 @@ def test_pattern_names_files_of_the_data_root(task: str, data_root: Path) -> Non
 
 @pytest.mark.parametrize(
     "pattern",
-    ["/etc/passwd", "/etc/*", "../../*.csv", "../../outside/a.csv", "*/../../../outside/*.csv", "link/*.csv", "l*/*.csv",
-     "a.zip", "none.csv", "none/*/../x.csv", "**x", "\0", "x" * 300 + ".csv"],
-)  # fmt: skip
+    [
+        "/etc/passwd",
+        "/etc/*",
+        "../../*.csv",
+        "../../outside/a.csv",
+        "*/../../../outside/*.csv",
+        "link/*.csv",
+        "l*/*.csv",
+        "a.zip",
+        "none.csv",
+        "none/*/../x.csv",
+        "**x",
+        "\0",
+        "x" * 300 + ".csv",
+    ],
+)
 def test_pattern_that_leads_out_or_to_nothing_is_refused(pattern: str, task: str, data_root: Path, tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside" / "a.csv").write_text("text\nx\n")

@@ -21,8 +21,16 @@ from fsat_tasks.traffic.watch import drift_event, first_alarm, watch
 ROOT = Path(__file__).parents[2]
 NAME = "support-intents"
 Row = tuple[str, str]
-OPEN = {"min_accuracy": 0.0, "min_macro_f1": 0.0, "min_class_recall": 0.0, "max_ece": 1.0, "min_coverage": 0.0, "max_drop": 1.0,
-        "max_latency_ms": 1e6, "min_rows_per_second": 0.0}  # fmt: skip
+OPEN = {
+    "min_accuracy": 0.0,
+    "min_macro_f1": 0.0,
+    "min_class_recall": 0.0,
+    "max_ece": 1.0,
+    "min_coverage": 0.0,
+    "max_drop": 1.0,
+    "max_latency_ms": 1e6,
+    "min_rows_per_second": 0.0,
+}
 Cli = Callable[..., tuple[int, str, str]]
 
 
@@ -101,9 +109,13 @@ def test_champion_whose_steps_are_gone_is_made_again_first(demo: Task, store_roo
 
 
 NEW: list[Row] = [
-    ("a cow eats grass", "animal"), ("three times three", "number"), ("a boat to Crete", "travel"),
-    ("the cat chased a bird", "animal"), ("eleven minus four", "number"), ("pack for the trip", "travel"),
-]  # fmt: skip
+    ("a cow eats grass", "animal"),
+    ("three times three", "number"),
+    ("a boat to Crete", "travel"),
+    ("the cat chased a bird", "animal"),
+    ("eleven minus four", "number"),
+    ("pack for the trip", "travel"),
+]
 
 
 @pytest.mark.parametrize(("files", "kind"), [({}, "samples"), ({"query": NEW}, "query")])

@@ -78,9 +78,14 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> EncoderSource:
     """A random BERT of two blocks."""
     torch.manual_seed(0)
     config = BertConfig(
-        vocab_size=VOCABULARY, hidden_size=DIM, num_hidden_layers=LAYERS - 1, num_attention_heads=2, intermediate_size=64,
-        max_position_embeddings=64, initializer_range=0.2,
-    )  # fmt: skip
+        vocab_size=VOCABULARY,
+        hidden_size=DIM,
+        num_hidden_layers=LAYERS - 1,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        initializer_range=0.2,
+    )
     folder = tmp_path_factory.mktemp("tiny")
     BertModel(config).save_pretrained(folder, safe_serialization=True)
     return EncoderSource("tiny", folder, "mean", True, 64)

@@ -121,10 +121,14 @@ def fit_setting(rows: Array, labels: Labels, names: Array, setting: Candidate) -
     search = _Search(rows, labels, names, setting.layers)
     probe = search.fit_probe(setting.prior, setting.ridge)
     other, _ = fit_discriminant(search.rows, labels, search.names, START_PRIOR, SHRINKAGE)
-    return search.in_feature_space(_sum(
-        probe, (1.0 - setting.share) / (setting.probe_temperature * setting.temperature),
-        other, setting.share / (setting.discriminant_temperature * setting.temperature),
-    ))  # fmt: skip
+    return search.in_feature_space(
+        _sum(
+            probe,
+            (1.0 - setting.share) / (setting.probe_temperature * setting.temperature),
+            other,
+            setting.share / (setting.discriminant_temperature * setting.temperature),
+        )
+    )
 
 
 def _sum(one: LinearHead, share: float, other: LinearHead, rest: float) -> LinearHead:

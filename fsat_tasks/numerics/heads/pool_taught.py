@@ -106,8 +106,9 @@ def prepare(shots: Features, labels: Labels, names: Features, pool: PoolView, se
     near, anchors = np.split(rows, [len(shots)])
     smooth_near, smooth_anchors = np.split(smoothed, [len(shots)])
     graph = affinity_graph(found.of(np.arange(len(shots))), pool.near)
-    return Teaching(near, anchors, pool.rows, smooth_near, smooth_anchors, pool.smoothed, pool.keys, graph, pool.basis, labels,
-                    setting)  # fmt: skip
+    return Teaching(
+        near, anchors, pool.rows, smooth_near, smooth_anchors, pool.smoothed, pool.keys, graph, pool.basis, labels, setting
+    )
 
 
 def fit_heads(teaching: Teaching, seen: NDArray[np.bool_], tolerance: float = TOLERANCE) -> Heads:

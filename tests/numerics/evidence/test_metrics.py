@@ -73,9 +73,14 @@ def test_interval_covers_the_true_accuracy_as_often_as_it_says(rows: int, accura
 
 def test_interval_narrows_with_more_rows_and_a_lower_level() -> None:
     few, many = np.arange(50) % 4 > 0, np.arange(5000) % 4 > 0
-    width = {name: high - low for name, (low, high) in {
-        "few": accuracy_interval(few, 0), "many": accuracy_interval(many, 0), "half": accuracy_interval(many, 0, level=0.5),
-    }.items()}  # fmt: skip
+    width = {
+        name: high - low
+        for name, (low, high) in {
+            "few": accuracy_interval(few, 0),
+            "many": accuracy_interval(many, 0),
+            "half": accuracy_interval(many, 0, level=0.5),
+        }.items()
+    }
     assert width["few"] > 5 * width["many"] > 10 * width["half"] / 2 > 0
 
 

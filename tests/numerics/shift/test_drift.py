@@ -128,8 +128,11 @@ def share_of_alarms(shares: Array, windows: int, seed: int) -> float:
     alarms = 0
     for number in range(windows):
         old, new = draw_rows(equal, REFERENCE, rng), draw_rows(shares, WINDOW, rng)
-        shifts = (feature_shift(old[0], new[0], number, draws=99), label_shift(old[1], new[1], number, draws=199),
-                  scope_rise(old[2], new[2]))  # fmt: skip
+        shifts = (
+            feature_shift(old[0], new[0], number, draws=99),
+            label_shift(old[1], new[1], number, draws=199),
+            scope_rise(old[2], new[2]),
+        )
         alarms += bool((holm(np.array([shift.p_value for shift in shifts])) <= 0.05).any())
     return alarms / windows
 
