@@ -5,9 +5,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any
 
+from fsat_tasks.runtime.numeric_class import NumericClass
 from fsat_tasks.store.files import canonical_json, sha256_file
 
 __all__ = ["MANIFEST", "Artefact", "Recipe", "make_manifest", "read_manifest"]
@@ -84,12 +84,17 @@ class Recipe:
     """The slice of the specification that the step reads."""
     inputs: Mapping[str, str]
     """Name -> sha256 of each input's content."""
-    numeric_class: str = "exact"
-    """What computed the numbers, on what, how precisely: `exact` where no floating point is involved."""
+    numeric_class: NumericClass | None = None
+    """What computes the numbers; None, `exact` in keys and manifests, if no floating point is involved."""
     parents: Mapping[str, Artefact] = field(default_factory=dict)
     """Recorded for lineage; what counts of them is in `inputs`."""
     measured: tuple[str, ...] = ()
     """Files with timings of this machine: verified like all others, but no part of the digest."""
+
+    @property
+    def computed_by(self) -> str:
+        """The text of the numeric class."""
+        return "exact" if self.numeric_class is None else str(self.numeric_class)
 
     @property
     def key(self) -> str:
@@ -98,12 +103,12 @@ class Recipe:
             "version": self.version,
             "config": dict(self.config),
             "inputs": dict(self.inputs),
-            "numeric_class": self.numeric_class,
+            "numeric_class": self.computed_by,
         }
         return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
 
 
-def read_manifest(folder: Path) -> tuple[str | None, dict[str, Any]]:
+def read_manifest(folder: Path, sha256: Callable[[Path], str] = sha256_file) -> tuple[str | None, dict[str, Any]]:
     """What is wrong with an artefact (None if nothing is), and its manifest."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
@@ -114,19 +119,23 @@ def read_manifest(folder: Path) -> tuple[str | None, dict[str, Any]]:
                 return f"manifest.json: {field_name} is not that of the folder and its files", manifest
     except (FileNotFoundError, IsADirectoryError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as error:
         return f"manifest.json: {error}", {}
-    for name, sha256 in files.items():
+    for name, expected_sha256 in files.items():
         try:
-            if sha256_file(folder / name) != sha256:
+            if sha256(folder / name) != expected_sha256:
                 return f"{name}: sha256 differs from the manifest's", manifest
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return f"{name}: not there", manifest
     return None, manifest
 
 
-def make_manifest(recipe: Recipe, folder: Path, seconds: float, notes: Mapping[str, Any]) -> dict[str, Any]:
-    """The manifest of what a recipe's work left in a folder, and how long it took."""
+def make_manifest(recipe: Recipe, folder: Path, work: Mapping[str, Any], sha256: Callable[[Path], str]) -> dict[str, Any]:
+    """The manifest of what a recipe's work left in a folder.
+
+    Args:
+        work: `notes` of the step, its `wall_seconds`, and the `caller` of this process.
+    """
     files = {
-        path.relative_to(folder).as_posix(): {"sha256": sha256_file(path), "bytes": path.stat().st_size}
+        path.relative_to(folder).as_posix(): {"sha256": sha256(path), "bytes": path.stat().st_size}
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
@@ -141,14 +150,12 @@ def make_manifest(recipe: Recipe, folder: Path, seconds: float, notes: Mapping[s
         "files": files,
         "config": dict(recipe.config),
         "inputs": dict(recipe.inputs),
-        "numeric_class": recipe.numeric_class,
+        "numeric_class": recipe.computed_by,
         "seed": recipe.config.get("seed"),
-        "device": recipe.numeric_class.partition("-")[2].partition("-")[0] or None,
+        "device": recipe.numeric_class and recipe.numeric_class.device,
         "parents": {name: parent.reference() for name, parent in recipe.parents.items()},
-        "notes": dict(notes),
-        "caller": caller(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "wall_seconds": round(seconds, 3),
+        **work,
         "versions": _versions(),
     }
 
@@ -156,13 +163,6 @@ def make_manifest(recipe: Recipe, folder: Path, seconds: float, notes: Mapping[s
 def _digest(files: Mapping[str, Mapping[str, Any]]) -> str:
     content = {name: entry["sha256"] for name, entry in files.items() if not entry.get("measured")}
     return hashlib.sha256(canonical_json(content).encode()).hexdigest()
-
-
-def caller() -> str:
-    """Who runs this process: `airflow`, `dvc` or `cli`."""
-    if "AIRFLOW_CTX_DAG_ID" in os.environ:
-        return "airflow"
-    return "dvc" if "DVC_STAGE" in os.environ else "cli"
 
 
 def _versions() -> dict[str, str]:

@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from fsat_tasks.errors import StoreError
+from fsat_tasks.runtime.numeric_class import NumericClass
 from fsat_tasks.store.artefact import MANIFEST, Artefact, Recipe, make_manifest, read_manifest
-from fsat_tasks.store.files import write_json
+from fsat_tasks.store.files import Digests, write_json
 from fsat_tasks.store.lease import in_use, mark_used
 
 __all__ = ["Store", "alive"]
@@ -34,8 +35,15 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 class Store:
     """Artefacts below one folder, which may be shared by many processes and machines."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, caller: str = "library") -> None:
+        """Args: caller: who runs this process (`cli`, `dvc`, `airflow`), for the manifests."""
         self.root = root
+        self.caller = caller
+        self._digests = Digests()
+
+    def sha256(self, path: Path) -> str:
+        """The sha256 of any file; a large one is read once, as long as it does not change."""
+        return self._digests.sha256(path)
 
     def build(self, recipe: Recipe, write: Callable[[Path], Mapping[str, Any] | None]) -> Artefact:
         """Return the recipe's artefact, made by `write(folder)` unless it is already there.
@@ -54,7 +62,8 @@ class Store:
         temporary = self._temporary(final)
         try:
             notes = write(temporary) or {}
-            manifest = make_manifest(recipe, temporary, time.perf_counter() - started, notes)
+            work = {"notes": dict(notes), "wall_seconds": round(time.perf_counter() - started, 3), "caller": self.caller}
+            manifest = make_manifest(recipe, temporary, work, self.sha256)
             write_json(temporary / MANIFEST, manifest)
             _sync(temporary)
             if not _rename(temporary, final):
@@ -74,7 +83,7 @@ class Store:
             if not folder.is_dir():
                 return None
             mark_used(self.root, folder)  # before it is read: see the gate in lease.py
-            problem, manifest = read_manifest(folder)
+            problem, manifest = read_manifest(folder, self.sha256)
         except OSError as error:
             raise self._unwritable(error) from error
         if problem is None:
@@ -90,7 +99,7 @@ class Store:
         log.warning("corrupted artefact: %s (%s); set aside as %s, will be rebuilt", folder, problem, aside)
         return None
 
-    def find_first(self, recipe: Recipe, numeric_classes: Iterable[str]) -> Artefact | None:
+    def find_first(self, recipe: Recipe, numeric_classes: Iterable[NumericClass | None]) -> Artefact | None:
         """The first artefact in the store among those that differ from the recipe in their numeric class alone.
 
         A step on one kind of machine so goes on from what another kind has made, such as a GPU's features.
@@ -103,6 +112,21 @@ class Store:
             if found is not None:
                 return found
         return None
+
+    def require(self, reference: Mapping[str, str], what: str) -> Artefact:
+        """The artefact that a manifest names by step and key.
+
+        Args:
+            what: it, in words, for the error.
+
+        Raises:
+            StoreError: where it is no longer in the store.
+        """
+        found = self.find(reference["step"], reference["key"])
+        if found is None:
+            where = self.folder(reference["step"], reference["key"])
+            raise StoreError(str(where), what, "none that is whole", "Run the task again.")
+        return found
 
     def restore(self, copy: Path, reference: Mapping[str, str]) -> bool:
         """Put a copy of an artefact back in its place, unless it is there; whether it was put there now.
