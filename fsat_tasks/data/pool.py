@@ -49,7 +49,7 @@ class Pool:
     def draw(self, count: int, seed: int) -> NDArray[np.int64]:
         """Numbers of the rows that are used, ascending: all, or `count` of them, drawn by the seed.
 
-        Each row has a rank, by the hash of its text and the number of earlier rows with the same text. The lowest ranks are drawn.
+        Each row has a rank, by the hash of its text and the number of earlier rows with the same text. The lowest are drawn.
         So a pool with some new rows keeps nearly all rows that were drawn before, and a smaller draw is part of a larger one.
         """
         import numpy as np
