@@ -1,4 +1,4 @@
-"""The one place that picks a device: the CPU, or a GPU that ONNX Runtime or torch can use."""
+"""Choice of the device: the CPU, or a GPU that ONNX Runtime or torch can use. No other module chooses one."""
 
 from __future__ import annotations
 
@@ -20,15 +20,18 @@ T = TypeVar("T")
 
 
 def tuning_device(device: Literal["cpu", "cuda"]) -> Literal["cpu", "cuda"]:
-    """Where bodies are tuned: the device, unless it is a GPU that the torch which is installed was not built for."""
+    """Return the device for fine-tuning encoders: `device`, or the CPU if the installed torch has no CUDA support."""
     return "cpu" if version("torch").endswith("+cpu") else device
 
 
 def pick_device(device: str) -> Device:
-    """The device to run on: `auto` takes a GPU that ONNX Runtime or torch can use, else the CPU.
+    """Return the device to run on. `auto` means a GPU that ONNX Runtime or torch can use, or else the CPU.
+
+    Args:
+        device: `auto`, `cpu` or `cuda`.
 
     Raises:
-        DeviceError: where `cuda` is asked for and no GPU answers.
+        DeviceError: if `device` is `cuda` and the driver reports no GPU.
     """
     found = cuda_devices() > 0
     if device == "cuda" and not found:
@@ -40,12 +43,16 @@ def pick_device(device: str) -> Device:
 
 
 def or_on_the_cpu(wanted: str, work: Callable[[Device], T]) -> T:
-    """The work on the device that `pick_device` picks; on the CPU where that GPU is gone or full, and `auto` was wanted."""
+    """Run `work` on the device that `pick_device` chooses, and return its result.
+
+    With `auto`, the work is repeated on the CPU if the GPU fails or runs out of memory.
+    """
     picked = pick_device(wanted)
     try:
         return work(picked)
     except (DeviceError, OutOfMemoryError) as error:
         if picked == "cpu" or wanted != "auto":
             raise
-        log.warning("Going on with the CPU, as device is auto: %s", str(error))  # a kept record would keep the error
-    return work("cpu")  # no longer in the handler, which would keep what the GPU holds
+        # text only: a log record that is kept would keep the error, and with it the memory on the GPU
+        log.warning("Going on with the CPU, as device is auto: %s", str(error))
+    return work("cpu")  # outside of the handler: inside, the error would keep memory on the GPU

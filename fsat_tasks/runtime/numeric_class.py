@@ -1,4 +1,7 @@
-"""Numeric classes: what computes numbers, on which device and how precisely; part of the key of everything computed."""
+"""Numeric classes: library, device and precision of a computation, such as `onnxruntime-cpu-fp32`.
+
+Different numeric classes give slightly different numbers. So the class is part of the key of each artefact in the store.
+"""
 
 from __future__ import annotations
 
@@ -20,17 +23,20 @@ __all__ = [
 
 
 def bodies_at_once() -> int:
-    """How many of the ladder's four bodies are tuned side by side; three cores take as long as two."""
+    """Return how many of the ladder's four encoders are fine-tuned side by side: 1, 2 or 4.
+
+    Three at a time would need two rounds, as two at a time do.
+    """
     return max(many for many in (1, 2, 4) if many <= available_cores())
 
 
 def tuning_class(device: Literal["cpu", "cuda"]) -> str:
-    """Device and precision of body tuning: part of the numeric class of what is tuned."""
+    """Return the device and precision of encoder fine-tuning. They are part of the numeric class of a tuned model."""
     return "torch-cuda-bf16" if device == "cuda" else "torch-cpu-bf16" if has_bfloat16() else "torch-cpu-fp32"
 
 
 def planned_class(device: Literal["cpu", "cuda"]) -> str:
-    """`tuning_class` and, on a CPU, how many bodies the budget is planned with."""
+    """Return `tuning_class` and, on a CPU, the number of encoders side by side that the budget is planned with."""
     return tuning_class(device) if device == "cuda" else f"{tuning_class(device)} by {bodies_at_once()}"
 
 
@@ -38,25 +44,30 @@ PLANNED_CLASSES = (
     "torch-cuda-bf16",
     *(f"torch-cpu-{precision} by {many}" for precision in ("bf16", "fp32") for many in (4, 2, 1)),
 )
-"""What `planned_class` may be."""
+"""All values that `planned_class` can return."""
 
 
 CUDA_CLASSES = ("onnxruntime-cuda-fp16", "torch-cuda-bf16", "torch-cuda-fp16")
-"""What `numeric_class` may be on a GPU."""
+"""All values that `numeric_class` can return for a GPU."""
 
 
 CPU_CLASS = "onnxruntime-cpu-fp32"
 
 
 def numeric_class(device: Literal["cpu", "cuda"], precision: str) -> str:
-    """What computes features, on what, how precisely: part of the key of all that they go into."""
+    """Return the numeric class of features on this machine.
+
+    Args:
+        device: the device that computes the features.
+        precision: precision on a CPU, such as `fp32` or `int8`. A GPU always uses half precision.
+    """
     if device == "cpu":
         return f"onnxruntime-cpu-{precision}"
     return "onnxruntime-cuda-fp16" if onnxruntime_runs_on_cuda() else f"torch-cuda-{half_name()}"
 
 
 def half_name(device: Literal["cpu", "cuda"] = "cuda") -> str:
-    """Of the lower precision in which torch is fast here."""
+    """Return the name of the lowest precision that torch runs fast on the device: `bf16`, `fp16` or, on some CPUs, `fp32`."""
     if device == "cpu":
         return "bf16" if has_bfloat16() else "fp32"
     import torch
