@@ -1,4 +1,4 @@
-"""Which files are to be labelled: a file, a folder or a pattern, never outside of the data root."""
+"""Files that a task's `apply.files` and `watch.traffic` name, always inside the data root."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ WILD = frozenset("*?[")
 
 
 def find_files(task: Task, pattern: str | None = None) -> list[Path]:
-    """The files that a pattern names, sorted; of a folder, those that lie in it.
+    """Return the files to label, sorted.
 
-    Names that start with a dot, and files of other formats, are passed over where no file is named alone.
+    A folder or a pattern leaves out hidden files and files of other formats. A single file of another format is an error.
 
     Args:
-        pattern: relative to the task's folder; by default `apply.files` of task.yaml.
+        pattern: file, folder or glob pattern, relative to the task's folder; by default `apply.files` of task.yaml.
 
     Raises:
-        TaskError: where there is no pattern, it names no file or folder, or something it names lies outside of the data root.
+        TaskError: if there is no pattern, if a single file does not exist or has another format, or if a file lies
+            outside the data root.
     """
     where = "files" if pattern else f"{task.folder / TASK_FILE}: apply.files"
     pattern = pattern or task.spec.apply.files
@@ -45,7 +46,7 @@ def find_files(task: Task, pattern: str | None = None) -> list[Path]:
 
 
 def check_file(path: Path, where: str) -> Path:
-    """The path, if it is a file of a format that is read. Raises TaskError."""
+    """Return the path. Raises TaskError, which names `where`, if it is no file or its format is not in FORMATS."""
     if not path.is_file():
         raise TaskError(where, "a file", f"{str(path)!r}, which is not there")
     if path.suffix not in FORMATS:
@@ -57,13 +58,13 @@ SUFFIXES = (".csv", ".jsonl", ".parquet")
 
 
 def newest_file(task: Task, traffic: str | None = None) -> Path:
-    """The file that was changed last, of those that `watch.traffic` names: a file, a folder or a glob.
+    """Return the most recently changed file of incoming texts.
 
     Args:
-        traffic: in place of task.yaml's; relative to the task's folder, and like it inside the data root.
+        traffic: file, folder or glob pattern, relative to the task's folder; by default `watch.traffic` of task.yaml.
 
     Raises:
-        TaskError: where there is none, or it leads out of the data root.
+        TaskError: if no file is named or found, or if a file lies outside the data root.
     """
     where = "traffic" if traffic else f"{task.folder / TASK_FILE}: watch.traffic"
     name = traffic or task.spec.watch.traffic
