@@ -1,4 +1,4 @@
-"""The pool of unlabelled rows: read, checked and kept once, for all the tasks that share its file."""
+"""The pool: a task's unlabelled rows. Tasks that share a file share one pool, which is read and checked once."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ __all__ = [
 
 POOL, POOL_FILE = "unlabelled", "pool.parquet"
 CHECKED_ROWS = 10_000
-"""First rows that are checked; what can be wrong with traffic shows in them."""
+"""Number of rows at the start of the file that are checked. They are enough to show faults of unlabelled texts."""
 ROW_GROUP = 4096
-"""Rows that are in memory at a time: a pool may be of any size."""
+"""Number of rows in memory at a time: a pool may have any size."""
 
 
 def pool(task: Task, store: Store) -> Artefact | None:
-    """The pool of the task's file, made by the first task that names it; None where the task has none.
+    """Return the pool of the task's unlabelled file, or None if the task has no such file.
 
-    Writes pool.parquet (line, text and hash of the rows that have a text, as they come) and findings.json.
+    The artefact holds pool.parquet (line, text and hash of each row with a text, in the file's order) and findings.json.
 
     Raises:
-        DataError: where the file cannot be read.
+        DataError: if the file cannot be read.
     """
     path = task.file(POOL)
     if path is None:
@@ -66,10 +66,12 @@ def pool(task: Task, store: Store) -> Artefact | None:
 
 
 def pool_findings(task: Task, made: Artefact, scripts: Counter[str]) -> list[Finding]:
-    """What the checks found in the pool, beside the task's other files.
+    """Return the findings of the data checks on the pool.
 
     Args:
-        scripts: how many of their rows are in each script. Where these outvote the pool's own, it is checked once more.
+        made: the pool.
+        scripts: result of `count_scripts` for the task's other files. If all files together have another common script
+            than the pool alone, the pool is checked again with that script.
     """
     from fsat_tasks.data.checks import Finding, check_rows, common_script
 
@@ -83,13 +85,15 @@ def pool_findings(task: Task, made: Artefact, scripts: Counter[str]) -> list[Fin
 
 
 def find_pool(validated: Artefact, store: Store | None = None) -> Artefact | None:
-    """The pool that a task's data refers to; None where it has none.
+    """Return the pool that belongs to a result of `validate`, or None if it has none.
 
     Args:
-        store: where to look, for one that marks nothing as used; by default the one in which the task's data lies.
+        validated: artefact of the step `validate`.
+        store: store to look in, such as a LookupStore, which does not mark the pool as used. By default the store that
+            holds `validated`.
 
     Raises:
-        StoreError: where it is no longer in the store.
+        StoreError: if the pool is no longer in the store.
     """
     reference = validated.manifest["parents"].get("pool")
     if reference is None:
@@ -111,7 +115,7 @@ def _first_rows(path: Path, text: str, longest: int) -> Rows:
 
 
 def _write_rows(path: Path, text: str, longest: int, folder: Path) -> int:
-    """Copy the rows that have a text, some thousand at a time, and count them."""
+    """Write the rows that have a text to pool.parquet, ROW_GROUP rows at a time, and return their number."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -128,15 +132,20 @@ def _write_rows(path: Path, text: str, longest: int, folder: Path) -> int:
 
 
 def pool_size(validated: Artefact) -> int:
-    """Unlabelled rows with a text."""
+    """Return the number of rows in the pool. Rows without a text do not count."""
     return int(validated.json("pool.json")["rows"])
 
 
 def draw_pool_rows(validated: Artefact, count: int, seed: int) -> NDArray[np.int64]:
-    """Numbers of the pool's rows that are used, ascending: all, or `count` of them, drawn by the seed.
+    """Return indices of the pool rows to use, ascending: all rows, or `count` of them if the pool has more.
 
-    Each row has a rank, by the hash of its text and how many rows with the same text came before; the lowest are drawn. So a
-    pool with some new rows gives up as few of those that were drawn, and fewer rows are a part of more.
+    Each row gets a pseudo-random rank from the seed, the hash of its text and the number of earlier rows with this text.
+    The rows with the lowest ranks are drawn. So a few new rows in the pool replace few of the drawn ones, and a smaller
+    draw is a subset of a larger one.
+
+    Args:
+        validated: artefact of the step `validate`.
+        count: maximum number of rows.
     """
     import numpy as np
     import pyarrow.parquet as pq
@@ -147,14 +156,14 @@ def draw_pool_rows(validated: Artefact, count: int, seed: int) -> NDArray[np.int
     hashes = pq.read_table(pool.path / POOL_FILE, columns=["hash"])["hash"].to_numpy()
     order = np.argsort(hashes, kind="stable")
     new = np.append(True, hashes[order[1:]] != hashes[order[:-1]])
-    first = np.maximum.accumulate(np.where(new, np.arange(size), 0))  # where the run of equal hashes starts
+    first = np.maximum.accumulate(np.where(new, np.arange(size), 0))  # (size,) start of each run of equal hashes
     repeat = np.empty(size, np.uint64)
     repeat[order] = np.arange(size) - first
     return np.sort(np.argpartition(_mix(hashes ^ _mix(repeat + _mix(np.array([seed], np.uint64)))), count)[:count])
 
 
 def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Scatter whole numbers evenly, one to one: the finaliser of SplitMix64 (Steele, Lea & Flood 2014)."""
+    """Map 64-bit integers one to one to well-scattered ones: the finaliser of SplitMix64 (Steele, Lea & Flood 2014)."""
     import numpy as np
 
     values = values + np.uint64(0x9E3779B97F4A7C15)
@@ -164,7 +173,12 @@ def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def load_pool_texts(validated: Artefact, rows: NDArray[np.int64]) -> Iterator[str]:
-    """The texts of the pool's rows with these numbers, which ascend; a group of rows in memory at a time."""
+    """Yield the texts of some pool rows. Only one group of rows is in memory at a time.
+
+    Args:
+        validated: artefact of the step `validate`.
+        rows: indices of the rows, ascending.
+    """
     import numpy as np
     import pyarrow.parquet as pq
 

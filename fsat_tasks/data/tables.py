@@ -1,4 +1,4 @@
-"""The tables of a task's small files, as `validate` writes them and later steps read them."""
+"""Tables of a task's labelled and out-of-scope files. The step `validate` writes them and later steps read them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ __all__ = ["SLICES_FILE", "SPLITS", "Split", "load_split", "load_texts", "texts_
 
 
 SPLITS = ("samples", "query", "out_of_scope")
-"""Small files, read whole."""
+"""Files that are small enough to be read into memory, unlike the pool."""
 SLICES_FILE = "slices.parquet"
 CLASSES = "classes"
-"""The split that holds the class names, in label order; their features are the prior of each class."""
+"""Split that holds the class names, in the order of the labels. Their features serve as a prior of each class."""
 
 
 def _write_slices(query: Path | None, columns: list[str], longest: int, folder: Path) -> None:
+    """Write slices.parquet: line, column and value of each cell in the query file's slice columns."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -37,7 +38,13 @@ def _write_slices(query: Path | None, columns: list[str], longest: int, folder: 
 
 
 def _write_tables(rows: dict[str, Rows], names: dict[str, str], folder: Path) -> int:
-    """Write rows.parquet and texts.parquet, and count the different texts."""
+    """Write rows.parquet and texts.parquet, and return the number of different texts.
+
+    Args:
+        rows: split -> rows. Rows without a text are left out.
+        names: label -> class name, in the order of the labels.
+        folder: folder to write to.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -67,13 +74,13 @@ class Split:
     """Rows of one split, in the file's order."""
 
     lines: list[int]
-    text_ids: NDArray[np.int64]  # (n,)
+    text_ids: NDArray[np.int64]  # (n,) positions in the list that `load_texts` returns
     labels: list[str]
-    """Empty where the split has none."""
+    """Label of each row; empty if the split has no labels."""
 
 
 def load_split(validated: Artefact, split: str) -> Split:
-    """The rows of `samples`, `query`, `out_of_scope` or `classes`; empty where the task has none."""
+    """Return the rows of `samples`, `query`, `out_of_scope` or `classes`. There are none if the task has no such file."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
@@ -84,7 +91,7 @@ def load_split(validated: Artefact, split: str) -> Split:
 
 
 def load_texts(validated: Artefact) -> list[str]:
-    """The different texts of the small files; a row's `text_id` is the position here."""
+    """Return each different text once. A row's `text_id` is the position of its text in this list."""
     import pyarrow.parquet as pq
 
     texts: list[str] = pq.read_table(validated.path / "texts.parquet")["text"].to_pylist()
@@ -92,6 +99,6 @@ def load_texts(validated: Artefact) -> list[str]:
 
 
 def texts_of_lines(validated: Artefact, split: str) -> dict[int, str]:
-    """Line -> text of a split's rows."""
+    """Return line -> text for the rows of a split."""
     rows, texts = load_split(validated, split), load_texts(validated)
     return {line: texts[i] for line, i in zip(rows.lines, rows.text_ids, strict=True)}
