@@ -134,7 +134,7 @@ def affinity_graph(shots: Neighbours, pool: Neighbours) -> sparse.csr_array:
     empty for a row without neighbours. The shots come first, then the pool rows, n in all.
 
     Args:
-        shots: neighbours of the shots among the pool rows. The shots themselves are no pool row's neighbours.
+        shots: neighbours of the shots among the pool rows. No shot is a neighbour of a pool row.
         pool: neighbours of the pool rows among themselves.
     """
     used = len(pool.index)
