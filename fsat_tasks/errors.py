@@ -1,4 +1,4 @@
-"""Errors that a user can act on. Each message says where it is, what was expected, what came, and what to do."""
+"""Errors that a user can act on. Each message says where the problem is, what was expected, what came, and what to do."""
 
 from __future__ import annotations
 

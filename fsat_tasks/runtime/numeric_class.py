@@ -67,7 +67,7 @@ def numeric_class(device: Literal["cpu", "cuda"], precision: str) -> str:
 
 
 def half_name(device: Literal["cpu", "cuda"] = "cuda") -> str:
-    """Return the name of the lowest precision that torch runs fast on the device: `bf16`, `fp16` or, on some CPUs, `fp32`."""
+    """Return the precision in which torch is fastest: `bf16` or `fp16`, or `fp32` on a CPU without fast bfloat16."""
     if device == "cpu":
         return "bf16" if has_bfloat16() else "fp32"
     import torch

@@ -89,7 +89,7 @@ class Recipe:
     numeric_class: str = "exact"
     """Library, device and precision of the computation, or `exact` if it uses no floating-point numbers."""
     parents: Mapping[str, Artefact] = field(default_factory=dict)
-    """Artefacts that this one is made from, recorded for lineage. They do not enter the key; `inputs` has what does."""
+    """Artefacts that this one is made from, recorded for lineage. They do not enter the key; their content is in `inputs`."""
     measured: tuple[str, ...] = ()
     """Files with timings of this machine. They are verified like all others, but are not part of the digest."""
 

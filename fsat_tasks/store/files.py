@@ -19,7 +19,11 @@ _digests: dict[Path, tuple[tuple[int, ...], str]] = {}
 
 
 def canonical_json(value: object) -> str:
-    """Return a value as JSON, always spelt the same way. Raises ValueError or TypeError for what JSON cannot hold, as NaN."""
+    """Return a value as JSON, always spelt the same way.
+
+    Raises:
+        ValueError, TypeError: for a value that JSON cannot represent, such as NaN.
+    """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
 
 

@@ -206,7 +206,7 @@ class Store:
 
     def _concerns(self, error: OSError) -> bool:
         """Return whether an error comes from the store's file system, and not from some other file that a step reads."""
-        if error.errno in NO_ROOM or (error.errno is None and " requested and " in str(error)):  # numpy's, on a full disk
+        if error.errno in NO_ROOM or (error.errno is None and " requested and " in str(error)):  # numpy on a full disk
             return True
         named = isinstance(error.filename, (str, bytes, os.PathLike))
         return named and Path(os.fsdecode(error.filename)).absolute().is_relative_to(self.root.absolute())

@@ -95,9 +95,9 @@ class GateSpec(_Frozen):
     min_coverage: float = Field(default=0.75, ge=0, le=1)
     """Minimum share of the task's own rows that pass as in scope."""
     max_drop: float = Field(default=0.15, ge=0, le=1)
-    """Maximum loss of accuracy by changed case, typos, punctuation or spaces: the lower end of the 95 % interval."""
+    """Maximum loss of accuracy by changed case, typos, punctuation or spaces. The lower end of its 95 % interval counts."""
     min_slice_accuracy: float = Field(default=0.4, ge=0, le=1)
-    """Minimum accuracy of each slice: the upper end of its 95 % interval."""
+    """Minimum accuracy of each slice. The upper end of its 95 % interval counts."""
     max_parity_error: float = Field(default=1e-4, gt=0, le=1)
     """Maximum difference of a probability between the ONNX graph and torch."""
     max_variant_error: float = Field(default=0.05, gt=0, le=1)

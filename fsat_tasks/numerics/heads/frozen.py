@@ -151,6 +151,7 @@ def _sum(one: LinearHead, share: float, other: LinearHead, rest: float) -> Linea
 
 
 def _search(features: Features, labels: Labels, names: Features, layers: int) -> _Search:
+    """Mix the last layers of samples and class names, and prepare fits on them."""
     return _Search(mix_layers(features, layers), labels, mix_layers(names, layers), layers)
 
 

@@ -1,7 +1,7 @@
 """Memory head: a linear head plus the soft labels of the pool rows that are nearest to a text.
 
-The pool shows shapes of classes that a linear head cannot represent, but the stored rows can. Both predictions are added
-in the log domain, as in kNN language models (Khandelwal et al. 2020) and Tip-Adapter (Zhang et al. 2022). The whole head
+The pool shows shapes of classes that a linear head cannot represent, but stored rows can. Both predictions are added in
+the log domain, as in kNN language models (Khandelwal et al. 2020) and Tip-Adapter (Zhang et al. 2022). The whole head
 consists of products with constant matrices, a top-k and a softmax, so it can be exported as a static graph.
 """
 
@@ -65,5 +65,5 @@ class TaughtHead:
         return self.linear.logits(rows) + self.memory.share * self.memory.logits(rows)
 
     def shifted(self, offset: Array) -> TaughtHead:
-        """Return a head whose logits are higher by `offset`, (classes,)."""
+        """Return this head with `offset`, (classes,), added to its logits."""
         return TaughtHead(self.linear.shifted(offset), self.memory)

@@ -48,7 +48,7 @@ SOLVER_CURVED_ROWS = 24, 96
 """Minimum and maximum number of rows per class whose curvature is exact in the solver. In between, it is the mean number of
 rows per class."""
 SOLVER_CURVED_SIZE = 4_000_000
-"""Maximum number of values in the rows with exact curvature, over all classes: 32 MB."""
+"""Maximum number of array elements, over all classes, in the rows with exact curvature: 32 MB."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class LinearHead:
         return features @ self.weight.T + self.bias
 
     def shifted(self, offset: Array) -> LinearHead:
-        """Return a head whose logits are higher by `offset`, (classes,)."""
+        """Return this head with `offset`, (classes,), added to its logits."""
         return LinearHead(self.weight, self.bias + offset)
 
 
@@ -283,8 +283,8 @@ def _leverages(rows: Array, weights: Array, curvature: Array, ridge: float, matt
         weights: (rows,).
         curvature: (rows, classes).
         ridge: penalty, the same in all directions.
-        matter: (n, classes), importance of each leverage. Outside of the CORRECTED_ROWS most important ones of a class,
-            the rows with exact curvature are left out, so the leverage is an upper bound.
+        matter: (n, classes), importance of each leverage. For each class, the CORRECTED_ROWS most important leverages are
+            computed in full. The others leave out the rows of high curvature, so they are upper bounds.
     """
     spectrum, axes = linalg.eigh((rows * weights[:, None]).T @ rows)
     rows = rows @ axes  # (rows, dim) along the axes

@@ -42,7 +42,7 @@ __all__ = [
 NEAREST = 3
 """Number of nearest shots that a text is compared with."""
 SURROUNDINGS = 5
-"""Number of a shot's neighbours that tell which cosine is usual around it."""
+"""Number of a shot's neighbours whose mean cosine is the usual one around it."""
 SMALLEST_SPREAD = 1e-9
 """Standard deviation below which a view is not scaled."""
 BLOCK = 512

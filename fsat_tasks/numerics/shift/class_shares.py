@@ -15,7 +15,7 @@ __all__ = ["SharesApart", "shares_apart", "weighted_shares"]
 DRAWS = 200
 """Number of bootstrap samples."""
 STEPS, FURTHER_STEPS = 200, 30
-"""Number of EM steps: for all rows from the source shares, then for each bootstrap sample from the result for all rows."""
+"""Number of EM steps for all rows, which start at the source shares; and for a bootstrap sample, which start at the result."""
 LEVEL = 0.95
 """Confidence level of the intervals."""
 
@@ -59,9 +59,10 @@ def weighted_shares(probabilities: Array, source: Array, start: Array, counts: A
 def shares_apart(reference: Array, window: Array, source: Array, seed: int) -> SharesApart:
     """Estimate the class shares of two samples and their distance, with bootstrap intervals.
 
-    Sampling noise makes the distance between two estimates too large, the more so with more classes. The bootstrap samples
-    are about as much further apart than the estimates as these are than the truth. So that excess is subtracted once
-    (Davison and Hinkley 1997, section 2.2.3). This is right if there is a shift, and not enough if there is none.
+    Sampling noise makes the distance between two estimates too large, the more so with more classes. This bias is
+    estimated by the bootstrap, as the mean distance of the bootstrap samples minus the distance of the estimates. It is
+    subtracted once (Davison and Hinkley 1997, section 2.2.3). That is right if there is a shift, and not enough if there
+    is none.
 
     The interval of the distance is meant to be too wide rather than too narrow. Its upper end is that of the distance
     without the correction. Its lower end is that of a distance that is not too large on average: one half of the rows
