@@ -37,9 +37,9 @@ def add_samples(
 ) -> dict[str, int]:
     """Append a file's labelled rows to the samples, or to the out-of-scope file if their label is `out_of_scope`.
 
-    Rows that the task has already are left out. So are rows of the query file, because figures are measured on them. Two
-    texts are the same if they differ only in case, punctuation and spacing, as in the step `validate`. All rows are
-    checked before anything is written.
+    Rows that the task has already are left out. So are rows of the query file, because figures are measured
+    on them. Two texts are the same if they differ only in case, punctuation and spacing, as in the step
+    `validate`. All rows are checked before anything is written.
 
     Args:
         task: task whose samples grow.
@@ -48,12 +48,12 @@ def add_samples(
         new_labels: labels of new classes. Any other label that no sample has is an error.
 
     Returns:
-        Number of rows by what became of them: `added` to the samples, added to the `out_of_scope` file, `already` there,
-        `held_out` in the query file, or `unlabelled`.
+        Number of rows by what became of them: `added` to the samples, added to the `out_of_scope` file, `already`
+        there, `held_out` in the query file, or `unlabelled`.
 
     Raises:
-        DataError: if a file cannot be read, if a row has no text or an unknown label, or if the task has the text under
-            another label. The error names the line.
+        DataError: if a file cannot be read, if a row has no text or an unknown label, or if the task has the
+            text under another label. The error names the line.
         StoreError: if the task's files cannot be written.
     """
     samples, outside, query = (task.file(split) for split in ("samples", "out_of_scope", "query"))

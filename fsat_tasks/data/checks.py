@@ -1,7 +1,8 @@
 """Data checks, as one Great Expectations suite per file.
 
-Each row first gets columns that say what is unusual about it, such as the line of its near duplicate or its script.
-Then each expectation is a plain statement about one column, and a failed expectation returns the rows that caused it.
+Each row first gets columns that say what is unusual about it, such as the line of its near duplicate or its
+script. Then each expectation is a plain statement about one column, and a failed expectation returns the rows
+that caused it.
 """
 
 from __future__ import annotations
@@ -72,7 +73,8 @@ def check_rows(files: Mapping[str, Rows], bounds: ValidationSpec, scripts: Count
     """Check the rows of a task's files.
 
     Args:
-        files: split -> rows, for any of `samples`, `query`, `unlabelled` and `out_of_scope`. `query` needs `samples`.
+        files: split -> rows, for any of `samples`, `query`, `unlabelled` and `out_of_scope`. `query` needs
+            `samples`.
         bounds: bounds of the checks.
         scripts: result of `count_scripts` for files of the task that are not in `files`.
 

@@ -43,7 +43,8 @@ ROW_GROUP = 4096
 def pool(task: Task, store: Store) -> Artefact | None:
     """Return the pool of the task's unlabelled file, or None if the task has no such file.
 
-    The artefact holds pool.parquet (line, text and hash of each row with a text, in the file's order) and findings.json.
+    The artefact holds pool.parquet (line, text and hash of each row with a text, in the file's order) and
+    findings.json.
 
     Raises:
         DataError: if the file cannot be read.
@@ -70,8 +71,8 @@ def pool_findings(task: Task, made: Artefact, scripts: Counter[str]) -> list[Fin
 
     Args:
         made: the pool.
-        scripts: result of `count_scripts` for the task's other files. If all files together have another common script
-            than the pool alone, the pool is checked again with that script.
+        scripts: result of `count_scripts` for the task's other files. If all files together have another
+            common script than the pool alone, the pool is checked again with that script.
     """
     from fsat_tasks.data.checks import Finding, check_rows, common_script
 
@@ -89,8 +90,8 @@ def find_pool(validated: Artefact, store: Store | None = None) -> Artefact | Non
 
     Args:
         validated: artefact of the step `validate`.
-        store: store to look in, such as a LookupStore, which does not mark the pool as used. By default the store that
-            holds `validated`.
+        store: store to look in, such as a LookupStore, which does not mark the pool as used. By default the
+            store that holds `validated`.
 
     Raises:
         StoreError: if the pool is no longer in the store.
@@ -139,9 +140,9 @@ def pool_size(validated: Artefact) -> int:
 def draw_pool_rows(validated: Artefact, count: int, seed: int) -> NDArray[np.int64]:
     """Return indices of the pool rows to use, ascending: all rows, or `count` of them if the pool has more.
 
-    Each row gets a pseudo-random rank from the seed, the hash of its text and the number of earlier rows with this text.
-    The rows with the lowest ranks are drawn. So a few new rows in the pool replace few of the drawn ones, and a smaller
-    draw is a subset of a larger one.
+    Each row gets a pseudo-random rank from the seed, the hash of its text and the number of earlier rows with
+    this text. The rows with the lowest ranks are drawn. So a few new rows in the pool replace few of the
+    drawn ones, and a smaller draw is a subset of a larger one.
 
     Args:
         validated: artefact of the step `validate`.

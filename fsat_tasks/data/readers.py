@@ -43,9 +43,9 @@ def read_rows(path: Path, text: str, label: str | None, max_characters: int) -> 
         max_characters: maximum length of a cell.
 
     Raises:
-        DataError: if the file cannot be read, has no rows or lacks a column; if a record cannot be parsed; or if a cell
-            is too long or no valid UTF-8 text. NUL characters are not valid. The error names the file, the line and the
-            column.
+        DataError: if the file cannot be read, has no rows or lacks a column; if a record cannot be parsed; or
+            if a cell is too long or no valid UTF-8 text. NUL characters are not valid. The error names the
+            file, the line and the column.
     """
     rows = Rows(str(path))
     for line, cells in iter_rows(path, [text] if label is None else [text, label], max_characters):

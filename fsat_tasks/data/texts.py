@@ -89,7 +89,8 @@ def read_texts(texts: Any, where: str) -> list[str]:
         where: name of the texts, for the error.
 
     Raises:
-        DataError: if this is no list of texts, or if a row is no text or cannot be encoded as UTF-8. It names the row.
+        DataError: if this is no list of texts, or if a row is no text or cannot be encoded as UTF-8. It names
+            the row.
     """
     if isinstance(texts, str | bytes | Mapping | Set) or getattr(texts, "ndim", 1) != 1 or not isinstance(texts, Iterable):
         raise DataError(where, "a list of texts", "one text" if isinstance(texts, str) else type(texts).__name__)

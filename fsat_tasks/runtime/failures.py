@@ -35,8 +35,8 @@ GPU_IS_GONE = (
 class NamedErrors:
     """Context manager that translates errors of ONNX Runtime and torch. Only their messages tell the cause.
 
-    This is a class and not a generator: from Python 3.12 on, a generator's frames would keep the batch that did not fit
-    into memory until the next garbage collection.
+    This is a class and not a generator: from Python 3.12 on, a generator's frames would keep the batch that
+    did not fit into memory until the next garbage collection.
 
     Args:
         work: name of the work for the message, such as "a batch of (32, 128) tokens".

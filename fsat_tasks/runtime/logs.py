@@ -1,7 +1,7 @@
 """Logging: each line of fsat's log names the current task and step.
 
-In Airflow's processes they are added to Airflow's own fields. On the command line they stand before the message.
-With FSAT_LOG=json each line is a JSON object, which also has an id of the process.
+In Airflow's processes, task and step are added to Airflow's own fields. On the command line they stand before
+the message. With FSAT_LOG=json each line is a JSON object, which also has an id of the process.
 """
 
 from __future__ import annotations

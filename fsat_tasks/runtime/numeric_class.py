@@ -1,6 +1,7 @@
 """Numeric classes: library, device and precision of a computation, such as `onnxruntime-cpu-fp32`.
 
-Different numeric classes give slightly different numbers. So the class is part of the key of each artefact in the store.
+Different numeric classes give slightly different numbers. So the class is part of the key of each artefact in
+the store.
 """
 
 from __future__ import annotations

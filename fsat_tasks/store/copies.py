@@ -17,8 +17,9 @@ __all__ = ["copy_out"]
 def copy_out(artefact: Artefact, folder: Path) -> None:
     """Copy an artefact's files to `folder`, in place of a former copy.
 
-    artefact.json is written beside them, with the artefact's reference and the names of its files. The manifest is not
-    copied, because it records times and versions: without it, DVC sees a change only if the files changed.
+    artefact.json is written beside them, with the artefact's reference and the names of its files. The
+    manifest is not copied, because it records times and versions: without it, DVC sees a change only if the
+    files changed.
 
     Raises:
         StoreError: if the folder cannot be written, or holds a file that no former copy put there.

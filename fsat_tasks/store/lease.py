@@ -1,12 +1,12 @@
 """Leases of runs and the last use of each artefact. Housekeeping leaves alone what may still be in use.
 
-- A run holds a lease: a file in `<store>/runs` that its process keeps locked (flock) until it ends. A process that is
-  killed loses the lock at once, on any host, so no process id or heartbeat has to be checked.
-- The modification time of an artefact's folder is the time of its last use. An artefact that was used after the oldest
-  living lease began may be in use.
-- The gate is a read-write lock. Readers take it shared while they mark an artefact as used; housekeeping takes it
-  exclusively while it decides and renames. So housekeeping either sees the mark, or has renamed the artefact before its
-  user looks for it.
+- A run holds a lease: a file in `<store>/runs` that its process keeps locked (flock) until it ends. A process
+  that is killed loses the lock at once, on any host, so no process id or heartbeat has to be checked.
+- The modification time of an artefact's folder is the time of its last use. An artefact that was used after
+  the oldest living lease began may be in use.
+- The gate is a read-write lock. Readers take it shared while they mark an artefact as used; housekeeping
+  takes it exclusively while it decides and renames. So housekeeping either sees the mark, or has renamed the
+  artefact before its user looks for it.
 
 All times come from the store's file system, so the hosts' clocks may differ.
 """
@@ -101,8 +101,8 @@ def living_runs(root: Path, forget_dead: bool) -> list[Run]:
     """Return the runs that hold a lease, oldest first.
 
     Args:
-        forget_dead: whether to remove the leases of killed runs. The gate must be closed then: a lease is first made
-            and then locked, and one that is not yet locked looks dead.
+        forget_dead: whether to remove the leases of killed runs. The gate must be closed then: a lease is
+            first made and then locked, and one that is not yet locked looks dead.
     """
     runs = []
     for path in _runs(root, make=False).glob("*"):

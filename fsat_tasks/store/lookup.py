@@ -21,7 +21,8 @@ class NotMadeError(Exception):
 class LookupStore(Store):
     """Store that finds artefacts and makes none.
 
-    It compares only the sizes of files and not their checksums, so a look-up costs no more than reading a manifest.
+    It compares only the sizes of files and not their checksums, so a look-up costs no more than reading a
+    manifest.
     """
 
     def build(self, recipe: Recipe, write: Callable[[Path], Mapping[str, Any] | None]) -> Artefact:

@@ -1,8 +1,8 @@
 """The artefact store. Keys come from content, writes are atomic, and each read verifies checksums.
 
-`<store>/<step>/<key[:2]>/<key>/` holds an artefact's files and, written last, its manifest.json. The folder is filled
-under a temporary name beside it and then renamed. So a folder with its final name is complete, even if a process was
-killed or two processes made the same artefact.
+`<store>/<step>/<key[:2]>/<key>/` holds an artefact's files and, written last, its manifest.json. The folder
+is filled under a temporary name beside it and then renamed. So a folder with its final name is complete, even
+if a process was killed or two processes made the same artefact.
 """
 
 from __future__ import annotations
@@ -105,8 +105,8 @@ class Store:
 
         Args:
             recipe: everything that the artefact depends on; its own numeric class does not count.
-            numeric_classes: classes to look for, in order. The order must be the same on every machine, or two machines
-                would take different artefacts.
+            numeric_classes: classes to look for, in order. The order must be the same on every machine, or
+                two machines would take different artefacts.
         """
         for numeric_class in numeric_classes:
             found = self.find(recipe.step, replace(recipe, numeric_class=numeric_class).key)
@@ -125,8 +125,8 @@ class Store:
             Whether the artefact was missing and has been copied.
 
         Raises:
-            StoreError: if the copy, or what the store has under this key, has another digest; or if the store cannot
-                be written.
+            StoreError: if the copy, or what the store has under this key, has another digest; or if the store
+                cannot be written.
         """
         step, key = reference["step"], reference["key"]
         found, final = self.find(step, key), self.folder(step, key)
@@ -155,8 +155,8 @@ class Store:
     def scratch(self, recipe: Recipe) -> Iterator[Path]:
         """Context manager: yields a folder for checkpoints, from which the recipe's work resumes after it was killed.
 
-        The folder is removed once the work is done. One process has it at a time: a second process with the same work
-        waits, and then finds the work done.
+        The folder is removed once the work is done. One process has it at a time: a second process with the
+        same work waits, and then finds the work done.
         """
         from filelock import FileLock, Timeout
 

@@ -17,14 +17,16 @@ WILD = frozenset("*?[")
 def find_files(task: Task, pattern: str | None = None) -> list[Path]:
     """Return the files to label, sorted.
 
-    A folder or a pattern leaves out hidden files and files of other formats. A single file of another format is an error.
+    A folder or a pattern leaves out hidden files and files of other formats. A single file of another format
+    is an error.
 
     Args:
-        pattern: file, folder or glob pattern, relative to the task's folder; by default `apply.files` of task.yaml.
+        pattern: file, folder or glob pattern, relative to the task's folder; by default `apply.files` of
+            task.yaml.
 
     Raises:
-        TaskError: if there is no pattern, if a single file does not exist or has another format, or if a file lies
-            outside the data root.
+        TaskError: if there is no pattern, if a single file does not exist or has another format, or if a file
+            lies outside the data root.
     """
     where = "files" if pattern else f"{task.folder / TASK_FILE}: apply.files"
     pattern = pattern or task.spec.apply.files
@@ -61,7 +63,8 @@ def newest_file(task: Task, traffic: str | None = None) -> Path:
     """Return the most recently changed file of incoming texts.
 
     Args:
-        traffic: file, folder or glob pattern, relative to the task's folder; by default `watch.traffic` of task.yaml.
+        traffic: file, folder or glob pattern, relative to the task's folder; by default `watch.traffic` of
+            task.yaml.
 
     Raises:
         TaskError: if no file is named or found, or if a file lies outside the data root.

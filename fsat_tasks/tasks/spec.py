@@ -242,13 +242,14 @@ def load_task(name: str, overrides: Mapping[str, Any] | None = None, dry_run: bo
 
     Args:
         name: name of the task's folder in the data root.
-        overrides: values for this run of `shots`, `encoder`, `seed`, `device`, `approval`, `unlabelled` or `text`.
-            None keeps the value of task.yaml.
+        overrides: values for this run of `shots`, `encoder`, `seed`, `device`, `approval`, `unlabelled` or
+            `text`. None keeps the value of task.yaml.
         dry_run: whether to do everything except to change the champion.
         approved: whether a person has approved in advance what this run decides.
 
     Raises:
-        TaskError: if the folder, task.yaml or a file that it names does not exist, or if a key or a value is not valid.
+        TaskError: if the folder, task.yaml or a file that it names does not exist, or if a key or a value is
+            not valid.
     """
     folder = Workspace.from_env().task_folder(name)
     path = folder / TASK_FILE

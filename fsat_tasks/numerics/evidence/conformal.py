@@ -1,13 +1,15 @@
 """Conformal prediction: sets of classes that hold the true one with a chosen probability. Also, accuracy against coverage.
 
-The samples' leave-one-out probabilities serve for calibration, so no row is set aside. Of n exchangeable scores the k-th
-smallest with k = ceil((n + 1) * coverage) is an exact threshold (split conformal prediction, Vovk et al. 2005).
+The samples' leave-one-out probabilities serve for calibration, so no row is set aside. Of n exchangeable
+scores the k-th smallest with k = ceil((n + 1) * coverage) is an exact threshold (split conformal prediction,
+Vovk et al. 2005).
 
-Leave-one-out scores with one head that is fitted on all rows are the jackknife: close to that, but without a guarantee.
-CV+ and jackknife+ for classification guarantee a coverage of at least 2 * coverage - 1 (Romano et al. 2020, theorem 3).
-They would need all left-out heads at serving time.
+Leave-one-out scores with one head that is fitted on all rows are the jackknife: close to that, but without a
+guarantee. CV+ and jackknife+ for classification guarantee a coverage of at least 2 * coverage - 1 (Romano et
+al. 2020, theorem 3). They would need all left-out heads at serving time.
 
-There are no thresholds per class (Mondrian): at coverage 0.95 they would be infinite with fewer than 19 shots per class.
+There are no thresholds per class (Mondrian): at coverage 0.95 they would be infinite with fewer than 19 shots
+per class.
 """
 
 from __future__ import annotations
@@ -42,8 +44,9 @@ def lac_scores(probabilities: Array) -> Array:
 def aps_scores(probabilities: Array, penalty: float = 0.0, free: int = 1) -> Array:
     """Return the total probability of a class and of all likelier ones. Sets of this score grow with a row's difficulty.
 
-    This is the score of Romano et al. (2020) without its random part, so the same text always gets the same set. The price
-    is larger sets than necessary, the more so with more classes. A penalty reduces them (RAPS, Angelopoulos et al. 2021).
+    This is the score of Romano et al. (2020) without its random part, so the same text always gets the same
+    set. The price is larger sets than necessary, the more so with more classes. A penalty reduces them (RAPS,
+    Angelopoulos et al. 2021).
 
     Args:
         probabilities: (n, classes). Classes with equal probabilities are ranked by their number.
@@ -69,7 +72,7 @@ def conformal_quantile(scores: Array, coverage: float) -> float:
         coverage: the probability, in 0..1.
 
     Returns:
-        The k-th smallest score, k = ceil((n + 1) * coverage); infinity if n is too small for the coverage (k > n).
+        The k-th smallest score, k = ceil((n + 1) * coverage); infinity if n is too small for that (k > n).
     """
     rank = max(int(np.ceil((len(scores) + 1) * coverage - ROUNDING)), 1)
     return float(np.partition(scores, rank - 1)[rank - 1]) if rank <= len(scores) else float("inf")
@@ -99,8 +102,8 @@ def prediction_sets(scores: Array, threshold: float) -> Mask:
 def coverage_accuracy_curve(confidence: Array, correct: Mask) -> tuple[Array, Array]:
     """Return accuracy against coverage, the share of rows answered, if the least confident rows are left unanswered.
 
-    This is the selective accuracy of Geifman and El-Yaniv (2017). Rows of equal confidence are answered together, so the
-    curve does not depend on their order.
+    This is the selective accuracy of Geifman and El-Yaniv (2017). Rows of equal confidence are answered
+    together, so the curve does not depend on their order.
 
     Args:
         confidence: (n,), higher is surer.

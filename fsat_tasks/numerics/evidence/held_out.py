@@ -20,8 +20,8 @@ STANDARD_ERRORS = 1.0
 ACCURACY_ERRORS = 1.645
 """Number of standard errors by which a loss of accuracy is significant: a one-sided test at 5 %."""
 USUAL_SPREAD, USUAL_ROWS = 0.5, 8
-"""Prior standard deviation of per-row gains, weighted as `USUAL_ROWS` pseudo-rows. Without it, eight rows that agree by
-chance would give a standard error near zero."""
+"""Prior standard deviation of per-row gains, weighted as `USUAL_ROWS` pseudo-rows. Without it, eight rows
+that agree by chance would give a standard error near zero."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,9 @@ class HeldOut:
 class Prior:
     """Normal prior of a rung's gain in log-loss, in nats: mean and standard deviation.
 
-    Evidence from 64 samples has a standard error as large as most gains. It is also pessimistic: leaving out one of few
-    samples removes a good part of its class. So it is combined with the gains that such rungs had on other tasks.
+    Evidence from 64 samples has a standard error as large as most gains. It is also pessimistic: leaving out
+    one of few samples removes a good part of its class. So it is combined with the gains that such rungs had
+    on other tasks.
     """
 
     mean: float
@@ -74,8 +75,9 @@ class Comparison:
     def better(self) -> bool:
         """Whether the challenger wins.
 
-        Without a prior, its gain must exceed one standard error, and its accuracy must not be lower. With a prior, the
-        expected gain must be above zero, and the accuracy must not be significantly lower (5 %, one-sided).
+        Without a prior, its gain must exceed one standard error, and its accuracy must not be lower. With a
+        prior, the expected gain must be above zero, and the accuracy must not be significantly lower (5 %,
+        one-sided).
         """
         if self.prior is None:
             return self.gain > STANDARD_ERRORS * self.error and self.accuracy >= 0.0
@@ -117,7 +119,8 @@ def compare(challenger: HeldOut, incumbent: HeldOut, prior: Prior | None = None)
 def _standard_error(values: Array) -> float:
     """Standard error of the mean of per-row differences.
 
-    The variance is the posterior mean under a scaled inverse chi-squared prior (Gelman et al. 2013, section 3.2).
+    The variance is the posterior mean under a scaled inverse chi-squared prior (Gelman et al. 2013, section
+    3.2).
     """
     n = len(values)
     return float(np.sqrt((n * values.var() + USUAL_ROWS * USUAL_SPREAD**2) / (n + USUAL_ROWS) / n))
@@ -126,8 +129,9 @@ def _standard_error(values: Array) -> float:
 def best_of(tried: Sequence[HeldOut], fold: Labels) -> tuple[int, HeldOut]:
     """Select the model with the lowest log-loss, and return its evidence without the bias of the selection.
 
-    The lowest of many log-losses is too optimistic on the rows that selected it. So the evidence for each fold's rows comes
-    from the model that is best on the other folds (cross-validated selection, Varma and Simon 2006).
+    The lowest of many log-losses is too optimistic on the rows that selected it. So the evidence for each
+    fold's rows comes from the model that is best on the other folds (cross-validated selection, Varma and
+    Simon 2006).
 
     Args:
         tried: predictions of each model for the same n samples.

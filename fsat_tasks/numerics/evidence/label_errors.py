@@ -13,9 +13,10 @@ def suspected_label_errors(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Find samples whose label is probably wrong (confident learning, Northcutt et al. 2021, section 3.1).
 
-    The threshold of a class is its mean probability on the samples with its label. A sample is assigned to the likeliest
-    of the classes whose probability reaches their threshold. This alone flags a fifth of a clean task with an accuracy of
-    64 %. So the assigned class must also be `odds` times as likely as the sample's label.
+    The threshold of a class is its mean probability on the samples with its label. A sample is assigned to
+    the likeliest of the classes whose probability reaches their threshold. This alone flags a fifth of a
+    clean task with an accuracy of 64 %. So the assigned class must also be `odds` times as likely as the
+    sample's label.
 
     Args:
         probabilities: (n, classes), calibrated, from models that have not seen the sample.

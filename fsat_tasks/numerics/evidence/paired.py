@@ -30,8 +30,9 @@ class Paired:
 def compare_paired(new: NDArray[np.bool_], old: NDArray[np.bool_]) -> Paired:
     """Compare two classifiers by McNemar's exact test, one-sided in both directions.
 
-    If neither is better, each discordant row is the toss of a fair coin. On 300 rows with one discordant row in ten, a
-    gain of 5 points is significant (p <= 0.05) in 85 % of draws. With three in twenty it is so in 69 %.
+    If neither is better, each discordant row is the toss of a fair coin. On 300 rows with one discordant row
+    in ten, a gain of 5 points is significant (p <= 0.05) in 85 % of draws. With three in twenty it is so in
+    69 %.
 
     Args:
         new, old: (n,), whether each row is right.
@@ -49,7 +50,8 @@ def paired_drop(
 ) -> tuple[float, float, float]:
     """Return the drop in accuracy from `before` to `after` on the same rows, and its percentile bootstrap interval.
 
-    In a bootstrap sample, the numbers of rows that fall, rise or stay are multinomial, so they are drawn directly.
+    In a bootstrap sample, the numbers of rows that fall, rise or stay are multinomial, so they are drawn
+    directly.
 
     Args:
         before, after: (n,), whether each row is right.

@@ -108,8 +108,9 @@ def is_copy(rows: Rows, others: Rows) -> NDArray[np.bool_]:
 def smooth(rows: Array, pool: Array, found: Neighbours, strength: float) -> Array:
     """Move each row towards the mean of its neighbours in the pool.
 
-    z <- normalize((1 - strength) * z + strength * mean of the neighbours weighted by softmax(SHARPNESS * similarity)).
-    This is one hop of a simplified graph convolution (Wu et al. 2019) on a nearest-neighbour graph.
+    z <- normalize((1 - strength) * z + strength * mean), where the mean of the neighbours is weighted by
+    softmax(SHARPNESS * similarity). This is one hop of a simplified graph convolution (Wu et al. 2019) on a
+    nearest-neighbour graph.
 
     Args:
         rows: (n, dim), of unit length.
@@ -130,8 +131,8 @@ def smooth(rows: Array, pool: Array, found: Neighbours, strength: float) -> Arra
 def affinity_graph(shots: Neighbours, pool: Neighbours) -> sparse.csr_array:
     """Return the symmetric graph D^-1/2 A D^-1/2 of shots and pool, (n, n), with A = exp(SHARPNESS * (similarity - 1)).
 
-    A is the mean of both directions: if one row is a neighbour of the other, both are linked. The row of the graph is
-    empty for a row without neighbours. The shots come first, then the pool rows, n in all.
+    A is the mean of both directions: if one row is a neighbour of the other, both are linked. The row of the
+    graph is empty for a row without neighbours. The shots come first, then the pool rows, n in all.
 
     Args:
         shots: neighbours of the shots among the pool rows. No shot is a neighbour of a pool row.
@@ -151,7 +152,8 @@ def spread(graph: sparse.csr_array, labels: Array, pull: float) -> Array:
 
     Args:
         graph: (n, n), as `affinity_graph` returns it.
-        labels: (n, classes), each row a distribution: one-hot for a labelled row, a model's prediction for the others.
+        labels: (n, classes), each row a distribution: one-hot for a labelled row, a model's prediction for
+            the others.
         pull: share that a row takes from its neighbours, 0 to 1 (exclusive).
 
     Returns:

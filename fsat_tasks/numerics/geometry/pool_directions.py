@@ -72,8 +72,9 @@ def view_pool(pool: Features, layers: int, others: Features | None = None) -> Po
     Args:
         pool: (m, all layers, dim), m > 0.
         layers: number of last layers to mix.
-        others: (n, all layers, dim), further rows that the directions should span. They make no difference if they are few
-            compared with the pool. If they are many, the pool's directions alone may not span them.
+        others: (n, all layers, dim), further rows that the directions should span. They make no difference if
+            they are few compared with the pool. If they are many, the pool's directions alone may not span
+            them.
     """
     mixed = mix_layers(pool[:, -layers:], layers)
     basis = _principal_directions(mixed if others is None else np.concatenate([mix_layers(others, layers), mixed]))

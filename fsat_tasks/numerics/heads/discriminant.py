@@ -14,9 +14,9 @@ __all__ = ["fit_discriminant"]
 def fit_discriminant(features: Array, labels: Labels, names: Array, prior: float, shrinkage: float) -> tuple[LinearHead, Array]:
     """Fit a linear discriminant with one covariance for all classes and equal class priors.
 
-    The covariance is shrunk towards the sphere (Friedman 1989, eq. 18, as a ridge): `shrinkage` times the mean variance
-    is added to each direction. Leave-one-out is exact: without a row its class's mean moves, and the scatter loses a
-    rank-one term (Sherman-Morrison). The ridge stays that of all rows.
+    The covariance is shrunk towards the sphere (Friedman 1989, eq. 18, as a ridge): `shrinkage` times the
+    mean variance is added to each direction. Leave-one-out is exact: without a row its class's mean moves,
+    and the scatter loses a rank-one term (Sherman-Morrison). The ridge stays that of all rows.
 
     Args:
         features: (n, dim).

@@ -1,6 +1,7 @@
 """The best head on frozen features. Layers, prior and penalty are chosen by leave-one-out evidence.
 
-The head is the weighted sum of two linear heads that make different errors: the anchored probe and a Gaussian discriminant.
+The head is the weighted sum of two linear heads that make different errors: the anchored probe and a Gaussian
+discriminant.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ __all__ = ["Candidate", "FrozenHead", "fit_frozen_head", "fit_setting", "refit_f
 PRIORS = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Numbers of rows that a class name may count as (alpha)."""
 RIDGES = (0.01, 0.03, 0.1, 0.3, 1.0)
-"""Penalties of the probe's weights. None is below 0.01, where leave-one-out evidence is too optimistic: on two public sets,
-0.003 seemed 5 % better in log-loss than 0.03 and was 1 to 6 % worse on the test sets."""
+"""Penalties of the probe's weights. None is below 0.01, where leave-one-out evidence is too optimistic: on
+two public sets, 0.003 seemed 5 % better in log-loss than 0.03 and was 1 to 6 % worse on the test sets."""
 SHARES = (0.2, 0.4, 0.6, 0.8)
-"""Weight of the discriminant in the calibrated logits. Zero is not offered: leave-one-out evidence prefers the probe alone
-even where the blend generalises better."""
+"""Weight of the discriminant in the calibrated logits. Zero is not offered: leave-one-out evidence prefers
+the probe alone even where the blend generalises better."""
 START_PRIOR, START_RIDGE, START_SHARE = 1.0, 0.03, 0.2
 """Values that the search starts from."""
 SHRINKAGE = 1.0
@@ -35,8 +36,8 @@ SHRINKAGE = 1.0
 MAX_DIRECTIONS = 384
 """Maximum number of principal directions for the fit. Its time grows with the cube, and more were no better on any set."""
 SCREEN_ROWS = 400
-"""Maximum number of rows on which layers, ridge and prior are compared; classes are taken whole. The chosen setting is
-fitted on all rows."""
+"""Maximum number of rows on which layers, ridge and prior are compared; classes are taken whole. The chosen
+setting is fitted on all rows."""
 FIT_TOLERANCE = 1e-3
 """Tolerance of the probe's fit, about the error of its logits."""
 
@@ -77,9 +78,10 @@ class FrozenHead:
 def fit_frozen_head(features: Features, labels: Labels, names: Features) -> FrozenHead:
     """Choose the layers, then the ridge, the prior and the share, and fit the head. What matters most is chosen first.
 
-    More layers than the last one are taken only if their paired leave-one-out log-loss is lower by more than one standard
-    error. (If only some rows are compared, it is the standard error for as many rows as there are samples.) More layers
-    help if the encoder was trained for another purpose than the task. They hurt if it was trained for exactly this.
+    More layers than the last one are taken only if their paired leave-one-out log-loss is lower by more than
+    one standard error. (If only some rows are compared, it is the standard error for as many rows as there
+    are samples.) More layers help if the encoder was trained for another purpose than the task. They hurt if
+    it was trained for exactly this.
 
     Args:
         features: (n, layers, dim), from the embedding layer to the last block.

@@ -1,8 +1,9 @@
 """Memory head: a linear head plus the soft labels of the pool rows that are nearest to a text.
 
-The pool shows shapes of classes that a linear head cannot represent, but stored rows can. Both predictions are added in
-the log domain, as in kNN language models (Khandelwal et al. 2020) and Tip-Adapter (Zhang et al. 2022). The whole head
-consists of products with constant matrices, a top-k and a softmax, so it can be exported as a static graph.
+The pool shows shapes of classes that a linear head cannot represent, but stored rows can. Both predictions
+are added in the log domain, as in kNN language models (Khandelwal et al. 2020) and Tip-Adapter (Zhang et al.
+2022). The whole head consists of products with constant matrices, a top-k and a softmax, so it can be
+exported as a static graph.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ __all__ = ["DOUBT", "LEAST_WEIGHT", "NEAREST", "SHARPNESS", "Memory", "TaughtHea
 NEAREST = 20
 """Number of pool rows that are looked up for a text."""
 SHARPNESS = 30.0
-"""A pool row has the weight exp(SHARPNESS * cosine similarity), minus the weight of the last of the NEAREST rows. So it
-makes no difference which of two equally near rows comes last."""
+"""A pool row has the weight exp(SHARPNESS * cosine similarity), minus the weight of the last of the NEAREST
+rows. So it makes no difference which of two equally near rows comes last."""
 LEAST_WEIGHT = 1e-6
 """Minimum weight of a row, relative to the nearest one. If all rows are equally near, they all count alike."""
 DOUBT = 1e-3

@@ -1,8 +1,8 @@
 """Learning from the unlabelled pool: a teacher gives it soft labels, and a student learns from them.
 
-The teacher smooths rows over their neighbours in the pool, and spreads labels among these. The student is a linear head on
-the features without smoothing, fitted to shots and soft labels (distillation, Hinton et al. 2015). A memory of the pool
-rows is added if held-out shots show that it helps.
+The teacher smooths rows over their neighbours in the pool, and spreads labels among these. The student is a
+linear head on the features without smoothing, fitted to shots and soft labels (distillation, Hinton et al.
+2015). A memory of the pool rows is added if held-out shots show that it helps.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ SOFT_WEIGHT = 4.0
 STUDENT_RIDGE = 0.03
 """Penalty of the student's weights."""
 TOLERANCE, TOLERANCE_OF_FOLDS = 0.03, 0.1
-"""Newton decrements at which a fit stops, divided by the square root of the total weight. The loss is then about 0.0005 and
-0.005 nats per row above its minimum."""
+"""Newton decrements at which a fit stops, divided by the square root of the total weight. The loss is then
+about 0.0005 and 0.005 nats per row above its minimum."""
 SHARES = (0.0, 0.25, 0.5, 1.0)
 """Weights of the memory relative to the linear head that are tried."""
 FOLDS = 4
@@ -136,8 +136,9 @@ def fit_heads(teaching: Teaching, seen: NDArray[np.bool_], tolerance: float = TO
 def hold_out(teaching: Teaching) -> PoolEvidence:
     """Judge probe and taught head on shots that they have not seen.
 
-    One fold of the shots at a time is left out completely, and probe, teacher and student are fitted again without it.
-    Leave-one-out on smoothed rows would overstate the gain: neighbours carry a shot's label to the next shot.
+    One fold of the shots at a time is left out completely, and probe, teacher and student are fitted again
+    without it. Leave-one-out on smoothed rows would overstate the gain: neighbours carry a shot's label to
+    the next shot.
     """
     labels, shape = teaching.labels, (len(teaching.labels), len(teaching.names))
     fold = stratified_folds(labels, FOLDS)

@@ -1,7 +1,8 @@
 """The anchored linear probe: multinomial logistic regression in which each class name counts as `prior` samples.
 
-The name's embedding keeps a class with one or two shots near its meaning; with more shots the data take over. (A
-text-initialised probe is the idea of Lin et al. 2023, "Multimodality Helps Unimodality"; here it is a pseudo-count.)
+The name's embedding keeps a class with one or two shots near its meaning; with more shots the data take over.
+(A text-initialised probe is the idea of Lin et al. 2023, "Multimodality Helps Unimodality"; here it is a
+pseudo-count.)
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ FIRST_REFRESH = 5
 GUESSED_CONFIDENCE = 0.5
 """Weight of the targets in the guessed probabilities that give a cold start its first curvature; the rest is uniform."""
 SOLVER_CURVED_ROWS = 24, 96
-"""Minimum and maximum number of rows per class whose curvature is exact in the solver. In between, it is the mean number of
-rows per class."""
+"""Minimum and maximum number of rows per class whose curvature is exact in the solver. In between, it is the
+mean number of rows per class."""
 SOLVER_CURVED_SIZE = 4_000_000
 """Maximum number of array elements, over all classes, in the rows with exact curvature: 32 MB."""
 
@@ -93,9 +94,10 @@ def fit_softmax(
 ) -> LinearHead:
     """Minimise sum_i weights_i * cross-entropy(targets_i, softmax(logits_i)) + ridge / 2 * ||weight||^2.
 
-    The solver is L-BFGS (Nocedal and Wright 2006, algorithm 7.4). Its initial matrix approximates the inverse of the
-    Hessian's diagonal class blocks, in the rows' principal directions. The few rows with the highest curvature for a class
-    enter it exactly (Woodbury). It needs a third of the passes over the rows that plain L-BFGS needs.
+    The solver is L-BFGS (Nocedal and Wright 2006, algorithm 7.4). Its initial matrix approximates the inverse
+    of the Hessian's diagonal class blocks, in the rows' principal directions. The few rows with the highest
+    curvature for a class enter it exactly (Woodbury). It needs a third of the passes over the rows that plain
+    L-BFGS needs.
 
     Args:
         rows: (n, dim).
@@ -219,8 +221,9 @@ def _quasi_newton(gradient: Array, pairs: list[Pair], inverse: Callable[[Array],
 def _inverse_of_blocks(p: Floats, rows: Floats, weights: Floats, penalty: Array) -> Callable[[Array], Array]:
     """Return a function that multiplies (classes, dim + 1) by the approximate inverse of the Hessian's class blocks.
 
-    The rows with the highest curvature for a class enter exactly (Woodbury). The others enter with their mean curvature
-    and only through the squares of the columns, which are uncorrelated. `_leverages` does nearly the same.
+    The rows with the highest curvature for a class enter exactly (Woodbury). The others enter with their mean
+    curvature and only through the squares of the columns, which are uncorrelated. `_leverages` does nearly
+    the same.
     """
     classes, columns = p.shape[1], rows.shape[1]
     fitting = max(SOLVER_CURVED_SIZE // (classes * columns), 1)
@@ -247,8 +250,8 @@ def _inverse_of_blocks(p: Floats, rows: Floats, weights: Floats, penalty: Array)
 def approximate_loo_logits(head: LinearHead, features: Array, labels: Labels, names: Array, prior: float, ridge: float) -> Array:
     """Return leave-one-out logits, (n, classes), by one Newton step per row and without a second fit.
 
-    This is approximate leave-one-out (Rad and Maleki 2020, eq. 9) with the Hessian's diagonal class blocks. For each class
-    against the rest, the step is the exact Newton step.
+    This is approximate leave-one-out (Rad and Maleki 2020, eq. 9) with the Hessian's diagonal class blocks.
+    For each class against the rest, the step is the exact Newton step.
 
     Args:
         head: result of `fit_probe` for the other arguments.
@@ -273,18 +276,22 @@ def approximate_loo_logits(head: LinearHead, features: Array, labels: Labels, na
 def _leverages(rows: Array, weights: Array, curvature: Array, ridge: float, matter: Array) -> Array:
     """Return the leverages of the first n rows for each class, (n, classes).
 
-    The leverages of a class are the diagonal of rows @ inverse(rows.T @ diag(weights * curvature) @ rows + ridge) @ rows.T.
-    Few rows have a high curvature for a class; at the others it is low and even. So the others enter with their mean
-    curvature, and one eigendecomposition serves all classes. The rows with the highest curvature enter exactly (Woodbury).
-    With at most CURVED_ROWS rows nothing is approximated.
+    The leverages of a class are the diagonal of
+
+        rows @ inverse(rows.T @ diag(weights * curvature) @ rows + ridge) @ rows.T
+
+    Few rows have a high curvature for a class; at the others it is low and even. So the others enter with their
+    mean curvature, and one eigendecomposition serves all classes. The rows with the highest curvature enter
+    exactly (Woodbury). With at most CURVED_ROWS rows nothing is approximated.
 
     Args:
         rows: (rows, dim), at least n rows.
         weights: (rows,).
         curvature: (rows, classes).
         ridge: penalty, the same in all directions.
-        matter: (n, classes), importance of each leverage. For each class, the CORRECTED_ROWS most important leverages are
-            computed in full. The others leave out the rows of high curvature, so they are upper bounds.
+        matter: (n, classes), importance of each leverage. For each class, the CORRECTED_ROWS most important
+            leverages are computed in full. The others leave out the rows of high curvature, so they are upper
+            bounds.
     """
     spectrum, axes = linalg.eigh((rows * weights[:, None]).T @ rows)
     rows = rows @ axes  # (rows, dim) along the axes

@@ -1,19 +1,23 @@
 """Out-of-scope detection: a score that needs no out-of-scope sample, and a threshold that keeps a chosen share of rows.
 
-The score is a sum of views, each in standard deviations of the samples' leave-one-out values. Each view misses something:
+The score is a sum of views, each in standard deviations of the samples' leave-one-out values. Each view
+misses something:
 
-- Certainty, the negative entropy of the calibrated probabilities. It is low between classes, but high far away from them.
-- The cosine to the nearest prototype. It is low far away from all classes, but as high between two wide classes as in them.
-- The mean cosine to the nearest shots (Sun et al. 2022), each minus the cosine that is usual around that shot. So a dense
-  class has a tighter border than a wide one (the local scale of Breunig et al. 2000, "LOF").
+- Certainty, the negative entropy of the calibrated probabilities. It is low between classes, but high far
+  away from them.
+- The cosine to the nearest prototype. It is low far away from all classes, but as high between two wide
+  classes as in them.
+- The mean cosine to the nearest shots (Sun et al. 2022), each minus the cosine that is usual around that
+  shot. So a dense class has a tighter border than a wide one (the local scale of Breunig et al. 2000, "LOF").
 
 If there are out-of-scope rows, the distance to the nearest of them is one more view.
 
-Equal weights are intended. A logistic regression on the views gains little if new out-of-scope texts are like the known
-ones. It loses much more if they are of other kinds. The unlabelled pool is not used: the cosine to its rows helps if many
-of them are out of scope, and harms if few are.
+Equal weights are intended. A logistic regression on the views gains little if new out-of-scope texts are like
+the known ones. It loses much more if they are of other kinds. The unlabelled pool is not used: the cosine to
+its rows helps if many of them are out of scope, and harms if few are.
 
-The score consists of products with constant matrices, a softmax, maxima and a top-k, so it can be exported as a static graph.
+The score consists of products with constant matrices, a softmax, maxima and a top-k, so it can be exported as
+a static graph.
 """
 
 from __future__ import annotations
@@ -84,8 +88,8 @@ def fit_scope(
         temperature: temperature of the head's logits, > 0.
         held_out: (n, classes), leave-one-out logits of the samples.
         outside: (m, dim), features of out-of-scope rows of unit length, if there are any.
-        unseen: (k, 2), `unseen_views` of the first k samples, if the encoder was fine-tuned on them. Such a sample is nearer
-            to the other samples than a new text is, even with leave-one-out.
+        unseen: (k, 2), `unseen_views` of the first k samples, if the encoder was fine-tuned on them. Such a
+            sample is nearer to the other samples than a new text is, even with leave-one-out.
     """
     sums = names.copy()  # (classes, dim)
     np.add.at(sums, labels, features)

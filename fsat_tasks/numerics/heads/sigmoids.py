@@ -1,7 +1,7 @@
 """Heads for rows with any number of labels: one penalised logistic regression per class, against the rest.
 
-As in the linear probe, each class name counts as `prior` rows. They are positive for their own class and negative for the
-others. The prior and the penalty are chosen by leave-one-out evidence.
+As in the linear probe, each class name counts as `prior` rows. They are positive for their own class and
+negative for the others. The prior and the penalty are chosen by leave-one-out evidence.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def fit_multilabel(features: Array, targets: Array, names: Array, positive_weigh
         features: (n, dim), at least one row.
         targets: (n, classes), of 0 and 1. A class may be in no row, or in all of them.
         names: (classes, dim), features of the class names.
-        positive_weights: (classes,), number of rows that a positive row counts as in its class's fit, to balance rare
-            classes. The evidence and the temperature count each row once.
+        positive_weights: (classes,), number of rows that a positive row counts as in its class's fit, to
+            balance rare classes. The evidence and the temperature count each row once.
     """
 
     def try_setting(prior: float, ridge: float) -> MultiLabelHead:
@@ -71,8 +71,8 @@ def fit_sigmoids(
 ) -> LinearHead:
     """Fit one logistic regression per class: minimise the weighted binary log-loss plus ridge / 2 * ||weight||^2.
 
-    The loss runs over the rows and all class names. The intercept has only the penalty INTERCEPT_RIDGE, which keeps it
-    finite if all rows and class names are positive for a class.
+    The loss runs over the rows and all class names. The intercept has only the penalty INTERCEPT_RIDGE, which
+    keeps it finite if all rows and class names are positive for a class.
 
     Args:
         features, targets, names, positive_weights: as for `fit_multilabel`, but there may be no rows.

@@ -59,14 +59,14 @@ def weighted_shares(probabilities: Array, source: Array, start: Array, counts: A
 def shares_apart(reference: Array, window: Array, source: Array, seed: int) -> SharesApart:
     """Estimate the class shares of two samples and their distance, with bootstrap intervals.
 
-    Sampling noise makes the distance between two estimates too large, the more so with more classes. This bias is
-    estimated by the bootstrap, as the mean distance of the bootstrap samples minus the distance of the estimates. It is
-    subtracted once (Davison and Hinkley 1997, section 2.2.3). That is right if there is a shift, and not enough if there
-    is none.
+    Sampling noise makes the distance between two estimates too large, the more so with more classes. This
+    bias is estimated by the bootstrap, as the mean distance of the bootstrap samples minus the distance of
+    the estimates. It is subtracted once (Davison and Hinkley 1997, section 2.2.3). That is right if there is
+    a shift, and not enough if there is none.
 
-    The interval of the distance is meant to be too wide rather than too narrow. Its upper end is that of the distance
-    without the correction. Its lower end is that of a distance that is not too large on average: one half of the rows
-    tells which classes have grown, and the other half by how much.
+    The interval of the distance is meant to be too wide rather than too narrow. Its upper end is that of the
+    distance without the correction. Its lower end is that of a distance that is not too large on average: one
+    half of the rows tells which classes have grown, and the other half by how much.
 
     Args:
         reference: (m, classes), probabilities calibrated under the source shares; m >= 2.

@@ -2,8 +2,9 @@
 
 Each test is exact for any number of rows: if the rows of both samples are exchangeable, P(p-value <= a) <= a.
 
-Whatever is computed from a row (features, probabilities, a scope score) must not depend on which sample the row is from. A
-head that has learnt from the reference's rows is more certain of them than of new rows: every window would seem to drift.
+Whatever is computed from a row (features, probabilities, a scope score) must not depend on which sample the
+row is from. A head that has learnt from the reference's rows is more certain of them than of new rows: every
+window would seem to drift.
 """
 
 from __future__ import annotations
@@ -47,8 +48,9 @@ class Shift:
 def feature_shift(reference: Rows, window: Rows, seed: int, draws: int = DRAWS) -> Shift:
     """Test features by the squared maximum mean discrepancy (Gretton et al. 2012, eq. 5) and permutation.
 
-    The kernel is Gaussian, exp(-d^2 / (2 median^2)). The median distance is that of the pooled rows, so a permutation does
-    not change it. The kernel matrix is computed once and centred; then each permutation costs one product with a 0/1 vector.
+    The kernel is Gaussian, exp(-d^2 / (2 median^2)). The median distance is that of the pooled rows, so a
+    permutation does not change it. The kernel matrix is computed once and centred; then each permutation
+    costs one product with a 0/1 vector.
 
     Args:
         reference: (m, dim), m >= 1.
@@ -71,9 +73,9 @@ def feature_shift(reference: Rows, window: Rows, seed: int, draws: int = DRAWS) 
 def label_shift(reference: Array, window: Array, seed: int, draws: int = DRAWS) -> Shift:
     """Test predicted class shares by their chi-square distance sum_c (a_c - b_c)^2 / mean_c and permutation.
 
-    a and b are the mean predicted probabilities of both samples. This is black-box shift detection (Lipton, Wang and Smola
-    2018, section 4) with probabilities in place of labels (Rabanser et al. 2019). The classifier need not be accurate,
-    because it makes the same errors on both samples.
+    a and b are the mean predicted probabilities of both samples. This is black-box shift detection (Lipton,
+    Wang and Smola 2018, section 4) with probabilities in place of labels (Rabanser et al. 2019). The
+    classifier need not be accurate, because it makes the same errors on both samples.
 
     Args:
         reference: (m, classes), probabilities, m >= 1.
@@ -134,8 +136,8 @@ def _permute(statistic: Callable[[NDArray[np.float32]], Array], window: int, row
     """Run a permutation test whose statistic is a quadratic form of the window's indicator vector.
 
     Args:
-        statistic: function from indicators of 0 and 1, (block, rows), to statistics, (block,). Its form is centred: a
-            constant vector gives zero.
+        statistic: function from indicators of 0 and 1, (block, rows), to statistics, (block,). Its form is
+            centred: a constant vector gives zero.
         window: number of rows in the window.
         rows: number of rows in both samples.
         seed: seed of the permutations.

@@ -35,9 +35,9 @@ def shots_prior(labels: Labels, classes: int) -> Array:
 def shift_strength(rows: int, shots: int, classes: int) -> float:
     """Return the number of rows that the source prior should count as in `estimate_target_prior`.
 
-    The number has two terms. One row per class guards against the sampling noise of the target rows. And ROWS_PER_SHOT *
-    rows / (shots per class) rows guard against the errors of the head: a head with few shots misjudges the share of some
-    class, and more target rows do not reduce this error.
+    The number has two terms. One row per class guards against the sampling noise of the target rows. And
+    ROWS_PER_SHOT * rows / (shots per class) rows guard against the errors of the head: a head with few shots
+    misjudges the share of some class, and more target rows do not reduce this error.
 
     Args:
         rows: number of target rows.
@@ -50,8 +50,8 @@ def shift_strength(rows: int, shots: int, classes: int) -> float:
 def estimate_target_prior(logits: Array, source: Array, strength: float) -> Array:
     """Estimate the target's class shares by EM (Saerens, Latinne and Decaestecker 2002, eq. 2.9), as a MAP estimate.
 
-    The Dirichlet prior has its mode at the source shares. Each step raises `log_posterior`, which is concave, so the start
-    does not matter. Without target rows the result is the source shares.
+    The Dirichlet prior has its mode at the source shares. Each step raises `log_posterior`, which is concave,
+    so the start does not matter. Without target rows the result is the source shares.
 
     Args:
         logits: (n, classes), calibrated under the source shares.
@@ -97,20 +97,22 @@ def log_posterior(relative: Array, prior: Array, source: Array, strength: float)
 def shift_evidence(logits: Array, folds: Labels, labels: Labels, source: Array) -> ShiftEvidence:
     """Measure the evidence of a label shift, in the direction of the shift that the target rows seem to have.
 
-    The target's class shares are estimated on one half of the target rows. The log-likelihood ratio of these shares
-    against the source's is the score (as in Lipton, Wang and Smola 2018, section 5). Its mean is compared between the
-    other half and shots that the head has not seen. Without a shift both samples are alike, errors of the head included,
-    so a weak head causes no evidence. The target rows alone could not tell an error from a shift.
+    The target's class shares are estimated on one half of the target rows. The log-likelihood ratio of these
+    shares against the source's is the score (as in Lipton, Wang and Smola 2018, section 5). Its mean is
+    compared between the other half and shots that the head has not seen. Without a shift both samples are
+    alike, errors of the head included, so a weak head causes no evidence. The target rows alone could not
+    tell an error from a shift.
 
     Args:
-        logits: (folds, n + shots, classes), logits of the n target rows, then of the shots. The head of each fold has not
-            seen that fold's shots.
+        logits: (folds, n + shots, classes), logits of the n target rows, then of the shots. The head of each
+            fold has not seen that fold's shots.
         folds: (shots,) in 0..folds-1, fold in which each shot was held out.
         labels: (shots,).
         source: (classes,), class shares of the source; positive, sum to 1.
 
     Returns:
-        The difference of the means and its standard error. Both are 0.0 with fewer than two target rows or two shots.
+        The difference of the means and its standard error. Both are 0.0 with fewer than two target rows or
+        two shots.
     """
     shots, classes = len(labels), len(source)
     n = logits.shape[1] - shots

@@ -1,7 +1,7 @@
 """Transduction: unlabelled target rows refine each other's predictions, if held-out shots show that it helps.
 
-The refinement starts from a head's calibrated predictions. KL(refined || predicted) keeps it near them, which makes it safe.
-The entry point is `adapt_to_target`.
+The refinement starts from a head's calibrated predictions. KL(refined || predicted) keeps it near them, which
+makes it safe. The entry point is `adapt_to_target`.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ class Adaptation:
 def neighbour_links(rows: Array, among: Array, same: bool) -> sparse.csr_array:
     """Return softmax weights of the nearest rows `among` for each row, (n, m), with NEIGHBOURS or fewer entries per row.
 
-    The weights of a row sum to 1. Similarities are inner products, so rows should have unit length. The memory that is
-    needed grows with BLOCK * m.
+    The weights of a row sum to 1. Similarities are inner products, so rows should have unit length. The
+    memory that is needed grows with BLOCK * m.
 
     Args:
         rows: (n, dim).
@@ -100,9 +100,12 @@ def affinities(links: sparse.csr_array) -> sparse.csr_array:
 def laplacian_shot(graph: sparse.csr_array, logits: Array, pull: float) -> Array:
     """Refine predictions by LaplacianShot (Ziko et al. 2020, eq. 7), with the head's prediction p as the unary term.
 
-    In the paper that term is the distance to prototypes. The objective sum_i KL(z_i || p_i) - pull / 2 * sum_ij graph_ij
-    z_i . z_j is minimised, and all rows are updated at once. A step lowers the linearised objective by at least ||step||^2.
-    The error of the linearisation is at most pull / 2 * ||step||^2. So the objective never rises for pull <= 2.
+    In the paper that term is the distance to prototypes. This function minimises
+
+        sum_i KL(z_i || p_i) - pull / 2 * sum_ij graph_ij z_i . z_j
+
+    and updates all rows at once. A step lowers the linearised objective by at least ||step||^2. The error of the
+    linearisation is at most pull / 2 * ||step||^2. So the objective never rises for pull <= 2.
 
     Args:
         graph: (n, n), result of `affinities`.
@@ -125,8 +128,8 @@ def laplacian_shot(graph: sparse.csr_array, logits: Array, pull: float) -> Array
 def hidden_shot_logits(features: Array, shots: Array, labels: Labels, names: Array, setting: Candidate) -> tuple[Array, Labels]:
     """Fit the head again without each fold of the shots, and return its logits for target rows and shots.
 
-    Leave-one-out logits of the shots cannot be used here. The head that predicts a held-out shot's neighbours would have
-    learnt from that shot, so they would reveal its label.
+    Leave-one-out logits of the shots cannot be used here. The head that predicts a held-out shot's neighbours
+    would have learnt from that shot, so they would reveal its label.
 
     Args:
         features: (n, dim), features of the target rows.
@@ -136,8 +139,8 @@ def hidden_shot_logits(features: Array, shots: Array, labels: Labels, names: Arr
         setting: setting that `fit_frozen_head` chose.
 
     Returns:
-        Calibrated logits of the target rows, then of the shots, (folds, n + m, classes). And the fold in which each shot
-        was held out, (m,), with each class spread over the folds.
+        Calibrated logits of the target rows, then of the shots, (folds, n + m, classes). And the fold in which
+        each shot was held out, (m,), with each class spread over the folds.
     """
     folds = stratified_folds(labels, FOLDS)
     rows = np.vstack([features, shots])
@@ -148,10 +151,11 @@ def hidden_shot_logits(features: Array, shots: Array, labels: Labels, names: Arr
 def adapt_to_target(features: Array, logits: Array, shots: Array, labels: Labels, hidden: Array, folds: Labels) -> Adaptation:
     """Adapt predictions to the target's class shares and to neighbouring rows, each only if there is evidence for it.
 
-    The class shares are adapted if there is significant evidence of a label shift. The neighbours (`laplacian_shot`) are
-    used if they improve the log-loss of held-out shots by more than one standard error, and their accuracy is no lower.
-    For that test, each fold of the shots is refined among the target rows, with a head that has seen none of the fold's
-    labels. A shot has the weight of its class in the target, because shots are balanced and the target may not be.
+    The class shares are adapted if there is significant evidence of a label shift. The neighbours
+    (`laplacian_shot`) are used if they improve the log-loss of held-out shots by more than one standard
+    error, and their accuracy is no lower. For that test, each fold of the shots is refined among the target
+    rows, with a head that has seen none of the fold's labels. A shot has the weight of its class in the
+    target, because shots are balanced and the target may not be.
 
     Args:
         features: (n, dim), features of the target rows, of unit length.
@@ -198,7 +202,8 @@ def _paired(before: Array, after: Array, labels: Labels, weights: Array) -> tupl
     """Compare log-probabilities before and after a change, (m, classes) each, with a weight for each shot.
 
     Returns:
-        The weighted mean gain in log-likelihood, its standard error (infinite below two shots), and the gain in accuracy.
+        The weighted mean gain in log-likelihood, its standard error (infinite below two shots), and the gain
+        in accuracy.
     """
     if len(labels) < 2:
         return 0.0, np.inf, 0.0
