@@ -50,8 +50,8 @@ def paired_drop(
 ) -> tuple[float, float, float]:
     """Return the drop in accuracy from `before` to `after` on the same rows, and its percentile bootstrap interval.
 
-    In a bootstrap sample, the numbers of rows that fall, rise or stay are multinomial, so they are drawn
-    directly.
+    In a bootstrap sample, the numbers of rows that turn wrong, turn right or stay are multinomial. So they are
+    drawn directly.
 
     Args:
         before, after: (n,), whether each row is right.

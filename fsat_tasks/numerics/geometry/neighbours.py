@@ -25,7 +25,7 @@ GROUP = 64
 QUERY_BLOCK, POOL_BLOCK = 2048, 4096
 """Number of rows on each side of one matrix product: 32 MiB of similarities at a time, for any pool size."""
 SPREAD_STEPS = 15
-"""Number of iterations of label spreading. What remains after them is pull ** 15: 4 % of the whole at a pull of 0.8."""
+"""Number of iterations of label spreading. The remaining error is pull ** 15: 4 % of the whole at a pull of 0.8."""
 
 
 @dataclass(frozen=True)
@@ -131,8 +131,8 @@ def smooth(rows: Array, pool: Array, found: Neighbours, strength: float) -> Arra
 def affinity_graph(shots: Neighbours, pool: Neighbours) -> sparse.csr_array:
     """Return the symmetric graph D^-1/2 A D^-1/2 of shots and pool, (n, n), with A = exp(SHARPNESS * (similarity - 1)).
 
-    A is the mean of both directions: if one row is a neighbour of the other, both are linked. The row of the
-    graph is empty for a row without neighbours. The shots come first, then the pool rows, n in all.
+    A is the mean of both directions: if one row is a neighbour of the other, both are linked. A row without
+    neighbours has no links. The shots come first, then the pool rows, n in all.
 
     Args:
         shots: neighbours of the shots among the pool rows. No shot is a neighbour of a pool row.

@@ -15,7 +15,7 @@ __all__ = ["SharesApart", "shares_apart", "weighted_shares"]
 DRAWS = 200
 """Number of bootstrap samples."""
 STEPS, FURTHER_STEPS = 200, 30
-"""Number of EM steps for all rows, which start at the source shares; and for a bootstrap sample, which start at the result."""
+"""Number of EM steps: STEPS for all rows, from the source shares; then FURTHER_STEPS for each bootstrap sample."""
 LEVEL = 0.95
 """Confidence level of the intervals."""
 

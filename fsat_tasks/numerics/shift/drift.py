@@ -31,7 +31,7 @@ BLOCK = 250
 ROUNDING = 1e-5
 """Relative tolerance: a permutation's statistic that is smaller by less than this counts as equal, which is conservative."""
 MEDIAN_ROWS = 500
-"""Number of rows that the kernel's width is computed from, about. More rows give the same width."""
+"""Approximate number of rows that the kernel's width is computed from. More rows give the same width."""
 
 
 @dataclass(frozen=True)

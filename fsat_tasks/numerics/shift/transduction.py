@@ -39,7 +39,7 @@ FOLDS = 4
 MAX_STEPS = 50
 """Maximum number of steps of `laplacian_shot`."""
 TOLERANCE = 1e-4
-"""`laplacian_shot` stops at a step whose change, summed over the classes, is at most this in the mean over the rows."""
+"""`laplacian_shot` stops once a step changes a row's probabilities by at most this, summed over classes, on average."""
 PULL = 1.0
 """Pull of neighbours that agree, in nats; see `laplacian_shot`. At 2 the gains are larger, and so are the losses."""
 SHIFT_ERRORS = 1.645
@@ -89,7 +89,7 @@ def neighbour_links(rows: Array, among: Array, same: bool) -> sparse.csr_array:
 def affinities(links: sparse.csr_array) -> sparse.csr_array:
     """Return the symmetric graph D^-1/2 (links + links.T) D^-1/2, (n, n), with eigenvalues in [-1, 1].
 
-    The row of the graph is empty for a row without links.
+    A row without links has none in the graph, either.
     """
     both = links + links.T
     degree = np.asarray(both.sum(axis=1), np.float64).ravel()
