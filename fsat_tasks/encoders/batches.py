@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from fsat_tasks.runtime.kept import Kept
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,12 +18,16 @@ if TYPE_CHECKING:
 __all__ = ["load_tokenizer", "one_length_batches", "padded_batches", "tokenize"]
 
 
-def load_tokenizer(path: Path) -> tuple[Any, int]:
-    """A tokenizer that leaves rows unpadded, since they are padded once their batch is known; and the pad id."""
-    return _parse_tokenizer(path.read_text("utf-8"))
+def load_tokenizer(path: Path, kept: Kept | None = None) -> tuple[Any, int]:
+    """A tokenizer that leaves rows unpadded, since they are padded once their batch is known; and the pad id.
+
+    Args:
+        kept: what stays open: the tokenizer is parsed again only if its file has another content.
+    """
+    content = path.read_text("utf-8")
+    return (kept or Kept()).get("tokenizer", content, lambda: _parse_tokenizer(content))
 
 
-@functools.lru_cache(maxsize=2)  # each model has a copy of its encoder's
 def _parse_tokenizer(content: str) -> tuple[Any, int]:
     from tokenizers import Tokenizer
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fsat_tasks.encoders.source import EncoderSource
 from fsat_tasks.errors import EncoderError
-from fsat_tasks.store import Artefact, Recipe, Store
+from fsat_tasks.store import Artefact, Recipe, Store, versions
 from fsat_tasks.store.files import write_json
 
 __all__ = ["export_encoder", "export_int8_encoder", "exporter_versions"]
@@ -27,7 +27,7 @@ def exporter_versions() -> dict[str, str]:
 
 def export_encoder(source: EncoderSource, store: Store) -> Artefact:
     """The encoder as ONNX with its tokenizer, made once per revision: encoder.onnx, tokenizer.json, encoder.json."""
-    recipe = Recipe("encoder", 3, exporter_versions(), {"encoder": source.revision})
+    recipe = Recipe("encoder", versions.ENCODER, exporter_versions(), {"encoder": source.revision})
 
     def write(folder: Path) -> None:
         from fsat_tasks.encoders.graph import PooledEncoder, export_onnx
@@ -63,7 +63,11 @@ def export_encoder(source: EncoderSource, store: Store) -> Artefact:
 def export_int8_encoder(encoder: Artefact, store: Store) -> Artefact:
     """The same encoder with int8 products (`quantise`): the same files, two thirds of the size, 1.6 to 2.2 times the speed."""
     recipe = Recipe(
-        "encoder-int8", 1, {"onnxruntime": _onnxruntime_version()}, {"encoder": encoder.digest}, parents={"encoder": encoder}
+        "encoder-int8",
+        versions.ENCODER_INT8,
+        {"onnxruntime": _onnxruntime_version()},
+        {"encoder": encoder.digest},
+        parents={"encoder": encoder},
     )
 
     def write(folder: Path) -> None:

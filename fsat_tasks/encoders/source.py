@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -34,25 +35,25 @@ class EncoderSource:
     max_tokens: int
     prefix: str = ""
     """What the encoder's config puts before every text, such as an instruction."""
+    revision: str = ""
+    """sha256 over the contents of the files that decide what comes out, and over how they are read."""
 
     @property
     def pooling_named(self) -> bool:
         """Whether the encoder's config says how it pools; else it is the mean."""
         return any(module["type"].endswith("Pooling") for module in _modules(self.folder))
 
-    @property
-    def revision(self) -> str:
-        """sha256 over the contents of the files that decide what comes out."""
-        files = sorted(path for path in self.folder.iterdir() if path.suffix in READ_BY_TRANSFORMERS)
-        digests = {path.name: sha256_file(path) for path in files}
-        parts = {"files": digests, "pooling": self.pooling, "normalize": self.normalize, "max_tokens": self.max_tokens}
-        return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
 
-
-def find_encoder(name_or_path: str | Path, max_tokens: int | None = None) -> EncoderSource:
+def find_encoder(
+    name_or_path: str | Path, max_tokens: int | None = None, sha256: Callable[[Path], str] = sha256_file
+) -> EncoderSource:
     """Find an encoder's folder: a bundled name, `org/model` below FSAT_ENCODERS, a path, or the Hugging Face cache.
 
     Nothing is fetched.
+
+    Args:
+        max_tokens: number of tokens to read of a text, if that is fewer than the encoder takes.
+        sha256: what gives a file's digest; `Store.sha256` reads a large file once.
 
     Raises:
         EncoderError: where it is not there, or is not a transformers model with safetensors weights.
@@ -73,7 +74,12 @@ def find_encoder(name_or_path: str | Path, max_tokens: int | None = None) -> Enc
     pooling = _pooling(folder, name)
     normalize = any(module["type"].endswith("Normalize") for module in _modules(folder))
     own = _own_max_tokens(folder, config, name)
-    return EncoderSource(name, folder, pooling, normalize, min(max_tokens or own, own), _prefix(folder, name))
+    most = min(max_tokens or own, own)
+    files = sorted(path for path in folder.iterdir() if path.suffix in READ_BY_TRANSFORMERS)
+    digests = {path.name: sha256(path) for path in files}
+    parts = {"files": digests, "pooling": pooling, "normalize": normalize, "max_tokens": most}
+    revision = hashlib.sha256(canonical_json(parts).encode()).hexdigest()
+    return EncoderSource(name, folder, pooling, normalize, most, _prefix(folder, name), revision)
 
 
 def _locate(name: str) -> Path:

@@ -39,13 +39,8 @@ class GraphParts:
         return halves
 
 
-@functools.lru_cache(maxsize=2)  # of one encoder, in float32 and in int8; a frozen one serves task after task
-def take_apart(path: Path, sha256: str) -> GraphParts:
-    """The parts of a graph's file, which are not to be changed.
-
-    Args:
-        sha256: of the file, so that another one under its name is not taken for it.
-    """
+def take_apart(path: Path) -> GraphParts:
+    """The parts of a graph's file. They must not be changed."""
     import onnx
 
     graph, weights = onnx.load(path), {}

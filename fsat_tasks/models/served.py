@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 from fsat_tasks.encoders.batches import load_tokenizer, padded_batches, tokenize
+from fsat_tasks.runtime.kept import Kept
+from fsat_tasks.runtime.machine import Device
 from fsat_tasks.runtime.session import open_session
 
 if TYPE_CHECKING:
@@ -28,17 +29,21 @@ class ServedModel:
     Args:
         graph: one of the folder's graphs; by default that which config.json names as served.
         device: where it runs.
+        kept: what stays open: one session on the CPU for each name of a graph, and one tokenizer.
     """
 
-    def __init__(self, folder: Path, graph: str | None = None, device: Literal["cpu", "cuda"] = "cpu") -> None:
+    def __init__(self, folder: Path, graph: str | None = None, device: Device = "cpu", kept: Kept | None = None) -> None:
         config = json.loads((folder / "config.json").read_text("utf-8"))
         self.labels: list[str] = config["labels"]
         self.scope_threshold = float(config["scope_threshold"])
         """The scope score from which a text is taken for one of the task."""
         self.set_thresholds = {coverage: float(value) for coverage, value in config["set_thresholds"].items()}
-        self._tokenizer, self._pad_id = load_tokenizer(folder / "tokenizer.json")
+        self._tokenizer, self._pad_id = load_tokenizer(folder / "tokenizer.json", kept)
         path = folder / (graph or config["served"])
-        self._session = _open_on_cpu(_File.at(path)) if device == "cpu" else open_session(path, device)
+        if device == "cpu" and kept is not None:
+            self._session = kept.get(f"session {path.name}", _File.at(path), lambda: open_session(path, "cpu"))
+        else:
+            self._session = open_session(path, device)
 
     def run(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Probabilities (n, classes), in the order of `labels`, and scope scores (n,)."""
@@ -60,14 +65,8 @@ class _File:
     inode: int
     size: int
     mtime_ns: int
-    path: Path = field(compare=False)
 
     @classmethod
     def at(cls, path: Path) -> _File:
         status = path.stat()
-        return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, path)
-
-
-@functools.lru_cache(maxsize=3)  # a model's variants: export compares them, publish times them
-def _open_on_cpu(file: _File) -> Any:
-    return open_session(file.path, "cpu")
+        return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)

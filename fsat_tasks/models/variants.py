@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from fsat_tasks.models.served import ServedModel
 from fsat_tasks.quality.gates import variant_gates
+from fsat_tasks.runtime.kept import Kept
 from fsat_tasks.tasks.spec import GateSpec
 
 if TYPE_CHECKING:
@@ -49,12 +50,14 @@ class Judge:
     answers: Answers
     """Of the fp32 graph on the CPU."""
     bounds: GateSpec
+    kept: Kept
+    """What stays open: the sessions, which `publish` times."""
 
     def judge(self, name: str, device: Literal["cpu", "cuda"] = "cpu") -> dict[str, Any]:
         """Size, parity and whether the variant may be served on the device, with the reason."""
         from fsat_tasks.numerics.evidence.paired import compare_paired
 
-        model = ServedModel(self.folder, FILES[name], device)
+        model = ServedModel(self.folder, FILES[name], device, self.kept)
         found = model.run(self.texts)
         parity = parity_of(found, self.answers, model.scope_threshold)
         right, before = (answers[0].argmax(1) == self.labels for answers in (found, self.answers))

@@ -8,10 +8,10 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from fsat_tasks.errors import StoreError
 from fsat_tasks.integrations.mlflow import track
 from fsat_tasks.quality.gates import all_gates
 from fsat_tasks.registry.registry import Registry
+from fsat_tasks.runs.run import Run
 from fsat_tasks.store import Artefact, Store
 from fsat_tasks.tasks.spec import Task
 from fsat_tasks.tasks.workspace import Workspace
@@ -44,10 +44,10 @@ def awaits_approval(task: Task, store: Store, published: Artefact) -> bool:
     return champion is None or champion["model"]["digest"] != decision["model"]["digest"]
 
 
-def record(task: Task, store: Store, model: Artefact, published: Artefact, replaces: int) -> str:
-    """Enter a decision in the registry: as it says, or as held where it still awaits approval. Returns the outcome."""
-    hold = NOT_APPROVED if awaits_approval(task, store, published) else ""
-    return _enter(task, store, model, published, replaces, hold)
+def record(run: Run, published: Artefact, replaces: int) -> str:
+    """Enter a run's decision in the registry: as it says, or as held if it still awaits approval. Returns the outcome."""
+    hold = NOT_APPROVED if awaits_approval(run.task, run.store, published) else ""
+    return _enter(run.task, run.store, published, replaces, hold)
 
 
 def settle(task: Task, key: str, replaces: int, approved: bool) -> Artefact:
@@ -58,9 +58,8 @@ def settle(task: Task, key: str, replaces: int, approved: bool) -> Artefact:
         StoreError: where the decision or its model is no longer in the store.
     """
     store = Store(Workspace.from_env().store)
-    published = find_artefact(store, "publish", key)
-    model = find_artefact(store, "export", published.json("decision.json")["model"]["key"])
-    outcome = _enter(task, store, model, published, replaces, "" if approved else NOT_APPROVED)
+    published = store.require({"step": "publish", "key": key}, "the decision that was asked about")
+    outcome = _enter(task, store, published, replaces, "" if approved else NOT_APPROVED)
     answer = "approved" if approved else NOT_APPROVED
     log.info("%s: %s, %s; report: %s", task.name, answer, outcome, published.path / "report.html")
     return published
@@ -71,7 +70,8 @@ def keep_until_answered(task: Task, store: Store, published: Artefact) -> None:
     store.keep_until(published, time.time() + (task.spec.approval_hours + HOURS_TO_ACT) * 3600)
 
 
-def _enter(task: Task, store: Store, model: Artefact, published: Artefact, replaces: int, hold: str) -> str:
+def _enter(task: Task, store: Store, published: Artefact, replaces: int, hold: str) -> str:
+    model = store.require(published.json("decision.json")["model"], "the model that was decided about")
     outcome = Registry(store.root, task.name).record(model, published, replaces, hold)
     track(task, published, model, outcome)
     return outcome
@@ -79,10 +79,7 @@ def _enter(task: Task, store: Store, model: Artefact, published: Artefact, repla
 
 def find_artefact(store: Store, step: str, key: str) -> Artefact:
     """An artefact that was made before. Raises StoreError where it is gone."""
-    found = store.find(step, key)
-    if found is None:
-        raise StoreError(str(store.folder(step, key)), "what was decided about", "nothing", "Run the task again.")
-    return found
+    return store.require({"step": step, "key": key}, "what was decided about")
 
 
 def approval_page(task: Task, store: Store, published: Artefact) -> str:

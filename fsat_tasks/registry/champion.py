@@ -1,21 +1,42 @@
-"""The champion's files: found by the registry's entry, checked by checksum and signature."""
+"""The champion's files and the run that made it: found by the registry's entry, checked by checksum and signature."""
 
 from __future__ import annotations
 
 from fsat_tasks.errors import RegistryError
 from fsat_tasks.registry.registry import Registry, find_published
 from fsat_tasks.registry.signature import check_signature
+from fsat_tasks.runs.run import Run
 from fsat_tasks.store import Artefact, Store
+from fsat_tasks.tasks.spec import Task
 from fsat_tasks.tasks.workspace import Workspace
 
-__all__ = ["champion_model"]
+__all__ = ["champion_model", "champion_run"]
 
 
-def champion_model(task: str) -> Artefact:
-    """The model folder that the task's champion points to; where FSAT_SIGNING_KEY is set, only if that key signed it."""
-    store = Store(Workspace.from_env().store)
+def champion_model(task: str, store: Store | None = None) -> Artefact:
+    """The model folder that the task's champion points to; if FSAT_SIGNING_KEY is set, only if that key signed it.
+
+    Args:
+        store: by default the one that FSAT_STORE names.
+
+    Raises:
+        RegistryError: if there is no champion, or its files are not those that were published.
+    """
+    store = store or Store(Workspace.from_env().store)
     champion = Registry(store.root, task).champion()
     if champion is None:
         raise RegistryError(f"task {task!r}", "a published model", "none yet", f"Make one with: fsat run {task}.")
     check_signature(champion, task, f"champion of task {task!r}", f"fsat run {task} signs what it makes.")
     return find_published(store, task, champion["model"])
+
+
+def champion_run(task: Task, store: Store) -> Run:
+    """The run that made the champion, with its artefacts up to `export`.
+
+    Raises:
+        RegistryError: if the task has no champion, or what it was made from is no longer in the store.
+    """
+    model = champion_model(task.name, store)
+    tuned, validated = (find_published(store, task.name, model.manifest["parents"][step]) for step in ("tune", "validate"))
+    extracted = find_published(store, task.name, tuned.manifest["parents"]["extract"])
+    return Run(task, store, {"validate": validated, "extract": extracted, "tune": tuned, "export": model})

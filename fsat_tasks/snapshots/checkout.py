@@ -17,10 +17,10 @@ from fsat_tasks.store import Store
 from fsat_tasks.store.files import sha256_file
 from fsat_tasks.tasks.workspace import Workspace
 
-__all__ = ["checkout"]
+__all__ = ["restore_version"]
 
 
-def checkout(task: str, number: int, out: Path | None = None) -> dict[str, Any]:
+def restore_version(task: str, number: int, out: Path | None = None) -> dict[str, Any]:
     """Bring back `published/<task>/v<number>/`, copy it to `out`, and put the model and its decision back into the store.
 
     A store whose registry has no version of the task takes this one as its champion, so that `fsat predict` works; any other

@@ -5,9 +5,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any
 
+from fsat_tasks.runtime.numeric_class import NumericClass
 from fsat_tasks.store.files import canonical_json, sha256_file
 
 __all__ = ["MANIFEST", "Artefact", "Recipe", "make_manifest", "read_manifest"]
@@ -86,12 +86,17 @@ class Recipe:
     """The part of the task's specification that the step reads."""
     inputs: Mapping[str, str]
     """Name of each input -> sha256 of its content."""
-    numeric_class: str = "exact"
-    """Library, device and precision of the computation, or `exact` if it uses no floating-point numbers."""
+    numeric_class: NumericClass | None = None
+    """Numeric class of the computation, or None if it uses no floating-point numbers."""
     parents: Mapping[str, Artefact] = field(default_factory=dict)
     """Artefacts that this one is made from, recorded for lineage. They do not enter the key; their content is in `inputs`."""
     measured: tuple[str, ...] = ()
     """Files with timings of this machine. They are verified like all others, but are not part of the digest."""
+
+    @property
+    def computed_by(self) -> str:
+        """Numeric class as text, as keys and manifests hold it; `exact` without one."""
+        return "exact" if self.numeric_class is None else str(self.numeric_class)
 
     @property
     def key(self) -> str:
@@ -101,13 +106,17 @@ class Recipe:
             "version": self.version,
             "config": dict(self.config),
             "inputs": dict(self.inputs),
-            "numeric_class": self.numeric_class,
+            "numeric_class": self.computed_by,
         }
         return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
 
 
-def read_manifest(folder: Path) -> tuple[str | None, dict[str, Any]]:
+def read_manifest(folder: Path, sha256: Callable[[Path], str] = sha256_file) -> tuple[str | None, dict[str, Any]]:
     """Read an artefact's manifest and verify all files against it.
+
+    Args:
+        folder: the artefact's folder.
+        sha256: function that returns a file's sha256.
 
     Returns:
         The problem, or None if the artefact is whole; and the manifest, empty if it cannot be read.
@@ -121,24 +130,26 @@ def read_manifest(folder: Path) -> tuple[str | None, dict[str, Any]]:
                 return f"manifest.json: {field_name} is not that of the folder and its files", manifest
     except (FileNotFoundError, IsADirectoryError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as error:
         return f"manifest.json: {error}", {}
-    for name, sha256 in files.items():
+    for name, expected_sha256 in files.items():
         try:
-            if sha256_file(folder / name) != sha256:
+            if sha256(folder / name) != expected_sha256:
                 return f"{name}: sha256 differs from the manifest's", manifest
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return f"{name}: not there", manifest
     return None, manifest
 
 
-def make_manifest(recipe: Recipe, folder: Path, seconds: float, notes: Mapping[str, Any]) -> dict[str, Any]:
+def make_manifest(recipe: Recipe, folder: Path, work: Mapping[str, Any], sha256: Callable[[Path], str]) -> dict[str, Any]:
     """Return the manifest of the files that a recipe's work left in a folder.
 
     Args:
-        seconds: duration of the work.
-        notes: further JSON values to record, as the step chooses.
+        recipe: recipe of the work.
+        folder: folder with the files.
+        work: further entries: `notes` of the step, its `wall_seconds`, and the `caller` of this process.
+        sha256: function that returns a file's sha256.
     """
     files = {
-        path.relative_to(folder).as_posix(): {"sha256": sha256_file(path), "bytes": path.stat().st_size}
+        path.relative_to(folder).as_posix(): {"sha256": sha256(path), "bytes": path.stat().st_size}
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
@@ -153,14 +164,12 @@ def make_manifest(recipe: Recipe, folder: Path, seconds: float, notes: Mapping[s
         "files": files,
         "config": dict(recipe.config),
         "inputs": dict(recipe.inputs),
-        "numeric_class": recipe.numeric_class,
+        "numeric_class": recipe.computed_by,
         "seed": recipe.config.get("seed"),
-        "device": recipe.numeric_class.partition("-")[2].partition("-")[0] or None,
+        "device": recipe.numeric_class and recipe.numeric_class.device,
         "parents": {name: parent.reference() for name, parent in recipe.parents.items()},
-        "notes": dict(notes),
-        "caller": caller(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "wall_seconds": round(seconds, 3),
+        **work,
         "versions": _versions(),
     }
 
@@ -168,13 +177,6 @@ def make_manifest(recipe: Recipe, folder: Path, seconds: float, notes: Mapping[s
 def _digest(files: Mapping[str, Mapping[str, Any]]) -> str:
     content = {name: entry["sha256"] for name, entry in files.items() if not entry.get("measured")}
     return hashlib.sha256(canonical_json(content).encode()).hexdigest()
-
-
-def caller() -> str:
-    """Return what started this process: `airflow`, `dvc` or `cli`."""
-    if "AIRFLOW_CTX_DAG_ID" in os.environ:
-        return "airflow"
-    return "dvc" if "DVC_STAGE" in os.environ else "cli"
 
 
 def _versions() -> dict[str, str]:

@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from fsat_tasks.errors import StoreError
+from fsat_tasks.runtime.numeric_class import NumericClass
 from fsat_tasks.store.artefact import MANIFEST, Artefact, Recipe, make_manifest, read_manifest
-from fsat_tasks.store.files import write_json
+from fsat_tasks.store.files import Digests, write_json
 from fsat_tasks.store.lease import in_use, mark_used
 
 __all__ = ["Store", "alive"]
@@ -35,8 +36,20 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 class Store:
     """Artefacts in one folder, which many processes and machines may share."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, caller: str = "library") -> None:
+        """Open the store in a folder, which need not exist yet.
+
+        Args:
+            root: the folder.
+            caller: name of what runs this process, for the manifests: `cli`, `dvc`, `airflow` or `library`.
+        """
         self.root = root
+        self.caller = caller
+        self._digests = Digests()
+
+    def sha256(self, path: Path) -> str:
+        """Return the sha256 of any file. A large file is read only once, as long as it does not change."""
+        return self._digests.sha256(path)
 
     def build(self, recipe: Recipe, write: Callable[[Path], Mapping[str, Any] | None]) -> Artefact:
         """Return the recipe's artefact. If it is not in the store, `write(folder)` makes it.
@@ -56,7 +69,8 @@ class Store:
         temporary = self._temporary(final)
         try:
             notes = write(temporary) or {}
-            manifest = make_manifest(recipe, temporary, time.perf_counter() - started, notes)
+            work = {"notes": dict(notes), "wall_seconds": round(time.perf_counter() - started, 3), "caller": self.caller}
+            manifest = make_manifest(recipe, temporary, work, self.sha256)
             write_json(temporary / MANIFEST, manifest)
             _sync(temporary)
             if not _rename(temporary, final):
@@ -82,7 +96,7 @@ class Store:
             if not folder.is_dir():
                 return None
             mark_used(self.root, folder)  # before it is read: see the gate in lease.py
-            problem, manifest = read_manifest(folder)
+            problem, manifest = read_manifest(folder, self.sha256)
         except OSError as error:
             raise self._unwritable(error) from error
         if problem is None:
@@ -98,7 +112,7 @@ class Store:
         log.warning("corrupted artefact: %s (%s); set aside as %s, will be rebuilt", folder, problem, aside)
         return None
 
-    def find_first(self, recipe: Recipe, numeric_classes: Iterable[str]) -> Artefact | None:
+    def find_first(self, recipe: Recipe, numeric_classes: Iterable[NumericClass | None]) -> Artefact | None:
         """Return the first artefact in the store that equals the recipe but for its numeric class, else None.
 
         This way a machine without a GPU uses the features that a machine with one has computed.
@@ -113,6 +127,22 @@ class Store:
             if found is not None:
                 return found
         return None
+
+    def require(self, reference: Mapping[str, str], what: str) -> Artefact:
+        """Return the artefact with a step and a key that a manifest names.
+
+        Args:
+            reference: `step` and `key` of the artefact.
+            what: name of the artefact for the error.
+
+        Raises:
+            StoreError: if it is no longer in the store.
+        """
+        found = self.find(reference["step"], reference["key"])
+        if found is None:
+            where = self.folder(reference["step"], reference["key"])
+            raise StoreError(str(where), what, "none that is whole", "Run the task again.")
+        return found
 
     def restore(self, copy: Path, reference: Mapping[str, str]) -> bool:
         """Copy an artefact back into the store, unless it is there.

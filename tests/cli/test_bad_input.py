@@ -244,9 +244,10 @@ def test_each_later_step_refuses_a_full_store(
         "fsat_tasks.steps.evaluate.open_encoder", lambda task, _, done, device: open_encoder(task, whole, done, device)
     )
     monkeypatch.setattr("fsat_tasks.steps.evaluate.class_here", lambda _, done, device: class_here(whole, done, device))
-    from fsat_tasks.data.pool import find_pool
     from fsat_tasks.encoders.features import class_here, encoder_of, open_encoder, open_features
     from fsat_tasks.models.tuned import tuned_encoder
+
+    from fsat_tasks.data.pool import find_pool
 
     (small_disk / "filler").write_bytes(b"x" * ALL_BUT_8_KIB)
     with pytest.raises(StoreError, match="expected a folder that can be written"):

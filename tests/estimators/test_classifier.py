@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from fsat_tasks.encoders.features import open_features
 from numpy.typing import NDArray
 from sklearn.base import clone, is_classifier
 from sklearn.exceptions import NotFittedError
@@ -25,7 +26,6 @@ import fsat_tasks.estimators.classifier
 import fsat_tasks.tuning.rungs
 from fsat_tasks import FewShotClassifier
 from fsat_tasks.encoders.encoder import Encoder, load_encoder
-from fsat_tasks.encoders.features import open_features
 from fsat_tasks.errors import DataError
 from fsat_tasks.numerics.evidence.held_out import Comparison
 from fsat_tasks.numerics.heads.scope import area_under_roc

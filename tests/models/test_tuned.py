@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from fsat_tasks.models.tuned import open_head_features
 
 from fsat_tasks.data.tables import load_texts
-from fsat_tasks.models.tuned import open_head_features
 from fsat_tasks.store import Artefact, Store
 from fsat_tasks.tasks.spec import load_task
 
