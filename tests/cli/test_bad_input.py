@@ -221,39 +221,27 @@ def test_limit_on_the_size_of_files_is_refused(
 
 
 @pytest.mark.parametrize("step", ["tune", "evaluate", "export", "publish"])
-def test_each_later_step_refuses_a_full_store(
-    step: str, demo_copy: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import importlib
-
+def test_each_later_step_refuses_a_full_store(step: str, demo_copy: Path, small_disk: Path) -> None:
     from fsat_tasks.errors import StoreError
+    from fsat_tasks.runs.run import Run
     from fsat_tasks.steps.order import STEPS
     from fsat_tasks.steps.pipeline import run_steps
-    from fsat_tasks.store import Store
+    from fsat_tasks.store import Artefact, Store
     from fsat_tasks.tasks.spec import load_task
+
+    whole = Store(demo_copy)
+
+    class FullStore(Store):
+        """Has what the steps before made, and no room."""
+
+        def find(self, name: str, key: str) -> Artefact | None:
+            return None if name == step else whole.find(name, key)
 
     task = load_task("support-intents")
     artefacts = run_steps(task)
-    whole = Store(demo_copy)
-    monkeypatch.setattr("fsat_tasks.steps.tune.encoder_of", lambda _, done: encoder_of(whole, done))
-    monkeypatch.setattr("fsat_tasks.steps.export.tuned_encoder", lambda _, done: tuned_encoder(whole, done))
-    monkeypatch.setattr("fsat_tasks.steps.tune.find_pool", lambda validated, _: find_pool(validated, whole))
-    for module in ("tune", "head_features"):
-        monkeypatch.setattr(f"fsat_tasks.{module}.open_features", lambda task, _, done: open_features(task, whole, done))
-    monkeypatch.setattr(
-        "fsat_tasks.steps.evaluate.open_encoder", lambda task, _, done, device: open_encoder(task, whole, done, device)
-    )
-    monkeypatch.setattr("fsat_tasks.steps.evaluate.class_here", lambda _, done, device: class_here(whole, done, device))
-    from fsat_tasks.encoders.features import class_here, encoder_of, open_encoder, open_features
-    from fsat_tasks.models.tuned import tuned_encoder
-
-    from fsat_tasks.data.pool import find_pool
-
     (small_disk / "filler").write_bytes(b"x" * ALL_BUT_8_KIB)
     with pytest.raises(StoreError, match="expected a folder that can be written"):
-        getattr(importlib.import_module(f"fsat_tasks.{step}"), step)(
-            task, Store(small_disk), *(artefacts[p] for p in STEPS[step])
-        )
+        STEPS[step](Run(task, FullStore(small_disk), artefacts))
     (small_disk / "filler").unlink()
     assert_nothing_written(small_disk)
 

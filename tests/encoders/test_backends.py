@@ -20,7 +20,7 @@ from fsat_tasks.errors import DeviceError, EncoderError, FsatError, OutOfMemoryE
 from fsat_tasks.runtime import numeric_class as numeric_classes
 from fsat_tasks.runtime.failures import NamedErrors
 from fsat_tasks.runtime.machine import has_bfloat16
-from fsat_tasks.runtime.numeric_class import numeric_class
+from fsat_tasks.runtime.numeric_class import encoding_class
 from fsat_tasks.runtime.session import open_session
 from fsat_tasks.store import Artefact, Store
 
@@ -228,8 +228,8 @@ def test_processor_runs_onnx_whatever_a_gpu_would(exported: Artefact, monkeypatc
     for module in (backends, numeric_classes):
         monkeypatch.setattr(module, "onnxruntime_runs_on_cuda", lambda: True)
     assert isinstance(open_backend(exported, None, "cpu"), OnnxCpu)
-    assert numeric_class("cpu", "int8") == "onnxruntime-cpu-int8"
-    assert numeric_class("cuda", "fp32") == "onnxruntime-cuda-fp16"
+    assert str(encoding_class("cpu", "int8")) == "onnxruntime-cpu-int8"
+    assert str(encoding_class("cuda", "fp32")) == "onnxruntime-cuda-fp16"
 
 
 def test_gpu_that_neither_onnx_runtime_nor_torch_can_use_is_said(

@@ -13,6 +13,7 @@ from fsat_tasks.encoders.encoder import Encoder
 from fsat_tasks.encoders.export import export_encoder
 from fsat_tasks.encoders.row_cache import RowCache
 from fsat_tasks.encoders.source import find_encoder
+from fsat_tasks.runtime.numeric_class import NumericClass
 from fsat_tasks.store import Artefact, Store
 
 TEXTS = [f"{'many words ' * (i % 5)}number {i}" for i in range(40)]
@@ -34,7 +35,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def open_cache(store: Store, artefact: Artefact) -> RowCache:
-    return RowCache(store, artefact, "onnxruntime-cpu-fp32", lambda: Encoder(artefact, "cpu"))
+    return RowCache(store, artefact, NumericClass.parse("onnxruntime-cpu-fp32"), lambda: Encoder(artefact, "cpu"))
 
 
 def test_features_are_the_encoders_in_half_precision_in_the_order_of_the_texts(
@@ -114,7 +115,7 @@ def test_cut_texts_are_counted_whether_they_are_encoded_or_found(store: Store, a
 
 def test_encoder_is_not_opened_where_all_is_there(store: Store, artefact: Artefact) -> None:
     before = open_cache(store, artefact).features(TEXTS)
-    cache = RowCache(store, artefact, "onnxruntime-cpu-fp32", lambda: pytest.fail("opened"))
+    cache = RowCache(store, artefact, NumericClass.parse("onnxruntime-cpu-fp32"), lambda: pytest.fail("opened"))
     np.testing.assert_array_equal(cache.features(TEXTS), before)
 
 

@@ -21,8 +21,8 @@ import pytest
 
 from fsat_tasks.errors import DvcError, RegistryError, SnapshotError, StoreError
 from fsat_tasks.registry.registry import Registry
-from fsat_tasks.snapshots.checkout import checkout
-from fsat_tasks.snapshots.snapshot import snapshot
+from fsat_tasks.snapshots.checkout import restore_version
+from fsat_tasks.snapshots.snapshot import take_snapshot
 from fsat_tasks.traffic.predictions import predict
 
 DATA = Path(__file__).parents[2] / "data"
@@ -105,7 +105,7 @@ def published(tmp_path_factory: pytest.TempPathFactory, demo_store: Path) -> Ite
     shutil.copytree(demo_store, store, copy_function=os.link)
     with pytest.MonkeyPatch.context() as patch:
         enter(here, store, patch)
-        said = snapshot(TASK)
+        said = take_snapshot(TASK)
         predictions = list(predict(TASK, TEXTS))
     git(here, "add", *said["commit"])
     git(here, "commit", "--quiet", "-m", "version 1")
@@ -160,7 +160,7 @@ def test_git_gets_two_small_files_and_dvc_the_rest(published: Published) -> None
 
 def test_again_changes_nothing_and_has_nothing_to_commit(here: Path) -> None:
     before = tree(here / "published"), tree(here / ".dvc" / "cache")
-    again = snapshot(TASK)
+    again = take_snapshot(TASK)
     assert (tree(here / "published"), tree(here / ".dvc" / "cache")) == before
     assert (again["built"], again["remote"], again["commit"]) == (False, "storage", [])
 
@@ -170,7 +170,7 @@ def test_version_stays_when_the_task_changes_later(here: Path) -> None:
     content = samples.read_bytes()
     samples.write_bytes(content + b"one more text,card_declined\n")
     try:
-        assert snapshot(TASK)["built"] is False
+        assert take_snapshot(TASK)["built"] is False
     finally:
         samples.write_bytes(content)
 
@@ -178,7 +178,7 @@ def test_version_stays_when_the_task_changes_later(here: Path) -> None:
 def test_pool_that_is_another_file_now_is_kept_as_the_rows_that_were_used(unkept: Path) -> None:
     path = unkept / "data" / TASK / "unlabelled.jsonl"
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
-    snapshot(TASK)
+    take_snapshot(TASK)
     kept = unkept / FOLDER / "task"
     assert pq.read_metadata(kept / "pool.parquet").num_rows == 600
     assert not (kept / "unlabelled.jsonl").exists()
@@ -188,7 +188,7 @@ def test_task_that_changed_since_it_was_published_is_not_kept_as_what_the_model_
     path = unkept / "data" / TASK / "samples.csv"
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
     with pytest.raises(SnapshotError, match=r"task folder .*: expected the rows that the champion is made of, got others"):
-        snapshot(TASK)
+        take_snapshot(TASK)
     assert not (unkept / "published").exists()
 
 
@@ -198,20 +198,20 @@ def test_without_a_remote_the_version_is_in_the_cache_alone(unkept: Path, cli: A
     assert "no default remote" in said
     assert f"git add {DVC_FILE} published/{TASK}/.gitignore && git commit" in said
     shutil.rmtree(unkept / FOLDER)
-    assert checkout(TASK, 1)["champion"] == 1
+    assert restore_version(TASK, 1)["champion"] == 1
     shutil.rmtree(unkept / FOLDER)
     shutil.rmtree(unkept / ".dvc" / "cache")
     with pytest.raises(DvcError, match="v1: DVC's cache has not all of it, and there is no default remote"):
-        checkout(TASK, 1)
+        restore_version(TASK, 1)
 
 
 def test_remote_that_cannot_be_reached_is_a_later_trys_matter(unkept: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     set_remote(unkept, tmp_path / "file" / "remote")
     with pytest.raises(DvcError, match=r"dvc push .*v1\.dvc in "):
-        snapshot(TASK)
+        take_snapshot(TASK)
     set_remote(unkept, tmp_path / "remote")
-    assert snapshot(TASK)["built"] is False
+    assert take_snapshot(TASK)["built"] is False
     assert stored(tmp_path / "remote", unkept, "export/model.onnx").is_file()
 
 
@@ -220,7 +220,7 @@ def test_version_of_another_store_is_never_overwritten(here: Path, tmp_path: Pat
     Registry(tmp_path, TASK).restore({**entry, "model": {**entry["model"], "digest": "f" * 64}})
     monkeypatch.setenv("FSAT_STORE", str(tmp_path))
     with pytest.raises(SnapshotError, match=rf"expected the model of version 1 in this store, f+, got .*checkout {TASK} 1"):
-        snapshot(TASK)
+        take_snapshot(TASK)
 
 
 DIE = """
@@ -229,23 +229,23 @@ from fsat_tasks.snapshots import version as published
 from fsat_tasks.snapshots import snapshot
 def die(*_): os.kill(os.getpid(), signal.SIGKILL)
 {}
-snapshot.snapshot("support-intents")
+snapshot.take_snapshot("support-intents")
 """
 
 
 @pytest.mark.parametrize("at", ["snapshot.content = die", "snapshot.run_dvc = die", "published.Version.write_meta = die"])
 def test_killed_snapshot_is_completed_by_the_next(at: str, unkept: Path) -> None:
     assert subprocess.run([sys.executable, "-c", DIE.format(at)], check=False).returncode == -signal.SIGKILL
-    assert snapshot(TASK)["built"] is True
-    assert snapshot(TASK)["built"] is False
+    assert take_snapshot(TASK)["built"] is True
+    assert take_snapshot(TASK)["built"] is False
     assert sorted(path.name for path in (unkept / FOLDER).parent.iterdir()) == [".gitignore", "v1", "v1.dvc"]
     shutil.rmtree(unkept / FOLDER)
-    checkout(TASK, 1)
+    restore_version(TASK, 1)
 
 
 def test_two_at_the_same_time_make_it_once(unkept: Path) -> None:
     with ThreadPoolExecutor() as pool:
-        done = list(pool.map(snapshot, [TASK, TASK]))
+        done = list(pool.map(take_snapshot, [TASK, TASK]))
     assert sorted(one["built"] for one in done) == [False, True]
 
 
@@ -260,14 +260,14 @@ def test_lock_of_another_dvc_process_is_waited_for(
 
         monkeypatch.setattr("fsat_tasks.integrations.dvc.time.sleep", release)
         caplog.set_level("INFO", "fsat_tasks.integrations.dvc")
-        assert snapshot(TASK)["remote"] == "storage"
+        assert take_snapshot(TASK)["remote"] == "storage"
     assert "another process of DVC is at work" in caplog.text
 
 
 def test_task_without_a_champion_has_nothing_to_keep(here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FSAT_STORE", str(tmp_path))
     with pytest.raises(RegistryError, match="expected a published model, got none yet"):
-        snapshot(TASK)
+        take_snapshot(TASK)
 
 
 @pytest.mark.parametrize("folders", [[], [".git"], [".dvc"]])
@@ -297,9 +297,9 @@ def test_new_clone_gets_the_version_from_the_remote_and_predicts_the_same(there:
     assert Registry(store, TASK).history() == [Registry(published.store, TASK).champion()]
     assert git(there, "status", "--porcelain") == ""
     before = tree(there / FOLDER), tree(store)
-    assert checkout(TASK, 1)["restored"] is False  # all is there
+    assert restore_version(TASK, 1)["restored"] is False  # all is there
     assert (tree(there / FOLDER), tree(store)) == before
-    assert snapshot(TASK)["built"] is False  # and this store goes on from here
+    assert take_snapshot(TASK)["built"] is False  # and this store goes on from here
 
 
 def test_model_that_is_gone_from_the_store_comes_back_and_the_champion_stays(
@@ -311,15 +311,15 @@ def test_model_that_is_gone_from_the_store_comes_back_and_the_champion_stays(
     before = pointer.read_bytes(), (pointer.parent / "history.jsonl").read_bytes()
     with pytest.raises(RegistryError, match="missing or altered"):
         list(predict(TASK, TEXTS))
-    done = checkout(TASK, 1, tmp_path / "out")
+    done = restore_version(TASK, 1, tmp_path / "out")
     assert (done["restored"], done["champion"]) == (True, 2)
     assert list(predict(TASK, TEXTS)) == published.predictions
     assert (pointer.read_bytes(), (pointer.parent / "history.jsonl").read_bytes()) == before
     assert set(tree(tmp_path / "out")) == set(tree(there / FOLDER))
-    assert checkout(TASK, 1, tmp_path / "out")["out"] == str(tmp_path / "out")  # the same copy again
+    assert restore_version(TASK, 1, tmp_path / "out")["out"] == str(tmp_path / "out")  # the same copy again
     (tmp_path / "out" / "mine").touch()
     with pytest.raises(StoreError, match="expected a new or empty folder, or a copy of this version, got one with other files"):
-        checkout(TASK, 1, tmp_path / "out")
+        restore_version(TASK, 1, tmp_path / "out")
 
 
 def test_version_that_was_not_kept_is_named_with_those_that_were(there: Path, cli: Any) -> None:
@@ -339,37 +339,37 @@ def test_file_that_was_altered_in_the_remote_is_named_and_nothing_comes_into_the
     set_remote(there, own)
     alter(stored(own, there, "export/model.onnx"))
     with pytest.raises(SnapshotError, match=r"v1/export/model\.onnx: expected the file .*, got another one from DVC"):
-        checkout(TASK, 1)
+        restore_version(TASK, 1)
     assert not (tmp_path / "store").exists()
     assert not (there / FOLDER).exists()
     stored(own, there, "export/model.onnx").unlink()
     shutil.rmtree(there / ".dvc" / "cache")
     with pytest.raises(DvcError, match=r"has not all of it, and the remote 'storage' gave not the rest: dvc pull .*: failed"):
-        checkout(TASK, 1)
+        restore_version(TASK, 1)
 
 
 @pytest.mark.parametrize("name", ["export/model.onnx", "snapshot.json"])
 def test_file_that_was_altered_in_the_cache_is_named_and_the_advice_helps(name: str, there: Path) -> None:
-    checkout(TASK, 1)
+    restore_version(TASK, 1)
     shutil.rmtree(there / FOLDER)
     cached = stored(there / ".dvc" / "cache", there, name)
     alter(cached)
     with pytest.raises(SnapshotError, match=rf"v1/{name}: expected the file that was published, got another one") as caught:
-        checkout(TASK, 1)
+        restore_version(TASK, 1)
     assert f"Remove {cached}, and try again" in str(caught.value)
     cached.unlink()
-    checkout(TASK, 1)
+    restore_version(TASK, 1)
 
 
 def test_file_that_was_altered_by_hand_is_kept_and_named(there: Path) -> None:
-    checkout(TASK, 1)
+    restore_version(TASK, 1)
     samples = there / FOLDER / "task" / "samples.csv"
     samples.write_text("mine")
     with pytest.raises(SnapshotError, match=r"task/samples\.csv: .*got another one. Move .*v1 away"):
-        checkout(TASK, 1)
+        restore_version(TASK, 1)
     assert samples.read_text() == "mine"
     samples.unlink()
-    checkout(TASK, 1)
+    restore_version(TASK, 1)
     assert samples.read_bytes() == (DATA / TASK / "samples.csv").read_bytes()
 
 
@@ -377,7 +377,7 @@ def test_file_that_was_altered_by_hand_is_kept_and_named(there: Path) -> None:
 def test_dvc_file_that_is_damaged_is_named(content: str, there: Path) -> None:
     (there / DVC_FILE).write_text(content)
     with pytest.raises(SnapshotError, match=r"v1\.dvc: expected the file that `fsat snapshot` wrote"):
-        checkout(TASK, 1)
+        restore_version(TASK, 1)
 
 
 def test_published_versions_are_no_outs_of_the_pipeline() -> None:

@@ -24,6 +24,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from fsat_tasks.errors import StoreError
+from fsat_tasks.runtime.numeric_class import CPU_CLASS, CUDA_CLASSES, NumericClass
 from fsat_tasks.store import Artefact, Recipe, Store
 from fsat_tasks.store import artefact as artefact_module
 from fsat_tasks.store import files as files_module
@@ -61,13 +62,13 @@ recipes = st.builds(
     version=st.integers(1, 3),
     config=configs,
     inputs=st.dictionaries(names, names, max_size=3),
-    numeric_class=st.sampled_from(["exact", "cpu", "cuda"]),
+    numeric_class=st.sampled_from([None, CPU_CLASS, *CUDA_CLASSES]),
 )
 
 
 def parts(recipe: Recipe) -> tuple[object, ...]:
     # JSON by value and type: True is not 1
-    return recipe.step, recipe.version, json.dumps(recipe.config, sort_keys=True), dict(recipe.inputs), recipe.numeric_class
+    return recipe.step, recipe.version, json.dumps(recipe.config, sort_keys=True), dict(recipe.inputs), recipe.computed_by
 
 
 @given(recipes, recipes)
@@ -160,9 +161,9 @@ def test_digests_are_equal_for_equal_files_and_only_then(one: dict[str, bytes], 
 
 @pytest.mark.parametrize(
     ("numeric_class", "device"),
-    [("exact", None), ("numpy-cpu-fp64", "cpu"), ("onnxruntime-cuda-fp32", "cuda")],
+    [(None, None), (NumericClass("numpy", "cpu", "fp64"), "cpu"), (CUDA_CLASSES[0], "cuda")],
 )
-def test_manifest_has_the_seed_and_the_device(numeric_class: str, device: str | None, tmp_path: Path) -> None:
+def test_manifest_has_the_seed_and_the_device(numeric_class: NumericClass | None, device: str | None, tmp_path: Path) -> None:
     manifest = Store(tmp_path).build(replace(RECIPE, numeric_class=numeric_class), write_two).manifest
     assert (manifest["seed"], manifest["device"]) == (0, device)
     assert Store(tmp_path).build(replace(RECIPE, config={}), write_two).manifest["seed"] is None
@@ -470,12 +471,12 @@ def test_another_artefact_is_neither_restored_nor_replaced(tmp_path: Path) -> No
 
 def test_hash_of_a_large_file_is_remembered_until_the_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files_module, "SETTLED_NS", -(10**12))
-    path, content = tmp_path / "large", bytes(files_module.REMEMBERED_BYTES)
+    store, path, content = Store(tmp_path), tmp_path / "large", bytes(files_module.REMEMBERED_BYTES)
     path.write_bytes(content)
-    first = sha256_file(path)
+    first = store.sha256(path)
     with monkeypatch.context() as patch:
         patch.setattr(hashlib, "file_digest", None)
-        assert sha256_file(path) == first
+        assert store.sha256(path) == first
     path.write_bytes(b"x" + content[1:])
     os.utime(path, (1, 1))
-    assert sha256_file(path) == hashlib.sha256(b"x" + content[1:]).hexdigest()
+    assert store.sha256(path) == hashlib.sha256(b"x" + content[1:]).hexdigest()

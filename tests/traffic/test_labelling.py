@@ -27,7 +27,7 @@ from fsat_tasks.store import Artefact, Recipe, Store
 from fsat_tasks.tasks.files import find_files
 from fsat_tasks.tasks.spec import load_task
 from fsat_tasks.traffic import labelling as apply_module
-from fsat_tasks.traffic.labelling import PREDICTIONS, apply, find_result, label_texts, totals
+from fsat_tasks.traffic.labelling import PREDICTIONS, Labeller, label_texts, totals
 from fsat_tasks.traffic.predictions import predict
 from fsat_tasks.traffic.review import MOST, REVIEW, Doubt, Review
 
@@ -65,10 +65,10 @@ task, file, die_at, log, shard, seconds = sys.argv[1:]
 module.SHARD = int(shard)
 stub = Stub()
 stub.die_at, stub.log, stub.seconds = int(die_at), log, float(seconds)
-module._open = lambda folder: stub
+module.ServedModel = lambda folder: stub
 store = Store(Path(os.environ["FSAT_STORE"]))
 model = store.build(Recipe("export", 1, {}, {}), lambda folder: None)
-result = module.apply(load_task(task), store, model, Path(file))
+result = module.Labeller(load_task(task), store, model).label(Path(file))
 peak = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM:"))
 print(result.digest, result.built, peak)
 """
@@ -106,7 +106,7 @@ def task(make_task: Callable[..., str], toy_rows: list[tuple[str, str]]) -> str:
 @pytest.fixture
 def model(store_root: Path, stub: ServedModel, monkeypatch: pytest.MonkeyPatch) -> Artefact:
     """A model's artefact that answers as the stub does."""
-    monkeypatch.setattr(apply_module, "_open", lambda folder: stub)
+    monkeypatch.setattr(apply_module, "ServedModel", lambda folder: stub)
     return Store(store_root).build(Recipe("export", 1, {}, {}), lambda folder: None)
 
 
@@ -141,7 +141,7 @@ def test_every_row_of_every_format_is_in_the_result_in_its_place(
     ending: str, task: str, model: Artefact, stub: ServedModel, store_root: Path, tmp_path: Path
 ) -> None:
     texts = ["one", "two, with a comma", "one", "", "drei ü 🎉", "   "]
-    result = apply(load_task(task), Store(store_root), model, write_texts(tmp_path / f"new{ending}", texts))
+    result = Labeller(load_task(task), Store(store_root), model).label(write_texts(tmp_path / f"new{ending}", texts))
     rows = rows_of(result)
     first = 2 if ending == ".csv" else 1
     assert [row["line"] for row in rows] == list(range(first, first + len(texts)))
@@ -164,7 +164,7 @@ def test_every_row_of_every_format_is_in_the_result_in_its_place(
 
 def test_counts_add_up_and_are_those_of_the_rows(task: str, model: Artefact, store_root: Path, tmp_path: Path) -> None:
     file = write_texts(tmp_path / "new.csv", [f"text {i}" for i in range(100)] + ["", "text 1"])
-    result = apply(load_task(task), Store(store_root), model, file)
+    result = Labeller(load_task(task), Store(store_root), model).label(file)
     counts, rows = result.json("summary.json"), rows_of(result)
     assert counts["rows"] == 102 == counts["answered"] + counts["out_of_scope"] + counts["unsure"] + counts["blank"]
     assert counts["blank"] == 1
@@ -180,7 +180,7 @@ def test_least_probability_is_the_tasks(
 ) -> None:
     file = write_texts(tmp_path / "new.txt", [f"text {i}" for i in range(50)])
     answered = [
-        apply(load_task(make_task(toy_rows, apply={"min_probability": least})), Store(store_root), model, file)
+        Labeller(load_task(make_task(toy_rows, apply={"min_probability": least})), Store(store_root), model).label(file)
         for least in (0.0, 0.5, 1.0)
     ]
     counts = [one.json("summary.json") for one in answered]
@@ -192,7 +192,7 @@ def test_review_has_what_the_model_abstains_on_once_and_smallest_margin_first(
     task: str, model: Artefact, store_root: Path, tmp_path: Path
 ) -> None:
     texts = [f'text {i}, "quoted"\nand more' for i in range(40)]
-    result = apply(load_task(task), Store(store_root), model, write_texts(tmp_path / "new.csv", texts + texts))
+    result = Labeller(load_task(task), Store(store_root), model).label(write_texts(tmp_path / "new.csv", texts + texts))
     expected = {row["text"]: row for row in rows_of(result) if row["abstained"]}
     review = review_of(result.path)
     assert [row["text"] for row in review] == sorted(expected, key=lambda text: expected[text]["margin"])
@@ -221,13 +221,13 @@ def test_review_keeps_the_smallest_margins_whatever_comes_first(pairs: list[tupl
 def test_file_is_labelled_once_by_a_model_whatever_its_name(task: str, model: Artefact, store_root: Path, tmp_path: Path) -> None:
     spec, store = load_task(task), Store(store_root)
     file = write_texts(tmp_path / "new.txt", ["one", "two"])
-    assert find_result(spec, store, model, file) is None
-    first, second = (apply(spec, store, model, file) for _ in range(2))
+    assert Labeller(spec, store, model).find(file) is None
+    first, second = (Labeller(spec, store, model).label(file) for _ in range(2))
     assert (first.built, second.built) == (True, False)
-    assert find_result(spec, store, model, write_texts(tmp_path / "copy.txt", ["one", "two"])) == first
+    assert Labeller(spec, store, model).find(write_texts(tmp_path / "copy.txt", ["one", "two"])) == first
     other = store.build(Recipe("export", 2, {}, {}), lambda folder: (folder / "x").touch())
     for model_, path in ((other, file), (model, write_texts(file, ["one", "two", "three"]))):
-        assert find_result(spec, store, model_, path) is None
+        assert Labeller(spec, store, model_).find(path) is None
     assert list((store_root / "checkpoints").iterdir()) == []
 
 
@@ -256,7 +256,7 @@ def test_killed_call_loses_its_shard_alone_and_the_result_is_the_same(
     assert built
     assert log.read_text().split() == ["10", "10", "5"]
     monkeypatch.setattr(apply_module, "SHARD", 10)
-    assert apply(load_task(task), Store(store_root.with_name("other")), model, file).digest == digest
+    assert Labeller(load_task(task), Store(store_root.with_name("other")), model).label(file).digest == digest
 
 
 def test_two_at_once_do_the_work_once(task: str, tmp_path: Path) -> None:
@@ -290,7 +290,7 @@ def test_file_that_is_written_to_meanwhile_has_no_result(
 
     monkeypatch.setattr(apply_module, "label_texts", label)
     with pytest.raises(DataError, match=r"new\.txt: expected a file that stays as it is, got one that was written meanwhile"):
-        apply(load_task(task), Store(store_root), model, file)
+        Labeller(load_task(task), Store(store_root), model).label(file)
     assert not list(store_root.glob("apply/*/*"))
     assert list((store_root / "checkpoints").iterdir()) == []
 
@@ -317,7 +317,7 @@ def test_bad_file_is_told_before_any_row_is_labelled(
     (tmp_path / name).write_bytes(content)
     before = stub.calls  # type: ignore[attr-defined]
     with pytest.raises(DataError) as caught:
-        apply(load_task(task), Store(store_root), model, tmp_path / name)
+        Labeller(load_task(task), Store(store_root), model).label(tmp_path / name)
     assert message in str(caught.value)
     assert stub.calls == before  # type: ignore[attr-defined]
     assert not (store_root / "checkpoints").exists()
@@ -429,7 +429,7 @@ def test_result_in_the_store_is_whole_and_a_new_copy_takes_the_place_of_the_old(
     assert len(pq.read_table(out / "new.txt" / PREDICTIONS)) == 2
     model = champion_model("support-intents")
     for text_file in tmp_path.glob("*.txt"):
-        assert find_result(load_task("support-intents"), Store(demo_copy), model, text_file) is not None
+        assert Labeller(load_task("support-intents"), Store(demo_copy), model).find(text_file) is not None
 
 
 @pytest.mark.parametrize(
@@ -467,7 +467,7 @@ def test_copy_whose_former_result_is_gone_is_kept(task: str, model: Artefact, st
 
     spec, store = load_task(task), Store(store_root)
     first, second = (
-        apply(spec, store, model, write_texts(tmp_path / "n.txt", [f"{i} {j}" for j in range(20)])) for i in range(2)
+        Labeller(spec, store, model).label(write_texts(tmp_path / "n.txt", [f"{i} {j}" for j in range(20)])) for i in range(2)
     )
     copy_result(store, first, tmp_path / "out")
     copy_result(store, second, tmp_path / "out")
