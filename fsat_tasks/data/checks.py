@@ -1,7 +1,8 @@
-"""Data checks, as Great Expectations suites over one table of all rows.
+"""Data checks, as one Great Expectations suite per file.
 
-Each row first gets columns that say what is odd about it (the line of its near duplicate, its script, ...); the
-expectations are then plain statements about columns, and each failure comes back with the rows that caused it.
+Each row first gets columns that say what is unusual about it, such as the line of its near duplicate or its
+script. Then each expectation is a plain statement about one column, and a failed expectation returns the rows
+that caused it.
 """
 
 from __future__ import annotations
@@ -25,39 +26,43 @@ __all__ = ["Finding", "check_rows", "common_script", "count_scripts"]
 Severity = Literal["critical", "warning"]
 
 NEAR_DUPLICATE_ROWS = 20_000
-"""Above this the quadratic search for near duplicates is left out."""
+"""Number of rows above which near duplicates are not searched: the search takes quadratic time."""
 BALANCE = 5
-"""A class with more than this many times the shots of the smallest is a warning."""
+"""Warn of a class that has more than this many times the samples of the smallest class."""
 SCRIPT_ROWS = 1_000
-"""First rows of each file that say which script is the common one."""
+"""Number of rows at the start of each file that decide which script is the common one."""
 LONG_TEXT = 1_000
-"""Characters from which most encoders cut a text."""
+"""Length in characters above which most encoders cut a text."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A check that failed."""
+    """A check that failed on one file."""
 
     check: str
     severity: Severity
     file: str
     message: str
     lines: tuple[int, ...] = ()
+    """Lines of the rows that failed, ascending; empty if the check is not about single rows."""
 
     @property
     def where(self) -> str:
-        """The file and the lines, the first ten of them."""
+        """The file and at most ten of the lines, as text."""
         if not self.lines:
             return self.file
         more = f" and {len(self.lines) - 10} more" if len(self.lines) > 10 else ""
         return f"{self.file}, line {', '.join(map(str, self.lines[:10]))}{more}"
 
     def to_json(self) -> dict[str, Any]:
+        """Return the finding as JSON values."""
         return asdict(self) | {"lines": list(self.lines)}
 
 
 @dataclass(frozen=True)
 class _Check:
+    """A Great Expectations expectation, and the message of its finding."""
+
     name: str
     severity: Severity
     message: str
@@ -65,20 +70,22 @@ class _Check:
 
 
 def check_rows(files: Mapping[str, Rows], bounds: ValidationSpec, scripts: Counter[str] | None = None) -> list[Finding]:
-    """Check files of a task.
+    """Check the rows of a task's files.
 
     Args:
-        files: by split: `samples`, `query`, `unlabelled`, `out_of_scope`; whatever there is, but no `query` without `samples`.
-        scripts: `count_scripts` of the task's files that are not among these.
+        files: split -> rows, for any of `samples`, `query`, `unlabelled` and `out_of_scope`. `query` needs
+            `samples`.
+        bounds: bounds of the checks.
+        scripts: result of `count_scripts` for files of the task that are not in `files`.
 
     Returns:
-        What failed, critical findings first.
+        The checks that failed, critical ones first.
     """
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
     import great_expectations as gx
 
-    # sets its own level when it is imported
+    # this logger gets a level of its own while it is imported
     logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False, "metric_calculations": False}
@@ -104,6 +111,7 @@ def check_rows(files: Mapping[str, Rows], bounds: ValidationSpec, scripts: Count
 
 
 def _checks(split: str, bounds: ValidationSpec) -> list[_Check]:
+    """Return the checks of a split's table, whose columns `_frames` makes."""
     import great_expectations.expectations as gxe
 
     def check(name: str, severity: Severity, message: str, expectation: Any, **arguments: Any) -> _Check:
@@ -209,7 +217,7 @@ def _checks(split: str, bounds: ValidationSpec) -> list[_Check]:
 
 
 def _frames(files: Mapping[str, Rows], bounds: ValidationSpec, common: str | None) -> dict[str, pd.DataFrame]:
-    """One table a split, with a column for each thing that can be odd about a row; None where nothing is."""
+    """Return one table per split, with a column for everything that can be unusual about a row. None means nothing is."""
     import pandas as pd
 
     frames: dict[str, pd.DataFrame] = {}
@@ -242,14 +250,14 @@ def _frames(files: Mapping[str, Rows], bounds: ValidationSpec, common: str | Non
 
 
 def _column(values: Iterable[object]) -> pd.Series:
-    """A column in which None stays None; pandas alone would make it NaN, which is true."""
+    """Return a column in which None stays None. By default pandas would turn it into NaN, which counts as true."""
     import pandas as pd
 
     return pd.Series(list(values), dtype=object)
 
 
 def _first_lines(marks: Iterable[str | None], lines: list[int]) -> list[int | None]:
-    """For each row the line where its mark first stood, or None if that is the row itself."""
+    """Return, for each row, the line of the first row with the same mark, or None if that is the row itself."""
     first: dict[str, int] = {}
     return [
         None if mark is None or first.setdefault(mark, line) == line else first[mark]
@@ -258,6 +266,7 @@ def _first_lines(marks: Iterable[str | None], lines: list[int]) -> list[int | No
 
 
 def _conflicts(frame: pd.DataFrame) -> list[str | None]:
+    """Return, for each row, all labels of its text if there are several, else None."""
     labels: dict[str, set[str]] = {}
     for mark, label in zip(frame["print"], frame["label"], strict=True):
         if mark and label:
@@ -266,7 +275,13 @@ def _conflicts(frame: pd.DataFrame) -> list[str | None]:
 
 
 def _near_lines(rows: pd.DataFrame, among: pd.DataFrame, threshold: float) -> list[int | None]:
-    """For each row the line of an earlier row of `among` with nearly its text, exact repeats left out."""
+    """Return, for each row, the line of a row in `among` with nearly the same text, or None.
+
+    Exact repeats do not count. If `among` is the same table, only earlier rows count.
+
+    Args:
+        threshold: minimum cosine similarity of the texts' character trigrams, weighted by TF-IDF.
+    """
     import numpy as np
     from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -278,7 +293,7 @@ def _near_lines(rows: pd.DataFrame, among: pd.DataFrame, threshold: float) -> li
     left, right = vectorizer.transform(marks), vectorizer.transform(others).T.tocsr()
     lines = among["line"].to_numpy()
     for start in range(0, len(marks), 1000):
-        similar = (left[start : start + 1000] @ right).tocoo()  # (<= 1000, among)
+        similar = (left[start : start + 1000] @ right).tocoo()  # (1000 or fewer, len(among))
         for row, other in zip(*(side[similar.data >= threshold] for side in similar.coords), strict=True):
             earlier = among is not rows or other < start + row
             if earlier and marks[start + row] != others[other] and found[start + row] is None:
@@ -287,16 +302,17 @@ def _near_lines(rows: pd.DataFrame, among: pd.DataFrame, threshold: float) -> li
 
 
 def count_scripts(files: Iterable[Rows]) -> Counter[str]:
-    """How many of the first rows of each file are in each script."""
+    """Count the scripts of the texts, such as LATIN, in the first SCRIPT_ROWS rows of each file."""
     found = (_script(text) for rows in files for text in rows.texts[:SCRIPT_ROWS] if text)
     return Counter(script for script in found if script)
 
 
 def common_script(scripts: Counter[str]) -> str | None:
-    """The script of most rows, None where none has a letter."""
+    """Return the most frequent script, or None if no text has a letter."""
     return max(sorted(scripts), key=scripts.__getitem__) if scripts else None
 
 
 def _odd_script(text: str | None, common: str | None) -> str | None:
+    """Return the script of a text if it is not the common one, else None."""
     script = _script(text) if text else None
     return script if script not in (None, common) else None

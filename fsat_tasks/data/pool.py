@@ -1,4 +1,4 @@
-"""The pool of unlabelled rows: read, checked and kept once, for all the tasks that share its file."""
+"""The pool: a task's unlabelled rows. Tasks that share a file share one pool, which is read and checked once."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ __all__ = ["POOL", "POOL_FILE", "ROW_GROUP", "Pool", "build_pool", "pool_finding
 
 POOL, POOL_FILE = "unlabelled", "pool.parquet"
 CHECKED_ROWS = 10_000
-"""Number of first rows that are checked; what can be wrong with traffic shows in them."""
+"""Number of rows at the start of the file that are checked. They are enough to show faults of unlabelled texts."""
 ROW_GROUP = 4096
-"""Number of rows in memory at a time: a pool may be of any size."""
+"""Number of rows in memory at a time: a pool may have any size."""
 
 
 class Pool:
-    """The unlabelled rows of a task's data; empty if it has none.
+    """Unlabelled rows of a task. There are none if the task has no such file.
 
     Args:
-        validated: the artefact of the step `validate`.
-        store: where the pool is looked for.
+        validated: artefact of the step `validate`.
+        store: store that holds the pool.
 
     Raises:
         StoreError: if the pool is no longer in the store.
@@ -44,13 +44,18 @@ class Pool:
         reference = validated.manifest["parents"].get("pool")
         self.artefact = reference and store.require(reference, "the pool of the task's data")
         self.size = int(validated.json("pool.json")["rows"])
-        """Number of rows that have a text."""
+        """Number of rows. Rows without a text do not count."""
 
     def draw(self, count: int, seed: int) -> NDArray[np.int64]:
-        """Numbers of the rows that are used, ascending: all, or `count` of them, drawn by the seed.
+        """Return the numbers of the rows to use, ascending: all rows, or `count` of them if the pool has more.
 
-        Each row has a rank, by the hash of its text and the number of earlier rows with the same text. The lowest are drawn.
-        So a pool with some new rows keeps nearly all rows that were drawn before, and a smaller draw is part of a larger one.
+        Each row gets a pseudo-random rank from the seed, the hash of its text and the number of earlier rows
+        with this text. The rows with the lowest ranks are drawn. So a few new rows in the pool replace few of
+        the drawn ones, and a smaller draw is a subset of a larger one.
+
+        Args:
+            count: maximum number of rows.
+            seed: seed of the draw.
         """
         import numpy as np
 
@@ -59,13 +64,13 @@ class Pool:
         hashes = self.hashes()
         order = np.argsort(hashes, kind="stable")
         new = np.append(True, hashes[order[1:]] != hashes[order[:-1]])
-        first = np.maximum.accumulate(np.where(new, np.arange(self.size), 0))  # where the run of equal hashes starts
+        first = np.maximum.accumulate(np.where(new, np.arange(self.size), 0))  # (size,) start of each run of equal hashes
         repeat = np.empty(self.size, np.uint64)
         repeat[order] = np.arange(self.size) - first
         return np.sort(np.argpartition(_mix(hashes ^ _mix(repeat + _mix(np.array([seed], np.uint64)))), count)[:count])
 
     def texts(self, rows: NDArray[np.int64]) -> Iterator[str]:
-        """The texts of the rows with these numbers, which ascend; a group of rows is in memory at a time."""
+        """Yield the texts of the rows with these numbers, which must ascend. One group of rows is in memory at a time."""
         import numpy as np
         import pyarrow.parquet as pq
 
@@ -77,7 +82,7 @@ class Pool:
             yield from file.read_row_group(group, columns=["text"])["text"].take(here).to_pylist()
 
     def hashes(self) -> NDArray[np.uint64]:
-        """(size,) a 64-bit hash of each row's text: 8 MB for a million rows."""
+        """Return a 64-bit hash of each row's text, (size,): 8 MB for a million rows."""
         import numpy as np
         import pyarrow.parquet as pq
 
@@ -88,9 +93,10 @@ class Pool:
 
 
 def build_pool(task: Task, store: Store) -> Artefact | None:
-    """The pool of the task's file, made by the first task that names it; None if the task has none.
+    """Return the pool of the task's unlabelled file, or None if the task has no such file.
 
-    Writes pool.parquet (line, text and hash of the rows that have a text, as they come) and findings.json.
+    The artefact holds pool.parquet (line, text and hash of each row with a text, in the file's order) and
+    findings.json.
 
     Raises:
         DataError: if the file cannot be read.
@@ -114,10 +120,13 @@ def build_pool(task: Task, store: Store) -> Artefact | None:
 
 
 def pool_findings(task: Task, made: Artefact, scripts: Counter[str]) -> list[Finding]:
-    """What the checks found in the pool, beside the task's other files.
+    """Return the findings of the data checks on the pool.
 
     Args:
-        scripts: number of rows of the other files in each script. If these outvote the pool's own, it is checked once more.
+        task: task that uses the pool.
+        made: the pool.
+        scripts: result of `count_scripts` for the task's other files. If all files together have another common
+            script than the pool alone, the pool is checked again with that script.
     """
     from fsat_tasks.data.checks import Finding, check_rows, common_script
 
@@ -139,7 +148,7 @@ def _first_rows(path: Path, text: str, longest: int) -> Rows:
 
 
 def _write_rows(path: Path, text: str, longest: int, folder: Path) -> int:
-    """Copy the rows that have a text, some thousand at a time, and count them."""
+    """Write the rows that have a text to pool.parquet, ROW_GROUP rows at a time, and return their number."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -156,7 +165,7 @@ def _write_rows(path: Path, text: str, longest: int, folder: Path) -> int:
 
 
 def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Scatter whole numbers evenly, one to one: the finaliser of SplitMix64 (Steele, Lea & Flood 2014)."""
+    """Map 64-bit integers one to one to well-scattered ones: the finaliser of SplitMix64 (Steele, Lea & Flood 2014)."""
     import numpy as np
 
     values = values + np.uint64(0x9E3779B97F4A7C15)

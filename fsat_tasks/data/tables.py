@@ -1,4 +1,4 @@
-"""The tables of a task's small files, as `validate` writes them and later steps read them."""
+"""Tables of a task's labelled and out-of-scope files. The step `validate` writes them and later steps read them."""
 
 from __future__ import annotations
 
@@ -18,45 +18,45 @@ if TYPE_CHECKING:
 __all__ = ["SLICES_FILE", "SPLITS", "Split", "Tables", "write_rows", "write_slices"]
 
 SPLITS = ("samples", "query", "out_of_scope")
-"""Small files, read whole."""
+"""Files that are small enough to be read into memory, unlike the pool."""
 ROWS_FILE, TEXTS_FILE, SLICES_FILE = "rows.parquet", "texts.parquet", "slices.parquet"
 CLASSES = "classes"
-"""The split that holds the class names, in label order; their features are the anchor of each class."""
+"""Split that holds the class names, in the order of the labels. Their features are the class anchors."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """Rows of one file, in its order."""
+    """Rows of one split, in the file's order."""
 
     lines: list[int]
     texts: list[str]
     labels: list[str]
-    """Empty if the file has no labels."""
+    """Label of each row; empty if the split has no labels."""
 
     def __len__(self) -> int:
         return len(self.lines)
 
     def at(self, numbers: Iterable[int]) -> Split:
-        """The rows with these numbers."""
+        """Return the rows with these numbers."""
         chosen = list(numbers)
         labels = [self.labels[i] for i in chosen] if self.labels else []
         return Split([self.lines[i] for i in chosen], [self.texts[i] for i in chosen], labels)
 
     def at_lines(self, lines: Iterable[int]) -> Split:
-        """The rows on these lines, in the order of `lines`."""
+        """Return the rows on these lines, in the order of `lines`."""
         number = {line: i for i, line in enumerate(self.lines)}
         return self.at(number[line] for line in lines)
 
     def text_of_line(self) -> dict[int, str]:
-        """Line -> text."""
+        """Return line -> text for all rows."""
         return dict(zip(self.lines, self.texts, strict=True))
 
 
 class Tables:
-    """The rows of a task's small files. Each table is read once.
+    """Rows of a task's labelled and out-of-scope files. Each table is read only once.
 
     Args:
-        validated: the artefact of the step `validate`.
+        validated: artefact of the step `validate`.
     """
 
     def __init__(self, validated: Artefact) -> None:
@@ -64,7 +64,7 @@ class Tables:
 
     @cached_property
     def texts(self) -> list[str]:
-        """The different texts of all small files, class names first."""
+        """All different texts, the class names first. A row's `text_id` is the position of its text in this list."""
         import pyarrow.parquet as pq
 
         texts: list[str] = pq.read_table(self._folder / TEXTS_FILE)["text"].to_pylist()
@@ -72,38 +72,38 @@ class Tables:
 
     @cached_property
     def samples(self) -> Split:
-        """The labelled samples."""
+        """Labelled samples."""
         return self.split("samples")
 
     @cached_property
     def query(self) -> Split:
-        """The query rows; empty if the task has none."""
+        """Query rows; empty if the task has none."""
         return self.split("query")
 
     @cached_property
     def out_of_scope(self) -> Split:
-        """Rows that belong to none of the classes; empty if the task has none."""
+        """Out-of-scope rows; empty if the task has none."""
         return self.split("out_of_scope")
 
     @cached_property
     def classes(self) -> Split:
-        """The class names: a row a class, `labels` sorted."""
+        """Class names, one row per class, sorted by label."""
         return self.split(CLASSES)
 
     def split(self, name: str) -> Split:
-        """The rows of `samples`, `query`, `out_of_scope` or `classes`; empty if the task has none."""
+        """Return the rows of `samples`, `query`, `out_of_scope` or `classes`. There are none if the task has no such file."""
         rows = [row for row in self._rows if row["split"] == name]
         labels = [row["label"] for row in rows if row["label"] is not None]
         return Split([row["line"] for row in rows], [self.texts[row["text_id"]] for row in rows], labels)
 
     def class_numbers(self, labels: list[str]) -> NDArray[np.int64]:
-        """(n,) the position of each label in `classes`."""
+        """Return the position of each label among the classes, (n,)."""
         import numpy as np
 
         return np.searchsorted(self.classes.labels, labels)
 
     def slices(self) -> dict[tuple[str, str], list[int]]:
-        """(column, value) -> lines of the query rows with that value, for the columns that task.yaml names under `slices`."""
+        """Return (column, value) -> lines of the query rows with that value, for each slice column of task.yaml."""
         import pyarrow.parquet as pq
 
         members: dict[tuple[str, str], list[int]] = {}
@@ -123,11 +123,12 @@ def write_rows(files: Mapping[str, Rows], class_names: Mapping[str, str], folder
     """Write rows.parquet and texts.parquet.
 
     Args:
-        files: by split.
-        class_names: label -> name, in label order.
+        files: split -> rows. Rows without a text are left out.
+        class_names: label -> class name, in the order of the labels.
+        folder: folder to write to.
 
     Returns:
-        The number of different texts.
+        Number of different texts.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -154,7 +155,7 @@ def write_rows(files: Mapping[str, Rows], class_names: Mapping[str, str], folder
 
 
 def write_slices(query: Path | None, columns: list[str], max_characters: int, folder: Path) -> None:
-    """Write slices.parquet: line, column and value of each query row, for the columns that make slices."""
+    """Write slices.parquet: line, column and value of each cell in the query file's slice columns."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -1,4 +1,4 @@
-"""The one place that picks a device: the CPU, or a GPU that ONNX Runtime or torch can use."""
+"""Choice of the device: the CPU, or a GPU that ONNX Runtime or torch can use. No other module chooses one."""
 
 from __future__ import annotations
 
@@ -19,10 +19,13 @@ T = TypeVar("T")
 
 
 def pick_device(wanted: str) -> Device:
-    """The device to run on: `auto` takes a GPU that ONNX Runtime or torch can use, else the CPU.
+    """Return the device to run on. `auto` means a GPU that ONNX Runtime or torch can use, or else the CPU.
+
+    Args:
+        wanted: `auto`, `cpu` or `cuda`.
 
     Raises:
-        DeviceError: where `cuda` is asked for and no GPU answers.
+        DeviceError: if `wanted` is `cuda` and the driver reports no GPU.
     """
     found = cuda_devices() > 0
     if wanted == "cuda" and not found:
@@ -34,22 +37,29 @@ def pick_device(wanted: str) -> Device:
 
 
 def or_on_the_cpu(wanted: str, work: Callable[[Device], T]) -> T:
-    """Do the work on the device that `pick_device` picks; on the CPU if `auto` was wanted and the GPU is gone or full."""
+    """Run `work` on the device that `pick_device` chooses, and return its result.
+
+    With `auto`, the work is repeated on the CPU if the GPU fails or runs out of memory.
+    """
     picked = pick_device(wanted)
     try:
         return work(picked)
     except (DeviceError, OutOfMemoryError) as error:
         if picked == "cpu" or wanted != "auto":
             raise
-        log.warning("Going on with the CPU, as device is auto: %s", str(error))  # a kept record would keep the error
-    return work("cpu")  # no longer in the handler, which would keep what the GPU holds
+        # text only: a log record that is kept would keep the error, and with it the memory on the GPU
+        log.warning("Going on with the CPU, as device is auto: %s", str(error))
+    return work("cpu")  # outside of the handler: inside, the error would keep memory on the GPU
 
 
 def tuning_device(picked: Device) -> Device:
-    """Where encoders are fine-tuned: on the picked device, unless the installed torch was built without CUDA."""
+    """Return the device for fine-tuning encoders: `picked`, or the CPU if the installed torch has no CUDA support."""
     return "cpu" if version("torch").endswith("+cpu") else picked
 
 
 def onnx_device(picked: Device) -> Device:
-    """Where a graph runs that exists only as ONNX, such as a fine-tuned encoder's: torch cannot load it on a GPU."""
+    """Return the device for a model that exists only as ONNX, such as a fine-tuned encoder.
+
+    Torch cannot load it. So without a CUDA build of ONNX Runtime it runs on the CPU.
+    """
     return picked if picked == "cpu" or onnxruntime_runs_on_cuda() else "cpu"

@@ -1,4 +1,4 @@
-"""What a process keeps open from one task to the next. Whoever runs the tasks owns it."""
+"""Values that a process keeps open from one task to the next. The code that runs the tasks owns them."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ T = TypeVar("T")
 
 
 class Kept:
-    """The last value of each kind, such as a shared pool's features or an encoder in torch."""
+    """Cache of the last value of each kind, such as a shared pool's features or an encoder in torch."""
 
     def __init__(self) -> None:
         self._values: dict[str, tuple[Hashable, Any]] = {}
 
     def get(self, kind: str, key: Hashable, make: Callable[[], T]) -> T:
-        """The value of this kind if it was made for the same key; else a new one, which takes its place."""
+        """Return the value of a kind if it was made for the same key, else make a new one in its place."""
         known, value = self._values.get(kind, (None, None))
         if kind not in self._values or known != key:
-            self._values.pop(kind, None)  # the memory is free before the next one is made
+            self._values.pop(kind, None)  # frees the memory before the next value is made
             value = make()
             self._values[kind] = key, value
         made: T = value

@@ -1,4 +1,8 @@
-"""Numeric classes: what computes numbers, on which device and how precisely. They are part of the key of what is computed."""
+"""Numeric classes: library, device and precision of a computation, such as `onnxruntime-cpu-fp32`.
+
+Different numeric classes give slightly different numbers. So the class is part of the key of each artefact in
+the store.
+"""
 
 from __future__ import annotations
 
@@ -25,19 +29,19 @@ _TEXT = re.compile(r"(?P<engine>\w+)-(?P<device>cpu|cuda)(-(?P<precision>\w+))?"
 
 @dataclass(frozen=True)
 class NumericClass:
-    """What computes numbers. Its text, such as `onnxruntime-cpu-fp32`, stands in keys and manifests."""
+    """Library, device and precision of a computation. Keys and manifests hold its text."""
 
     engine: str
-    """`onnxruntime`, `torch` or `numpy`."""
+    """Library: `onnxruntime`, `torch` or `numpy`."""
     device: Device
     precision: str = ""
-    """`fp32`, `fp16`, `bf16`, `int8` or `fp64`; empty where the precision is that of a model that is an input."""
+    """`fp32`, `fp16`, `bf16`, `int8` or `fp64`; empty if it is the precision of a model that is an input."""
     at_once: int | None = None
-    """Number of encoders that the plan of the budget tunes side by side; None on a GPU."""
+    """Number of encoders that are fine-tuned side by side in the plan of the budget; None on a GPU."""
     compared_on: Device | None = None
-    """A second device on which the results were compared."""
+    """Second device on which the results were compared, if any."""
     also: NumericClass | None = None
-    """A second class that takes part."""
+    """Numeric class of another part of the computation, if any."""
 
     def __str__(self) -> str:
         text = "-".join(part for part in (self.engine, self.device, self.precision) if part)
@@ -47,7 +51,7 @@ class NumericClass:
 
     @classmethod
     def parse(cls, text: str) -> NumericClass:
-        """The class of features, from the text in their manifest. Raises ValueError for any other text."""
+        """Return the numeric class of features from the text in their manifest. Raises ValueError for any other text."""
         found = _TEXT.fullmatch(text)
         if found is None:
             raise ValueError(f"expected a numeric class such as onnxruntime-cpu-fp32, got {text!r}")
@@ -55,19 +59,22 @@ class NumericClass:
 
 
 CPU_CLASS = NumericClass("onnxruntime", "cpu", "fp32")
+"""Numeric class of features on a CPU, in full precision."""
 CUDA_CLASSES = (
     NumericClass("onnxruntime", "cuda", "fp16"),
     NumericClass("torch", "cuda", "bf16"),
     NumericClass("torch", "cuda", "fp16"),
 )
-"""Every class that `encoding_class` may give on a GPU."""
+"""All values that `encoding_class` can return for a GPU."""
 
 
 def encoding_class(device: Device, precision: str) -> NumericClass:
-    """The class of features that are computed on a device.
+    """Return the numeric class of features on this machine.
 
     Args:
-        precision: the exported encoder's; a GPU has its own.
+        device: the device that computes the features.
+        precision: precision of the exported encoder, which counts only on a CPU. A GPU always uses half
+            precision.
     """
     if device == "cpu":
         return NumericClass("onnxruntime", "cpu", precision)
@@ -75,7 +82,7 @@ def encoding_class(device: Device, precision: str) -> NumericClass:
 
 
 def half_name(device: Device = "cuda") -> str:
-    """The lower precision in which torch is fast on this machine: `bf16` or `fp16`; `fp32` on a CPU that has neither."""
+    """Return the precision in which torch is fastest: `bf16` or `fp16`, or `fp32` on a CPU without fast bfloat16."""
     if device == "cpu":
         return "bf16" if has_bfloat16() else "fp32"
     import torch
@@ -84,17 +91,20 @@ def half_name(device: Device = "cuda") -> str:
 
 
 def bodies_at_once() -> int:
-    """Number of the ladder's four encoders that are tuned side by side; three cores take as long as two."""
+    """Return how many of the ladder's four encoders are fine-tuned side by side: 1, 2 or 4.
+
+    Three at a time would need two rounds, as two at a time do.
+    """
     return max(many for many in (1, 2, 4) if many <= available_cores())
 
 
 def tuning_class(device: Device) -> NumericClass:
-    """The class of encoders that are tuned on a device."""
+    """Return the numeric class of encoder fine-tuning on a device."""
     return NumericClass("torch", device, "bf16" if device == "cuda" or has_bfloat16() else "fp32")
 
 
 def planned_class(device: Device) -> NumericClass:
-    """`tuning_class` and, on a CPU, how many encoders the plan of the budget tunes side by side."""
+    """Return `tuning_class` and, on a CPU, the number of encoders side by side that the budget is planned with."""
     at_once = None if device == "cuda" else bodies_at_once()
     tuned = tuning_class(device)
     return NumericClass(tuned.engine, tuned.device, tuned.precision, at_once)
@@ -104,4 +114,4 @@ PLANNED_CLASSES = (
     NumericClass("torch", "cuda", "bf16"),
     *(NumericClass("torch", "cpu", precision, many) for precision in ("bf16", "fp32") for many in (4, 2, 1)),
 )
-"""Every class that `planned_class` may give, in the order in which they are looked for."""
+"""All values that `planned_class` can return, in the order in which artefacts are looked for."""

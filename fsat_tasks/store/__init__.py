@@ -1,4 +1,4 @@
-"""The artefact store: content keys, atomic writes, checksums verified on every read."""
+"""The artefact store. Keys come from content, writes are atomic, and each read verifies checksums."""
 
 from fsat_tasks.store import versions
 from fsat_tasks.store.artefact import Artefact, Recipe

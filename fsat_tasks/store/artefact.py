@@ -1,4 +1,4 @@
-"""What a step's result depends on, and what is recorded of it: recipe, artefact, manifest, checksums."""
+"""Recipe, artefact and manifest: what a step's result depends on, the result, and the record of it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ DISTRIBUTIONS = {
     "torch": ("torch",),
     "transformers": ("transformers",),
 }
-"""Module -> the distributions that may have brought it, of what shapes results."""
+"""Module -> distributions that may have installed it, for each library that can change results."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Artefact:
     path: Path
     manifest: Mapping[str, Any]
     built: bool = field(default=False, compare=False)
-    """Whether this call did the work, or found it done."""
+    """Whether this call made the artefact. False if it was in the store already."""
 
     @property
     def step(self) -> str:
@@ -59,45 +59,48 @@ class Artefact:
 
     @property
     def digest(self) -> str:
-        """sha256 over the names and contents of the files, without those of timings: equal work gives equal digests."""
+        """sha256 over the names and contents of the files. Equal work gives equal digests: files of timings do not count."""
         return str(self.manifest["digest"])
 
     def sha256(self, name: str) -> str:
+        """Return the sha256 of one of the files, as the manifest records it."""
         return str(self.manifest["files"][name]["sha256"])
 
     def json(self, name: str) -> Any:
+        """Return the content of one of the JSON files."""
         return json.loads((self.path / name).read_text("utf-8"))
 
     def reference(self) -> dict[str, str]:
-        """What names this artefact elsewhere: in manifests, XCom, the registry."""
+        """Return the step, key and digest that name this artefact in manifests, in the registry and in Airflow's XCom."""
         return {"step": self.step, "key": self.key, "digest": self.digest}
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that a step's result depends on, and what to record beside it."""
+    """Everything that a step's result depends on, and what else its manifest records."""
 
     step: str
     version: int
-    """Raised when the step's code changes its result."""
+    """Version of the step's code. A change of the code that changes results must raise it."""
     config: Mapping[str, Any]
-    """The slice of the specification that the step reads."""
+    """The part of the task's specification that the step reads."""
     inputs: Mapping[str, str]
-    """Name -> sha256 of each input's content."""
+    """Name of each input -> sha256 of its content."""
     numeric_class: NumericClass | None = None
-    """What computes the numbers; None, `exact` in keys and manifests, if no floating point is involved."""
+    """Numeric class of the computation, or None if it uses no floating-point numbers."""
     parents: Mapping[str, Artefact] = field(default_factory=dict)
-    """Recorded for lineage; what counts of them is in `inputs`."""
+    """Artefacts that this one is made from, recorded for lineage. They do not enter the key; their content is in `inputs`."""
     measured: tuple[str, ...] = ()
-    """Files with timings of this machine: verified like all others, but no part of the digest."""
+    """Files with timings of this machine. They are verified like all others, but are not part of the digest."""
 
     @property
     def computed_by(self) -> str:
-        """The text of the numeric class."""
+        """Numeric class as text, as keys and manifests hold it; `exact` without one."""
         return "exact" if self.numeric_class is None else str(self.numeric_class)
 
     @property
     def key(self) -> str:
+        """sha256 over step, version, config, inputs and numeric class. It names the artefact in the store."""
         parts = {
             "step": self.step,
             "version": self.version,
@@ -109,7 +112,15 @@ class Recipe:
 
 
 def read_manifest(folder: Path, sha256: Callable[[Path], str] = sha256_file) -> tuple[str | None, dict[str, Any]]:
-    """What is wrong with an artefact (None if nothing is), and its manifest."""
+    """Read an artefact's manifest and verify all files against it.
+
+    Args:
+        folder: the artefact's folder.
+        sha256: function that returns a file's sha256.
+
+    Returns:
+        The problem, or None if the artefact is whole; and the manifest, empty if it cannot be read.
+    """
     try:
         manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
         files = {name: entry["sha256"] for name, entry in manifest["files"].items()}
@@ -129,10 +140,13 @@ def read_manifest(folder: Path, sha256: Callable[[Path], str] = sha256_file) -> 
 
 
 def make_manifest(recipe: Recipe, folder: Path, work: Mapping[str, Any], sha256: Callable[[Path], str]) -> dict[str, Any]:
-    """The manifest of what a recipe's work left in a folder.
+    """Return the manifest of the files that a recipe's work left in a folder.
 
     Args:
-        work: `notes` of the step, its `wall_seconds`, and the `caller` of this process.
+        recipe: recipe of the work.
+        folder: folder with the files.
+        work: further entries: `notes` of the step, its `wall_seconds`, and the `caller` of this process.
+        sha256: function that returns a file's sha256.
     """
     files = {
         path.relative_to(folder).as_posix(): {"sha256": sha256(path), "bytes": path.stat().st_size}
@@ -166,7 +180,7 @@ def _digest(files: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _versions() -> dict[str, str]:
-    """Versions of what shapes results, of those that this process has loaded."""
+    """Return the versions of Python and of those libraries in DISTRIBUTIONS that this process has loaded."""
     found = {"python": ".".join(map(str, sys.version_info[:3]))}
     for name in (name for module, names in DISTRIBUTIONS.items() if module in sys.modules for name in names):
         with suppress(PackageNotFoundError):
@@ -174,6 +188,6 @@ def _versions() -> dict[str, str]:
     return found
 
 
-@functools.cache  # it is read from the package's files
+@functools.cache  # each look-up reads files
 def _package_version(name: str) -> str:
     return package_version(name)

@@ -1,6 +1,7 @@
-"""The version of each recipe. Raise one if a change of the code changes what the step writes for the same inputs.
+"""Versions of the recipes. Raise one if a change of the code changes what its step writes for the same inputs.
 
-dvc.yaml reads this file. A stage runs again if the version of one of its recipes was raised, but not for other changes of code.
+dvc.yaml reads this file. A stage runs again if the version of one of its recipes was raised. Other changes of
+the code do not make it run again.
 """
 
 POOL = 1

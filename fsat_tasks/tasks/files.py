@@ -1,4 +1,4 @@
-"""Which files a task's pattern names: a file, a folder or a pattern with wildcards, never outside of the data root."""
+"""Files that a task's `apply.files` and `watch.traffic` name, always inside the data root."""
 
 from __future__ import annotations
 
@@ -12,20 +12,25 @@ from fsat_tasks.tasks.workspace import TASK_FILE, confine
 __all__ = ["FORMATS", "TABLES", "check_file", "find_files", "newest_file"]
 
 TABLES = (".csv", ".jsonl", ".parquet")
+"""Formats with named columns."""
 FORMATS = (*TABLES, ".txt")
+"""All formats that texts are read from."""
 WILD = frozenset("*?[")
 
 
 def find_files(task: Task, pattern: str | None = None) -> list[Path]:
-    """The files to label, sorted; of a folder, those that lie in it.
+    """Return the files to label, sorted.
 
-    Names that start with a dot, and files of other formats, are passed over unless a file is named alone.
+    A folder or a pattern leaves out hidden files and files of other formats. A single file of another format
+    is an error.
 
     Args:
-        pattern: relative to the task's folder; by default `apply.files` of task.yaml.
+        pattern: file, folder or glob pattern, relative to the task's folder; by default `apply.files` of
+            task.yaml.
 
     Raises:
-        TaskError: if there is no pattern, it names no file or folder, or something it names lies outside of the data root.
+        TaskError: if there is no pattern, if a single file does not exist or has another format, or if a file
+            lies outside the data root.
     """
     where = "files" if pattern else f"{task.folder / TASK_FILE}: apply.files"
     pattern = pattern or task.spec.apply.files
@@ -35,13 +40,14 @@ def find_files(task: Task, pattern: str | None = None) -> list[Path]:
 
 
 def newest_file(task: Task, pattern: str | None = None) -> Path:
-    """The file of traffic that was changed last.
+    """Return the most recently changed file of incoming texts.
 
     Args:
-        pattern: relative to the task's folder; by default `watch.traffic` of task.yaml.
+        pattern: file, folder or glob pattern, relative to the task's folder; by default `watch.traffic` of
+            task.yaml.
 
     Raises:
-        TaskError: if there is no such file, or it lies outside of the data root.
+        TaskError: if no file is named or found, or if a file lies outside the data root.
     """
     where = "traffic" if pattern else f"{task.folder / TASK_FILE}: watch.traffic"
     pattern = pattern or task.spec.watch.traffic
@@ -54,7 +60,7 @@ def newest_file(task: Task, pattern: str | None = None) -> Path:
 
 
 def check_file(path: Path, where: str, formats: Sequence[str] = FORMATS) -> Path:
-    """The path, if it is a file of a format that is read. Raises TaskError."""
+    """Return the path. Raises TaskError, which names `where`, if it is no file or has none of the formats."""
     if not path.is_file():
         raise TaskError(where, "a file", f"{str(path)!r}, which is not there")
     if path.suffix not in formats:
@@ -63,6 +69,7 @@ def check_file(path: Path, where: str, formats: Sequence[str] = FORMATS) -> Path
 
 
 def _resolve(task: Task, pattern: str, where: str, formats: Sequence[str]) -> list[Path]:
+    """Return the files that a pattern names, sorted."""
     parts = Path(pattern).parts
     fixed = next((at for at, part in enumerate(parts) if WILD & set(part)), len(parts))
     root, wild = task.folder.parent, parts[fixed:]
@@ -79,4 +86,5 @@ def _resolve(task: Task, pattern: str, where: str, formats: Sequence[str]) -> li
 
 
 def _one_of(formats: Sequence[str]) -> str:
+    """Return the formats in words, for an error."""
     return f"a {', '.join(formats[:-1])} or {formats[-1]} file"

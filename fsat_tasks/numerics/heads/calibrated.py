@@ -1,4 +1,4 @@
-"""A head with its temperature and its scope: from features to calibrated probabilities and scope scores."""
+"""Head with temperature and scope model: from features to calibrated probabilities and scope scores."""
 
 from __future__ import annotations
 
@@ -19,57 +19,57 @@ __all__ = ["CalibratedHead", "Samples", "fit_calibrated"]
 
 @dataclass(frozen=True)
 class CalibratedHead:
-    """Probabilities are softmax(head.logits(rows) / temperature).
+    """Head whose probabilities are softmax(head.logits(rows) / temperature), and its scope model.
 
-    Rows are the last layers' unit rows, side by side; see `mix_layers`.
+    Rows are the result of `mix_layers` for the encoder's features.
     """
 
     head: LinearHead | TaughtHead
     layers: int
-    """Number of the encoder's last layers that are read, side by side."""
+    """Number of the encoder's last layers that the head uses."""
     temperature: float
     scope: ScopeModel
     scope_threshold: float
-    """The score that a row of the task reaches with the probability `coverage`; -inf if all pass."""
+    """Minimum score of a row that counts as in scope; -inf if all rows do."""
 
     @property
     def linear(self) -> LinearHead:
-        """The linear part."""
+        """Linear part of the head."""
         return self.head.linear if isinstance(self.head, TaughtHead) else self.head
 
     @property
     def memory(self) -> Memory | None:
-        """The memory of pool rows; None if the pool did not help."""
+        """Memory of pool rows, or None if the head has none."""
         return self.head.memory if isinstance(self.head, TaughtHead) else None
 
     def logits(self, features: Features) -> Array:
-        """(n, all layers, dim) to (n, classes), not yet divided by the temperature."""
+        """Return logits, (n, classes), for features (n, all layers, dim), not yet divided by the temperature."""
         return self.head.logits(mix_layers(features, self.layers))
 
     def probabilities(self, features: Features) -> Array:
-        """(n, all layers, dim) to (n, classes)."""
+        """Return probabilities, (n, classes), for features (n, all layers, dim)."""
         probabilities: Array = softmax(self.logits(features) / self.temperature, axis=1)
         return probabilities
 
     def scope_scores(self, features: Features) -> Array:
-        """(n, all layers, dim) to (n,); higher is more in scope."""
+        """Return scores, (n,), for features (n, all layers, dim). A higher score is more in scope."""
         return scope_scores(self.scope, mix_layers(features, self.layers), self.logits(features))
 
     def in_scope(self, features: Features) -> NDArray[np.bool_]:
-        """(n, all layers, dim) to (n,): whether each row belongs to the task."""
+        """Return whether each row is in scope, (n,), for features (n, all layers, dim)."""
         return self.scope_scores(features) >= self.scope_threshold
 
 
 @dataclass(frozen=True)
 class Samples:
-    """The labelled samples that the scope is fitted on."""
+    """Labelled samples that the scope model is fitted on."""
 
-    features: Features  # (n, all layers, dim), by the head's encoder
+    features: Features  # (n, all layers, dim), from the head's encoder
     labels: Labels  # (n,)
-    anchors: Features  # (classes, all layers, dim), of the class names
-    held_out: Array  # (n, classes), logits by heads that have not seen the sample, not divided by the temperature
+    anchors: Features  # (classes, all layers, dim), features of the class names
+    held_out: Array  # (n, classes), logits from heads that have not seen the sample, not divided by the temperature
     unseen: Array | None = None
-    """(n, 2) `unseen_views` by encoders that have not seen the sample; None if the encoder is as it was pretrained."""
+    """`unseen_views`, (n, 2), from encoders that have not seen the sample; None for a pretrained encoder."""
 
 
 def fit_calibrated(
@@ -80,11 +80,15 @@ def fit_calibrated(
     coverage: float,
     outside: Features | None = None,
 ) -> CalibratedHead:
-    """Fit the scope of a head that is fitted and calibrated.
+    """Fit the scope model of a head that is already fitted and calibrated.
 
     Args:
-        coverage: share of the task's own rows that should pass as in scope.
-        outside: (m, all layers, dim) features of out-of-scope rows, if there are any.
+        head: the fitted head.
+        layers: number of the encoder's last layers that the head uses.
+        temperature: temperature of the head's logits, > 0.
+        samples: labelled samples.
+        coverage: share of the task's own rows that should pass as in scope, in 0..1.
+        outside: (m, all layers, dim), features of out-of-scope rows, if there are any.
     """
     shots, anchors = mix_layers(samples.features, layers), mix_layers(samples.anchors, layers)
     far = None if outside is None else mix_layers(outside, layers)
