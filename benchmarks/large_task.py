@@ -26,7 +26,7 @@ def run(source: Path) -> dict[str, Any]:
     """Seconds of each step on a cold store, in one process."""
     from fsat_tasks.data.texts import fingerprint
     from fsat_tasks.steps.pipeline import run_steps
-    from fsat_tasks.tasks.spec import load_task
+    from fsat_tasks.tasks.task import load_task
 
     folder = Path(os.environ["FSAT_DATA"]) / NAME
     folder.mkdir(parents=True)

@@ -30,7 +30,7 @@ from fsat_tasks.models.head import load_head
 from fsat_tasks.numerics.shift.drift import label_shift, scope_rise
 from fsat_tasks.steps.pipeline import run_steps
 from fsat_tasks.store import Artefact, Store
-from fsat_tasks.tasks.spec import Task, load_task
+from fsat_tasks.tasks.task import Task, load_task
 from fsat_tasks.traffic.watch import REFERENCE_ROWS, watch
 
 RESULTS = Path(__file__).parent / "results" / "watch.json"

@@ -26,7 +26,7 @@ from fsat_tasks.runtime import logs
 
 if TYPE_CHECKING:
     from fsat_tasks.store import Artefact, Store
-    from fsat_tasks.tasks.spec import Task
+    from fsat_tasks.tasks.task import Task
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -90,7 +90,7 @@ def _step(step: str, summary: str) -> None:
         dry_run: DryRun = False,
         approve: Approve = False,
     ) -> None:
-        from fsat_tasks.tasks.spec import load_task
+        from fsat_tasks.tasks.task import load_task
 
         _run(step, load_task(task, _overrides(shots, encoder, seed, device), dry_run, approve), out, as_json)
 
@@ -122,7 +122,7 @@ def run(
 ) -> None:
     """All steps: from samples to a published model. Several tasks go one after another, and none stops the others."""
     from fsat_tasks.errors import InputError
-    from fsat_tasks.tasks.spec import load_task
+    from fsat_tasks.tasks.task import load_task
 
     names, overrides = list(tasks or []), _overrides(shots, encoder, seed, device)
     if not names and not changed:
@@ -233,7 +233,7 @@ def _run_many(names: list[str], changed: bool, overrides: dict[str, Any], dry_ru
     from fsat_tasks.cli.run_tables import print_outcome, print_outcomes
     from fsat_tasks.steps.changed import changed_tasks
     from fsat_tasks.steps.many_tasks import run_many, worst_exit_code
-    from fsat_tasks.tasks.spec import load_task
+    from fsat_tasks.tasks.task import load_task
 
     if changed:
         names = changed_tasks(names, overrides)

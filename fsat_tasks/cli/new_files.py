@@ -11,7 +11,7 @@ import typer
 from fsat_tasks.cli.common import AsJson, TaskName, open_store
 
 if TYPE_CHECKING:
-    from fsat_tasks.tasks.spec import Task
+    from fsat_tasks.tasks.task import Task
 
 verbs = typer.Typer()
 
@@ -33,7 +33,7 @@ def apply(
     """Label files of new texts with the champion, and gather what it is unsure of."""
     from fsat_tasks.registry.champion import champion_model
     from fsat_tasks.steps.pipeline import summary
-    from fsat_tasks.tasks.spec import load_task
+    from fsat_tasks.tasks.task import load_task
     from fsat_tasks.traffic.labelling import PREDICTIONS, Labeller, totals
     from fsat_tasks.traffic.review import REVIEW, copy_result
 
@@ -74,7 +74,7 @@ def add(
     """Append labelled rows, such as those of a filled-in review.csv, to the samples."""
     from fsat_tasks.data.append import add_samples
     from fsat_tasks.errors import DataError
-    from fsat_tasks.tasks.spec import load_task
+    from fsat_tasks.tasks.task import load_task
 
     spec = load_task(task)
     if not file.is_file() or file.suffix not in (".csv", ".jsonl", ".parquet"):

@@ -27,7 +27,7 @@ def watch(
     """Say whether new traffic has drifted; exit code 4 if so."""
     from fsat_tasks.errors import InputError
     from fsat_tasks.tasks.files import newest_file
-    from fsat_tasks.tasks.spec import load_task
+    from fsat_tasks.tasks.task import load_task
     from fsat_tasks.traffic.watch import watch_traffic
 
     if file is not None and not file.is_file():

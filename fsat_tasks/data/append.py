@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from fsat_tasks.data.readers import read_rows
 from fsat_tasks.data.texts import fingerprint
 from fsat_tasks.errors import DataError, StoreError
-from fsat_tasks.tasks.spec import Task
+from fsat_tasks.tasks.task import Task
 from fsat_tasks.tasks.workspace import TASK_FILE
 
 __all__ = ["OUT_OF_SCOPE", "add_samples"]

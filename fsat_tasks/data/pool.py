@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from fsat_tasks.data.readers import Rows, iter_rows
 from fsat_tasks.store import Artefact, Recipe, Store, versions
 from fsat_tasks.store.files import write_json
-from fsat_tasks.tasks.spec import Task
+from fsat_tasks.tasks.task import Task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -109,7 +109,8 @@ def build_pool(task: Task, store: Store) -> Artefact | None:
     recipe = Recipe("pool", versions.POOL, config, {POOL: store.sha256(path)})
 
     def write(folder: Path) -> dict[str, object]:
-        from fsat_tasks.data.checks import check_rows, count_scripts
+        from fsat_tasks.data.checks import check_rows
+        from fsat_tasks.data.oddities import count_scripts
 
         first = _first_rows(path, text, longest)
         found = check_rows({POOL: first}, task.spec.validation)
@@ -128,7 +129,8 @@ def pool_findings(task: Task, made: Artefact, scripts: Counter[str]) -> list[Fin
         scripts: result of `count_scripts` for the task's other files. If all files together have another common
             script than the pool alone, the pool is checked again with that script.
     """
-    from fsat_tasks.data.checks import Finding, check_rows, common_script
+    from fsat_tasks.data.checks import Finding, check_rows
+    from fsat_tasks.data.oddities import common_script
 
     own = Counter(made.manifest["notes"]["scripts"])
     path = task.file(POOL)

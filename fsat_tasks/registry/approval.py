@@ -13,7 +13,7 @@ from fsat_tasks.quality.gates import all_gates
 from fsat_tasks.registry.registry import Registry
 from fsat_tasks.runs.run import Run
 from fsat_tasks.store import Artefact, Store
-from fsat_tasks.tasks.spec import Task
+from fsat_tasks.tasks.task import Task
 from fsat_tasks.tasks.workspace import Workspace
 
 __all__ = [

@@ -7,7 +7,7 @@ from fsat_tasks.registry.registry import Registry, find_published
 from fsat_tasks.registry.signature import check_signature
 from fsat_tasks.runs.run import Run
 from fsat_tasks.store import Artefact, Store
-from fsat_tasks.tasks.spec import Task
+from fsat_tasks.tasks.task import Task
 from fsat_tasks.tasks.workspace import Workspace
 
 __all__ = ["champion_model", "champion_run"]

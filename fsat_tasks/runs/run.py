@@ -17,7 +17,7 @@ from fsat_tasks.runtime.kept import Kept
 from fsat_tasks.runtime.machine import Device
 from fsat_tasks.runtime.numeric_class import CUDA_CLASSES, NumericClass, encoding_class
 from fsat_tasks.store import Artefact, Store
-from fsat_tasks.tasks.spec import Task
+from fsat_tasks.tasks.task import Task
 
 if TYPE_CHECKING:
     import numpy as np

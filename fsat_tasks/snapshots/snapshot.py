@@ -14,7 +14,7 @@ from fsat_tasks.registry.registry import Registry, find_published
 from fsat_tasks.snapshots.version import SNAPSHOT, Version, content, read_snapshot, wrong_files
 from fsat_tasks.store import Artefact, Store
 from fsat_tasks.store.files import sha256_file, write_json
-from fsat_tasks.tasks.spec import Task, load_task
+from fsat_tasks.tasks.task import Task, load_task
 from fsat_tasks.tasks.workspace import TASK_FILE, Workspace
 
 __all__ = ["take_snapshot"]

@@ -12,7 +12,7 @@ from fsat_tasks.registry.registry import Registry
 from fsat_tasks.runs.run import Run
 from fsat_tasks.steps.order import STEPS
 from fsat_tasks.store.lookup import LookupStore, NotMadeError
-from fsat_tasks.tasks.spec import Task, load_task
+from fsat_tasks.tasks.task import Task, load_task
 from fsat_tasks.tasks.workspace import Workspace
 
 __all__ = ["changed_tasks", "is_done"]

@@ -12,7 +12,7 @@ from fsat_tasks.registry.approval import awaits_approval
 from fsat_tasks.runtime.kept import Kept
 from fsat_tasks.steps.pipeline import run_steps, summary
 from fsat_tasks.store import Artefact, Store
-from fsat_tasks.tasks.spec import Task
+from fsat_tasks.tasks.task import Task
 
 __all__ = ["Outcome", "run_many", "worst_exit_code"]
 

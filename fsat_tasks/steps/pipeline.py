@@ -13,7 +13,7 @@ from fsat_tasks.runtime.kept import Kept
 from fsat_tasks.runtime.logs import at_work
 from fsat_tasks.steps.order import steps_until
 from fsat_tasks.store import Artefact, Store
-from fsat_tasks.tasks.spec import Task
+from fsat_tasks.tasks.task import Task
 from fsat_tasks.tasks.workspace import Workspace
 
 __all__ = ["Report", "run_steps", "summary"]

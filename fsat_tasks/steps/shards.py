@@ -12,7 +12,7 @@ from fsat_tasks.runtime.logs import at_work
 from fsat_tasks.steps.extract import encode_shard, shard_counts
 from fsat_tasks.steps.pipeline import run_steps
 from fsat_tasks.store import Store
-from fsat_tasks.tasks.spec import Task
+from fsat_tasks.tasks.task import Task
 from fsat_tasks.tasks.workspace import Workspace
 
 __all__ = ["run_shard", "shards"]

@@ -13,7 +13,7 @@ from fsat_tasks.errors import DataError, TaskError
 from fsat_tasks.runs.run import Run
 from fsat_tasks.store import Artefact, Recipe, versions
 from fsat_tasks.store.files import write_json
-from fsat_tasks.tasks.spec import Task
+from fsat_tasks.tasks.task import Task
 from fsat_tasks.tasks.workspace import TASK_FILE
 
 if TYPE_CHECKING:
@@ -73,7 +73,8 @@ def _write(task: Task, files: dict[str, Path], pool: Artefact | None, folder: Pa
 
 def _check(task: Task, rows: dict[str, Rows], pool: Artefact | None) -> list[Finding]:
     """The warnings about all files. Raises DataError if a check is critical."""
-    from fsat_tasks.data.checks import check_rows, count_scripts
+    from fsat_tasks.data.checks import check_rows
+    from fsat_tasks.data.oddities import count_scripts
 
     scripts_of_pool = Counter(pool.manifest["notes"]["scripts"]) if pool else None
     findings = check_rows(rows, task.spec.validation, scripts_of_pool)

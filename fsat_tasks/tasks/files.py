@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fsat_tasks.errors import TaskError
-from fsat_tasks.tasks.spec import Task
+from fsat_tasks.tasks.task import Task
 from fsat_tasks.tasks.workspace import TASK_FILE, confine
 
 __all__ = ["FORMATS", "TABLES", "check_file", "find_files", "newest_file"]

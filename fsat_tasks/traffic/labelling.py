@@ -23,7 +23,7 @@ from fsat_tasks.runtime.numeric_class import NumericClass
 from fsat_tasks.runtime.progress import progress
 from fsat_tasks.store import Artefact, Recipe, Store, versions
 from fsat_tasks.store.files import write_json
-from fsat_tasks.tasks.spec import Task
+from fsat_tasks.tasks.task import Task
 from fsat_tasks.traffic.review import REVIEW, Doubt, Review
 
 if TYPE_CHECKING:

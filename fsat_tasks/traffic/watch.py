@@ -21,7 +21,7 @@ from fsat_tasks.runtime.machine import Device
 from fsat_tasks.runtime.numeric_class import CPU_CLASS, CUDA_CLASSES, NumericClass
 from fsat_tasks.store import Artefact, Recipe, Store, versions
 from fsat_tasks.store.files import canonical_json, write_json
-from fsat_tasks.tasks.spec import Task
+from fsat_tasks.tasks.task import Task
 from fsat_tasks.traffic.reference import Judged, ReferenceHead, fit_reference_head
 from fsat_tasks.traffic.window import read_window
 

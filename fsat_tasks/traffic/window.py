@@ -8,7 +8,7 @@ from pathlib import Path
 from fsat_tasks.data.readers import iter_rows
 from fsat_tasks.errors import DataError
 from fsat_tasks.tasks.files import TABLES
-from fsat_tasks.tasks.spec import Task
+from fsat_tasks.tasks.task import Task
 
 __all__ = ["read_window"]
 

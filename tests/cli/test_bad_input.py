@@ -227,7 +227,7 @@ def test_each_later_step_refuses_a_full_store(step: str, demo_copy: Path, small_
     from fsat_tasks.steps.order import STEPS
     from fsat_tasks.steps.pipeline import run_steps
     from fsat_tasks.store import Artefact, Store
-    from fsat_tasks.tasks.spec import load_task
+    from fsat_tasks.tasks.task import load_task
 
     whole = Store(demo_copy)
 

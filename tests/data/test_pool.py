@@ -13,7 +13,7 @@ from fsat_tasks.errors import DataError
 from fsat_tasks.runs.run import Run
 from fsat_tasks.steps.validate import validate
 from fsat_tasks.store import Artefact, Store
-from fsat_tasks.tasks.spec import Task, load_task
+from fsat_tasks.tasks.task import Task, load_task
 
 MakeTask = Callable[..., str]
 Rows = list[tuple[str, str]]

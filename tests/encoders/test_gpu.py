@@ -29,7 +29,7 @@ from fsat_tasks.runtime.device import pick_device
 from fsat_tasks.runtime.session import onnxruntime_runs_on_cuda
 from fsat_tasks.steps.pipeline import run_steps
 from fsat_tasks.store import Artefact, Store
-from fsat_tasks.tasks.spec import load_task
+from fsat_tasks.tasks.task import load_task
 from fsat_tasks.tuning.fine_tuning import BodySettings, encode_rows, load_body, tune_body, tuned_weights
 
 pytestmark = pytest.mark.skipif(pick_device("auto") == "cpu", reason="needs CUDA_VISIBLE_DEVICES, and a GPU that torch can use")

@@ -30,7 +30,7 @@ from fsat_tasks.numerics.evidence.held_out import Comparison
 from fsat_tasks.numerics.heads.scope import area_under_roc
 from fsat_tasks.runs.run import Run
 from fsat_tasks.store import Artefact, Store
-from fsat_tasks.tasks.spec import load_task
+from fsat_tasks.tasks.task import load_task
 
 Array = NDArray[np.float64]
 

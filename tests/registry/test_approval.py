@@ -17,7 +17,7 @@ from fsat_tasks.registry.approval import approval_page, awaits_approval, settle
 from fsat_tasks.registry.registry import Registry
 from fsat_tasks.steps.pipeline import run_steps
 from fsat_tasks.store import Artefact, Store
-from fsat_tasks.tasks.spec import Task, load_task
+from fsat_tasks.tasks.task import Task, load_task
 from task_folder import link_encoders, write_task
 
 HOSTILE = "a|b *c* [d](e)\n<b>f</b> `g` {{ h }}"

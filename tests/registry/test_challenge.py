@@ -17,7 +17,7 @@ from fsat_tasks.registry.registry import Registry
 from fsat_tasks.runs.run import Run
 from fsat_tasks.steps.pipeline import run_steps
 from fsat_tasks.store import Artefact, Store
-from fsat_tasks.tasks.spec import load_task
+from fsat_tasks.tasks.task import load_task
 
 Row = tuple[str, str]
 OPEN = {"min_accuracy": 0, "min_macro_f1": 0, "min_class_recall": 0, "max_ece": 1, "min_coverage": 0}

@@ -17,7 +17,7 @@ from fsat_tasks.runs.run import Run
 from fsat_tasks.steps.validate import validate
 from fsat_tasks.store import Artefact, Recipe, Store
 from fsat_tasks.store.files import write_json
-from fsat_tasks.tasks.spec import load_task
+from fsat_tasks.tasks.task import load_task
 
 Cli = Callable[..., tuple[int, str, str]]
 Row = tuple[str, str]

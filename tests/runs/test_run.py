@@ -16,7 +16,7 @@ from fsat_tasks.runs.run import Run
 from fsat_tasks.runtime.kept import Kept
 from fsat_tasks.steps.pipeline import run_steps
 from fsat_tasks.store import Artefact, Store
-from fsat_tasks.tasks.spec import load_task
+from fsat_tasks.tasks.task import load_task
 from task_folder import Row
 
 

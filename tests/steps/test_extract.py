@@ -27,7 +27,7 @@ from fsat_tasks.steps import extract as extraction
 from fsat_tasks.steps.pipeline import run_steps
 from fsat_tasks.steps.shards import run_shard, shards
 from fsat_tasks.store import Artefact, Store
-from fsat_tasks.tasks.spec import load_task
+from fsat_tasks.tasks.task import load_task
 
 Row = tuple[str, str]
 POOL = [(f"{'some more words ' * (i % 4)}message {i}", "") for i in range(150)]

@@ -25,7 +25,7 @@ from fsat_tasks.steps import export, tune
 from fsat_tasks.steps.changed import is_done
 from fsat_tasks.steps.pipeline import run_steps
 from fsat_tasks.store import Artefact, Store
-from fsat_tasks.tasks.spec import load_task
+from fsat_tasks.tasks.task import load_task
 from fsat_tasks.traffic.watch import first_alarm, watch_traffic
 from task_folder import Row
 

@@ -25,7 +25,7 @@ from fsat_tasks.models.served import ServedModel
 from fsat_tasks.registry.champion import champion_model
 from fsat_tasks.store import Artefact, Recipe, Store
 from fsat_tasks.tasks.files import find_files
-from fsat_tasks.tasks.spec import load_task
+from fsat_tasks.tasks.task import load_task
 from fsat_tasks.traffic import labelling as apply_module
 from fsat_tasks.traffic.labelling import PREDICTIONS, Labeller, label_texts, totals
 from fsat_tasks.traffic.predictions import predict

@@ -16,7 +16,7 @@ from fsat_tasks.errors import DataError, RegistryError
 from fsat_tasks.runs.run import Run
 from fsat_tasks.steps.pipeline import run_steps
 from fsat_tasks.store import Store
-from fsat_tasks.tasks.spec import Task, load_task
+from fsat_tasks.tasks.task import Task, load_task
 from fsat_tasks.traffic.watch import drift_event, first_alarm, watch_traffic
 
 ROOT = Path(__file__).parents[2]

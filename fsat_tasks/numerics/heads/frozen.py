@@ -16,7 +16,8 @@ from fsat_tasks.numerics.evidence.calibration import fit_temperature
 from fsat_tasks.numerics.evidence.held_out import row_losses
 from fsat_tasks.numerics.geometry.layers import mix_layers
 from fsat_tasks.numerics.heads.discriminant import fit_discriminant
-from fsat_tasks.numerics.heads.probe import LinearHead, approximate_loo_logits, fit_softmax
+from fsat_tasks.numerics.heads.leave_one_out import approximate_loo_logits
+from fsat_tasks.numerics.heads.probe import LinearHead, fit_softmax
 from fsat_tasks.numerics.types import Array, Features, Labels
 
 __all__ = ["Candidate", "FrozenHead", "fit_frozen_head", "fit_setting", "refit_frozen_head"]
