@@ -22,7 +22,7 @@ from rich.console import Console
 from benchmarks.cells import run_module
 from benchmarks.command import about, add_out_option, save
 from benchmarks.data import class_name, find_sets, load_split
-from benchmarks.extraction_pages import SHOTS, Figures, cpu_page, gpu_page, pace
+from benchmarks.extraction_pages import SHOTS, Figures, cpu_page, gpu_page, pace, page_head
 from benchmarks.extraction_workload import (
     CUDA_METHODS,
     ENCODER,
@@ -237,7 +237,7 @@ def main() -> int:
         console.print(f"error: {error}", markup=False)
         return 2
     name, page = ("extraction-cuda", gpu_page) if options.cuda else ("extraction", cpu_page)
-    save(out, name, results, "\n".join([*_head(results), *page(results)]) + "\n")
+    save(out, name, results, "\n".join([*page_head(results), *page(results)]) + "\n")
     console.print(f"results in {out / name}.md", markup=False)
     return 0
 

@@ -12,7 +12,7 @@ from benchmarks.extraction_workload import (
     ROUNDS,
 )
 
-__all__ = ["SHOTS", "Figures", "cpu_page", "gpu_page", "pace"]
+__all__ = ["SHOTS", "Figures", "cpu_page", "gpu_page", "pace", "page_head"]
 
 SHOTS = 10  # samples of each class that the head is fitted on
 
@@ -23,7 +23,7 @@ def pace(entry: Figures) -> str:
     return " → ".join(f"{rate / 1e9:.0f}" for rate in entry["pace"])
 
 
-def _head(results: Figures) -> list[str]:
+def page_head(results: Figures) -> list[str]:
     about = results["machine"]
     versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
     options = " --cuda" if "device" in results else ""

@@ -252,7 +252,7 @@ def test_each_later_step_refuses_a_full_store(step: str, demo_copy: Path, small_
 MEASURED = """
 import re, sys, time
 from fsat_tasks.steps.pipeline import run_steps
-from fsat_tasks.tasks.spec import load_task
+from fsat_tasks.tasks.task import load_task
 run_steps(load_task(sys.argv[1]), "validate")
 print(time.process_time(), re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
 """

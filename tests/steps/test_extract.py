@@ -167,7 +167,7 @@ KILLED = """
 import sys
 from fsat_tasks.steps import extract
 from fsat_tasks.steps.pipeline import run_steps
-from fsat_tasks.tasks.spec import load_task
+from fsat_tasks.tasks.task import load_task
 extract.SHARD = 32
 run_steps(load_task(sys.argv[1]), "extract")
 """

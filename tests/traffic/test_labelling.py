@@ -59,7 +59,7 @@ class Stub:
 RUN = (
     STUB
     + """
-from fsat_tasks.tasks.spec import load_task
+from fsat_tasks.tasks.task import load_task
 from fsat_tasks.store import Recipe, Store
 task, file, die_at, log, shard, seconds = sys.argv[1:]
 module.SHARD = int(shard)
