@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -149,7 +150,8 @@ class Run:
         """The row cache of an exported encoder."""
         from fsat_tasks.encoders.row_cache import RowCache
 
-        return RowCache(self.store, encoder, numeric_class, lambda: self.open_encoder(encoder, numeric_class))
+        run = weakref.proxy(self)  # a cycle would keep what the run holds until the garbage collector comes
+        return RowCache(self.store, encoder, numeric_class, lambda: run.open_encoder(encoder, numeric_class))
 
     def open_encoder(self, encoder: Artefact, numeric_class: NumericClass) -> Encoder:
         """An exported encoder, ready to run.

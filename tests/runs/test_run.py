@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
+import weakref
 from collections import Counter
 from collections.abc import Callable, Hashable
 from dataclasses import replace
@@ -68,6 +70,18 @@ def test_an_encoder_that_is_gone_is_named_with_what_to_do(demo_copy: Path) -> No
     shutil.rmtree(demo_copy / "encoder")
     with pytest.raises(StoreError, match=r"expected the encoder that the features are from, .* Run the task again"):
         _ = run.encoder
+
+
+def test_what_a_run_holds_is_freed_with_it_and_not_by_the_garbage_collector(demo_copy: Path) -> None:
+    run = demo_run(demo_copy)
+    run.features([*run.tables.texts[:3], "a text that is encoded now"])
+    held = [weakref.ref(one) for one in (run, run.kept, next(iter(run._caches.values())))]
+    gc.disable()
+    try:
+        del run
+        assert [one() for one in held] == [None, None, None]
+    finally:
+        gc.enable()
 
 
 class Counting(Kept):
