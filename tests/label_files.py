@@ -1,4 +1,4 @@
-"""Files of new texts, and what labelling wrote about them."""
+"""Files of new texts, and the results of labelling them."""
 
 from __future__ import annotations
 

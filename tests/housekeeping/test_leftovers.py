@@ -1,4 +1,4 @@
-"""What killed processes left goes once nobody can be at work on it."""
+"""Leftovers of killed processes go once nobody can be at work on them."""
 
 from __future__ import annotations
 

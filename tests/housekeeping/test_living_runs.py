@@ -1,4 +1,4 @@
-"""What a run found or made stays until the run ends, however it ends."""
+"""Artefacts that a run found or made stay until it ends, however it ends."""
 
 from __future__ import annotations
 

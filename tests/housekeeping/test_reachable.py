@@ -1,4 +1,4 @@
-"""What the registry or a recent use reaches stays, with all before it; the rest goes by age."""
+"""Artefacts that the registry or a recent use reaches stay, with all before them; the rest goes by age."""
 
 from __future__ import annotations
 
