@@ -18,10 +18,8 @@ class Kept:
 
     def get(self, kind: str, key: Hashable, make: Callable[[], T]) -> T:
         """Return the value of a kind if it was made for the same key, else make a new one in its place."""
-        known, value = self._values.get(kind, (None, None))
-        if kind not in self._values or known != key:
+        if kind not in self._values or self._values[kind][0] != key:
             self._values.pop(kind, None)  # frees the memory before the next value is made
-            value = make()
-            self._values[kind] = key, value
-        made: T = value
+            self._values[kind] = key, make()
+        made: T = self._values[kind][1]
         return made

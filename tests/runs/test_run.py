@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -18,6 +20,8 @@ from fsat_tasks.steps.pipeline import run_steps
 from fsat_tasks.store import Artefact, Store
 from fsat_tasks.tasks.task import load_task
 from task_folder import Row
+
+T = TypeVar("T")
 
 
 def found(store: Path, step: str) -> Artefact:
@@ -66,15 +70,28 @@ def test_an_encoder_that_is_gone_is_named_with_what_to_do(demo_copy: Path) -> No
         _ = run.encoder
 
 
+class Counting(Kept):
+    """Counts what is made and not found."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: Counter[str] = Counter()
+
+    def get(self, kind: str, key: Hashable, make: Callable[[], T]) -> T:
+        def counted() -> T:
+            self.made[kind] += 1
+            return make()
+
+        return super().get(kind, key, counted)
+
+
 def test_tasks_of_one_process_share_the_rows_of_a_pool(
     make_task: Callable[..., str], toy_rows: list[Row], data_root: Path, encoder_store: Path
 ) -> None:
     (data_root / "pool.csv").write_text("text\n" + "".join(f"message {i}\n" for i in range(30)), "utf-8")
-    names = [make_task(toy_rows[start:], unlabelled="../pool.csv") for start in (0, 1)]
-    other = make_task(toy_rows, unlabelled="../pool.csv", seed=1)
-    kept, pools = Kept(), []
-    for name in (*names, other):
-        run_steps(load_task(name), "tune", store=Store(encoder_store), kept=kept)
-        pools.append(kept.get("pool", None, list) if name == "never" else kept._values["pool"][1])
-    assert pools[0] is pools[1]
-    assert pools[2] is not pools[1]
+    one, another = (make_task(toy_rows[start:], unlabelled="../pool.csv") for start in (0, 1))
+    with_another_seed = make_task(toy_rows, unlabelled="../pool.csv", seed=1)
+    kept, store = Counting(), Store(encoder_store)
+    for name, pools in ((one, 1), (another, 1), (with_another_seed, 2)):
+        run_steps(load_task(name), "tune", store=store, kept=kept)
+        assert kept.made == {"pool": pools, "tokenizer": 1}
