@@ -10,7 +10,7 @@ import itertools
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,7 @@ __all__ = ["PREDICTIONS", "Labeller", "label_texts", "totals"]
 
 PREDICTIONS = "predictions.parquet"
 SHARD = 2048
-"""Rows that are labelled, and held in memory, at a time. In the key: the last bit of a probability may depend on it."""
+"""Rows of a shard by default. They are in the key: the last bit of a probability may depend on them."""
 SET_COVERAGE = "0.9"
 """How often the prediction sets hold the true label, of the coverages in the model's config.json."""
 FIGURES = ("rows", "answered", "out_of_scope", "unsure", "blank")
@@ -52,14 +52,24 @@ class Labeller:
 
     Args:
         model: as `champion_model` gives it.
+        open_model: opens the model's folder, once a text is to be labelled.
+        shard_rows: number of rows that are labelled, and held in memory, at a time.
     """
 
-    def __init__(self, task: Task, store: Store, model: Artefact) -> None:
+    def __init__(
+        self,
+        task: Task,
+        store: Store,
+        model: Artefact,
+        open_model: Callable[[Path], ServedModel] = ServedModel,
+        shard_rows: int = SHARD,
+    ) -> None:
         self.task, self.store, self.model = task, store, model
+        self._open_model, self._shard_rows = open_model, shard_rows
 
     @cached_property
     def _served(self) -> ServedModel:
-        return ServedModel(self.model.path)
+        return self._open_model(self.model.path)
 
     def find(self, file: Path) -> Artefact | None:
         """What `label` has made of the file's contents with this model; None if it has not."""
@@ -112,7 +122,7 @@ class Labeller:
                 "format": file.suffix,
                 "text": spec.text,
                 "min_probability": spec.apply.min_probability,
-                "shard": SHARD,
+                "shard": self._shard_rows,
             },
             inputs={"file": sha256, "model": self.model.digest},
             numeric_class=NumericClass("onnxruntime", "cpu"),
@@ -132,7 +142,7 @@ class Labeller:
         shards.mkdir(parents=True, exist_ok=True)
         with pq.ParquetWriter(folder / PREDICTIONS, _schema()) as writer, progress(f"apply {file.name}", count) as report:
             for number in itertools.count():
-                some = list(itertools.islice(rows, SHARD))
+                some = list(itertools.islice(rows, self._shard_rows))
                 if not some:
                     break
                 shard = shards / f"{number:08d}.parquet"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import weakref
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,15 +13,14 @@ from numpy.typing import NDArray
 from fsat_tasks.encoders import backends
 from fsat_tasks.encoders.backends import Backend, Layers, OnnxCpu, OnnxCuda, Torch, open_backend
 from fsat_tasks.encoders.batches import load_tokenizer, padded_batches, tokenize
-from fsat_tasks.encoders.export import export_encoder
-from fsat_tasks.encoders.source import EncoderSource, find_encoder
+from fsat_tasks.encoders.source import EncoderSource
 from fsat_tasks.errors import DeviceError, EncoderError, FsatError, OutOfMemoryError
 from fsat_tasks.runtime import numeric_class as numeric_classes
 from fsat_tasks.runtime.failures import NamedErrors
 from fsat_tasks.runtime.machine import has_bfloat16
 from fsat_tasks.runtime.numeric_class import encoding_class
 from fsat_tasks.runtime.session import open_session
-from fsat_tasks.store import Artefact, Store
+from fsat_tasks.store import Artefact
 
 Batch = tuple[NDArray[np.int64], NDArray[np.int64]]
 
@@ -144,16 +142,6 @@ def test_an_interrupt_stays_itself() -> None:
 
 
 # Agreement
-
-
-@pytest.fixture(scope="module")
-def source() -> EncoderSource:
-    return find_encoder("all-MiniLM-L6-v2")
-
-
-@pytest.fixture(scope="module")
-def exported(demo_store: Path, source: EncoderSource) -> Artefact:
-    return export_encoder(source, Store(demo_store))  # found there, not made
 
 
 @pytest.fixture(scope="module")

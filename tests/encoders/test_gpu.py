@@ -22,7 +22,7 @@ from fsat_tasks.data.readers import iter_rows
 from fsat_tasks.encoders import backends
 from fsat_tasks.encoders.encoder import Encoder
 from fsat_tasks.encoders.export import export_encoder
-from fsat_tasks.encoders.source import EncoderSource, find_encoder
+from fsat_tasks.encoders.source import EncoderSource
 from fsat_tasks.models.served import ServedModel
 from fsat_tasks.runtime import numeric_class
 from fsat_tasks.runtime.device import pick_device
@@ -37,11 +37,6 @@ pytestmark = pytest.mark.skipif(pick_device("auto") == "cpu", reason="needs CUDA
 
 def texts_of(file: Path) -> list[str]:
     return [text for _, (text,) in iter_rows(file, ["text"], 20_000) if text]
-
-
-@pytest.fixture(scope="module")
-def source() -> EncoderSource:
-    return find_encoder("all-MiniLM-L6-v2")
 
 
 @pytest.fixture(scope="module")
