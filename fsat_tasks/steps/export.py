@@ -172,10 +172,10 @@ def _reference(
     from safetensors.torch import load_file
 
     from fsat_tasks.encoders.batches import load_tokenizer, tokenize
-    from fsat_tasks.tuning.fine_tuning import encode_rows, load_body
+    from fsat_tasks.tuning.fine_tuning import encode_rows, load_torch_encoder
 
     source = find_encoder(task.spec.encoder.name, task.spec.encoder.max_tokens)
-    tuned_body = head.tuned_body and load_body(source, "cpu", load_file(tuned.path / "body.safetensors"))
+    tuned_body = head.tuned_body and load_torch_encoder(source, "cpu", load_file(tuned.path / "body.safetensors"))
     tokenizer, _ = load_tokenizer(encoder.path / "tokenizer.json")
     features = encode_rows(tuned_body or _frozen_body(source, encoder.digest), tokenize(tokenizer, texts))
     return head.probabilities(features), head.scope_scores(features)
@@ -184,6 +184,6 @@ def _reference(
 @functools.lru_cache(maxsize=1)  # one encoder serves task after task
 def _frozen_body(source: EncoderSource, digest: str) -> PooledEncoder:
     """The encoder in torch as it was pretrained; `digest` stands for the files of its folder."""
-    from fsat_tasks.tuning.fine_tuning import load_body
+    from fsat_tasks.tuning.fine_tuning import load_torch_encoder
 
-    return load_body(source, "cpu")
+    return load_torch_encoder(source, "cpu")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from fsat_tasks.tuning.material import Material, Rows
-    from fsat_tasks.tuning.rungs import Climb
+    from fsat_tasks.tuning.material import Material, Pool, Rows
+    from fsat_tasks.tuning.trial import Fit
 
 __all__ = ["tune"]
 
-_LAST_POOL: dict[str, Rows] = {}
+_LAST_POOL: dict[str, Pool] = {}
 """The pool of the task before, by all that its rows depend on: many tasks may share one, and what is made of it."""
 
 
@@ -83,8 +83,8 @@ def _tune(task: Task, store: Store, validated: Artefact, extracted: Artefact, ch
     import numpy as np
     from threadpoolctl import threadpool_limits
 
-    from fsat_tasks.tuning.ladder import climb
-    from fsat_tasks.tuning.rungs import FROZEN_RUNGS, RUNGS, LadderSettings
+    from fsat_tasks.tuning.ladder import FROZEN_RUNGS, run_ladder
+    from fsat_tasks.tuning.state import LadderSettings
 
     spec = task.spec
     classes, samples = load_split(validated, CLASSES), load_split(validated, "samples")
@@ -92,32 +92,37 @@ def _tune(task: Task, store: Store, validated: Artefact, extracted: Artefact, ch
     rows = choose_shots(all_labels, spec.shots, spec.seed)
     encoder = encoder_of(store, extracted)
     material = _material(task, store, validated, extracted, samples.text_ids[rows], all_labels[rows])
-    settings = (
-        LadderSettings(RUNGS, spec.tune.budget_seconds, spec.tune.body, spec.tune.class_weight)
-        if spec.tune.body != "off"
-        else LadderSettings(FROZEN_RUNGS, class_weight=spec.tune.class_weight)
+    settings = LadderSettings(
+        class_weight=spec.tune.class_weight,
+        seed=spec.seed,
+        device=tuning_device(pick_device(spec.device)),
+        checkpoints=checkpoints,
     )
-    reached = climb(material, settings, spec.seed, tuning_device(pick_device(spec.device)), checkpoints)
+    if spec.tune.body == "off":
+        settings = replace(settings, rungs=FROZEN_RUNGS)
+    else:
+        settings = replace(settings, budget_seconds=spec.tune.budget_seconds, fine_tuning=spec.tune.body)
+    fit = run_ladder(material, settings)
 
     with threadpool_limits(1):  # the same digits on any number of cores
-        head = _head(task, reached, material.labels, classes.labels, [samples.lines[i] for i in rows])
+        head = _head(task, fit, material.labels, classes.labels, [samples.lines[i] for i in rows])
     save_head(head, folder)
     # seconds differ from run to run; they are in the manifest, so that equal work has an equal digest
-    rungs = [{name: value for name, value in asdict(rung).items() if name != "seconds"} for rung in reached.trace]
+    rungs = [{name: value for name, value in asdict(rung).items() if name != "seconds"} for rung in fit.trace]
     write_json(folder / "ladder.json", rungs)
-    np.save(folder / "held_out.npy", reached.held_out.logits.astype(np.float32), allow_pickle=False)
-    assert reached.baseline is not None
-    save_baseline(reached.baseline, folder)
-    if reached.weights is not None:
-        _save_body(task, encoder, reached.weights, folder)
-    taken = [rung.name for rung in reached.trace if rung.taken]
-    seconds = {rung.name: round(rung.seconds, 2) for rung in reached.trace if rung.log_loss is not None}
+    np.save(folder / "held_out.npy", fit.held_out.logits.astype(np.float32), allow_pickle=False)
+    assert fit.baseline is not None
+    save_baseline(fit.baseline, folder)
+    if fit.weights is not None:
+        _save_body(task, encoder, fit.weights, folder)
+    taken = [rung.name for rung in fit.trace if rung.taken]
+    seconds = {rung.name: round(rung.seconds, 2) for rung in fit.trace if rung.log_loss is not None}
     return {
         "samples": len(rows),
         "classes": len(classes.labels),
         "rung": taken[-1],
-        "layers": reached.layers,
-        "log_loss": reached.held_out.log_loss,
+        "layers": fit.layers,
+        "log_loss": fit.held_out.log_loss,
         "rung_seconds": seconds,
     }
 
@@ -126,7 +131,7 @@ def _material(
     task: Task, store: Store, validated: Artefact, extracted: Artefact, samples: NDArray[np.int64], labels: NDArray[np.int64]
 ) -> Material:
     from fsat_tasks.numerics.heads.pool_taught import POOL_ROWS
-    from fsat_tasks.tuning.material import Material, Rows
+    from fsat_tasks.tuning.material import Material, Pool, Rows
 
     features, texts = open_features(task, store, extracted), load_texts(validated)
     tokenizer, _ = load_tokenizer(encoder_of(store, extracted).path / "tokenizer.json")
@@ -143,11 +148,11 @@ def _material(
     pooled = _LAST_POOL.get(key)
     if pooled is None:
         _LAST_POOL.clear()
-        pooled = _LAST_POOL[key] = rows(list(load_pool_texts(validated, draw_pool_rows(validated, count, task.spec.seed))))
+        pooled = _LAST_POOL[key] = Pool(rows(list(load_pool_texts(validated, draw_pool_rows(validated, count, task.spec.seed)))))
     return Material(source, rows(shots), labels, rows(names), pooled)
 
 
-def _head(task: Task, reached: Climb, labels: NDArray[np.int64], names: list[str], lines: list[int]) -> Head:
+def _head(task: Task, fit: Fit, labels: NDArray[np.int64], names: list[str], lines: list[int]) -> Head:
     import numpy as np
     from scipy.special import softmax
 
@@ -156,20 +161,20 @@ def _head(task: Task, reached: Climb, labels: NDArray[np.int64], names: list[str
     from fsat_tasks.numerics.heads.memory import TaughtHead
     from fsat_tasks.numerics.heads.scope import coverage_threshold, fit_scope
 
-    held_out, temperature = reached.held_out.logits, reached.held_out.temperature
-    shots, anchors = mix_layers(reached.shots, reached.layers), mix_layers(reached.names, reached.layers)
-    scope = fit_scope(shots, labels, anchors, temperature, held_out * temperature, unseen=reached.unseen)
+    held_out, temperature = fit.held_out.logits, fit.held_out.temperature
+    shots, anchors = mix_layers(fit.shots, fit.layers), mix_layers(fit.anchors, fit.layers)
+    scope = fit_scope(shots, labels, anchors, temperature, held_out * temperature, unseen=fit.unseen)
     scores = lac_scores(softmax(held_out, axis=1))
-    linear = reached.head.linear if isinstance(reached.head, TaughtHead) else reached.head
+    linear = fit.head.linear if isinstance(fit.head, TaughtHead) else fit.head
     return Head(
         labels=names,
-        layers=reached.layers,
+        layers=fit.layers,
         weight=linear.weight.astype(np.float32),
         bias=linear.bias.astype(np.float32),
-        memory=reached.head.memory if isinstance(reached.head, TaughtHead) else None,
+        memory=fit.head.memory if isinstance(fit.head, TaughtHead) else None,
         temperature=temperature,
         lines=lines,
-        rung=[rung.name for rung in reached.trace if rung.taken][-1],
+        rung=[rung.name for rung in fit.trace if rung.taken][-1],
         scope=scope,
         scope_threshold=coverage_threshold(scope.held_out, task.spec.tune.coverage),
         set_thresholds={str(coverage): conformal_threshold(scores, labels, coverage) for coverage in SET_COVERAGES},
@@ -181,12 +186,11 @@ def _save_body(task: Task, encoder: Artefact, weights: Any, folder: Path) -> Non
     from safetensors.torch import save
 
     from fsat_tasks.encoders.graph import export_onnx
-    from fsat_tasks.tuning.fine_tuning import load_body
+    from fsat_tasks.tuning.fine_tuning import load_torch_encoder
 
     (folder / "body.safetensors").write_bytes(save(weights))
-    export_onnx(
-        load_body(find_encoder(task.spec.encoder.name, task.spec.encoder.max_tokens), "cpu", weights), folder / "encoder.onnx"
-    )
+    source = find_encoder(task.spec.encoder.name, task.spec.encoder.max_tokens)
+    export_onnx(load_torch_encoder(source, "cpu", weights), folder / "encoder.onnx")
     write_json(folder / "encoder.json", encoder.json("encoder.json") | {"precision": "fp32"})
     shutil.copyfile(encoder.path / "tokenizer.json", folder / "tokenizer.json")
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from fsat_tasks import __version__
-from fsat_tasks.tuning.rungs import RUNGS
+from fsat_tasks.tuning.ladder import RUNGS
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 Cli = Callable[..., tuple[int, str, str]]

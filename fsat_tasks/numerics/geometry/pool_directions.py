@@ -1,6 +1,6 @@
-"""An unlabelled pool by itself: its principal directions, its neighbours, its rows smoothed over them.
+"""Principal directions of an unlabelled pool, its neighbours in them, and its rows smoothed over the neighbours.
 
-None of it depends on a task's samples, so tasks that share a pool can share it.
+None of it depends on the samples of a task, so tasks that share a pool can share it.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from fsat_tasks.numerics.geometry.layers import mix_layers
 from fsat_tasks.numerics.geometry.neighbours import Neighbours, is_copy, nearest, smooth, unit_rows
 from fsat_tasks.numerics.types import Array, Features
 
-__all__ = ["DIRECTIONS", "KEY_DIRECTIONS", "STRENGTH", "PoolView", "view_pool"]
+__all__ = ["DIRECTIONS", "KEY_DIRECTIONS", "STRENGTH", "PoolDirections", "find_directions"]
 
 DIRECTIONS = 384
 """Principal directions that all fits run in."""
 KEY_DIRECTIONS = 256
 """The strongest of them, in which neighbours are looked for."""
 STRENGTH = 0.5
-"""Of the smoothing."""
+"""Strength of the smoothing: the share of the way that a row goes to the mean of its neighbours."""
 
 
 @dataclass(frozen=True)
-class PoolView:
+class PoolDirections:
     """Pool rows in their principal directions."""
 
     layers: int
@@ -45,7 +45,7 @@ class PoolView:
         # half precision keeps the direction to 1e-7, and not the length where one component is most of a row
         return np.flatnonzero(~is_copy(unit_rows(self.mixed.astype(np.float32)), mix_layers(shots, self.layers)))
 
-    def at(self, rows: NDArray[np.int64]) -> PoolView:
+    def at(self, rows: NDArray[np.int64]) -> PoolDirections:
         """Some of the rows; the others are nobody's neighbours any more."""
         if len(rows) == len(self):
             return self
@@ -58,11 +58,11 @@ class PoolView:
         if len(rows):
             unit, touched = unit_rows(kept), (index < 0).any(axis=1)
             smoothed[touched] = smooth(unit[touched], unit, near.of(np.flatnonzero(touched)), STRENGTH)
-        return PoolView(self.layers, self.mixed[rows], self.basis, kept, smoothed, self.keys[rows], near)
+        return PoolDirections(self.layers, self.mixed[rows], self.basis, kept, smoothed, self.keys[rows], near)
 
 
-def view_pool(pool: Features, layers: int, others: Features | None = None) -> PoolView:
-    """The view of a pool.
+def find_directions(pool: Features, layers: int, others: Features | None = None) -> PoolDirections:
+    """Find the principal directions of a pool, and its neighbours in them.
 
     Args:
         pool: (m, all layers, dim), m > 0.
@@ -76,7 +76,7 @@ def view_pool(pool: Features, layers: int, others: Features | None = None) -> Po
     keys = unit_rows(rows[:, -KEY_DIRECTIONS:]).astype(np.float32)
     near = nearest(keys, keys)
     unit = unit_rows(rows)
-    return PoolView(layers, mixed.astype(np.float16), basis, rows, smooth(unit, unit, near, STRENGTH), keys, near)
+    return PoolDirections(layers, mixed.astype(np.float16), basis, rows, smooth(unit, unit, near, STRENGTH), keys, near)
 
 
 def _principal_directions(rows: Array) -> Array:

@@ -17,7 +17,7 @@ from scipy.special import softmax
 from fsat_tasks.numerics.evidence.held_out import HeldOut, best_of, judge, stratified_folds
 from fsat_tasks.numerics.geometry.layers import mix_layers
 from fsat_tasks.numerics.geometry.neighbours import affinity_graph, nearest, smooth, spread, unit_rows
-from fsat_tasks.numerics.geometry.pool_directions import KEY_DIRECTIONS, STRENGTH, PoolView
+from fsat_tasks.numerics.geometry.pool_directions import KEY_DIRECTIONS, STRENGTH, PoolDirections
 from fsat_tasks.numerics.heads.frozen import Candidate, fit_setting
 from fsat_tasks.numerics.heads.memory import Memory, TaughtHead
 from fsat_tasks.numerics.heads.probe import LinearHead, fit_softmax
@@ -85,12 +85,12 @@ class PoolEvidence:
     """Of each fold, (used, classes): the teacher's that knew no shot of the fold."""
 
 
-def draw_pool(rows: int, seed: int) -> NDArray[np.int64]:
-    """Numbers of at most POOL_ROWS of so many rows, ascending."""
-    return np.sort(np.random.default_rng(seed).choice(rows, min(rows, POOL_ROWS), replace=False))
+def draw_pool(rows: int, seed: int, most: int = POOL_ROWS) -> NDArray[np.int64]:
+    """Draw at most so many of the rows; their numbers, ascending."""
+    return np.sort(np.random.default_rng(seed).choice(rows, min(rows, most), replace=False))
 
 
-def prepare(shots: Features, labels: Labels, names: Features, pool: PoolView, setting: Candidate) -> Teaching:
+def prepare(shots: Features, labels: Labels, names: Features, pool: PoolDirections, setting: Candidate) -> Teaching:
     """Smooth the rows and link them: what does not depend on which shots are seen.
 
     Args:
