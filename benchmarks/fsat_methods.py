@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from unittest.mock import patch
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ LITERAL_STRENGTH = 0.1
 
 def fsat_frozen(rows: SplitRows, context: Context) -> Outcome:
     """The rungs that keep the encoder frozen."""
-    from fsat_tasks.tuning.rungs import FROZEN_RUNGS
+    from fsat_tasks.tuning.ladder import FROZEN_RUNGS
 
     return _classifier(rows, context, FROZEN_RUNGS)
 
@@ -39,11 +39,15 @@ def _classifier(rows: SplitRows, context: Context, rungs: tuple[str, ...] | None
     from fsat_tasks import FewShotClassifier
 
     known = CachedEncoder(load_encoder(context.encoder), context.features, context.set_folder)
-    classifier = FewShotClassifier(encoder=context.encoder, rungs=rungs, budget_seconds=context.budget_seconds, seed=context.seed)
+
+    class OnKnownFeatures(FewShotClassifier):
+        def _load_encoder(self) -> Any:
+            return known
+
+    classifier = OnKnownFeatures(encoder=context.encoder, rungs=rungs, budget_seconds=context.budget_seconds, seed=context.seed)
     labels = [rows.classes[i] for i in rows.labels]
     unlabelled = rows.unlabelled if context.track == "semi-supervised" else None
-    with patch("fsat_tasks.estimators.classifier.load_encoder", return_value=known):
-        classifier.fit(rows.texts, labels, unlabelled=unlabelled)
+    classifier.fit(rows.texts, labels, unlabelled=unlabelled)
     seconds = dict(classifier.fit_seconds_)
     columns = [list(classifier.classes_).index(label) for label in rows.classes]
     answering, shifted = classifier, None

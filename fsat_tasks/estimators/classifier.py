@@ -1,11 +1,11 @@
-"""The library face: a scikit-learn classifier of texts that climbs the tuning ladder when it is fitted."""
+"""The library face: a scikit-learn classifier of texts that runs the tuning ladder when it is fitted."""
 
 from __future__ import annotations
 
 import copy
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
 from fsat_tasks.data.texts import read_texts
-from fsat_tasks.encoders.encoder import load_encoder
+from fsat_tasks.encoders.encoder import Encoder, load_encoder
 from fsat_tasks.encoders.source import find_encoder
 from fsat_tasks.errors import DataError
 from fsat_tasks.estimators.arguments import class_words, read_labels, require_share
@@ -27,10 +27,11 @@ from fsat_tasks.numerics.heads.sigmoids import fit_multilabel
 from fsat_tasks.numerics.shift.transduction import adapt_to_target, hidden_shot_logits
 from fsat_tasks.numerics.types import Array, Labels
 from fsat_tasks.runtime.device import pick_device, tuning_device
-from fsat_tasks.tuning.ladder import balance, climb
-from fsat_tasks.tuning.material import Material, Rows
-from fsat_tasks.tuning.refit import refit
-from fsat_tasks.tuning.rungs import RUNGS, Climb, LadderSettings
+from fsat_tasks.tuning.ladder import RUNGS, balance, run_ladder
+from fsat_tasks.tuning.material import Material, Pool, Rows
+from fsat_tasks.tuning.refit import refit_rung
+from fsat_tasks.tuning.state import LadderSettings
+from fsat_tasks.tuning.trial import Fit
 
 __all__ = ["FewShotClassifier"]
 
@@ -43,9 +44,9 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     Args:
         encoder: a bundled name, `org/model`, or a folder with a transformers model; see `load_encoder`.
-        rungs: names of the ladder's rungs that may be taken (`fsat_tasks.tuning.rungs.RUNGS`); all by default.
-        budget_seconds: planned time of body tuning, at most; the rung is left out where it would take longer.
-        body: how the body is tuned: "full", or by adapters, "lora" or "oft".
+        rungs: names of the ladder's rungs that may be taken (`fsat_tasks.tuning.ladder.RUNGS`); all by default.
+        budget_seconds: planned time of fine-tuning, at most; a rung that would take longer is skipped.
+        body: how the encoder is fine-tuned: "full", or by adapters, "lora" or "oft".
         class_weight: "balanced" makes every class count alike, however many samples it has; by default classes with more
             samples are held more likely.
         coverage: share of the texts of the task that should pass as in scope, 0 to 1; see `in_scope`.
@@ -114,7 +115,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if len(classes) < 2:
             raise DataError("labels", "at least two classes", f"only {classes.tolist()}")
         names = class_words(classes.tolist(), class_names)
-        source, encoder = find_encoder(self.encoder), load_encoder(self.encoder, self.device)
+        source, encoder = find_encoder(self.encoder), self._load_encoder()
         shots, anchors, pool = (Rows(encoder.encode(part, "all"), encoder.tokens(part)) for part in (texts, names, unlabelled))
         extracted = time.perf_counter()
         if several:
@@ -132,13 +133,14 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 }
             ]
         else:
-            reached = climb(Material(source, shots, targets, anchors, pool), settings, self.seed, self._body_device())
+            material = Material(source, shots, targets, anchors, Pool(pool))
+            fit = self._run_ladder(material, replace(settings, device=self._tuning_device()))
         self._source, self._encoder, self._outside = source, encoder, outside
-        self._body: Any = None
+        self._tuned_encoder: Any = None
         self.classes_, self.multilabel_ = classes, several
         if not several:
             self._pretrained = shots.features, anchors.features
-            self._stand_on(reached, targets)
+            self._take_over(fit, targets)
         done = time.perf_counter()
         self.fit_seconds_ = {"features": extracted - started, "head": done - extracted, "total": done - started}
         return self
@@ -150,7 +152,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         classes: Sequence[Any] | None = None,
         class_names: Mapping[Any, str] | None = None,
     ) -> FewShotClassifier:
-        """Add samples, of new classes too, and fit the head again; the body and the settings stay as they are.
+        """Add samples, of new classes too, and fit the head again; the encoder and the settings stay as they are.
 
         Args:
             classes: taken for scikit-learn's sake; new classes are found in the labels.
@@ -169,23 +171,23 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         united = np.unique(np.concatenate([known, fresh]))
         words = class_words(united.tolist(), class_names)
         at = np.searchsorted(united, known)
-        names = np.empty((len(united), *self._climb.names.shape[1:]), np.float32)
-        names[at] = self._climb.names
+        names = np.empty((len(united), *self._fit.anchors.shape[1:]), np.float32)
+        names[at] = self._fit.anchors
         changed = [i for i, label in enumerate(united.tolist()) if i not in set(at.tolist()) or label in (class_names or {})]
         new_words = [words[i] for i in changed]
         names[changed] = self._features(new_words)
-        shots = np.concatenate([self._climb.shots, self._features(texts)])
+        shots = np.concatenate([self._fit.shots, self._features(texts)])
         plain = np.empty_like(names)
         plain[at] = self._pretrained[1]
         plain[changed] = self._encoder.encode(new_words, "all")
         pretrained = np.concatenate([self._pretrained[0], self._encoder.encode(texts, "all")]), plain
         all_labels = np.concatenate([at[self._labels], np.searchsorted(united, fresh)[targets]])
         with threadpool_limits(1):  # products this small lose by sharing
-            reached = refit(self._climb, shots, all_labels, names)
+            fit = refit_rung(self._fit, shots, all_labels, names)
             if self.class_weight == "balanced":
-                reached = balance(reached, all_labels)
+                fit = balance(fit, all_labels)
         self.classes_, self._pretrained = united, pretrained
-        self._stand_on(reached, all_labels)
+        self._take_over(fit, all_labels)
         return self
 
     def predict(self, texts: Iterable[str]) -> NDArray[Any]:
@@ -225,14 +227,14 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Conformal sets: (n, classes), true for labels of which one is right with at least the probability `coverage`."""
         self._require_one_label("predict_sets")
         require_share(coverage, "coverage")
-        held_out = lac_scores(softmax(self._climb.held_out.logits, axis=1))
+        held_out = lac_scores(softmax(self._fit.held_out.logits, axis=1))
         return prediction_sets(lac_scores(self.predict_proba(texts)), conformal_threshold(held_out, self._labels, coverage))
 
     def score_samples(self, texts: Iterable[str]) -> Array:
         """How much each text looks like one of the task, (n,); higher is more."""
         self._require_one_label("score_samples")
         features = self._features(read_texts(texts, "texts"))
-        return scope_scores(self._scope, mix_layers(features, self._climb.layers), self._logits(features))
+        return scope_scores(self._scope, mix_layers(features, self._fit.layers), self._logits(features))
 
     def in_scope(self, texts: Iterable[str]) -> NDArray[np.bool_]:
         """Whether each text is one of the task: about the share `coverage` of the task's texts are."""
@@ -252,15 +254,23 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if self.class_weight == "balanced":
             adapted.adaptation_ = "not tried: class_weight holds all classes for equally likely"
             return adapted
-        layers, setting, features = self._climb.layers, self._climb.setting, self._features(texts)
-        # a tuned body has seen the shots: hidden from it they would have to look like new ones
-        plain = features if self._climb.weights is None else self._encoder.encode(texts, "all")
+        layers, setting, features = self._fit.layers, self._fit.setting, self._features(texts)
+        # a fine-tuned encoder has seen the shots: hidden from it they would have to look like new ones
+        plain = features if self._fit.weights is None else self._encoder.encode(texts, "all")
         rows, shots, names = (mix_layers(part, layers) for part in (plain, *self._pretrained))
         hidden, folds = hidden_shot_logits(rows, shots, self._labels, names, setting)
         found = adapt_to_target(rows, self._logits(features) / self._temperature, shots, self._labels, hidden, folds)
         adapted._adapted = _Adapted(found.bias, dict(zip(texts, found.probabilities, strict=True)) if found.refined else {})
         adapted.adaptation_ = found.reason
         return adapted
+
+    def _load_encoder(self) -> Encoder:
+        """Load the encoder; a subclass may give one that is loaded already."""
+        return load_encoder(self.encoder, self.device)
+
+    def _run_ladder(self, material: Material, settings: LadderSettings) -> Fit:
+        """Run the ladder; a subclass may compare the rungs in a way of its own."""
+        return run_ladder(material, settings)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "fit_seconds_")
@@ -271,33 +281,33 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         tags.classifier_tags.multi_label = True
         return tags
 
-    def _stand_on(self, reached: Climb, labels: Labels) -> None:
-        """Take over what the ladder reached."""
-        self._climb, self._labels = reached, labels
-        self.trace_ = [asdict(rung) for rung in reached.trace]
-        self._temperature = reached.held_out.temperature
+    def _take_over(self, fit: Fit, labels: Labels) -> None:
+        """Take over the model that the ladder gave, or its refit."""
+        self._fit, self._labels = fit, labels
+        self.trace_ = [asdict(rung) for rung in fit.trace]
+        self._temperature = fit.held_out.temperature
         self._adapted = _Adapted(np.zeros(len(self.classes_)), {})
         self.adaptation_: str | None = None
-        shots, names = mix_layers(reached.shots, reached.layers), mix_layers(reached.names, reached.layers)
-        outside = mix_layers(self._features(self._outside), reached.layers) if self._outside else None
-        raw = reached.held_out.logits * self._temperature
-        self._scope = fit_scope(shots, self._labels, names, self._temperature, raw, outside, reached.unseen)
+        shots, names = mix_layers(fit.shots, fit.layers), mix_layers(fit.anchors, fit.layers)
+        outside = mix_layers(self._features(self._outside), fit.layers) if self._outside else None
+        raw = fit.held_out.logits * self._temperature
+        self._scope = fit_scope(shots, self._labels, names, self._temperature, raw, outside, fit.unseen)
         self.scope_threshold_ = coverage_threshold(self._scope.held_out, self.coverage)
 
     def _logits(self, features: NDArray[np.float32]) -> Array:
         """(n, layers, dim) to (n, classes), before the temperature."""
-        return self._climb.head.logits(mix_layers(features, self._climb.layers))
+        return self._fit.head.logits(mix_layers(features, self._fit.layers))
 
     def _features(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(n, layers, dim), by the tuned body where there is one."""
-        weights = None if self.multilabel_ else self._climb.weights
+        """(n, layers, dim), by the fine-tuned encoder if there is one."""
+        weights = None if self.multilabel_ else self._fit.weights
         if weights is None or not texts:
             return self._encoder.encode(texts, "all")
-        from fsat_tasks.tuning.fine_tuning import encode_rows, load_body
+        from fsat_tasks.tuning.fine_tuning import encode_rows, load_torch_encoder
 
-        if self._body is None:
-            self._body = load_body(self._source, self._body_device(), weights)
-        return encode_rows(self._body, self._encoder.tokens(texts))
+        if self._tuned_encoder is None:
+            self._tuned_encoder = load_torch_encoder(self._source, self._tuning_device(), weights)
+        return encode_rows(self._tuned_encoder, self._encoder.tokens(texts))
 
     def _settings(self) -> LadderSettings:
         """The parameters, checked."""
@@ -313,9 +323,15 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         require_share(self.coverage, "coverage")
         if not (self.budget_seconds >= 0 and np.isfinite(self.budget_seconds)):
             raise DataError("budget_seconds", "a number of seconds, 0 or more", str(self.budget_seconds))
-        return LadderSettings(rungs, self.budget_seconds, self.body, self.class_weight)
+        return LadderSettings(
+            rungs=rungs,
+            budget_seconds=self.budget_seconds,
+            fine_tuning=self.body,
+            class_weight=self.class_weight,
+            seed=self.seed,
+        )
 
-    def _body_device(self) -> Literal["cpu", "cuda"]:
+    def _tuning_device(self) -> Literal["cpu", "cuda"]:
         return tuning_device(pick_device(self.device))
 
     def _require_one_label(self, method: str) -> None:

@@ -172,12 +172,12 @@ def _reference(run: Run, texts: list[str]) -> Answers:
 def _features_by_torch(run: Run, texts: list[str]) -> NDArray[np.float32]:
     from safetensors.torch import load_file
 
-    from fsat_tasks.tuning.fine_tuning import encode_rows, load_body
+    from fsat_tasks.tuning.fine_tuning import encode_rows, load_torch_encoder
 
     if run.has_tuned_encoder:
-        body = load_body(run.source, "cpu", load_file(run.tuned.path / "body.safetensors"))
+        body = load_torch_encoder(run.source, "cpu", load_file(run.tuned.path / "body.safetensors"))
     else:  # one encoder serves task after task
-        body = run.kept.get("encoder in torch", run.encoder.digest, lambda: load_body(run.source, "cpu"))
+        body = run.kept.get("encoder in torch", run.encoder.digest, lambda: load_torch_encoder(run.source, "cpu"))
     tokenizer, _ = load_tokenizer(run.head_encoder.path / "tokenizer.json", run.kept)
     return encode_rows(body, tokenize(tokenizer, texts))
 

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from fsat_tasks.tuning.material import Material, Rows
-    from fsat_tasks.tuning.rungs import Climb, LadderSettings
+    from fsat_tasks.tuning.material import Material
+    from fsat_tasks.tuning.state import LadderSettings
+    from fsat_tasks.tuning.trial import Fit
 
 __all__ = ["choose_shots", "tune"]
 
@@ -81,47 +82,53 @@ def _tune(run: Run, checkpoints: Path, folder: Path) -> dict[str, Any]:
     import numpy as np
     from threadpoolctl import threadpool_limits
 
-    from fsat_tasks.tuning.ladder import climb
+    from fsat_tasks.tuning.ladder import run_ladder
 
     spec, tables = run.task.spec, run.tables
     labels = tables.class_numbers(tables.samples.labels)
     samples = tables.samples.at(choose_shots(labels, spec.shots, spec.seed).tolist())
-    material = _material(run, samples)
-    reached = climb(material, _settings(run), spec.seed, tuning_device(pick_device(spec.device)), checkpoints)
+    fit = run_ladder(_material(run, samples), _settings(run, checkpoints))
     with threadpool_limits(1):  # the same digits on any number of cores
-        head = _head(run, reached, samples)
+        head = _head(run, fit, samples)
     save_head(head, folder)
     # seconds differ from run to run; they are in the manifest, so that equal work has an equal digest
-    rungs = [{name: value for name, value in asdict(rung).items() if name != "seconds"} for rung in reached.trace]
+    rungs = [{name: value for name, value in asdict(rung).items() if name != "seconds"} for rung in fit.trace]
     write_json(folder / "ladder.json", rungs)
-    np.save(folder / "held_out.npy", reached.held_out.logits.astype(np.float32), allow_pickle=False)
-    assert reached.baseline is not None
-    save_baseline(reached.baseline, folder)
-    if reached.weights is not None:
-        _save_encoder(run, reached.weights, folder)
+    np.save(folder / "held_out.npy", fit.held_out.logits.astype(np.float32), allow_pickle=False)
+    assert fit.baseline is not None
+    save_baseline(fit.baseline, folder)
+    if fit.weights is not None:
+        _save_encoder(run, fit.weights, folder)
     return {
         "samples": len(samples),
         "classes": len(tables.classes),
         "rung": head.rung,
-        "layers": reached.layers,
-        "log_loss": reached.held_out.log_loss,
-        "rung_seconds": {rung.name: round(rung.seconds, 2) for rung in reached.trace if rung.log_loss is not None},
+        "layers": fit.layers,
+        "log_loss": fit.held_out.log_loss,
+        "rung_seconds": {rung.name: round(rung.seconds, 2) for rung in fit.trace if rung.log_loss is not None},
     }
 
 
-def _settings(run: Run) -> LadderSettings:
-    from fsat_tasks.tuning.rungs import FROZEN_RUNGS, RUNGS, LadderSettings
+def _settings(run: Run, checkpoints: Path) -> LadderSettings:
+    from fsat_tasks.tuning.ladder import FROZEN_RUNGS
+    from fsat_tasks.tuning.state import LadderSettings
 
-    tune = run.task.spec.tune
-    if tune.body == "off":
-        return LadderSettings(FROZEN_RUNGS, class_weight=tune.class_weight)
-    return LadderSettings(RUNGS, tune.budget_seconds, tune.body, tune.class_weight)
+    spec, body = run.task.spec, run.task.spec.tune.body
+    return LadderSettings(
+        rungs=FROZEN_RUNGS if body == "off" else None,
+        budget_seconds=spec.tune.budget_seconds,
+        fine_tuning="full" if body == "off" else body,
+        class_weight=spec.tune.class_weight,
+        seed=spec.seed,
+        device=tuning_device(pick_device(spec.device)),
+        checkpoints=checkpoints,
+    )
 
 
 def _material(run: Run, samples: Split) -> Material:
     """What the ladder tunes on. Tasks that share a pool share its rows, too, and what is made of them."""
     from fsat_tasks.numerics.heads.pool_taught import POOL_ROWS
-    from fsat_tasks.tuning.material import Material, Rows
+    from fsat_tasks.tuning.material import Material, Pool, Rows
 
     spec = run.task.spec
     tokenizer, _ = load_tokenizer(run.encoder.path / "tokenizer.json", run.kept)
@@ -130,8 +137,8 @@ def _material(run: Run, samples: Split) -> Material:
     def rows(texts: list[str]) -> Rows:
         return Rows(run.features(texts), tokenize(tokenizer, texts) if reads_tokens else [[]] * len(texts))
 
-    def pool() -> Rows:
-        return rows(list(run.pool.texts(run.pool.draw(count, spec.seed))))
+    def pool() -> Pool:
+        return Pool(rows(list(run.pool.texts(run.pool.draw(count, spec.seed)))))
 
     count = min(spec.tune.pool_rows, POOL_ROWS)  # no more is looked at
     references = [run.pool.artefact and run.pool.artefact.reference(), run.encoder.reference()]
@@ -140,7 +147,7 @@ def _material(run: Run, samples: Split) -> Material:
     return Material(run.source, rows(samples.texts), labels, rows(run.tables.classes.texts), run.kept.get("pool", key, pool))
 
 
-def _head(run: Run, reached: Climb, samples: Split) -> Head:
+def _head(run: Run, fit: Fit, samples: Split) -> Head:
     from scipy.special import softmax
 
     from fsat_tasks.numerics.evidence.conformal import conformal_threshold, lac_scores
@@ -148,16 +155,16 @@ def _head(run: Run, reached: Climb, samples: Split) -> Head:
 
     labels, held_out, temperature = (
         run.tables.class_numbers(samples.labels),
-        reached.held_out.logits,
-        reached.held_out.temperature,
+        fit.held_out.logits,
+        fit.held_out.temperature,
     )
-    evidence = Samples(reached.shots, labels, reached.names, held_out * temperature, reached.unseen)
+    evidence = Samples(fit.shots, labels, fit.anchors, held_out * temperature, fit.unseen)
     scores = lac_scores(softmax(held_out, axis=1))
     return Head(
         run.tables.classes.labels,
-        fit_calibrated(reached.head, reached.layers, temperature, evidence, run.task.spec.tune.coverage),
+        fit_calibrated(fit.head, fit.layers, temperature, evidence, run.task.spec.tune.coverage),
         samples.lines,
-        [rung.name for rung in reached.trace if rung.taken][-1],
+        [rung.name for rung in fit.trace if rung.taken][-1],
         {str(coverage): conformal_threshold(scores, labels, coverage) for coverage in SET_COVERAGES},
     )
 
@@ -167,10 +174,10 @@ def _save_encoder(run: Run, weights: Any, folder: Path) -> None:
     from safetensors.torch import save
 
     from fsat_tasks.encoders.graph import export_onnx
-    from fsat_tasks.tuning.fine_tuning import load_body
+    from fsat_tasks.tuning.fine_tuning import load_torch_encoder
 
     (folder / "body.safetensors").write_bytes(save(weights))
-    export_onnx(load_body(run.source, "cpu", weights), folder / "encoder.onnx")
+    export_onnx(load_torch_encoder(run.source, "cpu", weights), folder / "encoder.onnx")
     write_json(folder / "encoder.json", run.encoder.json("encoder.json") | {"precision": "fp32"})
     shutil.copyfile(run.encoder.path / "tokenizer.json", folder / "tokenizer.json")
 

@@ -1,16 +1,15 @@
-"""Tune the encoder's body in torch: wholly, or by low-rank or orthogonal adapters that are merged afterwards.
+"""Fine-tune an encoder in torch: wholly, or by low-rank or orthogonal adapters that are merged afterwards.
 
 The loss of a batch is the cross-entropy of the cosines to one learnt vector a class, plus the supervised contrastive loss
 (Khosla et al. 2020, eq. 2) between its rows: linear in rows, no list of pairs. Targets may be soft, so that unlabelled
-rows take part with what a teacher says of them.
+rows take part with the soft labels of a teacher.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,28 +20,23 @@ from torch.nn import functional
 from fsat_tasks.encoders.graph import PooledEncoder
 from fsat_tasks.encoders.source import EncoderSource
 from fsat_tasks.runtime.machine import has_bfloat16
+from fsat_tasks.tuning.jobs import FineTuningSettings, TokenRows, TrainingRows
 
 __all__ = [
-    "BodySettings",
-    "TokenRows",
     "Weights",
     "average_weights",
     "encode_rows",
-    "load_body",
+    "fine_tune",
+    "load_torch_encoder",
     "one_thread_each",
-    "tune_body",
     "tuned_weights",
     "weights_between",
 ]
-
-TokenRows = Sequence[Sequence[int]]
-"""Token ids of each row, unpadded."""
 
 Weights = dict[str, Tensor]
 
 TOKENS_PER_STEP = 1024
 """Padded tokens of a training batch: small enough for the cache, and more steps an epoch than a large batch gives."""
-ROWS_PER_STEP = 128
 TOKENS_PER_BATCH = {"cpu": 1024, "cuda": 32768}
 """Padded tokens of a batch that is only encoded: what a core's cache holds, three times as fast as eight times as many."""
 WARM_UP = 0.1
@@ -51,52 +45,37 @@ GRADIENT_NORM = 1.0
 CLASS_LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 0.01
 RANK = 16
-"""Of a low-rank adapter (Hu et al. 2022)."""
+"""Rank of a low-rank adapter (Hu et al. 2022)."""
 BLOCK = 32
 """Rows of an orthogonal adapter's blocks (Qiu et al. 2023)."""
 
 
-@dataclass(frozen=True)
-class BodySettings:
-    """How a body is tuned."""
-
-    method: Literal["full", "lora", "oft"] = "full"
-    epochs: int = 6
-    learning_rate: float = 1e-4
-    temperature: float = 0.15
-    """Divides the cosines: lower is sharper, and overfits sooner."""
-    contrastive: float = 0.5
-    """Weight of the supervised contrastive loss."""
-
-
-def load_body(source: EncoderSource, device: str, weights: Mapping[str, Tensor] | None = None) -> PooledEncoder:
-    """The encoder in torch on a device, with the tuned weights put over its own."""
-    body = PooledEncoder(source.folder, source.pooling, source.normalize)
+def load_torch_encoder(source: EncoderSource, device: str, weights: Mapping[str, Tensor] | None = None) -> PooledEncoder:
+    """Load the encoder in torch on a device, with the tuned weights in the place of its own."""
+    encoder = PooledEncoder(source.folder, source.pooling, source.normalize)
     if weights:
-        unknown = body.load_state_dict(dict(weights), strict=False).unexpected_keys
+        unknown = encoder.load_state_dict(dict(weights), strict=False).unexpected_keys
         assert not unknown, f"weights of another encoder: {unknown[:3]}"
     if device == "cpu":  # the fused kernels are slow for short rows, above all their backward pass
-        body.body.set_attn_implementation("eager")
-    body.to(device)
-    return body
+        encoder.body.set_attn_implementation("eager")
+    encoder.to(device)
+    return encoder
 
 
-def tune_body(
-    body: PooledEncoder,
-    rows: TokenRows,
-    targets: NDArray[np.float32],
-    vectors: NDArray[np.float32],
-    settings: BodySettings,
+def fine_tune(
+    encoder: PooledEncoder,
+    training: TrainingRows,
+    settings: FineTuningSettings,
     seed: int,
     progress: Callable[[int], None] | None = None,
 ) -> float:
-    """Tune the body in place; adapters are merged into it.
+    """Fine-tune the encoder in place; adapters are merged into it.
 
     Args:
-        rows: n rows of token ids.
-        targets: (n, classes), the probability of each class; rows sum to 1.
-        vectors: (classes, dim), where the learnt class vectors start, such as the means of the classes' features.
-        seed: of dropout, batches and adapters.
+        encoder: the encoder, on the device to tune on.
+        training: n rows with their targets.
+        settings: how it is tuned.
+        seed: seed of dropout, batches and adapters.
         progress: called with the number of rows done so far, of n * epochs.
 
     Returns:
@@ -104,10 +83,10 @@ def tune_body(
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    device = next(body.parameters()).device
-    trained = _with_adapters(body, settings.method)
-    parameters = [parameter for parameter in body.parameters() if parameter.requires_grad]
-    classes = nn.Parameter(torch.from_numpy(vectors).to(device))
+    device = next(encoder.parameters()).device
+    trained = _with_adapters(encoder, settings.method)
+    parameters = [parameter for parameter in encoder.parameters() if parameter.requires_grad]
+    classes = nn.Parameter(torch.tensor(training.class_vectors, device=device))  # a copy, which the optimizer changes
     optimizer = torch.optim.AdamW(
         [
             {"params": parameters, "lr": settings.learning_rate, "weight_decay": WEIGHT_DECAY},
@@ -115,17 +94,17 @@ def tune_body(
         ],
         fused=True,
     )
-    lengths = np.array([len(row) for row in rows])
-    plan = [batch for _ in range(settings.epochs) for batch in _batches(lengths, rng)]
+    lengths = np.array([len(row) for row in training.tokens])
+    plan = [batch for _ in range(settings.epochs) for batch in _batches(lengths, settings.rows_per_step, rng)]
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, len(plan)))
-    body.train()
+    encoder.train()
     done = 0
     for batch in plan:
-        ids, mask = _pad([rows[i] for i in batch], device)
+        ids, mask = _pad([training.tokens[i] for i in batch], device)
         with _mixed_precision(device):
-            features = body(ids, mask)[1]  # (batch, dim)
+            features = encoder(ids, mask)[1]  # (batch, dim)
         unit = functional.normalize(features.float(), dim=-1)
-        wanted = torch.from_numpy(targets[batch]).to(device)  # (batch, classes)
+        wanted = torch.from_numpy(training.targets[batch]).to(device)  # (batch, classes)
         cosines = unit @ functional.normalize(classes, dim=-1).T  # (batch, classes)
         loss = functional.cross_entropy(cosines / settings.temperature, wanted)
         loss = loss + settings.contrastive * _contrastive(unit, wanted.argmax(1), settings.temperature)
@@ -137,50 +116,56 @@ def tune_body(
         done += len(batch)
         if progress is not None:
             progress(done)
-    body.eval()
+    encoder.eval()
     error = _orthogonality_error(trained) if settings.method == "oft" else 0.0
     if settings.method != "full":
-        body.body = trained.merge_and_unload()
+        encoder.body = trained.merge_and_unload()
     return error
 
 
-def encode_rows(body: PooledEncoder, rows: TokenRows, exact: bool = True) -> NDArray[np.float32]:
-    """Features of every layer, (n, layers, dim).
+def encode_rows(
+    encoder: PooledEncoder, rows: TokenRows, exact: bool = True, tokens_per_batch: int | None = None
+) -> NDArray[np.float32]:
+    """Encode rows; gives features of every layer, (n, layers, dim).
 
     Args:
+        encoder: the encoder, on its device.
+        rows: n rows of token ids.
         exact: in float32; else in the mixed precision of training, faster and with three digits.
+        tokens_per_batch: padded tokens of a batch, at most; by default what the device takes well.
     """
-    device, config = next(body.parameters()).device, body.body.config
+    device, config = next(encoder.parameters()).device, encoder.body.config
+    most = TOKENS_PER_BATCH[device.type] if tokens_per_batch is None else tokens_per_batch
     lengths = np.array([len(row) for row in rows], np.int64)
     order = np.argsort(-lengths, kind="stable")
     features = np.empty((len(rows), config.num_hidden_layers + 1, config.hidden_size), np.float32)
     start = 0
     with torch.inference_mode(), contextlib.nullcontext() if exact else _mixed_precision(device):
         while start < len(order):
-            at = order[start : start + max(TOKENS_PER_BATCH[device.type] // max(int(lengths[order[start]]), 1), 1)]
-            features[at] = body(*_pad([rows[i] for i in at], device))[0].float().cpu().numpy()
+            at = order[start : start + max(most // max(int(lengths[order[start]]), 1), 1)]
+            features[at] = encoder(*_pad([rows[i] for i in at], device))[0].float().cpu().numpy()
             start += len(at)
     return features
 
 
-def tuned_weights(body: PooledEncoder) -> Weights:
-    """The weights that tuning may change, on the CPU."""
-    frozen = {id(parameter) for parameter in _kept(body)}
+def tuned_weights(encoder: PooledEncoder) -> Weights:
+    """The weights that fine-tuning may change, on the CPU."""
+    frozen = {id(parameter) for parameter in _kept(encoder)}
     return {
         name: parameter.detach().cpu().contiguous().clone()
-        for name, parameter in body.named_parameters()
+        for name, parameter in encoder.named_parameters()
         if id(parameter) not in frozen
     }
 
 
-def average_weights(bodies: Sequence[Weights]) -> Weights:
-    """The mean of bodies tuned from one start: as good as one tuned on all their rows (Wortsman et al. 2022)."""
-    return {name: torch.stack([weights[name] for weights in bodies]).mean(0) for name in bodies[0]}
+def average_weights(encoders: Sequence[Weights]) -> Weights:
+    """The mean of encoders tuned from one start: as good as one tuned on all their rows (Wortsman et al. 2022)."""
+    return {name: torch.stack([weights[name] for weights in encoders]).mean(0) for name in encoders[0]}
 
 
 @contextlib.contextmanager
 def one_thread_each() -> Iterator[None]:
-    """Torch's own threads are off, while bodies run side by side."""
+    """Switch torch's own threads off, while encoders run side by side."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -194,38 +179,38 @@ def weights_between(pretrained: Weights, tuned: Weights, distance: float) -> Wei
     return {name: torch.lerp(pretrained[name], weight, distance) for name, weight in tuned.items()}
 
 
-def _kept(body: PooledEncoder) -> list[nn.Parameter]:
-    """Never tuned: token embeddings, of which a few shots see almost none, and a pooler, which is not used."""
-    pooler = getattr(body.body, "pooler", None)
-    return [*body.body.get_input_embeddings().parameters(), *(pooler.parameters() if pooler is not None else [])]
+def _kept(encoder: PooledEncoder) -> list[nn.Parameter]:
+    """Parameters that are never tuned: token embeddings, of which a few shots see almost none, and an unused pooler."""
+    pooler = getattr(encoder.body, "pooler", None)
+    return [*encoder.body.get_input_embeddings().parameters(), *(pooler.parameters() if pooler is not None else [])]
 
 
-def _with_adapters(body: PooledEncoder, method: str) -> Any:
-    """The model whose weights are tuned: the body's own, or adapters on all its linear layers."""
-    body.requires_grad_(method == "full")
+def _with_adapters(encoder: PooledEncoder, method: str) -> Any:
+    """The model whose weights are tuned: the encoder's own, or adapters on all its linear layers."""
+    encoder.requires_grad_(method == "full")
     if method == "full":
-        for parameter in _kept(body):
+        for parameter in _kept(encoder):
             parameter.requires_grad_(False)
-        return body.body
+        return encoder.body
     import peft
 
-    targets = [name for name, module in body.body.named_modules() if isinstance(module, nn.Linear) and "pooler" not in name]
+    targets = [name for name, module in encoder.body.named_modules() if isinstance(module, nn.Linear) and "pooler" not in name]
     config = (
         peft.LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules=targets)
         if method == "lora"
         else peft.OFTConfig(r=0, oft_block_size=BLOCK, use_cayley_neumann=False, target_modules=targets)
     )
-    body.body = peft.get_peft_model(body.body, config)
-    return body.body
+    encoder.body = peft.get_peft_model(encoder.body, config)
+    return encoder.body
 
 
-def _batches(lengths: NDArray[np.int64], rng: np.random.Generator) -> list[NDArray[np.int64]]:
+def _batches(lengths: NDArray[np.int64], most_rows: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
     """All rows once, in batches of like lengths, in random order: padding would else be most of the work."""
     order = np.argsort(lengths + rng.uniform(-2, 2, len(lengths)), kind="stable")
     batches, start = [], 0
     while start < len(order):
         end, longest = start + 1, lengths[order[start]]
-        while end < len(order) and end - start < ROWS_PER_STEP:
+        while end < len(order) and end - start < most_rows:
             longest = max(longest, lengths[order[end]])
             if longest * (end - start + 1) > TOKENS_PER_STEP:
                 break

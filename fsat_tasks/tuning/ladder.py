@@ -1,89 +1,99 @@
-"""The adaptive tuning loop: a ladder of rungs, cheapest first, each taken only where held-out samples say that it helps.
+"""The adaptive tuning loop: a ladder of rungs, cheapest first; a rung is taken if held-out samples say that it helps.
 
-A rung is compared with the one that stands by the log-loss of the same samples, row by row.
+A rung is compared with the incumbent, the rung taken last, by the log-loss of the same samples, row by row.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from fsat_tasks.errors import DataError
 from fsat_tasks.numerics.evidence.calibration import balance_strength
-from fsat_tasks.numerics.evidence.held_out import HeldOut, row_losses
+from fsat_tasks.numerics.evidence.held_out import Comparison, HeldOut, Prior, compare, row_losses
 from fsat_tasks.numerics.shift.label_shift import shots_prior
+from fsat_tasks.numerics.types import Labels
+from fsat_tasks.tuning.encoder_rungs import BODY, BODY_POOL, SELF_TRAINING
+from fsat_tasks.tuning.frozen_rungs import POOL, PROBE, PROTOTYPES
 from fsat_tasks.tuning.material import Material
-from fsat_tasks.tuning.rungs import FROZEN_RUNGS, RUNGS, Climb, Ladder, LadderSettings, Rung, Try
+from fsat_tasks.tuning.state import Incumbent, LadderSettings, Rung, Setup, State
+from fsat_tasks.tuning.trial import Fit, Skipped, TraceEntry, Trial
 
-__all__ = ["balance", "climb"]
+__all__ = ["FROZEN_RUNGS", "LADDER", "RUNGS", "Compare", "balance", "run_ladder"]
 
 
-def climb(
-    material: Material,
-    settings: LadderSettings,
-    seed: int,
-    device: Literal["cpu", "cuda"] = "cpu",
-    checkpoints: Path | None = None,
-) -> Climb:
-    """Go up the ladder as far as evidence and budget allow.
+Compare = Callable[[HeldOut, HeldOut, Prior | None], Comparison]
+"""Compares a challenger with the incumbent."""
+
+LADDER = (PROTOTYPES, PROBE, POOL, BODY, BODY_POOL, SELF_TRAINING)
+"""All rungs, from the lowest; the first is always taken."""
+RUNGS = tuple(rung.name for rung in LADDER)
+FROZEN_RUNGS = tuple(rung.name for rung in LADDER if rung.frozen)
+"""Names of the rungs that leave the encoder as it is."""
+
+
+def run_ladder(material: Material, settings: LadderSettings, ladder: Sequence[Rung] = LADDER, compare: Compare = compare) -> Fit:
+    """Try the rungs from the lowest, as far as the budget allows; gives the model of the rung taken last.
 
     Args:
-        device: for the body.
-        checkpoints: where tuned bodies are kept until the run is done; see `cross_fit`.
+        material: the rows to tune on.
+        settings: which rungs may be tried, and with what.
+        ladder: all rungs; the first is tried in any case.
+        compare: says whether a rung is better than the incumbent.
 
     Raises:
-        DataError: where features are not finite, or all the same.
+        DataError: for features that are not finite, or all the same.
     """
     _check(material)
-    ladder = Ladder(material, settings, seed, device, checkpoints)
-    rungs: dict[str, Callable[[], Try | str]] = {
-        "prototypes": ladder.prototypes,
-        "probe": ladder.probe,
-        "pool": ladder.pool,
-        "body": ladder.body,
-        "body-pool": ladder.body_pool,
-        "self-training": ladder.self_training,
-    }
-    trace: list[Rung] = []
-    standing: Climb | None = None
-    for name in (name for name in RUNGS if name in settings.rungs or name == "prototypes"):
+    asked = [rung for rung in ladder if rung is ladder[0] or settings.rungs is None or rung.name in settings.rungs]
+    setup, state = Setup(material, settings, asked), State(settings.budget_seconds)
+    fit: Fit | None = None
+    trace: list[TraceEntry] = []
+    for rung in asked:
         started = time.perf_counter()
-        with threadpool_limits(1 if name in FROZEN_RUNGS else None):  # products this small lose by sharing
-            result = rungs[name]()
-        if isinstance(result, str):
-            trace.append(Rung(name, False, result, None, None, time.perf_counter() - started))
+        with threadpool_limits(1 if rung.frozen else None):  # products this small lose by sharing
+            result, state = rung.attempt(setup, state)
+        if isinstance(result, Skipped):
+            trace.append(TraceEntry(rung.name, False, result.reason, None, None, time.perf_counter() - started))
             continue
-        taken = result.comparison is None or result.comparison.better
+        taken, reason = _decide(result, compare)
         if taken:
             with threadpool_limits(1):
-                standing, ladder.standing, ladder.stands = result.climb(), result.held_out, name
-        reason = "the first rung" if result.comparison is None else str(result.comparison)
+                fit = result.fit()
+            state = replace(state, incumbent=Incumbent(rung, result.held_out, result.provisional))
         held_out = result.held_out
-        trace.append(Rung(name, taken, reason, held_out.log_loss, held_out.accuracy, time.perf_counter() - started))
-    assert standing is not None
-    reached = replace(standing, trace=trace, baseline=ladder.frozen)
-    return balance(reached, material.labels) if settings.class_weight == "balanced" else reached
+        trace.append(TraceEntry(rung.name, taken, reason, held_out.log_loss, held_out.accuracy, time.perf_counter() - started))
+    if fit is None:
+        raise ValueError(f"no rung was taken: the first of the ladder, {asked[0].name}, must not be skipped")
+    fit = replace(fit, trace=tuple(trace), baseline=setup.probe)
+    return balance(fit, material.labels) if settings.class_weight == "balanced" else fit
 
 
-def balance(reached: Climb, labels: NDArray[np.int64]) -> Climb:
-    """The same model for classes that are equally likely, by an offset of each class (`balance_strength`)."""
-    held_out = reached.held_out
-    log_prior = np.log(shots_prior(labels, len(reached.names)))
+def balance(fit: Fit, labels: Labels) -> Fit:
+    """Shift the logits for classes that are equally likely, by an offset of each class (`balance_strength`)."""
+    held_out = fit.held_out
+    log_prior = np.log(shots_prior(labels, len(fit.anchors)))
     offset = -balance_strength(held_out.logits, labels, log_prior) * log_prior  # (classes,)
     logits = held_out.logits + offset
     balanced = HeldOut(logits, held_out.temperature, row_losses(logits, labels), logits.argmax(axis=1) == labels)
-    return replace(reached, head=reached.head.shifted(offset * held_out.temperature), held_out=balanced)
+    return replace(fit, head=fit.head.shifted(offset * held_out.temperature), held_out=balanced)
+
+
+def _decide(trial: Trial, compare: Compare) -> tuple[bool, str]:
+    """Whether the trial is taken, and why."""
+    if trial.incumbent is None:
+        return True, "the first rung"
+    comparison = compare(trial.held_out, trial.incumbent, trial.prior)
+    return comparison.better, str(comparison)
 
 
 def _check(material: Material) -> None:
-    for part, rows in (("samples", material.shots), ("class names", material.names), ("unlabelled rows", material.pool)):
+    parts = (("samples", material.shots), ("class names", material.anchors), ("unlabelled rows", material.pool.rows))
+    for part, rows in parts:
         finite = np.isfinite(rows.features).all(axis=(1, 2))
         if not finite.all():
             raise DataError(

@@ -1,7 +1,7 @@
-"""Tune bodies side by side, each in a process of its own on one thread.
+"""Fine-tune encoders side by side, each in a process of its own on one thread.
 
-Two threads on one small body mostly wait for each other (1.1 times one thread's speed, and many times slower where the machine
-is busy); two bodies on one thread each do not. And a body does not depend on the number of cores.
+Two threads on one small encoder mostly wait for each other (1.1 times one thread's speed, and many times slower on a busy
+machine); two encoders on one thread each do not. And the result does not depend on the number of cores.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,49 +25,47 @@ from numpy.typing import NDArray
 from fsat_tasks.encoders.source import EncoderSource
 from fsat_tasks.errors import FsatError, OutOfMemoryError
 from fsat_tasks.runtime.machine import available_cores
+from fsat_tasks.tuning.jobs import FineTuningSettings, TrainingRows, TuningJob
 
 if TYPE_CHECKING:
-    from fsat_tasks.tuning.fine_tuning import BodySettings, TokenRows, Weights
+    from fsat_tasks.tuning.fine_tuning import Weights
 
-__all__ = ["BodyJob", "tune_bodies"]
+__all__ = ["tune_encoders"]
 
 WORTH_A_PROCESS = 6_000
-"""Tokens of training from which a process, which takes some seconds to start, pays."""
+"""Tokens of training from which a process pays, which takes some seconds to start."""
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "1073741824"}
-"""Memory that a step gives back is kept for the next one: pages that come and go took a third of the time."""
+"""Environment of the processes. Memory that a step gives back is kept for the next: pages that come and go took a third
+of the time."""
+ARRAYS = ("tokens", "lengths", "targets", "class_vectors")
+"""Files of a job's arrays: the tokens of all rows on end, how many each row has, and the arrays of `TrainingRows`."""
 NO_MEMORY = ("MemoryError", "out of memory", "not enough memory", "can't allocate memory")
-"""What Python, CUDA and torch's allocators say where there is none left."""
+"""Words of Python, CUDA and torch's allocators for a lack of memory."""
 
 
-@dataclass(frozen=True)
-class BodyJob:
-    """What one body is tuned on."""
-
-    source: EncoderSource
-    rows: TokenRows
-    targets: NDArray[np.float32]  # (rows, classes)
-    vectors: NDArray[np.float32]  # (classes, dim)
-    settings: BodySettings
-    seed: int
-    device: Literal["cpu", "cuda"]
-
-
-def tune_bodies(jobs: Sequence[BodyJob], checkpoints: Path | None, report: Callable[[int], None]) -> list[tuple[Weights, float]]:
-    """The tuned weights of each job and its orthogonality error.
+def tune_encoders(
+    jobs: Sequence[TuningJob], checkpoints: Path | None, report: Callable[[int], None], at_once: int | None = None
+) -> list[tuple[Weights, float]]:
+    """Fine-tune an encoder for each job; gives its weights and its orthogonality error.
 
     Args:
+        jobs: the encoders.
         checkpoints: a folder for the weights; those that it holds from a run that was killed are not tuned again.
         report: called with the number of rows tuned so far, of all jobs.
+        at_once: processes at the same time, at most; by default one for each core.
 
     Raises:
-        OutOfMemoryError: where there is not enough memory for a body.
+        OutOfMemoryError: if there is not enough memory for an encoder.
     """
     with tempfile.TemporaryDirectory() as temporary:
         folder = checkpoints or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        files = [folder / f"body-{len(job.rows)}-{job.seed}.safetensors" for job in jobs]
+        files = [folder / f"body-{len(job.training)}-{job.seed}.safetensors" for job in jobs]
         done = [0] * len(jobs)
         lock = threading.Lock()
+        here = any(map(_in_this_process, jobs))
+        processes = _Processes()
+        tune = _tune_here if here else processes.tune
 
         def finish(at: int) -> None:
             def count(rows: int) -> None:
@@ -76,18 +74,15 @@ def tune_bodies(jobs: Sequence[BodyJob], checkpoints: Path | None, report: Calla
                     report(sum(done))
 
             if files[at].is_file():
-                count(jobs[at].settings.epochs * len(jobs[at].rows))
+                count(jobs[at].settings.epochs * len(jobs[at].training))
             else:
                 tune(jobs[at], files[at], count)
 
-        if any(map(_in_this_process, jobs)):
-            tune = _tune_here
+        if here:
             for at in range(len(jobs)):
                 finish(at)
         else:
-            processes = _Processes()
-            tune = processes.tune
-            with ThreadPoolExecutor(available_cores()) as pool:
+            with ThreadPoolExecutor(at_once or available_cores()) as pool:
                 work = [pool.submit(finish, at) for at in range(len(jobs))]
                 try:
                     for done_work in as_completed(work):
@@ -99,35 +94,35 @@ def tune_bodies(jobs: Sequence[BodyJob], checkpoints: Path | None, report: Calla
         return [_read(file) for file in files]
 
 
-def _in_this_process(job: BodyJob) -> bool:
-    tokens = job.settings.epochs * sum(map(len, job.rows))
+def _in_this_process(job: TuningJob) -> bool:
+    tokens = job.settings.epochs * sum(map(len, job.training.tokens))
     return job.device == "cuda" or tokens < WORTH_A_PROCESS
 
 
-def _tune_here(job: BodyJob, file: Path, report: Callable[[int], None]) -> None:
+def _tune_here(job: TuningJob, file: Path, report: Callable[[int], None]) -> None:
     from safetensors.torch import save
 
-    from fsat_tasks.tuning.fine_tuning import load_body, one_thread_each, tune_body, tuned_weights
+    from fsat_tasks.tuning.fine_tuning import fine_tune, load_torch_encoder, one_thread_each, tuned_weights
 
     try:
-        body = load_body(job.source, job.device)
+        encoder = load_torch_encoder(job.source, job.device)
         with one_thread_each():
-            error = tune_body(body, job.rows, job.targets, job.vectors, job.settings, job.seed, report)
+            error = fine_tune(encoder, job.training, job.settings, job.seed, report)
     except (MemoryError, RuntimeError) as failure:
         if _is_memory(repr(failure)):
-            raise OutOfMemoryError(f"not enough memory to tune the body on {len(job.rows)} rows") from failure
+            raise OutOfMemoryError(f"not enough memory to fine-tune the encoder on {len(job.training)} rows") from failure
         raise
     unfinished = file.with_suffix(f".{os.getpid()}")
-    unfinished.write_bytes(save(tuned_weights(body), {"orthogonality_error": str(error)}))
+    unfinished.write_bytes(save(tuned_weights(encoder), {"orthogonality_error": str(error)}))
     unfinished.replace(file)
 
 
-def _is_memory(said: str) -> bool:
-    return any(words in said for words in NO_MEMORY)
+def _is_memory(message: str) -> bool:
+    return any(words in message for words in NO_MEMORY)
 
 
 class _Processes:
-    """The processes that tune, so that all can be ended when one fails."""
+    """The processes that fine-tune; all can be ended when one fails."""
 
     def __init__(self) -> None:
         self._running: set[subprocess.Popen[str]] = set()
@@ -140,7 +135,7 @@ class _Processes:
             for process in self._running:
                 process.kill()
 
-    def tune(self, job: BodyJob, file: Path, report: Callable[[int], None]) -> None:
+    def tune(self, job: TuningJob, file: Path, report: Callable[[int], None]) -> None:
         """Run this module on the job's files; it prints the number of rows done."""
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
@@ -148,11 +143,11 @@ class _Processes:
             with (folder / "errors.txt").open("w+", encoding="utf-8") as errors:
                 code = self._run([sys.executable, "-P", "-m", "fsat_tasks.tuning.workers", str(folder)], errors, report)
                 errors.seek(0)
-                said = errors.read()
-        if code == -signal.SIGKILL or (code != 0 and _is_memory(said)):
-            raise OutOfMemoryError(f"not enough memory to tune the body on {len(job.rows)} rows")
+                message = errors.read()
+        if code == -signal.SIGKILL or (code != 0 and _is_memory(message)):
+            raise OutOfMemoryError(f"not enough memory to fine-tune the encoder on {len(job.training)} rows")
         if code != 0:
-            raise FsatError(f"tuning the body failed with exit code {code}: {said[-2000:]}")
+            raise FsatError(f"fine-tuning the encoder failed with exit code {code}: {message[-2000:]}")
 
     def _run(self, command: list[str], errors: TextIO, report: Callable[[int], None]) -> int:
         with self._lock:
@@ -168,17 +163,18 @@ class _Processes:
                 report(int(line))
             return process.wait()
         finally:
-            process.kill()  # of no effect where it has ended
+            process.kill()  # of no effect if it has ended
             process.wait()
             with self._lock:
                 self._running.discard(process)
 
 
-def _write_job(job: BodyJob, file: Path, folder: Path) -> None:
-    tokens = np.array([token for row in job.rows for token in row], np.int64)
-    lengths = np.array([len(row) for row in job.rows], np.int64)
-    arrays: dict[str, NDArray[Any]] = {"tokens": tokens, "lengths": lengths, "targets": job.targets, "vectors": job.vectors}
-    for name, array in arrays.items():
+def _write_job(job: TuningJob, file: Path, folder: Path) -> None:
+    training = job.training
+    tokens = np.array([token for row in training.tokens for token in row], np.int64)
+    lengths = np.array([len(row) for row in training.tokens], np.int64)
+    arrays: tuple[NDArray[Any], ...] = tokens, lengths, training.targets, training.class_vectors
+    for name, array in zip(ARRAYS, arrays, strict=True):
         np.save(folder / f"{name}.npy", array, allow_pickle=False)
     plain = {
         "source": asdict(replace(job.source, folder=Path())) | {"folder": str(job.source.folder)},
@@ -199,14 +195,12 @@ def _read(file: Path) -> tuple[Weights, float]:
 
 
 def _main(folder: Path) -> None:
-    from fsat_tasks.tuning.fine_tuning import BodySettings
-
     plain = json.loads((folder / "job.json").read_text("utf-8"))
-    arrays = {name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in ("tokens", "lengths", "targets", "vectors")}
+    arrays = {name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in ARRAYS}
     rows = [row.tolist() for row in np.split(arrays["tokens"], np.cumsum(arrays["lengths"])[:-1])]
     source = EncoderSource(**(plain["source"] | {"folder": Path(plain["source"]["folder"])}))
-    settings = BodySettings(**plain["settings"])
-    job = BodyJob(source, rows, arrays["targets"], arrays["vectors"], settings, plain["seed"], plain["device"])
+    training = TrainingRows(rows, arrays["targets"], arrays["class_vectors"])
+    job = TuningJob(source, training, FineTuningSettings(**plain["settings"]), plain["seed"], plain["device"])
 
     def report(rows: int) -> None:
         if os.getppid() != plain["parent"]:  # nobody waits for this any more

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from demo_run import STEPS, TASK, artefacts, tree
-from fsat_tasks.tuning.rungs import RUNGS
+from fsat_tasks.tuning.ladder import RUNGS
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 Cli = Callable[..., tuple[int, str, str]]

@@ -30,7 +30,8 @@ from fsat_tasks.runtime.session import onnxruntime_runs_on_cuda
 from fsat_tasks.steps.pipeline import run_steps
 from fsat_tasks.store import Artefact, Store
 from fsat_tasks.tasks.task import load_task
-from fsat_tasks.tuning.fine_tuning import BodySettings, encode_rows, load_body, tune_body, tuned_weights
+from fsat_tasks.tuning.fine_tuning import encode_rows, fine_tune, load_torch_encoder, tuned_weights
+from fsat_tasks.tuning.jobs import FineTuningSettings, TrainingRows
 
 pytestmark = pytest.mark.skipif(pick_device("auto") == "cpu", reason="needs CUDA_VISIBLE_DEVICES, and a GPU that torch can use")
 
@@ -100,20 +101,20 @@ def test_batches_for_which_there_is_no_memory_are_halved(
     assert least_cosine(encoder.encode(many[:50]), features[:50]) > 0.999
 
 
-def test_same_seed_tunes_the_same_body_and_features_move(source: EncoderSource, exported: Artefact, texts: list[str]) -> None:
+def test_same_seed_tunes_the_same_encoder_and_features_move(source: EncoderSource, exported: Artefact, texts: list[str]) -> None:
     tokens = Encoder(exported, "cpu").tokens(texts[:64])
     labels = np.arange(64) % 4
-    targets = np.eye(4, dtype=np.float32)[labels]
-    before = encode_rows(load_body(source, "cuda"), tokens)[:, -1]
+    before = encode_rows(load_torch_encoder(source, "cuda"), tokens)[:, -1]
     vectors = np.stack([before[labels == c].mean(axis=0) for c in range(4)])
-    bodies = []
+    training = TrainingRows(tokens, np.eye(4, dtype=np.float32)[labels], vectors)
+    tuned = []
     for _ in range(2):
-        body = load_body(source, "cuda")
-        tune_body(body, tokens, targets, vectors, BodySettings(epochs=3), 0, lambda rows: None)
-        bodies.append(tuned_weights(body))
-    for name, weight in bodies[0].items():
-        assert bool((weight == bodies[1][name]).all()), name
-    after = encode_rows(body, tokens)[:, -1]
+        encoder = load_torch_encoder(source, "cuda")
+        fine_tune(encoder, training, FineTuningSettings(epochs=3), 0)
+        tuned.append(tuned_weights(encoder))
+    for name, weight in tuned[0].items():
+        assert bool((weight == tuned[1][name]).all()), name
+    after = encode_rows(encoder, tokens)[:, -1]
     assert least_cosine(after, before) < 0.999
 
 

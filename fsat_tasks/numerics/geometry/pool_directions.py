@@ -15,7 +15,7 @@ from fsat_tasks.numerics.geometry.layers import mix_layers
 from fsat_tasks.numerics.geometry.neighbours import Neighbours, is_copy, nearest, smooth, unit_rows
 from fsat_tasks.numerics.types import Array, Features
 
-__all__ = ["DIRECTIONS", "KEY_DIRECTIONS", "STRENGTH", "PoolView", "view_pool"]
+__all__ = ["DIRECTIONS", "KEY_DIRECTIONS", "STRENGTH", "PoolDirections", "find_directions"]
 
 DIRECTIONS = 384
 """Maximum number of principal directions. All fits run in their coordinates."""
@@ -26,7 +26,7 @@ STRENGTH = 0.5
 
 
 @dataclass(frozen=True)
-class PoolView:
+class PoolDirections:
     """A pool of m rows in its principal directions."""
 
     layers: int
@@ -50,8 +50,8 @@ class PoolView:
         # float16 keeps a row's direction to 1e-7, but not its length if one component dominates: so rows are rescaled
         return np.flatnonzero(~is_copy(unit_rows(self.mixed.astype(np.float32)), mix_layers(shots, self.layers)))
 
-    def at(self, rows: NDArray[np.int64]) -> PoolView:
-        """Return the view of the rows with these numbers. All other rows are removed from the neighbours, too."""
+    def at(self, rows: NDArray[np.int64]) -> PoolDirections:
+        """Return the rows with these numbers. All other rows are removed from the neighbours, too."""
         if len(rows) == len(self):
             return self
         place = np.full(len(self), -1)
@@ -63,10 +63,10 @@ class PoolView:
         if len(rows):
             unit, touched = unit_rows(kept), (index < 0).any(axis=1)
             smoothed[touched] = smooth(unit[touched], unit, near.of(np.flatnonzero(touched)), STRENGTH)
-        return PoolView(self.layers, self.mixed[rows], self.basis, kept, smoothed, self.keys[rows], near)
+        return PoolDirections(self.layers, self.mixed[rows], self.basis, kept, smoothed, self.keys[rows], near)
 
 
-def view_pool(pool: Features, layers: int, others: Features | None = None) -> PoolView:
+def find_directions(pool: Features, layers: int, others: Features | None = None) -> PoolDirections:
     """Compute the principal directions of a pool, and its neighbours and smoothed rows.
 
     Args:
@@ -82,7 +82,7 @@ def view_pool(pool: Features, layers: int, others: Features | None = None) -> Po
     keys = unit_rows(rows[:, -KEY_DIRECTIONS:]).astype(np.float32)
     near = nearest(keys, keys)
     unit = unit_rows(rows)
-    return PoolView(layers, mixed.astype(np.float16), basis, rows, smooth(unit, unit, near, STRENGTH), keys, near)
+    return PoolDirections(layers, mixed.astype(np.float16), basis, rows, smooth(unit, unit, near, STRENGTH), keys, near)
 
 
 def _principal_directions(rows: Array) -> Array:

@@ -9,7 +9,7 @@ import numpy as np
 
 from fsat_tasks.numerics.evidence.held_out import HeldOut, best_of, judge, stratified_folds
 from fsat_tasks.numerics.geometry.layers import mix_layers
-from fsat_tasks.numerics.geometry.pool_directions import view_pool
+from fsat_tasks.numerics.geometry.pool_directions import find_directions
 from fsat_tasks.numerics.heads.frozen import Candidate, fit_setting
 from fsat_tasks.numerics.heads.pool_taught import FOLDS, SHARES, fit_heads, judge_shares, prepare
 from fsat_tasks.numerics.heads.scope import unseen_views
@@ -106,7 +106,7 @@ def teach_folds(views: Sequence[FoldView], labels: Labels, setting: Candidate) -
 
     def fit(k: int) -> tuple[Array, Array, Array]:
         view = views[k]
-        pool = view_pool(view.pool, setting.layers, np.concatenate([view.shots, view.names]))
+        pool = find_directions(view.pool, setting.layers, np.concatenate([view.shots, view.names]))
         heads = fit_heads(prepare(view.shots, labels, view.names, pool, setting), fold != k)
         rows = mix_layers(view.shots[fold == k], setting.layers)
         return heads.student.logits(rows), heads.memory.logits(rows), heads.memory.labels

@@ -17,7 +17,7 @@ from scipy.special import softmax
 from fsat_tasks.numerics.evidence.held_out import HeldOut, best_of, judge, stratified_folds
 from fsat_tasks.numerics.geometry.layers import mix_layers
 from fsat_tasks.numerics.geometry.neighbours import affinity_graph, nearest, smooth, spread, unit_rows
-from fsat_tasks.numerics.geometry.pool_directions import KEY_DIRECTIONS, STRENGTH, PoolView
+from fsat_tasks.numerics.geometry.pool_directions import KEY_DIRECTIONS, STRENGTH, PoolDirections
 from fsat_tasks.numerics.heads.frozen import Candidate, fit_setting
 from fsat_tasks.numerics.heads.memory import Memory, TaughtHead
 from fsat_tasks.numerics.heads.probe import LinearHead, fit_softmax
@@ -89,17 +89,18 @@ class PoolEvidence:
     """Soft labels of the pool for each fold, (used, classes), from the teacher that has seen no shot of the fold."""
 
 
-def draw_pool(rows: int, seed: int) -> NDArray[np.int64]:
-    """Draw the numbers of at most POOL_ROWS pool rows, ascending.
+def draw_pool(rows: int, seed: int, most: int = POOL_ROWS) -> NDArray[np.int64]:
+    """Draw the numbers of at most `most` pool rows, ascending.
 
     Args:
         rows: number of rows in the pool.
         seed: seed of the draw.
+        most: largest number of rows to draw.
     """
-    return np.sort(np.random.default_rng(seed).choice(rows, min(rows, POOL_ROWS), replace=False))
+    return np.sort(np.random.default_rng(seed).choice(rows, min(rows, most), replace=False))
 
 
-def prepare(shots: Features, labels: Labels, names: Features, pool: PoolView, setting: Candidate) -> Teaching:
+def prepare(shots: Features, labels: Labels, names: Features, pool: PoolDirections, setting: Candidate) -> Teaching:
     """Project, smooth and link all rows. The result serves for any choice of the shots that are seen.
 
     Args:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from fsat_tasks.numerics.geometry.layers import mix_layers
 from fsat_tasks.numerics.geometry.neighbours import Neighbours, smooth, unit_rows
-from fsat_tasks.numerics.geometry.pool_directions import KEY_DIRECTIONS, STRENGTH, PoolView, view_pool
+from fsat_tasks.numerics.geometry.pool_directions import KEY_DIRECTIONS, STRENGTH, PoolDirections, find_directions
 
 LAYERS, DIM, MIXED = 3, 16, 2
 
@@ -33,7 +33,7 @@ def links(near: Neighbours) -> list[dict[int, float]]:
 
 def test_basis_is_orthonormal_and_spans_the_rows_and_those_others() -> None:
     few = features(5, 1)
-    view = view_pool(POOL[:4], MIXED, few)
+    view = find_directions(POOL[:4], MIXED, few)
     np.testing.assert_allclose(view.basis.T @ view.basis, np.eye(view.basis.shape[1]), atol=1e-9)
     for rows in (POOL[:4], few):
         mixed = mix_layers(rows, MIXED)
@@ -42,7 +42,7 @@ def test_basis_is_orthonormal_and_spans_the_rows_and_those_others() -> None:
 
 
 def test_few_other_rows_hardly_turn_the_neighbours_of_many() -> None:
-    alone, turned = links(view_pool(POOL, MIXED).near), links(view_pool(POOL, MIXED, features(2, 1)).near)
+    alone, turned = links(find_directions(POOL, MIXED).near), links(find_directions(POOL, MIXED, features(2, 1)).near)
     assert np.mean([len(one.keys() & other.keys()) / len(one) for one, other in zip(alone, turned, strict=True)]) > 0.99
 
 
@@ -50,12 +50,12 @@ def test_copies_are_told_where_one_component_is_most_of_a_row() -> None:
     rng = np.random.default_rng(2)
     pool = rng.normal(size=(200, 1, 384))
     pool[:, :, 7] = rng.uniform(100, 400, size=(200, 1))  # cosines 0.97 and up, lengths off by 2e-4 in half precision
-    assert view_pool(pool, 1).fresh(pool[::2]).tolist() == list(range(1, 200, 2))
+    assert find_directions(pool, 1).fresh(pool[::2]).tolist() == list(range(1, 200, 2))
 
 
 @pytest.mark.parametrize("kept", [np.arange(80), np.arange(0, 80, 2), np.arange(3), np.empty(0, np.int64)], ids=len)
 def test_without_some_rows_the_others_keep_each_other(kept: NDArray[np.int64]) -> None:
-    whole = view_pool(POOL, MIXED)
+    whole = find_directions(POOL, MIXED)
     view = whole.at(kept)
     assert len(view) == len(kept)
     place = {int(row): at for at, row in enumerate(kept)}
@@ -68,7 +68,7 @@ def test_without_some_rows_the_others_keep_each_other(kept: NDArray[np.int64]) -
 
 
 def test_the_whole_view_is_not_changed_by_one_without_some_rows() -> None:
-    whole = view_pool(POOL, MIXED)
+    whole = find_directions(POOL, MIXED)
     before = [array.copy() for array in (whole.rows, whole.smoothed, whole.near.similarity)]
     whole.at(np.arange(0, 80, 3))
     for array, old in zip((whole.rows, whole.smoothed, whole.near.similarity), before, strict=True):
@@ -77,6 +77,6 @@ def test_the_whole_view_is_not_changed_by_one_without_some_rows() -> None:
 
 @pytest.mark.parametrize("pool", [np.zeros((5, LAYERS, DIM)), POOL[:1]], ids=["zeros", "one row"])
 def test_odd_pools_have_a_finite_view(pool: NDArray[np.float64]) -> None:
-    view: PoolView = view_pool(pool, MIXED)
+    view: PoolDirections = find_directions(pool, MIXED)
     assert np.isfinite(view.rows).all()
     assert np.isfinite(view.smoothed).all()

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from fsat_tasks.numerics.evidence.held_out import Comparison, compare, stratified_folds
 from fsat_tasks.numerics.geometry.layers import mix_layers
-from fsat_tasks.numerics.geometry.pool_directions import view_pool
+from fsat_tasks.numerics.geometry.pool_directions import find_directions
 from fsat_tasks.numerics.heads import pool_taught as distil
 from fsat_tasks.numerics.heads.frozen import Candidate, fit_setting, refit_frozen_head
 from fsat_tasks.numerics.heads.memory import TaughtHead
@@ -42,12 +42,14 @@ def names_of(classes: int) -> Array:
     return clusters(classes, 1, 99, spread=3.0)[0]
 
 
-def teach(features: Array, labels: Labels, classes: int, pool: Array, seed: int = 0) -> tuple[Teaching, Labels]:
+def teach(
+    features: Array, labels: Labels, classes: int, pool: Array, seed: int = 0, most: int = distil.POOL_ROWS
+) -> tuple[Teaching, Labels]:
     """What the heads are fitted from, at one setting without the search, and the pool rows that are used."""
     names = names_of(classes)
     setting = refit_frozen_head(features, labels, names, START).chosen
-    drawn = draw_pool(len(pool), seed)
-    view = view_pool(pool[drawn], MIXED, np.concatenate([features, names]))
+    drawn = draw_pool(len(pool), seed, most)
+    view = find_directions(pool[drawn], MIXED, np.concatenate([features, names]))
     fresh = view.fresh(features)
     return prepare(features, labels, names, view.at(fresh), setting), drawn[fresh]
 
@@ -141,11 +143,10 @@ def test_labels_of_hidden_shots_are_not_looked_at() -> None:
     np.testing.assert_array_equal(one.memory.labels, two.memory.labels)
 
 
-def test_same_seed_gives_the_same_head_and_large_pools_are_drawn_from(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distil, "POOL_ROWS", 60)
+def test_same_seed_gives_the_same_head_and_large_pools_are_drawn_from() -> None:
     features, labels = clusters(4, 5, 1, spread=1.2)
     pool = clusters(4, 500, 2, spread=1.2)[0]
-    (first, used), (again, same), (_, others) = (teach(features, labels, 4, pool, seed) for seed in (0, 0, 1))
+    (first, used), (again, same), (_, others) = (teach(features, labels, 4, pool, seed, 60) for seed in (0, 0, 1))
     np.testing.assert_array_equal(fit(first).student.weight, fit(again).student.weight)
     np.testing.assert_array_equal(used, same)
     assert len(used) == 60
@@ -158,7 +159,7 @@ FEATURES, LABELS = clusters(3, 5, 1)
 
 @pytest.mark.parametrize("pool", [FEATURES, np.repeat(FEATURES, 3, axis=0)], ids=["shots", "copies"])
 def test_pool_without_a_new_row_has_none_to_use(pool: Array) -> None:
-    used = view_pool(pool, MIXED).fresh(FEATURES)
+    used = find_directions(pool, MIXED).fresh(FEATURES)
     assert used.shape == (0,)
     assert used.dtype == np.int64
 
@@ -169,7 +170,7 @@ def test_nothing_is_drawn_from_an_empty_pool() -> None:
 
 def test_copies_of_shots_are_left_out_and_the_rest_is_used() -> None:
     pool = np.concatenate([clusters(3, 2, 2)[0], FEATURES[[1, 5]], clusters(3, 1, 3)[0]])
-    assert view_pool(pool.astype(np.float16), MIXED).fresh(FEATURES).tolist() == [0, 1, 2, 3, 4, 5, 8, 9, 10]
+    assert find_directions(pool.astype(np.float16), MIXED).fresh(FEATURES).tolist() == [0, 1, 2, 3, 4, 5, 8, 9, 10]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,55 @@
+"""What one fine-tuning of an encoder is given; plain data, which needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsat_tasks.encoders.source import EncoderSource
+
+__all__ = ["FineTuningSettings", "TokenRows", "TrainingRows", "TuningJob"]
+
+TokenRows = Sequence[Sequence[int]]
+"""Token ids of each row, unpadded."""
+
+
+@dataclass(frozen=True)
+class FineTuningSettings:
+    """How an encoder is fine-tuned."""
+
+    method: Literal["full", "lora", "oft"] = "full"
+    epochs: int = 6
+    learning_rate: float = 1e-4
+    temperature: float = 0.15
+    """Divides the cosines: lower is sharper, and overfits sooner."""
+    contrastive: float = 0.5
+    """Weight of the supervised contrastive loss."""
+    rows_per_step: int = 128
+    """Rows of a training batch, at most."""
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """Rows that an encoder is fine-tuned on, and where its class vectors start."""
+
+    tokens: TokenRows  # n rows
+    targets: NDArray[np.float32]  # (n, classes), the probability of each class; rows sum to 1
+    class_vectors: NDArray[np.float32]  # (classes, dim), such as the means of the classes' features
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+@dataclass(frozen=True)
+class TuningJob:
+    """One encoder to fine-tune."""
+
+    source: EncoderSource
+    training: TrainingRows
+    settings: FineTuningSettings
+    seed: int
+    device: Literal["cpu", "cuda"]

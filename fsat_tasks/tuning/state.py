@@ -1,0 +1,158 @@
+"""What a rung is, and what it is given: the setup, which no rung changes, and the state, which each rung hands on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from enum import Flag, auto
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from fsat_tasks.numerics.evidence.held_out import HeldOut
+from fsat_tasks.numerics.heads.frozen import FrozenHead, fit_frozen_head
+from fsat_tasks.numerics.types import Array
+from fsat_tasks.tuning.budget import Cost, tuning_cost
+from fsat_tasks.tuning.cross_fitting import CrossFit
+from fsat_tasks.tuning.material import Material
+from fsat_tasks.tuning.task_pool import TaskPool, find_task_pool
+from fsat_tasks.tuning.trial import Skipped, Trial
+
+__all__ = ["Incumbent", "LadderSettings", "Need", "Rung", "Setup", "State", "Teacher"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LadderSettings:
+    """How far up the ladder a run may go, and with what."""
+
+    rungs: Sequence[str] | None = None
+    """Names of the rungs that may be tried besides the first; None for all."""
+    budget_seconds: float = 240.0
+    """Planned time of fine-tuning, at most."""
+    fine_tuning: Literal["full", "lora", "oft"] = "full"
+    class_weight: Literal["balanced"] | None = None
+    """`balanced`: every class counts alike, however many samples it has; see `balance`."""
+    seed: int = 0
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Device that encoders are fine-tuned on."""
+    checkpoints: Path | None = None
+    """A folder where fine-tuned encoders are kept until the run is done; see `cross_fit`."""
+    epochs: int = 6
+    """Epochs of fine-tuning on the samples; fewer if the budget is short. More gave nothing on any set tried."""
+    self_training_epochs: int = 2
+
+
+class Need(Flag):
+    """What a rung uses besides the samples and the pretrained encoder."""
+
+    NOTHING = 0
+    POOL = auto()
+    """Unlabelled rows."""
+    BUDGET = auto()
+    """Time to fine-tune encoders."""
+    BODY = auto()
+    """The encoders that the rung `body` fine-tuned."""
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A rung of the ladder."""
+
+    name: str
+    attempt: Callable[[Setup, State], tuple[Trial | Skipped, State]]
+    """Tries the rung, or says why not; gives the state for the next rung, too."""
+    needs: Need = Need.NOTHING
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the rung works on features of the pretrained encoder."""
+        return not self.needs & (Need.BUDGET | Need.BODY)
+
+    @property
+    def taught(self) -> bool:
+        """Whether the pool teaches its head."""
+        return Need.POOL in self.needs
+
+
+class Setup:
+    """What stays the same on all rungs: the rows, the settings, and what follows from them, found once it is asked for.
+
+    Args:
+        material: the rows.
+        settings: the settings.
+        rungs: the rungs that are tried.
+    """
+
+    def __init__(self, material: Material, settings: LadderSettings, rungs: Sequence[Rung]) -> None:
+        self.material, self.settings, self.rungs = material, settings, tuple(rungs)
+
+    @cached_property
+    def probe(self) -> FrozenHead:
+        """The probe on the pretrained encoder, at the setting with the best leave-one-out evidence."""
+        material = self.material
+        return fit_frozen_head(material.shots.features, material.labels, material.anchors.features)
+
+    @cached_property
+    def pool(self) -> TaskPool | None:
+        """Pool rows that teach; None if no rung asks for them, or if there are none besides the samples."""
+        if not any(rung.taught for rung in self.rungs):
+            return None
+        return find_task_pool(self.material, self.probe.chosen.layers, self.settings.seed)
+
+    @cached_property
+    def cost(self) -> Cost:
+        """What fine-tuning costs on the device."""
+        return tuning_cost(self.material.source, self.settings.device)
+
+
+@dataclass(frozen=True)
+class Incumbent:
+    """The rung that was taken last."""
+
+    rung: Rung
+    held_out: HeldOut
+    """Evidence of the kind that the next rung is compared with."""
+    provisional: bool = False
+    """See `Trial.provisional`."""
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """Soft labels of the pool by the best head so far that the pool taught."""
+
+    soft_labels: Sequence[Array]
+    """(rows of the fold, classes) for each fold, by a teacher that knew no sample of the fold."""
+    log_loss: float
+    """Log-loss of the samples, each by a head that had not seen it."""
+
+
+@dataclass(frozen=True)
+class State:
+    """What the rungs tried so far leave to the next one."""
+
+    budget: float
+    """Planned seconds of fine-tuning that are left."""
+    incumbent: Incumbent | None = None
+    teacher: Teacher | None = None
+    body: CrossFit | None = None
+    """The encoders that the rung `body` fine-tuned."""
+
+    @property
+    def evidence(self) -> HeldOut | None:
+        """Evidence of the incumbent; None if there is none yet."""
+        return None if self.incumbent is None else self.incumbent.held_out
+
+    def spend(self, seconds: float) -> State:
+        """Take planned seconds off the budget."""
+        return replace(self, budget=self.budget - seconds)
+
+    def judged_by_folds(self, held_out: HeldOut) -> State:
+        """Put evidence by folds in the place of the incumbent's, if that is provisional."""
+        if self.incumbent is None or not self.incumbent.provisional:
+            return self
+        return replace(self, incumbent=replace(self.incumbent, held_out=held_out, provisional=False))
+
+    def taught_by(self, teacher: Teacher) -> State:
+        """Take the teacher, unless the one so far has the lower log-loss."""
+        better = self.teacher is None or teacher.log_loss < self.teacher.log_loss
+        return replace(self, teacher=teacher) if better else self

@@ -1,0 +1,41 @@
+"""The rows of an unlabelled pool that teach one task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsat_tasks.numerics.geometry.pool_directions import PoolDirections
+from fsat_tasks.numerics.heads.pool_taught import FOLDS
+from fsat_tasks.tuning.material import Material, Rows
+
+__all__ = ["TaskPool", "find_task_pool"]
+
+FOLD_POOL = 4096
+"""Pool rows that the encoder of one fold sees; each fold draws its own."""
+
+
+@dataclass(frozen=True)
+class TaskPool:
+    """Pool rows that teach one task: the drawn rows that are no copies of its samples. There is at least one."""
+
+    rows: Rows
+    directions: PoolDirections  # of these rows
+    folds: tuple[NDArray[np.int64], ...]
+    """Numbers of the rows that each fold's encoder sees, in the order in which they are taken."""
+
+
+def find_task_pool(material: Material, layers: int, seed: int) -> TaskPool | None:
+    """Choose the pool rows that teach a task; None if no drawn row is other than a copy of a sample."""
+    if not len(material.pool):
+        return None
+    own = np.concatenate([material.shots.features, material.anchors.features])
+    directions = material.pool.directions(layers, seed, own)
+    fresh = directions.fresh(material.shots.features)
+    if not len(fresh):
+        return None
+    rng = np.random.default_rng(seed)
+    folds = tuple(rng.permutation(len(fresh))[:FOLD_POOL] for _ in range(FOLDS))
+    return TaskPool(material.pool.drawn(seed).at(fresh), directions.at(fresh), folds)

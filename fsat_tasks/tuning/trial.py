@@ -1,0 +1,106 @@
+"""What a rung of the ladder gives: a trial with its evidence, or why it was skipped; and the model of a rung that is taken."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fsat_tasks.numerics.evidence.held_out import HeldOut, Prior
+from fsat_tasks.numerics.geometry.layers import mix_layers
+from fsat_tasks.numerics.geometry.pool_directions import find_directions
+from fsat_tasks.numerics.heads.frozen import Candidate, FrozenHead, fit_setting
+from fsat_tasks.numerics.heads.memory import TaughtHead
+from fsat_tasks.numerics.heads.pool_taught import fit_heads, prepare
+from fsat_tasks.numerics.heads.probe import LinearHead
+from fsat_tasks.numerics.types import Array, Features, Labels
+
+if TYPE_CHECKING:
+    from fsat_tasks.tuning.fine_tuning import Weights
+
+__all__ = ["Fit", "HeadKind", "Skipped", "TraceEntry", "Trial", "fit_head"]
+
+
+class HeadKind(Enum):
+    """How a head is fitted."""
+
+    PROTOTYPES = auto()
+    PROBE = auto()
+    TAUGHT = auto()
+    """On samples and on what the pool says, with the pool's memory if that helps."""
+
+
+@dataclass(frozen=True)
+class TraceEntry:
+    """What became of one rung."""
+
+    name: str
+    taken: bool
+    reason: str
+    log_loss: float | None
+    """Calibrated log-loss of held-out samples; None if the rung was skipped."""
+    accuracy: float | None
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """The model of a rung: probabilities are softmax(head.logits(mix_layers(features, layers)) / held_out.temperature)."""
+
+    head: LinearHead | TaughtHead
+    kind: HeadKind
+    layers: int
+    setting: Candidate
+    """The probe's setting, for a fit on more samples."""
+    share: float = 0.0
+    """Share of the pool's memory in the head."""
+    held_out: HeldOut
+    """Evidence on the samples, left out one by one or by folds; its temperature is the head's."""
+    weights: Weights | None = None
+    """Weights of the fine-tuned encoder; None for the pretrained one."""
+    shots: Features  # (n, layers, dim), by that encoder
+    anchors: Features  # (classes, layers, dim)
+    pool: Features  # (m, layers, dim): the rows that taught the head, none if no pool did
+    unseen: Array | None = None
+    """(n, 2) `scope.unseen_views` by encoders that had not seen the sample; None for the pretrained encoder."""
+    trace: Sequence[TraceEntry] = ()
+    baseline: FrozenHead | None = None
+    """The probe on the pretrained encoder, which a fine-tuned model must not be worse than."""
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A rung that was not tried, or that gave no model."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial(ABC):
+    """A rung that was tried: its evidence, and what the evidence is compared with."""
+
+    held_out: HeldOut
+    incumbent: HeldOut | None
+    """Evidence of the rung to beat, on the same samples; None if there is none yet."""
+    prior: Prior | None = None
+    """Expected gain of such a rung; None if the evidence stands for itself."""
+    provisional: bool = False
+    """Whether the evidence is leave-one-out and gives way to evidence by folds once a rung is judged by folds."""
+
+    @abstractmethod
+    def fit(self) -> Fit:
+        """Fit the model on all samples; called once the rung is taken."""
+
+
+def fit_head(
+    shots: Features, labels: Labels, anchors: Features, pool: Features, setting: Candidate, share: float
+) -> LinearHead | TaughtHead:
+    """Fit the head on all samples: taught by the pool, with this share of its memory, or the probe if the pool is empty."""
+    if len(pool):
+        directions = find_directions(pool, setting.layers, np.concatenate([shots, anchors]))
+        return fit_heads(prepare(shots, labels, anchors, directions, setting), np.ones(len(labels), bool)).taught(share)
+    return fit_setting(mix_layers(shots, setting.layers), labels, mix_layers(anchors, setting.layers), setting)

@@ -1,0 +1,103 @@
+"""Texts, labels and parameters that the library's classifier refuses, with the row; no encoder is loaded for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.exceptions import NotFittedError
+
+from estimators.toy_texts import LABELS, MATRIX, NEW, SEVERAL, TEXTS
+from fsat_tasks import FewShotClassifier
+from fsat_tasks.errors import DataError
+
+
+def nan_row(values: Sequence[Any], value: Any) -> list[Any]:
+    return [*values[:2], value, *values[3:]]
+
+
+@pytest.mark.parametrize(
+    ("texts", "labels", "more", "message"),
+    [
+        (nan_row(TEXTS, None), LABELS, {}, "texts, row 3: expected a text, got none"),
+        (nan_row(TEXTS, 7), LABELS, {}, "texts, row 3: expected a text, got int"),
+        (nan_row(TEXTS, float("nan")), LABELS, {}, "texts, row 3: expected a text, got float"),
+        (nan_row(TEXTS, "\ud800"), LABELS, {}, "texts, row 3: expected a text, got half of a surrogate pair"),
+        ("one text", LABELS, {}, "texts: expected a list of texts, got one text"),
+        (7, LABELS, {}, "texts: expected a list of texts, got int"),
+        (set(TEXTS), LABELS, {}, "texts: expected a list of texts, got set"),
+        (np.array([TEXTS]), LABELS, {}, "texts: expected a list of texts, got ndarray"),
+        ([], [], {}, "texts: expected at least one text, got none"),
+        (None, [], {}, "texts: expected at least one text, got none"),
+        (TEXTS, nan_row(LABELS, None), {}, r"labels, row 3: expected a label .*, got none"),
+        (TEXTS, nan_row(LABELS, float("nan")), {}, r"labels, row 3: expected a label .*, got none"),
+        (TEXTS, nan_row(LABELS, pd.NA), {}, r"labels, row 3: expected a label .*, got NAType"),
+        (TEXTS, nan_row(LABELS, 7), {}, "labels, row 3: expected a label such as 'animal' in row 1, got 7"),
+        (TEXTS, nan_row(LABELS, b"animal"), {}, r"labels, row 3: expected a label .*, got bytes"),
+        (TEXTS, nan_row(LABELS, ["animal"]), {}, "labels, row 1: expected a list of labels, as in other rows, got 'animal'"),
+        (TEXTS, nan_row(SEVERAL, "animal"), {}, "labels, row 3: expected a list of labels, as in other rows, got 'animal'"),
+        (TEXTS, nan_row(SEVERAL, ["animal", None]), {}, r"labels, row 3: expected a label .*, got none"),
+        (TEXTS, LABELS[:-1], {}, "labels: expected one for each of the 12 texts, got 11"),
+        (TEXTS, SEVERAL[:-1], {}, "labels: expected one for each of the 12 texts, got 11"),
+        (TEXTS, MATRIX[:-1], {}, r"labels: expected a matrix of 12 rows, .*, got shape \(11, 3\)"),
+        (TEXTS, np.array(LABELS)[:, None], {}, r"labels: expected a matrix of 12 rows, .*, got shape \(12, 1\)"),
+        (TEXTS, MATRIX + (np.arange(12) == 2)[:, None], {}, r"labels, row 3: expected zeros and ones, got \[2, 1, 1\]"),
+        (TEXTS, np.where(MATRIX, np.nan, 0.0), {}, r"labels, row 1: expected zeros and ones"),
+        (TEXTS, None, {}, "labels: expected a list of labels, got NoneType"),
+        (TEXTS, "animal", {}, "labels: expected a list of labels, got str"),
+        (TEXTS, ["animal"] * 12, {}, r"labels: expected at least two classes, got only \['animal'\]"),
+        (TEXTS, [[]] * 12, {}, r"labels: expected at least two classes, got only \[\]"),
+        (TEXTS, LABELS, {"unlabelled": ["a", None]}, "unlabelled, row 2: expected a text, got none"),
+        (TEXTS, LABELS, {"unlabelled": "a text"}, "unlabelled: expected a list of texts, got one text"),
+        (TEXTS, LABELS, {"out_of_scope": [1]}, "out_of_scope, row 1: expected a text, got int"),
+        (TEXTS, LABELS, {"class_names": {"plant": "a plant"}}, "class_names: expected labels of the samples, got 'plant'"),
+        (TEXTS, LABELS, {"class_names": {"animal": None}}, "class_names, label 'animal': expected words, got NoneType"),
+        (TEXTS, LABELS, {"class_names": ["a", "b", "c"]}, "class_names: expected a mapping of labels to words, got list"),
+    ],
+)
+def test_bad_input_is_one_error_that_names_the_row(texts: Any, labels: Any, more: dict[str, Any], message: str) -> None:
+    for method in ("fit", "partial_fit"):
+        if method == "partial_fit" and not set(more) <= {"class_names"}:
+            continue
+        with pytest.raises(DataError, match=message):
+            getattr(FewShotClassifier(), method)(texts, labels, **more)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"rungs": ("probe", "boddy")}, "rungs: expected of prototypes, probe, pool, .*, got 'boddy'"),
+        ({"rungs": "probe"}, "rungs: expected a list of texts, got one text"),
+        ({"body": "qlora"}, "body: expected of full, lora, oft, got 'qlora'"),
+        ({"device": "gpu"}, "device: expected of auto, cpu, cuda, got 'gpu'"),
+        ({"coverage": 95}, "coverage: expected a share, 0 to 1, got 95"),
+        ({"class_weight": "even"}, "class_weight: expected of balanced, None, got 'even'"),
+        ({"budget_seconds": float("inf")}, "budget_seconds: expected a number of seconds, 0 or more, got inf"),
+        ({"budget_seconds": -1.0}, "budget_seconds: expected a number of seconds, 0 or more, got -1.0"),
+    ],
+)
+def test_a_bad_parameter_is_refused_with_what_is_known(parameters: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        FewShotClassifier(**parameters).fit(TEXTS, LABELS)
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "predict_sets", "score_samples", "in_scope", "adapt"])
+def test_nothing_is_answered_before_fit(toy: FewShotClassifier, method: str) -> None:
+    with pytest.raises(NotFittedError):
+        getattr(FewShotClassifier(), method)(NEW)
+    for texts, message in (("a text", "texts: expected a list"), (["a", None], "texts, row 2: expected a text, got none")):
+        with pytest.raises(DataError, match=message):
+            getattr(toy, method)(texts)
+
+
+def test_partial_fit_refuses_labels_of_another_kind(toy: FewShotClassifier) -> None:
+    for labels in ([1, 2], [["animal"], ["number"]]):
+        with pytest.raises(DataError, match=r"labels such as .*animal"):
+            toy.partial_fit(NEW[:2], labels)
+    with pytest.raises(DataError, match="at least one text"):
+        toy.partial_fit([], [])
+    with pytest.raises(DataError, match="a share, 0 to 1"):
+        toy.predict_sets(NEW, 90)

@@ -1,0 +1,112 @@
+"""Twelve texts of three classes, and how classifiers for the tests are made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from fsat_tasks import FewShotClassifier
+from fsat_tasks.encoders.encoder import Encoder
+from fsat_tasks.numerics.evidence.held_out import Comparison
+from fsat_tasks.runs.run import Run
+from fsat_tasks.store import Artefact, Store
+from fsat_tasks.tasks.task import load_task
+from fsat_tasks.tuning.ladder import run_ladder
+from fsat_tasks.tuning.material import Material
+from fsat_tasks.tuning.state import LadderSettings
+from fsat_tasks.tuning.trial import Fit
+
+FROZEN = ("prototypes", "probe")
+TEXTS = [
+    "a cat asleep on the sofa",
+    "the dog barks all night",
+    "a horse in the field",
+    "two goats on a hill",
+    "seven plus two is nine",
+    "the square root of sixteen",
+    "count from one to ten",
+    "half of forty is twenty",
+    "book a flight to Rome",
+    "the train leaves at noon",
+    "a hotel near the airport",
+    "rent a car for a week",
+]
+LABELS = ["animal"] * 4 + ["number"] * 4 + ["travel"] * 4
+NEW = ["the puppy chases a cat", "three times three", "a bus ticket to the coast"]
+
+SEVERAL = [
+    ["animal"],
+    ["animal", "noise"],
+    {"animal"},
+    ("animal",),
+    ["number"],
+    ["number"],
+    ["number"],
+    ["number"],
+    [],
+    [],
+    ["noise"],
+    [],
+]
+MATRIX = np.array([[int(label in row) for label in ("animal", "noise", "number")] for row in SEVERAL])
+
+
+class Remembering:
+    """The real encoder, which encodes a text once; the texts of the demo have been encoded by its run."""
+
+    def __init__(self, encoder: Encoder, demo_store: Path) -> None:
+        self.encoder, self.tokens = encoder, encoder.tokens
+        (extracted,) = demo_store.glob("extract/*/*/manifest.json")
+        files = [file for place in ("validate/*/*/texts.parquet", "pool/*/*/pool.parquet") for file in demo_store.glob(place)]
+        texts = [text for file in files for text in pq.read_table(file)["text"].to_pylist()]
+        done = Artefact(extracted.parent, json.loads(extracted.read_text("utf-8")))
+        self.known = dict(
+            zip(texts, Run(load_task("support-intents"), Store(demo_store), {"extract": done}).features(texts), strict=True)
+        )
+
+    def encode(self, texts: Sequence[str], layers: Any) -> NDArray[np.float32]:
+        if fresh := [text for text in dict.fromkeys(texts) if text not in self.known]:
+            self.known |= zip(fresh, self.encoder.encode(fresh, layers), strict=True)
+        return np.stack([self.known[text] for text in texts]) if len(texts) else self.encoder.encode([], layers)
+
+
+Make = Callable[..., FewShotClassifier]
+"""make(better=None, **parameters) -> a classifier without fine-tuning, not fitted.
+
+With `better` every rung above the first is taken, or none is; by default the evidence decides.
+"""
+
+
+def make_with(encoder: Remembering) -> Make:
+    """Classifiers that share the encoder, so that no text is encoded twice."""
+
+    class Remembered(FewShotClassifier):
+        better: bool | None = None
+
+        def _load_encoder(self) -> Encoder:
+            return cast("Encoder", encoder)
+
+        def _run_ladder(self, material: Material, settings: LadderSettings) -> Fit:
+            if self.better is None:
+                return run_ladder(material, settings)
+            gain = 1.0 if self.better else -1.0
+            return run_ladder(material, settings, compare=lambda *_: Comparison(gain, 0.0, 0.0))
+
+    class Taken(Remembered):
+        better = True
+
+    class Refused(Remembered):
+        better = False
+
+    kinds = {None: Remembered, True: Taken, False: Refused}
+
+    def make(better: bool | None = None, **parameters: Any) -> FewShotClassifier:
+        return kinds[better](**{"rungs": FROZEN, "device": "cpu", **parameters})
+
+    return make
