@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fsat_tasks.data.texts import read_texts
 from fsat_tasks.errors import DataError
 from fsat_tasks.numerics.types import Labels
+from fsat_tasks.tuning.ladder import RUNGS
+from fsat_tasks.tuning.state import LadderSettings
 
-__all__ = ["class_words", "read_labels", "require_share"]
+__all__ = ["class_words", "read_labels", "read_settings", "require_share"]
 
 
 COLLECTIONS = (list, tuple, set, frozenset)
@@ -81,3 +84,27 @@ def require_share(value: float, where: str) -> None:
     """Raises DataError for what is no share, 0 to 1."""
     if not 0.0 <= value <= 1.0:
         raise DataError(where, "a share, 0 to 1", str(value))
+
+
+def read_settings(parameters: Mapping[str, Any]) -> LadderSettings:
+    """The settings of the ladder from an estimator's parameters. Raises DataError for a value that is unknown or out of range."""
+    rungs = RUNGS if parameters["rungs"] is None else tuple(read_texts(parameters["rungs"], "rungs"))
+    for name, values, known in (
+        ("rungs", rungs, RUNGS),
+        ("body", (parameters["body"],), ("full", "lora", "oft")),
+        ("device", (parameters["device"],), ("auto", "cpu", "cuda")),
+        ("class_weight", (parameters["class_weight"],), ("balanced", None)),
+    ):
+        if unknown := [value for value in values if value not in known]:
+            raise DataError(name, f"of {', '.join(map(str, known))}", repr(unknown[0]))
+    require_share(parameters["coverage"], "coverage")
+    budget = parameters["budget_seconds"]
+    if not (budget >= 0 and np.isfinite(budget)):
+        raise DataError("budget_seconds", "a number of seconds, 0 or more", str(budget))
+    return LadderSettings(
+        rungs=rungs,
+        budget_seconds=budget,
+        fine_tuning=parameters["body"],
+        class_weight=parameters["class_weight"],
+        seed=parameters["seed"],
+    )

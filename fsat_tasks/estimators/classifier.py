@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -19,24 +19,22 @@ from fsat_tasks.data.texts import read_texts
 from fsat_tasks.encoders.encoder import Encoder, load_encoder
 from fsat_tasks.encoders.source import find_encoder
 from fsat_tasks.errors import DataError
-from fsat_tasks.estimators.arguments import class_words, read_labels, require_share
+from fsat_tasks.estimators.adaptation import Adaptation
+from fsat_tasks.estimators.arguments import class_words, read_labels, read_settings, require_share
 from fsat_tasks.numerics.evidence.conformal import conformal_threshold, lac_scores, prediction_sets
 from fsat_tasks.numerics.geometry.layers import mix_layers
-from fsat_tasks.numerics.heads.scope import coverage_threshold, fit_scope, scope_scores
+from fsat_tasks.numerics.heads.calibrated import Samples, fit_calibrated
 from fsat_tasks.numerics.heads.sigmoids import fit_multilabel
 from fsat_tasks.numerics.shift.transduction import adapt_to_target, hidden_shot_logits
 from fsat_tasks.numerics.types import Array, Labels
 from fsat_tasks.runtime.device import pick_device, tuning_device
-from fsat_tasks.tuning.ladder import RUNGS, balance, run_ladder
+from fsat_tasks.tuning.ladder import balance, run_ladder
 from fsat_tasks.tuning.material import Material, Pool, Rows
 from fsat_tasks.tuning.refit import refit_rung
 from fsat_tasks.tuning.state import LadderSettings
 from fsat_tasks.tuning.trial import Fit
 
 __all__ = ["FewShotClassifier"]
-
-
-DEVICES = ("auto", "cpu", "cuda")
 
 
 class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -106,7 +104,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             DataError: for texts, labels or parameters that cannot be used; it names the row. The classifier stays as it was.
         """
         started = time.perf_counter()
-        settings = self._settings()
+        settings = read_settings(self.get_params())
         texts, unlabelled, outside = (
             read_texts(() if part is None else part, where)
             for part, where in ((texts, "texts"), (unlabelled, "unlabelled"), (out_of_scope, "out_of_scope"))
@@ -115,23 +113,16 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if len(classes) < 2:
             raise DataError("labels", "at least two classes", f"only {classes.tolist()}")
         names = class_words(classes.tolist(), class_names)
-        source, encoder = find_encoder(self.encoder), self._load_encoder()
+        encoder = self._load_encoder()
+        source = encoder.source or find_encoder(self.encoder)
         shots, anchors, pool = (Rows(encoder.encode(part, "all"), encoder.tokens(part)) for part in (texts, names, unlabelled))
         extracted = time.perf_counter()
         if several:
             last = shots.features[:, -1].astype(np.float64), anchors.features[:, -1].astype(np.float64)
             with threadpool_limits(1):  # products this small lose by sharing
                 self._multilabel = fit_multilabel(last[0], targets.astype(np.float64), last[1])
-            self.trace_ = [
-                {
-                    "name": "sigmoids",
-                    "taken": True,
-                    "reason": "several labels a text",
-                    "seconds": None,
-                    "log_loss": self._multilabel.log_loss,
-                    "accuracy": None,
-                }
-            ]
+            figures = {"log_loss": self._multilabel.log_loss, "accuracy": None, "seconds": None}
+            self.trace_ = [{"name": "sigmoids", "taken": True, "reason": "several labels a text", **figures}]
         else:
             material = Material(source, shots, targets, anchors, Pool(pool))
             fit = self._run_ladder(material, replace(settings, device=self._tuning_device()))
@@ -207,12 +198,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 self._multilabel.head.logits(self._features(texts)[:, -1].astype(np.float64)) / self._multilabel.temperature
             )
             return probabilities
-        adapted = self._adapted
-        probabilities = softmax(self._logits(self._features(texts)) / self._temperature + adapted.bias, axis=1)
-        for at, text in enumerate(texts):
-            if text in adapted.rows:
-                probabilities[at] = adapted.rows[text]
-        return probabilities
+        return self._adaptation.probabilities(self._head.logits(self._features(texts)) / self._head.temperature, texts)
 
     def score(self, texts: Iterable[str], labels: Any, sample_weight: Any = None) -> float:
         """Accuracy on n texts; with several labels a text, the share of texts that get all of them right."""
@@ -233,8 +219,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def score_samples(self, texts: Iterable[str]) -> Array:
         """How much each text looks like one of the task, (n,); higher is more."""
         self._require_one_label("score_samples")
-        features = self._features(read_texts(texts, "texts"))
-        return scope_scores(self._scope, mix_layers(features, self._fit.layers), self._logits(features))
+        return self._head.scope_scores(self._features(read_texts(texts, "texts")))
 
     def in_scope(self, texts: Iterable[str]) -> NDArray[np.bool_]:
         """Whether each text is one of the task: about the share `coverage` of the task's texts are."""
@@ -259,8 +244,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         plain = features if self._fit.weights is None else self._encoder.encode(texts, "all")
         rows, shots, names = (mix_layers(part, layers) for part in (plain, *self._pretrained))
         hidden, folds = hidden_shot_logits(rows, shots, self._labels, names, setting)
-        found = adapt_to_target(rows, self._logits(features) / self._temperature, shots, self._labels, hidden, folds)
-        adapted._adapted = _Adapted(found.bias, dict(zip(texts, found.probabilities, strict=True)) if found.refined else {})
+        found = adapt_to_target(rows, self._head.logits(features) / self._head.temperature, shots, self._labels, hidden, folds)
+        adapted._adaptation = Adaptation(found.bias, dict(zip(texts, found.probabilities, strict=True)) if found.refined else {})
         adapted.adaptation_ = found.reason
         return adapted
 
@@ -285,18 +270,13 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Take over the model that the ladder gave, or its refit."""
         self._fit, self._labels = fit, labels
         self.trace_ = [asdict(rung) for rung in fit.trace]
-        self._temperature = fit.held_out.temperature
-        self._adapted = _Adapted(np.zeros(len(self.classes_)), {})
+        self._adaptation = Adaptation(np.zeros(len(self.classes_)), {})
         self.adaptation_: str | None = None
-        shots, names = mix_layers(fit.shots, fit.layers), mix_layers(fit.anchors, fit.layers)
-        outside = mix_layers(self._features(self._outside), fit.layers) if self._outside else None
-        raw = fit.held_out.logits * self._temperature
-        self._scope = fit_scope(shots, self._labels, names, self._temperature, raw, outside, fit.unseen)
-        self.scope_threshold_ = coverage_threshold(self._scope.held_out, self.coverage)
-
-    def _logits(self, features: NDArray[np.float32]) -> Array:
-        """(n, layers, dim) to (n, classes), before the temperature."""
-        return self._fit.head.logits(mix_layers(features, self._fit.layers))
+        temperature = fit.held_out.temperature
+        samples = Samples(fit.shots, labels, fit.anchors, fit.held_out.logits * temperature, fit.unseen)
+        outside = self._features(self._outside) if self._outside else None
+        self._head = fit_calibrated(fit.head, fit.layers, temperature, samples, self.coverage, outside)
+        self.scope_threshold_ = self._head.scope_threshold
 
     def _features(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """(n, layers, dim), by the fine-tuned encoder if there is one."""
@@ -309,28 +289,6 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self._tuned_encoder = load_torch_encoder(self._source, self._tuning_device(), weights)
         return encode_rows(self._tuned_encoder, self._encoder.tokens(texts))
 
-    def _settings(self) -> LadderSettings:
-        """The parameters, checked."""
-        rungs = RUNGS if self.rungs is None else tuple(read_texts(self.rungs, "rungs"))
-        for name, values, known in (
-            ("rungs", rungs, RUNGS),
-            ("body", (self.body,), ("full", "lora", "oft")),
-            ("device", (self.device,), DEVICES),
-            ("class_weight", (self.class_weight,), ("balanced", None)),
-        ):
-            if unknown := [value for value in values if value not in known]:
-                raise DataError(name, f"of {', '.join(map(str, known))}", repr(unknown[0]))
-        require_share(self.coverage, "coverage")
-        if not (self.budget_seconds >= 0 and np.isfinite(self.budget_seconds)):
-            raise DataError("budget_seconds", "a number of seconds, 0 or more", str(self.budget_seconds))
-        return LadderSettings(
-            rungs=rungs,
-            budget_seconds=self.budget_seconds,
-            fine_tuning=self.body,
-            class_weight=self.class_weight,
-            seed=self.seed,
-        )
-
     def _tuning_device(self) -> Literal["cpu", "cuda"]:
         return tuning_device(pick_device(self.device))
 
@@ -338,11 +296,3 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         if self.multilabel_:
             raise DataError(method, "a classifier with one label a text", "one with several")
-
-
-@dataclass(frozen=True)
-class _Adapted:
-    """What `adapt` found."""
-
-    bias: Array  # (classes,), added to the calibrated logits
-    rows: dict[str, Array]  # text -> probabilities (classes,)

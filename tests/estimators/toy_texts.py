@@ -61,7 +61,7 @@ class Remembering:
     """The real encoder, which encodes a text once; the texts of the demo have been encoded by its run."""
 
     def __init__(self, encoder: Encoder, demo_store: Path) -> None:
-        self.encoder, self.tokens = encoder, encoder.tokens
+        self.encoder, self.tokens, self.source = encoder, encoder.tokens, encoder.source
         (extracted,) = demo_store.glob("extract/*/*/manifest.json")
         files = [file for place in ("validate/*/*/texts.parquet", "pool/*/*/pool.parquet") for file in demo_store.glob(place)]
         texts = [text for file in files for text in pq.read_table(file)["text"].to_pylist()]

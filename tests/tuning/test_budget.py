@@ -30,5 +30,6 @@ def test_cost_counts_the_weights_of_the_blocks_and_not_the_embeddings(tmp_path: 
 
 
 def test_every_class_of_this_machine_has_a_rate() -> None:
-    assert set(RATES) == {"torch-cpu-fp32", "torch-cpu-bf16", "torch-cuda-bf16"}
-    assert RATES["torch-cpu-fp32"] < RATES["torch-cpu-bf16"] < RATES["torch-cuda-bf16"]
+    rates = {str(one): rate for one, rate in RATES.items()}
+    assert set(rates) == {"torch-cpu-fp32", "torch-cpu-bf16", "torch-cuda-bf16"}
+    assert rates["torch-cpu-fp32"] < rates["torch-cpu-bf16"] < rates["torch-cuda-bf16"]
