@@ -39,10 +39,14 @@ def imported_by_the_file() -> dict[str, Any]:
 
 
 def describe(bag: Any) -> dict[str, Any]:
+    from airflow.models.serialized_dag import SerializedDagModel
+    from airflow.serialization.serialized_objects import DagSerialization
+
     dag = bag.dags["fsat_tune"]
     return {
         "errors": bag.import_errors,
         "dags": sorted(bag.dags),
+        "versions": {name: SerializedDagModel.hash(DagSerialization.to_dict(one)) for name, one in bag.dags.items()},
         "doc": dag.doc_md,
         "schedule": str(dag.schedule),
         "catchup": dag.catchup,
@@ -145,7 +149,8 @@ def run(dag: Any, conf: dict[str, Any]) -> dict[str, Any]:
     with answering(conf.pop("answer", None)):
         done = dag.test(run_conf=conf)
     with create_session() as session:
-        xcoms = session.scalars(select(XComModel).where(XComModel.run_id == done.run_id, XComModel.key == "return_value")).all()
+        rows = session.scalars(select(XComModel).where(XComModel.run_id == done.run_id)).all()
+        xcoms = [row for row in rows if row.key == "return_value"]
         events = session.scalars(select(AssetEvent).where(AssetEvent.source_run_id == done.run_id)).all()
         details = session.scalars(select(HITLDetail)).all()
         instances = done.get_task_instances(session=session)
@@ -156,6 +161,7 @@ def run(dag: Any, conf: dict[str, Any]) -> dict[str, Any]:
             "tasks": {_short(ti.task_id, ti.map_index): ti.state for ti in instances},
             "tries": {_short(ti.task_id, ti.map_index): ti.try_number for ti in instances},
             "names": {_short(ti.task_id, ti.map_index): ti.rendered_map_index for ti in instances},
+            "keys": sorted([_short(xcom.task_id, xcom.map_index), xcom.key] for xcom in rows),
             "xcoms": {_short(xcom.task_id, xcom.map_index): XComModel.deserialize_value(xcom) for xcom in xcoms},
             "pages": [
                 {name: getattr(page, name) for name in ("subject", "body", "defaults", "chosen_options")} for page in pages

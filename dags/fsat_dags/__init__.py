@@ -1,0 +1,1 @@
+"""What the DAG files share. Airflow looks for no DAGs here: `.airflowignore` names the folder."""
