@@ -29,6 +29,7 @@ POOLS = {
     "gpu": "Steps that may use the GPU: as many at once as there are GPUs",
     "dvc": "The repository's snapshots: one at a time",
 }
+"""The pools and what they bound. FSAT_GPU_POOL and FSAT_DVC_POOL give them other names; empty, they are not used."""
 USER = "admin"
 PASSWORDS = "simple_auth_manager_passwords.json.generated"
 READY = "ready.json"
@@ -39,7 +40,7 @@ STOP_SECONDS = 20
 
 
 def environment(home: Path, port: int = 8080) -> dict[str, str]:
-    """The variables that every Airflow process of this home needs: SQLite, the DAGs of ./dags, and this machine only."""
+    """The variables that every Airflow process of this home needs: SQLite, the DAGs of ./dags, their pools, this machine only."""
     workspace = Workspace.from_env()
     dags = Path(os.environ.get("AIRFLOW__CORE__DAGS_FOLDER", "dags")).absolute()
     if not (dags / "fsat_tune.py").is_file():
@@ -69,6 +70,7 @@ def environment(home: Path, port: int = 8080) -> dict[str, str]:
         "LOGGING__TRIGGER_LOG_SERVER_PORT": str(port + 2),
     }
     own = {"AIRFLOW_HOME": str(home), "FSAT_DATA": str(workspace.data), "FSAT_STORE": str(workspace.store)}
+    own |= {_variable(pool): os.environ.get(_variable(pool), pool) for pool in POOLS}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     return {**os.environ, **own, "PATH": path, **{f"AIRFLOW__{name}": value for name, value in settings.items()}}
 
@@ -77,21 +79,22 @@ def prepare(home: Path, gpus: int | None = None) -> bool:
     """Make the database, the pools and the login; whether there was anything to do.
 
     Args:
-        gpus: slots of the pool `gpu`; by default as they are, 1 where there is none yet.
+        gpus: slots of the pool of GPU steps; by default as they are, 1 where there is none yet.
 
     Raises:
         AirflowError: where Airflow is not installed, or does not do it.
     """
     settings = environment(home)
     command = _command(settings)
-    wanted = {"airflow": version("apache-airflow"), "pools": sorted(POOLS), "gpus": gpus or _read_ready(home).get("gpus", 1)}
+    pools = {pool: name for pool in POOLS if (name := settings[_variable(pool)])}
+    wanted = {"airflow": version("apache-airflow"), "pools": pools, "gpus": gpus or _read_ready(home).get("gpus", 1)}
     if _read_ready(home) == wanted and (home / "airflow.db").is_file():
         return False
     home.mkdir(mode=0o700, parents=True, exist_ok=True)  # it has the password
     with (home / "setup.log").open("wb") as log:
         steps = [
             ["db", "migrate"],
-            *(["pools", "set", name, str(wanted["gpus"] if name == "gpu" else 1), why] for name, why in POOLS.items()),
+            *(["pools", "set", name, str(wanted["gpus"] if pool == "gpu" else 1), POOLS[pool]] for pool, name in pools.items()),
         ]
         for step in steps:
             done = subprocess.run([command, *step], env=settings, stdout=log, stderr=log, check=False)  # noqa: S603 (no shell)
@@ -150,6 +153,11 @@ def serve(home: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
         yield airflow
     finally:
         _stop(airflow)
+
+
+def _variable(pool: str) -> str:
+    """The variable that names a pool; the DAG files read it too."""
+    return f"FSAT_{pool.upper()}_POOL"
 
 
 def _heed_interrupts() -> None:
