@@ -1,1 +1,1 @@
-"""What the DAG files share. Airflow looks for no DAGs here: `.airflowignore` names the folder."""
+"""Modules that the DAG files share. Airflow looks for no DAGs here, because `.airflowignore` names the folder."""

@@ -1,4 +1,4 @@
-"""What is said when a try of a task fails."""
+"""The message that a failed try leaves in its log, and who else may be told."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the DAGs are made with: retries, pools and queues, and the deadline of a run."""
+"""Settings of the DAGs: retries, pools and queues, and the deadline of a run."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ def placement(kind: str, *options: str) -> dict[str, Any]:
 
 
 GPU = placement("GPU", "pool", "queue", "executor")
-"""Where the steps run that may use a GPU: FSAT_GPU_POOL, FSAT_GPU_QUEUE, FSAT_GPU_EXECUTOR."""
+"""Placement of the steps that may use a GPU: FSAT_GPU_POOL, FSAT_GPU_QUEUE, FSAT_GPU_EXECUTOR."""
 
 DVC = placement("DVC", "pool")
-"""Where snapshots run: FSAT_DVC_POOL."""
+"""Placement of snapshots: FSAT_DVC_POOL."""
 
 
 def deadline() -> DeadlineAlert | None:

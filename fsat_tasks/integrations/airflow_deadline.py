@@ -15,8 +15,8 @@ async def tell_of_deadline(hours: float, context: Mapping[str, Any]) -> None:
     """Log one line: which DAG, run and problem.
 
     Args:
-        hours: from the queue on, within which the run was to end.
-        context: Airflow's, of the run: `dag_run` as its REST API shows it.
+        hours: the deadline, counted from when the run was queued.
+        context: Airflow's context of the run, with `dag_run` as its REST API shows it.
     """
     run = context["dag_run"]
     task = (run.get("conf") or {}).get("task") or "not named"

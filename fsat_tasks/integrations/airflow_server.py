@@ -1,6 +1,6 @@
 """A private Airflow for this machine: its settings, its database with the DAGs' pools and a login, and its servers until Ctrl-C.
 
-It is called as a command; nothing here imports it.
+Airflow is called as a command; nothing here imports it.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ USER = "admin"
 PASSWORDS = "simple_auth_manager_passwords.json.generated"
 READY = "ready.json"
 START_SECONDS = 600
-"""Of a busy machine; a quiet one takes twenty."""
+"""Seconds to wait for the start on a busy machine; a quiet one takes twenty."""
 STOP_SECONDS = 20
-"""That Airflow has to end by itself, before what it left behind is ended."""
+"""Seconds in which Airflow may end by itself, before the processes that it left behind are ended."""
 
 
 def environment(home: Path, port: int = 8080) -> dict[str, str]:
@@ -76,13 +76,13 @@ def environment(home: Path, port: int = 8080) -> dict[str, str]:
 
 
 def prepare(home: Path, gpus: int | None = None) -> bool:
-    """Make the database, the pools and the login; whether there was anything to do.
+    """Make the database, the pools and the login. Returns whether there was anything to do.
 
     Args:
         gpus: slots of the pool of GPU steps; by default as they are, 1 where there is none yet.
 
     Raises:
-        AirflowError: where Airflow is not installed, or does not do it.
+        AirflowError: if Airflow is not installed, or one of its commands fails.
     """
     settings = environment(home)
     command = _command(settings)
@@ -112,7 +112,7 @@ def prepare(home: Path, gpus: int | None = None) -> bool:
 
 
 def login(home: Path) -> tuple[str, str] | None:
-    """Name and password of the one user; None before `prepare`."""
+    """The name and the password of the only user; None before `prepare`."""
     try:
         passwords = json.loads((home / PASSWORDS).read_text("utf-8"))
         return USER, str(passwords[USER])
@@ -121,14 +121,14 @@ def login(home: Path) -> tuple[str, str] | None:
 
 
 def call(home: Path, arguments: Sequence[str]) -> int:
-    """The exit code of `airflow` with these arguments."""
+    """Call `airflow` with these arguments. Returns its exit code."""
     settings = environment(home)
     return subprocess.run([_command(settings), *arguments], env=settings, check=False).returncode  # noqa: S603 (no shell)
 
 
 @contextmanager
 def serve(home: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Airflow's servers, scheduler and workers, which are well when the body starts and gone when it ends.
+    """Context manager: Airflow's servers, scheduler and workers, healthy when the body starts and gone when it ends.
 
     Raises:
         AirflowError: where a port is taken, or Airflow does not start.
@@ -177,7 +177,7 @@ def _wait_until_well(airflow: subprocess.Popen[bytes], port: int, log: Path) -> 
 
 
 def _stop(airflow: subprocess.Popen[bytes]) -> None:
-    """Interrupted, Airflow ends its parts; terminated, it leaves them behind. What is left is ended with its session."""
+    """Interrupt Airflow, which then ends its parts; a SIGTERM would leave them behind. Then end what is left of its session."""
     airflow.send_signal(signal.SIGINT)
     for number in (signal.SIGTERM, signal.SIGKILL):
         deadline = time.monotonic() + STOP_SECONDS
@@ -192,7 +192,7 @@ def _stop(airflow: subprocess.Popen[bytes]) -> None:
 
 
 def _session(leader: subprocess.Popen[bytes]) -> list[int]:
-    """The processes of its session that run."""
+    """The processes of the leader's session that still run."""
     import psutil
 
     leader.poll()

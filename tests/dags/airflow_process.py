@@ -1,4 +1,4 @@
-"""What Airflow makes of dags/fsat_tune.py, found out in a process of its own: its settings and its logging touch no other test.
+"""Airflow with dags/fsat_tune.py, in a process of its own, so that its settings and its logging touch no other test.
 
 Usage: python airflow_process.py RESULT [CONF...]. RESULT becomes a JSON file: how the file parses, what the DAG is, and
 for each CONF, a JSON object, what a run with it left in the database. Without a CONF there is no database. A CONF's
@@ -67,7 +67,7 @@ def describe(bag: Any) -> dict[str, Any]:
 
 
 def _short(task_id: str, map_index: int = 0) -> str:
-    """Without the group's name; with the number of a mapped instance from the second on."""
+    """The task's id without the group's name; from the second mapped instance on, with its number."""
     return task_id.removeprefix("model.") + (f"[{map_index}]" if map_index > 0 else "")
 
 

@@ -1,4 +1,4 @@
-"""What the DAGs' functions say to hostile params, in a process of its own. Usage: python params_process.py RESULT OUTSIDE.
+"""Hostile params for the functions of the DAGs, in a process of its own. Usage: python params_process.py RESULT OUTSIDE.
 
 RESULT becomes a JSON file: `free`, the params of text that is not chosen from a list, as DAG.PARAM; `said`, what each hostile
 value ends in, for each of these and for what an asset event, or `find` of fsat_apply, may name; and `chosen`, what `choose` makes
@@ -46,7 +46,7 @@ def hostile(outside: str) -> list[str]:
 
 
 def choose(task: str | None) -> Any:
-    """What `choose` of fsat_tune returns for a form with this task."""
+    """The tasks that `choose` of fsat_tune returns for a form with this task."""
     from fsat_dags import tune_tasks
 
     return tune_tasks.choose.function({"task": task, "unlabelled": None}, SimpleNamespace(run_type="manual"), {})

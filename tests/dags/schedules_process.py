@@ -1,4 +1,4 @@
-"""What Airflow makes of dags/fsat_schedules.py. Usage: python schedules_process.py RESULT CONF, as airflow_process.py.
+"""Airflow with dags/fsat_schedules.py. Usage: python schedules_process.py RESULT CONF, as airflow_process.py.
 
 CONF names the task whose DAG fsat_tune_TASK is run.
 """

@@ -25,7 +25,7 @@ CONFS: list[dict[str, Any]] = [
 
 @pytest.fixture(scope="module")
 def answer(tmp_path_factory: pytest.TempPathFactory, demo_store: Path) -> dict[str, Any]:
-    """What the runs left behind, one after another, and `log`: what was printed."""
+    """Facts of each run, one after another, and `log`, the printed lines."""
     folder = tmp_path_factory.mktemp("apply")
     shutil.copytree(demo_store, folder / "store", copy_function=os.link)
     data = folder / "data"

@@ -26,7 +26,7 @@ POOL = "no-such-pool"
 
 @pytest.fixture(scope="module")
 def answer(tmp_path_factory: pytest.TempPathFactory, demo_store: Path) -> dict[str, Any]:
-    """What the runs left behind, one after another, and `log`: what was printed."""
+    """Facts of each run, one after another, and `log`, the printed lines."""
     folder = tmp_path_factory.mktemp("watch")
     shutil.copytree(demo_store, folder / "store", copy_function=os.link)
     shutil.copytree(REPOSITORY / "data" / TASK, folder / "data" / TASK)

@@ -17,7 +17,7 @@ GIVEN = [
     "fsat_watch.task",
     "fsat_watch.traffic",
 ]
-"""What a form takes as text that is not chosen from a list."""
+"""Params that take free text, and not one of a list."""
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""What the tests of the DAG fsat_tune share: a call of airflow_process.py, a quick task, and how a run ends."""
+"""Helpers of the tests of fsat_tune: a call of airflow_process.py, a quick task, and the states in which runs end."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ REPOSITORY = Path(__file__).parents[2]
 DEMO = REPOSITORY / "data" / "support-intents"
 STEPS = ["validate", "extract", "tune", "evaluate", "export", "publish"]
 TASKS = ["choose", "validate", "split", "encode", *STEPS[1:-1], "decide", "approve", "publish", "snapshot"]
-"""Of the DAG: which problems; the steps, before `extract` one for each shard of the pools, before `publish` the question of a
-person; and last what keeps the champion."""
+"""The tasks of the DAG, in order."""
 UNASKED = dict.fromkeys(TASKS, "success") | {"approve": "skipped"}
-"""How a run ends that nobody has to approve."""
+"""States of a run that nobody has to approve."""
 NO_POOL = {"encode": "skipped"}
-"""What is other where the task has no unlabelled texts: nothing is shared out."""
+"""States that differ if the task has no unlabelled texts."""
 OPEN_GATES = "min_accuracy: 0.0, min_macro_f1: 0.0, min_class_recall: 0.0, max_ece: 1.0"
 
 
@@ -31,7 +30,7 @@ def ask_airflow(folder: Path, data: Path, store: Path, *confs: dict[str, Any], *
 
 
 def call_dags(call: str, home: Path, **variables: str) -> str:
-    """What Python prints for a line that imports modules of dags/."""
+    """Output of Python for a line that imports modules of dags/."""
     environment = os.environ | {"AIRFLOW_HOME": str(home), **variables}
     environment["PYTHONPATH"] = f"{DAGS}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
     done = subprocess.run([sys.executable, "-c", call], env=environment, capture_output=True, text=True, check=False)
