@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
-from airflow.sdk import DAG, Asset, AssetAny, AssetOrTimeSchedule, CronTriggerTimetable
+from airflow.sdk import DAG, Asset, AssetAny, AssetOrTimeSchedule, CronTriggerTimetable, get_parsing_context
 
-from fsat_common import DEFAULT_ARGS
+from fsat_dags.settings import DEFAULT_ARGS
 from fsat_tasks.errors import FsatError
 from fsat_tasks.tasks.workspace import TASK_FILE, Workspace
 
@@ -26,9 +26,14 @@ VERBS = ("tune", "watch", "apply")
 
 
 def read_scheduled() -> dict[str, TaskSpec]:
-    """The specifications of the tasks that have a schedule or a trigger; a broken one is left out: its run says why."""
-    workspace, found = Workspace.from_env(), {}
+    """The specifications of the tasks that have a schedule or a trigger; a broken one is left out: its run says why.
+
+    A process that runs a task of one DAG reads that DAG's task.yaml alone.
+    """
+    workspace, found, wanted = Workspace.from_env(), {}, get_parsing_context().dag_id
     for name in workspace.task_names():
+        if wanted is not None and wanted not in dag_ids(name).values():
+            continue
         text = (workspace.data / name / TASK_FILE).read_text("utf-8", "replace")
         if "schedules" in text or "triggers" in text:  # reading YAML takes a hundred times as long
             from fsat_tasks.tasks.task import load_task
@@ -40,8 +45,13 @@ def read_scheduled() -> dict[str, TaskSpec]:
     return found
 
 
+def dag_ids(task_name: str) -> dict[str, str]:
+    """The id of the task's DAG for each verb."""
+    return {verb: f"fsat_{verb}_{task_name}" for verb in VERBS}
+
+
 def when(line: str | None, assets: Sequence[str]) -> Any:
-    """What `schedule` of a DAG takes: by the clock, on an event of any of the assets, or both; None for neither."""
+    """The `schedule` of a DAG: by the clock, on an event of any of the assets, or both; None for neither."""
     events = AssetAny(*(Asset.ref(name=name) for name in assets)) if assets else None
     if line is None or events is None:
         return line or events
@@ -49,12 +59,12 @@ def when(line: str | None, assets: Sequence[str]) -> Any:
 
 
 for task_name, spec in read_scheduled().items():
-    for verb in VERBS:
+    for verb, dag_id in dag_ids(task_name).items():
         schedule = when(getattr(spec.schedules, verb), getattr(spec.triggers, verb))
         if schedule is None:
             continue
         with DAG(
-            f"fsat_{verb}_{task_name}",
+            dag_id,
             description=f"Starts fsat_{verb} for {task_name} when its {TASK_FILE} says.",
             doc_md=__doc__,
             schedule=schedule,

@@ -1,82 +1,65 @@
 """### Is new traffic still like the rows that the champion was tuned with?
 
-A window, the newest rows of the task's traffic, is compared with the unlabelled rows of the run that made the champion: the
-same function as `fsat watch`. Drift becomes an asset event, which starts `fsat_tune` with the new traffic as its unlabelled pool.
+A window, the newest rows of the task's traffic, is compared with the unlabelled rows of the run that made the champion: the same
+function as `fsat watch`. Drift becomes an asset event, which starts `fsat_tune` with the new traffic as its unlabelled pool.
 
-#### The form
+- **No drift:** success without an event; XCom and the log have the figures.
+- **Drift:** success, and the asset `drift-TASK` has an event with the figures. The same window beside the same champion is
+  told of once; to have it sent again, clear the task.
+- **Failed:** no champion, no traffic, or a file that cannot be read. The log says what to do.
 
-- **Task:** which classification problem. It is a folder with a task.yaml under FSAT_DATA, and has a champion.
-- **Traffic:** a file, folder or glob in place of `watch.traffic` in task.yaml, as seen from the task's folder. The newest file
-  counts. It has to lie under FSAT_DATA.
-
-#### What is tested
-
-- **features:** whether texts are of another kind (maximum mean discrepancy of the pretrained encoder's features)
-- **labels:** whether the classes come in other shares
-- **scope:** whether more texts are out of scope
-
-A window in which nothing has changed is called drift at most 5 times in 100, by the three together (`watch.significance`).
-
-#### How a run ends
-
-- **No drift.** Success without an asset event; XCom and the log have the figures, drift.json in the artefact has all of them.
-- **Drift.** Success too, and the asset `drift-TASK` gets an event with the task, the traffic's file and the figures; to hear of
-  every task, schedule on the asset alias `fsat-drift`. The same window beside the same champion is told of once: a run on
-  unchanged traffic sends no second event. To have it sent again, clear the task.
-- **Failed.** No champion, no traffic, or a file that cannot be read fails at once and says what to do. Anything else is tried
-  twice more.
-
-Give it a schedule as slow as new rows come: windows that overlap are new ones, and each may be told of.
+The page `docs/watch.md` of fsat describes the tests, `docs/airflow.md` the form and the event. Give it a schedule as slow as new
+rows come: windows that overlap are new ones, and each may be told of.
 """
 
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import DAG, Asset, AssetAlias, Param, task
+from airflow.sdk import DAG, Asset, AssetAlias, task
 
-from fsat_common import GPU, TASKS, settings, store
+from fsat_dags.form import chosen_task, task_param, text_param
+from fsat_dags.settings import GPU, settings, store
+
+if TYPE_CHECKING:
+    from airflow.sdk.types import OutletEventAccessorsProtocol, RuntimeTaskInstanceProtocol
 
 log = logging.getLogger(__name__)
 
 DRIFT = AssetAlias("fsat-drift")
 
 PARAMS = {
-    "task": Param(
-        TASKS[0],
-        type="string",
-        enum=TASKS,
-        title="Task",
-        description="Which problem: a folder with a task.yaml under FSAT_DATA. A new one is on offer within a minute or so.",
-    ),
-    "traffic": Param(
-        None,
-        type=["null", "string"],
-        minLength=1,
-        maxLength=1000,
-        title="Traffic",
-        description="File, folder or glob of new texts, as seen from the task's folder. Empty: watch.traffic of task.yaml.",
+    "task": task_param(),
+    "traffic": text_param(
+        "Traffic",
+        1000,
+        "File, folder or glob of new texts, as seen from the task's folder; it must lie below FSAT_DATA. The newest file counts."
+        " Empty: watch.traffic of task.yaml.",
     ),
 }
 
-WATCH_DOC = (
-    "#### Compare the newest rows with the champion's reference\n\nIn its artefact, whose path is in the log:\n\n"
-    "- **drift.json:** the verdict, each test with figure and p-value, and the class shares with intervals"
+
+@task(
+    task_id="watch",
+    doc_md="#### Compare the newest rows with the champion's reference\n\nIn its artefact, whose path is in the log:\n\n"
+    "- **drift.json:** the verdict, each test with figure and p-value, and the class shares with intervals",
+    multiple_outputs=False,
+    outlets=[DRIFT],
+    **GPU,
 )
-
-
-def watch_window(**context: Any) -> dict[str, Any]:
-    """What `watch` does: compare the window, and tell of drift that nobody was told of."""
+def watch_window(
+    params: dict[str, Any], ti: RuntimeTaskInstanceProtocol, outlet_events: OutletEventAccessorsProtocol
+) -> dict[str, Any]:
+    """Compare the window, and tell of drift that nobody was told of."""
     from fsat_tasks.steps.pipeline import summary
     from fsat_tasks.tasks.files import newest_file
     from fsat_tasks.tasks.task import load_task
-    from fsat_tasks.traffic.watch import drift_event, first_alarm, watch
+    from fsat_tasks.traffic.watch import drift_event, first_alarm, watch_traffic
 
-    name = context["params"]["task"]
-    loaded = load_task(name)
-    traffic = newest_file(loaded, context["params"]["traffic"])
-    watched = watch(loaded, store(), traffic)
+    loaded = load_task(chosen_task(params["task"]))
+    traffic = newest_file(loaded, params["traffic"])
+    watched = watch_traffic(loaded, store(), traffic)
     drift = watched.json("drift.json")
     for test in drift["tests"]:
         log.info(
@@ -89,9 +72,9 @@ def watch_window(**context: Any) -> dict[str, Any]:
         )
     log.info("%s of %s, details: %s", "Drift" if drift["drift"] else "No drift", traffic, watched.path / "drift.json")
     # a former try may have been killed before Airflow had its event; and who clears the task wants it again
-    if drift["drift"] and (first_alarm(store(), watched) or context["ti"].try_number > 1):
-        asset = Asset(name=f"drift-{name}", uri=f"fsat://drift/{name}")
-        context["outlet_events"][DRIFT].add(asset, extra=drift_event(loaded, watched, traffic))
+    if drift["drift"] and (first_alarm(store(), watched) or ti.try_number > 1):
+        asset = Asset(name=f"drift-{loaded.name}", uri=f"fsat://drift/{loaded.name}")
+        outlet_events[DRIFT].add(asset, extra=drift_event(loaded, watched, traffic))
     return summary(watched)
 
 
@@ -103,4 +86,4 @@ with DAG(
     params=PARAMS,
     **settings(),
 ):
-    task(task_id="watch", doc_md=WATCH_DOC, outlets=[DRIFT], **GPU)(watch_window)()
+    watch_window()

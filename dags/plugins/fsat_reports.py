@@ -18,7 +18,7 @@ HEADERS = {
 that its own script alone runs is the policy in the page."""
 
 
-class FsatReports(AirflowPlugin):  # type: ignore[misc]
+class FsatReports(AirflowPlugin):
     """Only the api-server asks for `fastapi_apps`; all other processes of Airflow load no web framework for it."""
 
     name = "fsat_reports"

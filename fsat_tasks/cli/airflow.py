@@ -11,7 +11,7 @@ import typer
 
 verbs = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="A private Airflow on this machine, with a login.")
 
-Home = Annotated[Path, typer.Option(help="Its folder: database, logs, password.", envvar="AIRFLOW_HOME")]
+Home = Annotated[Path, typer.Option(help="Folder of this Airflow: database, logs, password.", envvar="AIRFLOW_HOME")]
 HOME = Path(".airflow")
 
 
@@ -22,7 +22,7 @@ def init(
         int | None, typer.Option(min=1, max=64, help="GPU steps at once. Default: as it is, 1 at first.", show_default=False)
     ] = None,
 ) -> None:
-    """Make its database, the pools of the DAGs and a login; nothing where they are there."""
+    """Make its database, the pools of the DAGs and a login, if they are not there yet."""
     from fsat_tasks.integrations.airflow_server import prepare
 
     typer.echo(f"Airflow in {home}: {'ready' if prepare(home.absolute(), gpus) else 'was ready'}", err=True)
@@ -30,7 +30,7 @@ def init(
 
 @verbs.command(name="exec", context_settings={"ignore_unknown_options": True})
 def execute(
-    arguments: Annotated[list[str], typer.Argument(metavar="ARGUMENTS", help="Of the command airflow.", show_default=False)],
+    arguments: Annotated[list[str], typer.Argument(metavar="ARGUMENTS", help="What to call airflow with.", show_default=False)],
     home: Home = HOME,
 ) -> None:
     """Call the command airflow in it, for example: fsat airflow exec dags list."""
@@ -42,7 +42,7 @@ def execute(
 @verbs.command()
 def up(
     home: Home = HOME,
-    port: Annotated[int, typer.Option(min=1024, max=65533, help="Of the UI; the next two are taken too.")] = 8080,
+    port: Annotated[int, typer.Option(min=1024, max=65533, help="Port of the UI; the next two are used too.")] = 8080,
 ) -> None:
     """Start its UI, scheduler and workers, for this machine only, until Ctrl-C."""
     from fsat_tasks.integrations.airflow_server import login, prepare, serve

@@ -1,4 +1,4 @@
-"""What is said of a run that is not done in time. Airflow's triggerer calls it, which has no folder of DAGs on its path."""
+"""The message about a run that is not done in time. Airflow's triggerer sends it, which has no folder of DAGs on its path."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ async def tell_of_deadline(hours: float, context: Mapping[str, Any]) -> None:
     """Log one line: which DAG, run and problem.
 
     Args:
-        hours: from the queue on, within which the run was to end.
-        context: Airflow's, of the run: `dag_run` as its REST API shows it.
+        hours: the deadline, counted from when the run was queued.
+        context: Airflow's context of the run, with `dag_run` as its REST API shows it.
     """
     run = context["dag_run"]
-    task = (run.get("conf") or {}).get("task") or "the form's default"
+    task = (run.get("conf") or {}).get("task") or "not named"
     log.error(
         "%s, run %s, task %s: not done %g hours after it was queued; its state is %s. Airflow's page of the run shows what it"
         " waits for: a person's approval, a slot of a pool, or a worker.",

@@ -1,6 +1,6 @@
 """A private Airflow for this machine: its settings, its database with the DAGs' pools and a login, and its servers until Ctrl-C.
 
-It is called as a command; nothing here imports it.
+Airflow is called as a command; nothing here imports it.
 """
 
 from __future__ import annotations
@@ -29,17 +29,18 @@ POOLS = {
     "gpu": "Steps that may use the GPU: as many at once as there are GPUs",
     "dvc": "The repository's snapshots: one at a time",
 }
+"""The pools and what they bound. FSAT_GPU_POOL and FSAT_DVC_POOL give them other names; empty, they are not used."""
 USER = "admin"
 PASSWORDS = "simple_auth_manager_passwords.json.generated"
 READY = "ready.json"
 START_SECONDS = 600
-"""Of a busy machine; a quiet one takes twenty."""
+"""Seconds to wait for the start on a busy machine; a quiet one takes twenty."""
 STOP_SECONDS = 20
-"""That Airflow has to end by itself, before what it left behind is ended."""
+"""Seconds in which Airflow may end by itself, before the processes that it left behind are ended."""
 
 
 def environment(home: Path, port: int = 8080) -> dict[str, str]:
-    """The variables that every Airflow process of this home needs: SQLite, the DAGs of ./dags, and this machine only."""
+    """The variables that every Airflow process of this home needs: SQLite, the DAGs of ./dags, their pools, this machine only."""
     workspace = Workspace.from_env()
     dags = Path(os.environ.get("AIRFLOW__CORE__DAGS_FOLDER", "dags")).absolute()
     if not (dags / "fsat_tune.py").is_file():
@@ -69,29 +70,31 @@ def environment(home: Path, port: int = 8080) -> dict[str, str]:
         "LOGGING__TRIGGER_LOG_SERVER_PORT": str(port + 2),
     }
     own = {"AIRFLOW_HOME": str(home), "FSAT_DATA": str(workspace.data), "FSAT_STORE": str(workspace.store)}
+    own |= {_variable(pool): os.environ.get(_variable(pool), pool) for pool in POOLS}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     return {**os.environ, **own, "PATH": path, **{f"AIRFLOW__{name}": value for name, value in settings.items()}}
 
 
 def prepare(home: Path, gpus: int | None = None) -> bool:
-    """Make the database, the pools and the login; whether there was anything to do.
+    """Make the database, the pools and the login. Returns whether there was anything to do.
 
     Args:
-        gpus: slots of the pool `gpu`; by default as they are, 1 where there is none yet.
+        gpus: slots of the pool of GPU steps; by default as they are, 1 where there is none yet.
 
     Raises:
-        AirflowError: where Airflow is not installed, or does not do it.
+        AirflowError: if Airflow is not installed, or one of its commands fails.
     """
     settings = environment(home)
     command = _command(settings)
-    wanted = {"airflow": version("apache-airflow"), "pools": sorted(POOLS), "gpus": gpus or _read_ready(home).get("gpus", 1)}
+    pools = {pool: name for pool in POOLS if (name := settings[_variable(pool)])}
+    wanted = {"airflow": version("apache-airflow"), "pools": pools, "gpus": gpus or _read_ready(home).get("gpus", 1)}
     if _read_ready(home) == wanted and (home / "airflow.db").is_file():
         return False
     home.mkdir(mode=0o700, parents=True, exist_ok=True)  # it has the password
     with (home / "setup.log").open("wb") as log:
         steps = [
             ["db", "migrate"],
-            *(["pools", "set", name, str(wanted["gpus"] if name == "gpu" else 1), why] for name, why in POOLS.items()),
+            *(["pools", "set", name, str(wanted["gpus"] if pool == "gpu" else 1), POOLS[pool]] for pool, name in pools.items()),
         ]
         for step in steps:
             done = subprocess.run([command, *step], env=settings, stdout=log, stderr=log, check=False)  # noqa: S603 (no shell)
@@ -109,7 +112,7 @@ def prepare(home: Path, gpus: int | None = None) -> bool:
 
 
 def login(home: Path) -> tuple[str, str] | None:
-    """Name and password of the one user; None before `prepare`."""
+    """The name and the password of the only user; None before `prepare`."""
     try:
         passwords = json.loads((home / PASSWORDS).read_text("utf-8"))
         return USER, str(passwords[USER])
@@ -118,14 +121,14 @@ def login(home: Path) -> tuple[str, str] | None:
 
 
 def call(home: Path, arguments: Sequence[str]) -> int:
-    """The exit code of `airflow` with these arguments."""
+    """Call `airflow` with these arguments. Returns its exit code."""
     settings = environment(home)
     return subprocess.run([_command(settings), *arguments], env=settings, check=False).returncode  # noqa: S603 (no shell)
 
 
 @contextmanager
 def serve(home: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Airflow's servers, scheduler and workers, which are well when the body starts and gone when it ends.
+    """Context manager: Airflow's servers, scheduler and workers, healthy when the body starts and gone when it ends.
 
     Raises:
         AirflowError: where a port is taken, or Airflow does not start.
@@ -152,6 +155,11 @@ def serve(home: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
         _stop(airflow)
 
 
+def _variable(pool: str) -> str:
+    """The variable that names a pool; the DAG files read it too."""
+    return f"FSAT_{pool.upper()}_POOL"
+
+
 def _heed_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a background job of a shell ignores it, and so would Airflow
 
@@ -169,7 +177,7 @@ def _wait_until_well(airflow: subprocess.Popen[bytes], port: int, log: Path) -> 
 
 
 def _stop(airflow: subprocess.Popen[bytes]) -> None:
-    """Interrupted, Airflow ends its parts; terminated, it leaves them behind. What is left is ended with its session."""
+    """Interrupt Airflow, which then ends its parts; a SIGTERM would leave them behind. Then end what is left of its session."""
     airflow.send_signal(signal.SIGINT)
     for number in (signal.SIGTERM, signal.SIGKILL):
         deadline = time.monotonic() + STOP_SECONDS
@@ -184,7 +192,7 @@ def _stop(airflow: subprocess.Popen[bytes]) -> None:
 
 
 def _session(leader: subprocess.Popen[bytes]) -> list[int]:
-    """The processes of its session that run."""
+    """The processes of the leader's session that still run."""
     import psutil
 
     leader.poll()

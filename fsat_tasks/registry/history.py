@@ -14,7 +14,7 @@ from typing import Any
 
 from fsat_tasks.errors import RegistryError
 
-__all__ = ["Entry", "by_hand", "find_entry", "moves", "next_number", "number_of", "parse_entry", "trail"]
+__all__ = ["Entry", "by_hand", "find_entry", "moves", "next_number", "number_of", "parse_entry", "promoted_since", "trail"]
 
 Entry = dict[str, Any]
 MOVES = ("promote", "rollback")
@@ -30,6 +30,19 @@ def moves(history: Sequence[Entry]) -> list[Entry]:
 def by_hand(entry: Entry) -> bool:
     """Whether a person moved the champion, and not a run."""
     return "user" in entry
+
+
+def promoted_since(champion: Entry, decision: str, version: int) -> bool:
+    """Whether a run's decision made its model the champion after another one was.
+
+    False for a champion that the decision only confirms, and for one that a person moved there.
+
+    Args:
+        champion: the present champion's entry.
+        decision: the key of the decision's artefact.
+        version: the champion's version before, 0 if there was none.
+    """
+    return not by_hand(champion) and bool(champion["decision"]["key"] == decision) and champion["version"] != version
 
 
 def number_of(history: Sequence[Entry], digest: str) -> int | None:

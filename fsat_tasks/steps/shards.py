@@ -20,14 +20,17 @@ __all__ = ["run_shard", "shards"]
 log = logging.getLogger(__name__)
 
 
-def shards(tasks: Sequence[Task]) -> list[tuple[int, int]]:
+def shards(tasks: Sequence[Task], store: Store | None = None) -> list[tuple[int, int]]:
     """The work that is to be shared out before `extract`: pairs of a task's number and of a shard of its texts.
 
     A pool that several tasks have in common is there once; few texts are left to the step itself. A task whose data are not sound
     is left out: its own steps say what is wrong.
+
+    Args:
+        store: by default the one that FSAT_STORE names.
     """
     found: dict[tuple[object, ...], tuple[int, int]] = {}
-    store = Store(Workspace.from_env().store)
+    store = store or Store(Workspace.from_env().store)
     for number, task in enumerate(tasks):
         try:
             run = Run(task, store, run_steps(task, "validate", store=store))
@@ -45,8 +48,8 @@ def shards(tasks: Sequence[Task]) -> list[tuple[int, int]]:
     return list(found.values())
 
 
-def run_shard(task: Task, shard: int) -> dict[str, int]:
+def run_shard(task: Task, shard: int, store: Store | None = None) -> dict[str, int]:
     """Encode one shard; with all of them done, by whichever workers, the step `extract` only gathers them."""
-    store = Store(Workspace.from_env().store)
+    store = store or Store(Workspace.from_env().store)
     with store.in_use(), at_work(task.name, "encode"):
         return encode_shard(Run(task, store, run_steps(task, "validate", store=store)), shard)

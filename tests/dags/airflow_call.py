@@ -15,7 +15,7 @@ DAGS = Path(__file__).parents[2] / "dags"
 
 @dataclass(frozen=True)
 class Answer:
-    """What a script wrote, and what it printed, which is the tasks' log."""
+    """The values that a script wrote, and the log of the tasks, which it printed."""
 
     values: dict[str, Any]
     log: str

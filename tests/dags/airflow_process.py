@@ -1,4 +1,4 @@
-"""What Airflow makes of dags/fsat_tune.py, found out in a process of its own: its settings and its logging touch no other test.
+"""Airflow with dags/fsat_tune.py, in a process of its own, so that its settings and its logging touch no other test.
 
 Usage: python airflow_process.py RESULT [CONF...]. RESULT becomes a JSON file: how the file parses, what the DAG is, and
 for each CONF, a JSON object, what a run with it left in the database. Without a CONF there is no database. A CONF's
@@ -39,10 +39,14 @@ def imported_by_the_file() -> dict[str, Any]:
 
 
 def describe(bag: Any) -> dict[str, Any]:
+    from airflow.models.serialized_dag import SerializedDagModel
+    from airflow.serialization.serialized_objects import DagSerialization
+
     dag = bag.dags["fsat_tune"]
     return {
         "errors": bag.import_errors,
         "dags": sorted(bag.dags),
+        "versions": {name: SerializedDagModel.hash(DagSerialization.to_dict(one)) for name, one in bag.dags.items()},
         "doc": dag.doc_md,
         "schedule": str(dag.schedule),
         "catchup": dag.catchup,
@@ -63,7 +67,7 @@ def describe(bag: Any) -> dict[str, Any]:
 
 
 def _short(task_id: str, map_index: int = 0) -> str:
-    """Without the group's name; with the number of a mapped instance from the second on."""
+    """The task's id without the group's name; from the second mapped instance on, with its number."""
     return task_id.removeprefix("model.") + (f"[{map_index}]" if map_index > 0 else "")
 
 
@@ -145,7 +149,8 @@ def run(dag: Any, conf: dict[str, Any]) -> dict[str, Any]:
     with answering(conf.pop("answer", None)):
         done = dag.test(run_conf=conf)
     with create_session() as session:
-        xcoms = session.scalars(select(XComModel).where(XComModel.run_id == done.run_id, XComModel.key == "return_value")).all()
+        rows = session.scalars(select(XComModel).where(XComModel.run_id == done.run_id)).all()
+        xcoms = [row for row in rows if row.key == "return_value"]
         events = session.scalars(select(AssetEvent).where(AssetEvent.source_run_id == done.run_id)).all()
         details = session.scalars(select(HITLDetail)).all()
         instances = done.get_task_instances(session=session)
@@ -156,6 +161,7 @@ def run(dag: Any, conf: dict[str, Any]) -> dict[str, Any]:
             "tasks": {_short(ti.task_id, ti.map_index): ti.state for ti in instances},
             "tries": {_short(ti.task_id, ti.map_index): ti.try_number for ti in instances},
             "names": {_short(ti.task_id, ti.map_index): ti.rendered_map_index for ti in instances},
+            "keys": sorted([_short(xcom.task_id, xcom.map_index), xcom.key] for xcom in rows),
             "xcoms": {_short(xcom.task_id, xcom.map_index): XComModel.deserialize_value(xcom) for xcom in xcoms},
             "pages": [
                 {name: getattr(page, name) for name in ("subject", "body", "defaults", "chosen_options")} for page in pages

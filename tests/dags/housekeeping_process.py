@@ -35,7 +35,7 @@ if sys.argv[2:]:
     for conf in sys.argv[2:]:
         done = dag.test(run_conf=json.loads(conf))
         with create_session() as session:
-            query = select(XComModel).where(XComModel.run_id == done.run_id, XComModel.key == "return_value")
-            xcoms = [XComModel.deserialize_value(xcom) for xcom in session.scalars(query).all()]
-            answer["runs"].append({"state": done.state, "xcoms": xcoms})
+            rows = session.scalars(select(XComModel).where(XComModel.run_id == done.run_id)).all()
+            xcoms = [XComModel.deserialize_value(row) for row in rows]
+            answer["runs"].append({"state": done.state, "keys": [row.key for row in rows], "xcoms": xcoms})
 Path(sys.argv[1]).write_text(json.dumps(answer), "utf-8")

@@ -1,7 +1,8 @@
-"""What the DAGs' functions say to hostile params, in a process of its own. Usage: python params_process.py RESULT OUTSIDE.
+"""Hostile params for the functions of the DAGs, in a process of its own. Usage: python params_process.py RESULT OUTSIDE.
 
-RESULT becomes a JSON file: `free`, the params of text that is not chosen from a list, as DAG.PARAM; and `said`, what each hostile
-value ends in, for each of these and for what an asset event, or `find` of fsat_apply, may name.
+RESULT becomes a JSON file: `free`, the params of text that is not chosen from a list, as DAG.PARAM; `said`, what each hostile
+value ends in, for each of these and for what an asset event, or `find` of fsat_apply, may name; and `chosen`, what `choose` makes
+of no name, with one task and with two, and of a name that does not exist.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 DAGS = os.environ["AIRFLOW__CORE__DAGS_FOLDER"]
@@ -43,28 +45,39 @@ def hostile(outside: str) -> list[str]:
     ]
 
 
+def choose(task: str | None) -> Any:
+    """The tasks that `choose` of fsat_tune returns for a form with this task."""
+    from fsat_dags import tune_tasks
+
+    return tune_tasks.choose.function({"task": task, "unlabelled": None}, SimpleNamespace(run_type="manual"), {})
+
+
 def functions() -> dict[str, Callable[[str], Any]]:
     """Each text that a person or an event gives, and the function that gets it first."""
-    import fsat_apply
-    import fsat_tasks.traffic.predictions as predictions
-    import fsat_tune_tasks
-    import fsat_watch
-    from fsat_tasks.encoders.source import find_encoder
 
-    predictions.champion_model = lambda name, store=None: None  # type: ignore[assignment,misc,attr-defined]
-    fsat_apply.get_current_context = dict  # type: ignore[attr-defined]
+    import fsat_apply
+    import fsat_watch
+    from fsat_dags import tune_tasks
+    from fsat_tasks.encoders.source import find_encoder
+    from fsat_tasks.registry import champion
+    from fsat_tasks.store import Artefact
+
+    champion.champion_model = lambda task, store=None: Artefact(Path(), {})
     none: dict[str, Any] = dict.fromkeys(("shots", "encoder", "seed", "device", "approval")) | {"dry_run": False}
 
     def load(task: str = TASK, unlabelled: str | None = None, encoder: str | None = None) -> Any:
-        return fsat_tune_tasks.load(none | {"encoder": encoder}, {"task": task, "unlabelled": unlabelled})
+        return tune_tasks.load(none | {"encoder": encoder}, {"task": task, "unlabelled": unlabelled})
 
     return {
+        "fsat_tune.task": choose,
         "fsat_tune.unlabelled": lambda value: load(unlabelled=value),
         "fsat_tune.encoder": lambda value: find_encoder(load(encoder=value).spec.encoder.name),
-        "fsat_apply.files": lambda value: fsat_apply.find_new(params={"task": TASK, "files": value}),
-        "fsat_watch.traffic": lambda value: fsat_watch.watch_window(params={"task": TASK, "traffic": value}),
+        "fsat_apply.task": lambda value: fsat_apply.find.function({"task": value, "files": None}),
+        "fsat_apply.files": lambda value: fsat_apply.find.function({"task": TASK, "files": value}),
+        "fsat_watch.task": lambda value: fsat_watch.watch_window.function({"task": value, "traffic": None}, None, None),
+        "fsat_watch.traffic": lambda value: fsat_watch.watch_window.function({"task": TASK, "traffic": value}, None, None),
         "event.task": lambda value: load(task=value),
-        "found.file": lambda value: fsat_apply.label_file(value, params={"task": TASK}),
+        "found.file": lambda value: fsat_apply.label.function({"task": TASK, "file": value}),
     }
 
 
@@ -79,6 +92,16 @@ def said(function: Callable[[str], Any], value: str) -> str:
         return repr(error)[:200]
 
 
+def complaint(task: str | None) -> str:
+    """The error of `choose` for a form with this task."""
+    from fsat_tasks.errors import InputError
+
+    try:
+        return f"accepted: {choose(task)!r}"
+    except InputError as error:
+        return str(error)
+
+
 def main(result: str, outside: str) -> None:
     sys.path.insert(0, DAGS)
     from airflow.dag_processing.dagbag import DagBag
@@ -88,7 +111,13 @@ def main(result: str, outside: str) -> None:
     free = [name for name, schema in params.items() if "string" in schema["type"] and "enum" not in schema]
     values = hostile(json.loads(outside))
     told = {name: {value: said(function, value) for value in values} for name, function in functions().items()}
-    Path(result).write_text(json.dumps({"errors": bag.import_errors, "free": sorted(free), "said": told}), "utf-8")
+    only = choose(None)
+    other = Path(os.environ["FSAT_DATA"]) / "task-1"
+    other.mkdir()
+    (other / "task.yaml").write_text("samples: samples.csv\n", "utf-8")
+    chosen = {"only": only, "several": complaint(None), "unknown": complaint("no-such-task")}
+    answer = {"errors": bag.import_errors, "free": sorted(free), "said": told, "chosen": chosen}
+    Path(result).write_text(json.dumps(answer), "utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What Airflow makes of dags/fsat_schedules.py. Usage: python schedules_process.py RESULT CONF, as airflow_process.py.
+"""Airflow with dags/fsat_schedules.py. Usage: python schedules_process.py RESULT CONF, as airflow_process.py.
 
 CONF names the task whose DAG fsat_tune_TASK is run.
 """
@@ -6,9 +6,11 @@ CONF names the task whose DAG fsat_tune_TASK is run.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from airflow_process import DAGS, run
 
@@ -22,6 +24,14 @@ def when(dag: Any) -> dict[str, Any]:
     zone = getattr(clock, "_timezone", None)
     assets = [] if timetable.asset_condition is None else [ref.name for ref in timetable.asset_condition.iter_asset_refs()]
     return {"cron": getattr(clock, "_expression", None), "timezone": zone and zone.name, "assets": sorted(assets)}
+
+
+def read_for(dag_id: str) -> list[str]:
+    """The tasks whose task.yaml is read by a process that runs a task of this DAG."""
+    import fsat_schedules
+
+    with patch.dict(os.environ, {"_AIRFLOW_PARSING_CONTEXT_DAG_ID": dag_id}):
+        return list(fsat_schedules.read_scheduled())
 
 
 def main(result: str, conf: str) -> None:
@@ -47,6 +57,7 @@ def main(result: str, conf: str) -> None:
         "errors": bag.import_errors,
         "dags": {name: {"when": when(dag), "catchup": dag.catchup} for name, dag in own.items()},
         "run": done,
+        "read": {dag_id: read_for(dag_id) for dag_id in ("fsat_tune_clock", "fsat_tune_clock-2", "fsat_tune")},
         "started": runs,
     }
     Path(result).write_text(json.dumps(answer), "utf-8")

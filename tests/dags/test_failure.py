@@ -1,4 +1,4 @@
-"""The last line in the log of a try that failed, as dags/fsat_common.py words it."""
+"""The last line in the log of a try that failed, as dags/fsat_dags/failure.py words it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ import pytest
 DAGS = Path(__file__).parents[2] / "dags"
 CALL = """
 import builtins, json, logging, sys, types
-import fsat_common, fsat_tasks.errors as errors
+import fsat_tasks.errors as errors
+from fsat_dags.failure import NOTIFIERS
 
 logging.basicConfig(stream=sys.stdout, format="%(message)s", force=True)
 for kind, arguments, state, shown in json.loads(sys.argv[1]):
     error = (getattr(errors, kind, None) or getattr(builtins, kind))(*arguments) if kind else None
     ti = types.SimpleNamespace(task_id="model.tune", dag_id="fsat_tune", rendered_map_index=shown, state=state)
-    fsat_common.tell_of_failure({"ti": ti, "params": {"task": "tickets"}, "exception": error})
+    for notifier in NOTIFIERS:
+        notifier({"ti": ti, "params": {"task": "tickets"}, "exception": error})
 """
 AGAIN, CLEAR = "It is tried again.", "When that is put right, clear the task."
 CASES = {

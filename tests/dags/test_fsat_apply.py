@@ -16,7 +16,7 @@ from airflow_call import call_airflow
 REPOSITORY = Path(__file__).parents[2]
 TASK = "support-intents"
 CONFS: list[dict[str, Any]] = [
-    {"task": TASK},  # the two files of task.yaml's folder
+    {"task": None},  # the only task; the two files of task.yaml's folder
     {"task": TASK},  # no new ones
     {"task": TASK, "files": "../mixed/*"},  # one that cannot be read, and one that can
     {"task": TASK, "files": "../../outside/*.csv"},
@@ -25,7 +25,7 @@ CONFS: list[dict[str, Any]] = [
 
 @pytest.fixture(scope="module")
 def answer(tmp_path_factory: pytest.TempPathFactory, demo_store: Path) -> dict[str, Any]:
-    """What the runs left behind, one after another, and `log`: what was printed."""
+    """Facts of each run, one after another, and `log`, the printed lines."""
     folder = tmp_path_factory.mktemp("apply")
     shutil.copytree(demo_store, folder / "store", copy_function=os.link)
     data = folder / "data"
@@ -47,26 +47,28 @@ def answer(tmp_path_factory: pytest.TempPathFactory, demo_store: Path) -> dict[s
 
 def test_file_parses_and_says_what_it_does(answer: dict[str, Any]) -> None:
     assert answer["errors"] == {}
-    assert "Skipped." in answer["doc"]
+    assert "**Skipped:**" in answer["doc"]
     after = {name: task["after"] for name, task in answer["tasks"].items()}
-    assert after == {"find": [], "label": ["find"], "summary": ["label"], "every_file": ["label"]}
+    assert after == {"find": [], "label": ["find"], "summary": ["label"], "all_labelled": ["label"]}
     assert all(task["doc"] and task["pool"] == "default_pool" for task in answer["tasks"].values())
 
 
-def test_form_offers_tasks_and_bounds_the_files(answer: dict[str, Any]) -> None:
+def test_form_bounds_its_texts(answer: dict[str, Any]) -> None:
     assert list(answer["params"]) == ["task", "files"]
     assert all(param["schema"]["title"] and param["description"] for param in answer["params"].values())
-    assert answer["params"]["task"]["accepted"] == [TASK]
+    assert answer["params"]["task"]["schema"]["maxLength"] == 64
     assert answer["params"]["files"]["schema"]["maxLength"] == 200
-    assert not {"", 0, 1} & set(answer["params"]["files"]["accepted"])
+    assert not any({"", 0, 1} & set(param["accepted"]) for param in answer["params"].values())
 
 
 def test_each_new_file_is_labelled_by_a_task_of_its_name(answer: dict[str, Any]) -> None:
     run = answer["runs"][0]
     assert run["state"] == "success"
-    assert run["tasks"] == dict.fromkeys(("find", "label", "label[1]", "summary", "every_file"), "success")
-    assert run["xcoms"]["find"] == ["incoming/monday.csv", "incoming/tuesday.txt"]
-    assert [(one["state"], one["name"]) for one in run["label"]] == [("success", name) for name in run["xcoms"]["find"]]
+    assert run["tasks"] == dict.fromkeys(("find", "label", "label[1]", "summary", "all_labelled"), "success")
+    files = ["incoming/monday.csv", "incoming/tuesday.txt"]
+    assert run["xcoms"]["find"] == [{"task": TASK, "file": file} for file in files]
+    assert [(one["state"], one["name"]) for one in run["label"]] == [("success", file) for file in files]
+    assert run["keys"] == [[name, "return_value"] for name in ("find", "label", "label[1]", "summary")]
 
 
 def test_figures_are_told_with_the_review_files(answer: dict[str, Any]) -> None:
@@ -86,7 +88,7 @@ def test_figures_are_told_with_the_review_files(answer: dict[str, Any]) -> None:
 def test_no_new_file_ends_as_skipped(answer: dict[str, Any]) -> None:
     run = answer["runs"][1]
     assert run["state"] == "success"
-    assert run["tasks"] == dict.fromkeys(("find", "label", "summary", "every_file"), "skipped")
+    assert run["tasks"] == dict.fromkeys(("find", "label", "summary", "all_labelled"), "skipped")
     assert run["events"] == []
     assert "No new file: the champion has labelled all 2 of them." in answer["log"]
 
@@ -98,7 +100,7 @@ def test_file_that_cannot_be_read_fails_the_run_and_takes_no_other_with_it(answe
         "mixed/bad.csv": ("failed", 1),
         "mixed/good.txt": ("success", 1),
     }
-    assert (run["tasks"]["summary"], run["tasks"]["every_file"]) == ("success", "upstream_failed")
+    assert (run["tasks"]["summary"], run["tasks"]["all_labelled"]) == ("success", "upstream_failed")
     (event,) = run["events"]
     assert (event["extra"]["files"], event["extra"]["rows"]) == (1, 1)
     assert re.search(r"DataError: \S*bad\.csv: expected a column 'text', got the columns 'body'", answer["log"])

@@ -33,7 +33,7 @@ def answer(tmp_path_factory: pytest.TempPathFactory, store: Store) -> dict[str, 
 
 def test_it_parses_with_a_page_a_form_and_nothing_heavy(answer: dict[str, Any]) -> None:
     assert (answer["errors"], answer["heavy"]) == ({}, [])
-    assert "Days to keep" in answer["doc"]
+    assert "Dry run" in answer["doc"]
     assert answer["task_doc"]
     assert (answer["retries"], answer["pool"]) == (2, "default_pool")
     days, dry_run = answer["params"]["keep_days"], answer["params"]["dry_run"]
@@ -51,7 +51,7 @@ def test_schedule_is_the_environments(tmp_path: Path) -> None:
 
 
 def test_dry_run_and_age_leave_an_artefact_and_the_default_removes_it(answer: dict[str, Any], store: Store) -> None:
-    assert [run["state"] for run in answer["runs"]] == ["success"] * 3
+    assert [(run["state"], run["keys"]) for run in answer["runs"]] == [("success", ["return_value"])] * 3
     dry, young, done = ([*run["xcoms"]] for run in answer["runs"])
     assert [report[0]["removed"] for report in (dry, young, done)] == [
         {"made": {"count": 1, "bytes": 0}},

@@ -45,6 +45,10 @@ def test_clock_and_events_are_those_of_the_task_file(answer: dict[str, Any]) -> 
     assert answer["dags"]["fsat_watch_both"]["when"] == {"cron": "0 0 * * *", "timezone": "UTC", "assets": ["traffic"]}
 
 
+def test_process_that_runs_a_task_reads_its_own_task_file_alone(answer: dict[str, Any]) -> None:
+    assert answer["read"] == {"fsat_tune_clock": ["clock"], "fsat_tune_clock-2": [], "fsat_tune": []}
+
+
 def test_past_times_are_not_made_up_for(answer: dict[str, Any]) -> None:
     assert {dag["catchup"] for dag in answer["dags"].values()} == {False}
 

@@ -21,32 +21,40 @@ CONFS: list[dict[str, Any]] = [
     {"task": TASK, "traffic": "query.jsonl"},
     {"task": TASK, "traffic": "../../elsewhere.jsonl"},
 ]
+POOL = "no-such-pool"
 
 
 @pytest.fixture(scope="module")
 def answer(tmp_path_factory: pytest.TempPathFactory, demo_store: Path) -> dict[str, Any]:
-    """What the runs left behind, one after another, and `log`: what was printed."""
+    """Facts of each run, one after another, and `log`, the printed lines."""
     folder = tmp_path_factory.mktemp("watch")
     shutil.copytree(demo_store, folder / "store", copy_function=os.link)
     shutil.copytree(REPOSITORY / "data" / TASK, folder / "data" / TASK)
     with (folder / "data" / TASK / "task.yaml").open("a") as file:
         file.write("watch: {traffic: 'query.*'}\n")
-    done = call_airflow("watch_process.py", folder, folder / "data", folder / "store", *CONFS)
+    done = call_airflow("watch_process.py", folder, folder / "data", folder / "store", *CONFS, FSAT_GPU_POOL=POOL)
     return done.values | {"log": done.log, "data": str(folder / "data")}
 
 
 def test_file_parses_and_its_form_is_documented(answer: dict[str, Any]) -> None:
     assert answer["errors"] == {}
-    assert "Drift." in answer["doc"]
+    assert "**Drift:**" in answer["doc"]
     assert list(answer["params"]) == ["task", "traffic"]
     assert all(all(texts) for texts in answer["params"].values())
-    assert answer["pool"] == "gpu"
+    assert answer["pool"] == POOL
+
+
+def test_missing_pool_is_said_when_a_run_begins(answer: dict[str, Any]) -> None:
+    said = f"The pool '{POOL}' does not exist. Until it does, these tasks wait: watch. Make it: airflow pools set {POOL} 1 fsat"
+    assert answer["note"] == f"{said}\n\n{said}"
+    assert f"fsat_watch, run {answer['runs'][0]['run_id']}: {said}" in answer["log"]
 
 
 def test_no_drift_is_a_success_without_an_event(answer: dict[str, Any]) -> None:
     run = answer["runs"][0]
     assert run["tasks"] == {"watch": "success"}
     assert run["xcoms"]["watch"]["drift"] is False
+    assert run["keys"] == [["watch", "return_value"]]
     assert run["events"] == []
     assert "No drift of " in answer["log"]
 

@@ -8,8 +8,16 @@ import pytest
 
 from airflow_call import call_airflow
 
-GIVEN = ["fsat_apply.files", "fsat_tune.encoder", "fsat_tune.unlabelled", "fsat_watch.traffic"]
-"""What a form takes as text that is not chosen from a list."""
+GIVEN = [
+    "fsat_apply.files",
+    "fsat_apply.task",
+    "fsat_tune.encoder",
+    "fsat_tune.task",
+    "fsat_tune.unlabelled",
+    "fsat_watch.task",
+    "fsat_watch.traffic",
+]
+"""Params that take free text, and not one of a list."""
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +44,17 @@ def test_hostile_value_is_bad_input(answer: dict[str, Any], given: str) -> None:
     said = answer["said"][given]
     assert len(said) == 20
     assert {value[:50]: what for value, what in said.items() if what != "bad input"} == {}
+
+
+def test_form_without_a_task_means_the_only_one(answer: dict[str, Any]) -> None:
+    assert answer["chosen"]["only"] == [{"task": "task-0", "unlabelled": None}]
+
+
+@pytest.mark.parametrize("given", ["several", "unknown"])
+def test_task_that_is_not_clear_or_not_there_is_answered_with_the_tasks_that_there_are(
+    answer: dict[str, Any], given: str
+) -> None:
+    assert "Tasks there: task-0, task-1." in answer["chosen"][given]
 
 
 def test_nothing_was_run_or_written(answer: dict[str, Any]) -> None:

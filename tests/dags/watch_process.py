@@ -5,8 +5,27 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from airflow_process import DAGS, run
+
+
+def note(run_id: str, dag: Any) -> str:
+    """The note that dags/plugins/fsat_pools.py gives a run which begins."""
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    sys.path.insert(0, f"{DAGS}/plugins")
+    from fsat_pools import PoolCheck
+
+    with create_session() as session:
+        (begun,) = session.scalars(select(DagRun).where(DagRun.run_id == run_id)).all()
+        begun.dag = dag
+        for _ in range(2):
+            PoolCheck().on_dag_run_running(begun, "started")
+    with create_session() as session:
+        return str(session.scalars(select(DagRun).where(DagRun.run_id == run_id)).one().note)
 
 
 def main(result: str, *confs: str) -> None:
@@ -19,12 +38,14 @@ def main(result: str, *confs: str) -> None:
     (task,) = dag.tasks
     params = [(name, dag.params.get_param(name)) for name in dag.params]
     initdb()
+    runs = [run(dag, json.loads(conf)) for conf in confs]
     answer = {
         "errors": bag.import_errors,
         "doc": dag.doc_md,
         "pool": task.pool,
         "params": {name: [param.schema["title"], param.description] for name, param in params},
-        "runs": [run(dag, json.loads(conf)) for conf in confs],
+        "runs": runs,
+        "note": note(runs[0]["run_id"], dag),
     }
     Path(result).write_text(json.dumps(answer), "utf-8")
 

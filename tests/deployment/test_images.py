@@ -82,10 +82,13 @@ def test_workers_do_not_get_the_address_of_the_database_nor_its_key() -> None:
         assert not {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "AIRFLOW__CORE__FERNET_KEY"} & set(SERVICES[name]["environment"])
 
 
-def test_pools_are_those_of_every_other_set_up() -> None:
+def test_pools_are_made_and_named_as_in_every_other_set_up() -> None:
     pools = set(AIRFLOW_POOLS)
     assert set(POOLS.findall(" ".join(SERVICES["init"]["command"]))) == pools
     assert set(POOLS.findall(" ".join(VALUES["migrateDatabaseJob"]["args"]))) == pools
+    named = {f"FSAT_{pool.upper()}_POOL": pool for pool in pools}
+    assert named.items() <= SERVICES["dag-processor"]["environment"].items()
+    assert named.items() <= {entry["name"]: entry["value"] for entry in VALUES["env"]}.items()
 
 
 def test_chart_has_the_version_that_is_installed() -> None:

@@ -19,6 +19,7 @@ from servers import start_postgres, start_redis
 
 ROOT = Path(__file__).parents[2]
 POOLS = {"gpu": 2, "dvc": 1}
+"""Slots of each; FSAT_GPU_POOL and FSAT_DVC_POOL name them."""
 COMPONENTS = ("scheduler", "dag-processor", "triggerer", "api-server")
 NOT_FOR_WORKERS = ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "AIRFLOW__CORE__FERNET_KEY")
 """Workers reach the database only for Celery's results; docker/compose.yaml does not give them these either."""
@@ -47,6 +48,7 @@ class Cluster:
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "FSAT_", "DVC_"))},
             **environment,
+            **{f"FSAT_{pool.upper()}_POOL": pool for pool in POOLS},
             **settings(api, start_postgres(processes, database, postgres, password), start_redis(processes, redis, password)),
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(trigger_log),
             "AIRFLOW_HOME": str(processes.folder),

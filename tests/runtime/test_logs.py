@@ -102,9 +102,7 @@ def test_logins_in_addresses_are_hidden(text: str, shown: str) -> None:
     assert hide_logins(text) == shown
 
 
-@pytest.mark.parametrize(
-    ("conf", "task"), [({"task": "tickets"}, "tickets"), ({}, "the form's default"), (None, "the form's default")]
-)
+@pytest.mark.parametrize(("conf", "task"), [({"task": "tickets"}, "tickets"), ({}, "not named"), (None, "not named")])
 def test_missed_deadline_is_one_line_with_dag_run_and_task(
     conf: dict[str, str] | None, task: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,0 +1,79 @@
+"""The operators of fsat_tune that come before the champion moves: the decision, and the question to a person."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk import BaseOperator, BaseOperatorLink
+from airflow.sdk.exceptions import AirflowSkipException
+
+from fsat_dags.settings import store
+from fsat_dags.tune_tasks import Chosen, load
+
+
+class ReportLink(BaseOperatorLink):
+    """The button that opens the report of a decision."""
+
+    name = "Report"
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:
+        """Called when the task has ended, with its instance; the empty text after a failure."""
+        from fsat_tasks.registry.approval import report_link
+
+        made = ti_key.xcom_pull(task_ids=ti_key.task_id, map_indexes=ti_key.map_index)
+        return report_link(made["key"]) if made else ""
+
+
+class DecideOperator(BaseOperator):
+    """The step publish without its effect on the champion.
+
+    Returns the artefact's summary, and besides `of`, the task, and `replaces`, the champion's version when the model was judged.
+    """
+
+    template_fields = ("of",)
+    operator_extra_links = (ReportLink(),)
+
+    def __init__(self, of: Chosen, **options: Any) -> None:
+        super().__init__(**options)
+        self.of = of
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        from fsat_tasks.registry.registry import Registry
+        from fsat_tasks.steps.pipeline import run_steps, summary
+
+        loaded = load(context["params"], self.of, decide_only=True)
+        version = Registry(store().root, loaded.name).version()
+        return {"of": self.of, "replaces": version, **summary(run_steps(loaded, until="publish", store=store())["publish"])}
+
+
+class ApproveOperator(ApprovalOperator):
+    """Airflow's approval of what `decide` decided; skipped where nobody has to be asked."""
+
+    template_fields = (*ApprovalOperator.template_fields, "decided")
+
+    def __init__(self, decided: dict[str, Any], **options: Any) -> None:
+        super().__init__(subject="Promote the new model?", defaults=ApprovalOperator.REJECT, **options)
+        self.decided = decided
+
+    def execute(self, context: Any) -> None:
+        from fsat_tasks.registry.approval import approval_page, awaits_approval, find_artefact, keep_until_answered
+
+        loaded = load(context["params"], self.decided["of"])
+        published = find_artefact(store(), "publish", self.decided["key"])
+        if not awaits_approval(loaded, store(), published):
+            raise AirflowSkipException("Nobody is asked: task.yaml or the form does not want it, or the champion stays anyway.")
+        keep_until_answered(loaded, store(), published)
+        self.subject = f"Promote the new model of {loaded.name}?"
+        self.body = approval_page(loaded, store(), published)
+        self.response_timeout = timedelta(hours=loaded.spec.approval_hours)
+        super().execute(context)
+
+    def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
+        """Called with the answer. A no is entered in the registry here, since it skips publish."""
+        from fsat_tasks.registry.approval import settle
+
+        if event.get("chosen_options") == [self.REJECT]:
+            settle(load(context["params"], self.decided["of"]), self.decided["key"], self.decided["replaces"], approved=False)
+        return super().execute_complete(context, event)

@@ -1,0 +1,32 @@
+"""The message that a failed try leaves in its log, and who else may be told."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from airflow.sdk import BaseNotifier
+
+from fsat_tasks.errors import InputError
+
+log = logging.getLogger(__name__)
+
+
+class FailureLog(BaseNotifier):
+    """The last line in the log of a failed try: which step of which task, what is wrong where, and what to do."""
+
+    def notify(self, context: Any) -> None:
+        """Called after each failed try, by the worker; or by the dag-processor, if the worker is gone."""
+        ti, error = context["ti"], context.get("exception")
+        name = ti.rendered_map_index or context["params"].get("task") or ti.dag_id
+        if error is None:  # from the dag-processor, for a process that can say nothing any more
+            log.error("%s of %s is gone: it was killed, or its worker was lost. What it had done is kept.", ti.task_id, name)
+            return
+        expected = isinstance(error, InputError)
+        why = str(error) if expected else f"{type(error).__name__}: {error}. The traceback above says where."
+        then = "It is tried again." if ti.state == "up_for_retry" else "When that is put right, clear the task."
+        log.error("%s of %s failed: %s %s", ti.task_id, name, why, then)
+
+
+NOTIFIERS: list[BaseNotifier] = [FailureLog()]
+"""Called after each failed try of every task. A notifier of an Airflow provider, for Slack or mail, may be added."""

@@ -1,0 +1,100 @@
+"""Settings of the DAGs: retries, pools and queues, and the deadline of a run."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import (  # type: ignore[attr-defined]  # its stubs lack those of deadlines
+    AsyncCallback,
+    DeadlineAlert,
+    DeadlineReference,
+    ExceptionRetryPolicy,
+    RetryAction,
+    RetryRule,
+)
+
+from fsat_dags.failure import NOTIFIERS
+from fsat_tasks.errors import AirflowError
+from fsat_tasks.integrations.airflow_deadline import tell_of_deadline
+from fsat_tasks.tasks.workspace import Workspace
+
+if TYPE_CHECKING:
+    from fsat_tasks.store import Store
+
+RETRY_POLICY = ExceptionRetryPolicy(
+    [
+        RetryRule("fsat_tasks.errors.StoreError", RetryAction.DEFAULT, reason="A full or shared file system may come back."),
+        RetryRule("fsat_tasks.errors.InputError", RetryAction.FAIL, reason="The same input would fail again."),
+        RetryRule(
+            ["fsat_tasks.errors.OutOfMemoryError", "builtins.MemoryError"],
+            RetryAction.RETRY,
+            timedelta(seconds=30),
+            reason="Out of memory: there may be more when other work is done.",
+        ),
+    ]
+)
+
+DEFAULT_ARGS: dict[str, Any] = {
+    "retries": 2,
+    "retry_delay": timedelta(minutes=1),
+    "retry_policy": RETRY_POLICY,
+    "on_failure_callback": NOTIFIERS,
+    "on_retry_callback": NOTIFIERS,
+}
+
+
+def placement(kind: str, *options: str) -> dict[str, Any]:
+    """Options of a task that are set by variables, such as `pool` by FSAT_GPU_POOL; an unset one is left to Airflow's default.
+
+    The variables are read where DAG files are parsed.
+    """
+    values = {option: os.environ.get(f"FSAT_{kind}_{option.upper()}") for option in options}
+    return {option: value for option, value in values.items() if value}
+
+
+GPU = placement("GPU", "pool", "queue", "executor")
+"""Placement of the steps that may use a GPU: FSAT_GPU_POOL, FSAT_GPU_QUEUE, FSAT_GPU_EXECUTOR."""
+
+DVC = placement("DVC", "pool")
+"""Placement of snapshots: FSAT_DVC_POOL."""
+
+
+def deadline() -> DeadlineAlert | None:
+    """An alert for runs that are not done FSAT_DEADLINE_HOURS after they were queued: one line in the triggerer's log.
+
+    None for 0, which is the default, because `dag.test()` of Airflow 3.3 cannot end a run that has a deadline. The triggerer
+    says it, because a late run may wait for a worker.
+
+    Raises:
+        AirflowError: if the variable is no number.
+    """
+    text = os.environ.get("FSAT_DEADLINE_HOURS") or "0"
+    try:
+        hours = float(text)
+        interval = timedelta(hours=hours)
+    except (ValueError, OverflowError):
+        raise AirflowError("FSAT_DEADLINE_HOURS", "a number of hours, 0 for no deadline", repr(text)) from None
+    if hours <= 0:
+        return None
+    callback = AsyncCallback(tell_of_deadline, {"hours": hours})
+    return DeadlineAlert(DeadlineReference.DAGRUN_QUEUED_AT, interval, callback, name="fsat")
+
+
+def settings() -> dict[str, Any]:
+    """The arguments that every DAG of a task has."""
+    return {
+        "catchup": False,
+        "max_active_runs": 4,
+        "deadline": deadline(),
+        "default_args": DEFAULT_ARGS,
+        "tags": ["fsat", "few-shot"],
+    }
+
+
+def store() -> Store:
+    """The store of FSAT_STORE."""
+    from fsat_tasks.store import Store
+
+    return Store(Workspace.from_env().store, caller="airflow")

@@ -1,0 +1,268 @@
+"""The tasks of the DAG fsat_tune: each calls a function of fsat_tasks and tells Airflow what came of it.
+
+A test calls the function of a task as `choose.function(...)`. `multiple_outputs=False` keeps Airflow from storing each key of a
+returned dictionary as an XCom of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk import Asset, AssetAlias, TriggerRule, task
+from airflow.sdk.exceptions import AirflowSkipException
+from airflow.utils.types import DagRunType
+
+from fsat_dags.form import chosen_task
+from fsat_dags.settings import DVC, GPU, store
+from fsat_tasks.errors import InputError
+from fsat_tasks.tasks.workspace import Workspace
+
+if TYPE_CHECKING:
+    from airflow.sdk.types import DagRunProtocol, OutletEventAccessorsProtocol, RuntimeTaskInstanceProtocol
+
+    from fsat_tasks.store import Artefact
+    from fsat_tasks.tasks.task import Task
+
+CHAMPIONS = AssetAlias("fsat-champions")
+DRIFT = AssetAlias("fsat-drift")
+
+CHANGED = "*"
+"""Every task that changed; it stands in place of a task's name, which it cannot be."""
+
+Chosen = dict[str, str | None]
+"""One of the run's tasks: `task`, its name, and `unlabelled`, the file of unlabelled texts in place of task.yaml's."""
+
+NAME = "{{ task.op_kwargs['of']['task'] }}"
+"""The name of a mapped instance in the UI: the task that it works on."""
+
+
+def load(params: Mapping[str, Any], of: Chosen, decide_only: bool = False) -> Task:
+    """Read the task with the form's values in place of task.yaml's."""
+    from fsat_tasks.tasks.task import load_task
+
+    values = overrides(params) | {"unlabelled": of["unlabelled"]}
+    return load_task(str(of["task"]), values, params["dry_run"] or decide_only)
+
+
+def overrides(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of the form that hold for every task of the run."""
+    approval = {"yes": True, "no": False}.get(params["approval"])  # the form's menus show words only
+    return {field: params[field] for field in ("shots", "encoder", "seed", "device")} | {"approval": approval}
+
+
+def run_step(name: str, of: Chosen, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Run a step as the command line and DVC do, and return its artefact's key and figures.
+
+    The steps before it are found in the store.
+    """
+    from fsat_tasks.steps.pipeline import run_steps, summary
+
+    return summary(run_steps(load(params, of), until=name, store=store())[name])
+
+
+@task(
+    doc_md="#### Choose the tasks\n\nThe form's, all that changed, or those that drifted. A name that does not exist fails here,"
+    " and the log lists the tasks. It ends as skipped where there is nothing to do.",
+)
+def choose(params: dict[str, Any], dag_run: DagRunProtocol, triggering_asset_events: Mapping[Any, Any]) -> list[Chosen]:
+    """Name the tasks of this run."""
+    events = triggering_asset_events.get(DRIFT, ())
+    if drifted := {event.extra["task"]: event.extra.get("unlabelled") for event in events}:
+        return [{"task": name, "unlabelled": file} for name, file in drifted.items()]
+    if params["task"] != CHANGED and dag_run.run_type != DagRunType.SCHEDULED:
+        return [{"task": chosen_task(params["task"]), "unlabelled": params["unlabelled"]}]
+    from fsat_tasks.steps.changed import changed_tasks
+
+    changed = changed_tasks(overrides=overrides(params))
+    if not changed:
+        raise AirflowSkipException("No task has changed since its last decision.")
+    return [{"task": name, "unlabelled": None} for name in changed]
+
+
+@task(
+    doc_md="#### Check the data with Great Expectations\n\nIn its artefact, whose path is in the log:\n\n"
+    "- **findings.json:** the warnings\n- **rows.parquet, texts.parquet:** the data as the next steps read them",
+    map_index_template=NAME,
+    multiple_outputs=False,
+)
+def validate(of: Chosen, params: dict[str, Any]) -> dict[str, Any]:
+    """Run the step, and pass the task on to `split`."""
+    return {"of": of, **run_step("validate", of, params)}
+
+
+@task(
+    doc_md="#### Split the pools into shards\n\nOf 4,096 texts each, so that workers share the load of a large pool."
+    " Tasks whose data are not sound are left out; they fail again in their group, and so in the run.",
+    trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS,
+)
+def split(checked: Iterable[dict[str, Any] | None], params: dict[str, Any]) -> list[dict[str, Any]]:
+    """Number the shards of the pools.
+
+    Args:
+        checked: what `validate` returned for each task that is sound. `choose` has all tasks, but must not stand directly before
+            this one: its success would meet the trigger rule even if every `validate` failed.
+    """
+    from fsat_tasks.steps.shards import shards
+
+    sound = []
+    for one in checked:
+        with suppress(InputError):  # the files have changed since; the task's own steps say what is wrong
+            if one is not None:
+                sound.append((one["of"], load(params, one["of"])))
+    return [{"of": sound[number][0], "shard": shard} for number, shard in shards([loaded for _, loaded in sound], store())]
+
+
+@task(
+    doc_md="#### Encode one shard\n\nThe rows go to the row cache; a text that any run has encoded before costs nothing.",
+    map_index_template="{{ task.op_kwargs['work']['of']['task'] }} {{ task.op_kwargs['work']['shard'] }}",
+    multiple_outputs=False,
+    **GPU,
+)
+def encode(work: dict[str, Any], params: dict[str, Any]) -> dict[str, int]:
+    """Encode one shard into the row cache."""
+    from fsat_tasks.steps.shards import run_shard
+
+    return run_shard(load(params, work["of"]), work["shard"], store())
+
+
+@task(
+    doc_md="#### Gather the features of every text\n\n- **features.json:** shape and checksum of what is in the row cache",
+    map_index_template=NAME,
+    multiple_outputs=False,
+    trigger_rule=TriggerRule.NONE_FAILED,  # without a pool, `encode` is skipped
+    **GPU,
+)
+def extract(of: Chosen, params: dict[str, Any]) -> dict[str, Any]:
+    """Run the step."""
+    return run_step("extract", of, params)
+
+
+@task(
+    doc_md="#### Go up the ladder, from prototypes to a tuned encoder, as far as evidence and budget allow\n\n"
+    "- **head.safetensors, head.json:** the head's weights, labels and settings\n"
+    "- **ladder.json:** every rung, its evidence, and whether it was taken\n"
+    "- **body.safetensors, encoder.onnx:** the tuned encoder, where one was taken",
+    map_index_template=NAME,
+    multiple_outputs=False,
+    **GPU,
+)
+def tune(of: Chosen, params: dict[str, Any]) -> dict[str, Any]:
+    """Run the step."""
+    return run_step("tune", of, params)
+
+
+@task(
+    doc_md="#### Measure the head and ask the quality gates\n\n"
+    "- **metrics.json, gates.json:** the figures and what the gates say of them\n"
+    "- **predictions.parquet, confusion.csv, reliability.csv:** where it is right, wrong and too sure",
+    map_index_template=NAME,
+    multiple_outputs=False,
+)
+def evaluate(of: Chosen, params: dict[str, Any]) -> dict[str, Any]:
+    """Run the step."""
+    return run_step("evaluate", of, params)
+
+
+@task(
+    doc_md="#### Write one ONNX graph from token ids to probabilities, and compare it with torch\n\n"
+    "- **model.onnx, tokenizer.json, config.json:** all that serving needs\n- **README.md:** the model card\n"
+    "- **parity.json, gates.json:** how far ONNX and torch are apart",
+    map_index_template=NAME,
+    multiple_outputs=False,
+)
+def export(of: Chosen, params: dict[str, Any]) -> dict[str, Any]:
+    """Run the step."""
+    return run_step("export", of, params)
+
+
+@task(
+    doc_md="#### Promote the model, or hold it and end as skipped\n\n- **report.html, decision.json:** those of `decide`",
+    map_index_template="{{ task.op_kwargs['decided']['of']['task'] }}",
+    multiple_outputs=False,
+    outlets=[CHAMPIONS],
+    trigger_rule=TriggerRule.NONE_FAILED,  # where nobody has to be asked, `approve` is skipped
+)
+def publish(
+    decided: dict[str, Any],
+    answer: dict[str, Any] | None,
+    params: dict[str, Any],
+    ti: RuntimeTaskInstanceProtocol,
+    outlet_events: OutletEventAccessorsProtocol,
+) -> dict[str, Any]:
+    """Move the champion and send its event; or skip, where the model is held.
+
+    Args:
+        decided: what `decide` returned.
+        answer: what `approve` returned; None where nobody was asked, or somebody has set its state by hand.
+    """
+    from fsat_tasks.registry.history import promoted_since
+    from fsat_tasks.registry.registry import Registry
+    from fsat_tasks.steps.pipeline import summary
+
+    loaded = load(params, decided["of"])
+    registry = Registry(store().root, loaded.name)
+    # a former try may have been killed after it had moved the champion, and before Airflow had its event
+    version = decided["replaces"] if ti.try_number > 1 else registry.version()
+    published, reasons = _enter(loaded, decided, answer)
+    if reasons:
+        report = published.path / "report.html"
+        raise AirflowSkipException(f"Held, the champion is unchanged. {'; '.join(reasons)}. Report: {report}")
+    champion = registry.champion()
+    if champion is not None and not loaded.dry_run and promoted_since(champion, published.key, version):
+        asset = Asset(name=f"champion-{loaded.name}", uri=f"fsat://champion/{loaded.name}")
+        outlet_events[CHAMPIONS].add(asset, extra={key: champion[key] for key in ("version", "model", "metrics")})
+    return summary(published)
+
+
+def _enter(loaded: Task, decided: dict[str, Any], answer: dict[str, Any] | None) -> tuple[Artefact, list[str]]:
+    """Enter the decision in the registry. Returns its artefact and the reasons to hold the model, none for a promotion."""
+    from fsat_tasks.quality.gates import all_gates
+    from fsat_tasks.registry.approval import NOT_APPROVED, awaits_approval, find_artefact, settle
+    from fsat_tasks.steps.pipeline import run_steps
+
+    def awaits(decision: Artefact) -> bool:
+        return awaits_approval(loaded, store(), decision)
+
+    key, approved = decided["key"], answer is not None and ApprovalOperator.APPROVE in answer["chosen_options"]
+    # without an answer, somebody may have set the state of `approve` by hand: that is no approval
+    asked = answer is not None or (loaded.spec.approval and awaits(find_artefact(store(), "publish", key)))
+    published = (
+        settle(loaded, key, decided["replaces"], approved)
+        if asked
+        else run_steps(loaded, until="publish", store=store())["publish"]
+    )
+    reasons = [f"{gate.gate}: {gate.reason}" for gate in all_gates(published) if not gate.promote]
+    # or another run has moved the champion since nobody had to be asked
+    if not approved and (asked or awaits(published)):
+        reasons.append(NOT_APPROVED)
+    return published, reasons
+
+
+@task(
+    doc_md="#### Keep the champion with DVC\n\nIn `published/TASK/`: a folder and a .dvc file for each version."
+    " `fsat checkout TASK VERSION` brings one back.",
+    map_index_template=NAME,
+    max_active_tis_per_dag=1,  # DVC locks the repository
+    multiple_outputs=False,
+    **DVC,
+)
+def snapshot(of: Chosen, made: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
+    """Keep the champion in the repository; or skip, where there is nothing or no place to keep it."""
+    from fsat_tasks.integrations.dvc import find_repository
+    from fsat_tasks.registry.approval import find_artefact
+    from fsat_tasks.registry.registry import Registry
+    from fsat_tasks.snapshots.snapshot import take_snapshot
+
+    data, name = Workspace.from_env().data, str(of["task"])
+    if params["dry_run"]:
+        raise AirflowSkipException("Dry run: nothing was published.")
+    if find_repository(data) is None:
+        raise AirflowSkipException(f"FSAT_DATA {data} lies in no Git repository with DVC. To keep versions, make it one.")
+    model = find_artefact(store(), made["step"], made["key"]).json("decision.json")["model"]
+    champion = Registry(store().root, name).champion()
+    if champion is None or champion["model"]["digest"] != model["digest"]:
+        raise AirflowSkipException("The champion is another model: a person moved it there, or another run did since.")
+    return take_snapshot(name)

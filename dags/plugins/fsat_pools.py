@@ -1,0 +1,43 @@
+"""A plugin for Airflow's scheduler: it says when a run of fsat begins that needs a pool which does not exist.
+
+Airflow keeps the tasks of such a pool waiting without an error. A task cannot look itself: Airflow 3.3 shows no pools to tasks.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, ClassVar
+
+from airflow.listeners import hookimpl
+from airflow.plugins_manager import AirflowPlugin
+
+log = logging.getLogger(__name__)
+
+
+class PoolCheck:
+    """Compares the pools of a run's tasks with those that there are."""
+
+    @hookimpl
+    def on_dag_run_running(self, dag_run: Any, msg: str) -> None:
+        """Called by the scheduler when a run begins. A missing pool is in its log and in the run's note, and the run goes on."""
+        from airflow.models.pool import Pool
+        from sqlalchemy import select
+        from sqlalchemy.orm import object_session
+
+        session = object_session(dag_run)
+        if session is None or not dag_run.dag_id.startswith("fsat_"):
+            return
+        pools = set(session.scalars(select(Pool.pool)))
+        for missing in sorted({task.pool for task in dag_run.dag.tasks} - pools):
+            waiting = ", ".join(sorted(task.task_id for task in dag_run.dag.tasks if task.pool == missing))
+            text = f"The pool {missing!r} does not exist. Until it does, these tasks wait: {waiting}."
+            text += f" Make it: airflow pools set {missing} 1 fsat"
+            log.error("%s, run %s: %s", dag_run.dag_id, dag_run.run_id, text)
+            dag_run.note = f"{dag_run.note}\n\n{text}" if dag_run.note else text
+
+
+class FsatPools(AirflowPlugin):
+    """Registers the check; only the scheduler starts runs."""
+
+    name = "fsat_pools"
+    listeners: ClassVar[list[Any]] = [PoolCheck()]
