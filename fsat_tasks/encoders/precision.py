@@ -1,4 +1,4 @@
-"""Which encoder a task's features come from: in float32, or in int8 where the task's own samples keep their labels."""
+"""Choose a task's encoder: float32, or int8 if the task asks for it and its samples keep their labels."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ __all__ = ["judge_precision", "task_encoder"]
 log = logging.getLogger(__name__)
 
 LEAST_AGREEMENT = 0.98
-"""Share of the samples whose label, when they are left out, must be the same."""
+"""Minimum share of samples whose leave-one-out label is the same with both encoders."""
 MOST_LOST = 0.01
-"""Share of the samples by which fewer may be right."""
+"""Maximum loss of leave-one-out accuracy from float32 to int8."""
 
 
 def task_encoder(task: Task, store: Store, validated: Artefact) -> Artefact:
-    """The task's encoder as ONNX, exported the first time; in int8 where the task asks for it and its samples allow it."""
+    """Return the task's exported encoder, in int8 if the task asks for it and `judge_precision` accepts it."""
     encoder = export_encoder(find_encoder(task.spec.encoder.name, task.spec.encoder.max_tokens), store)
-    if task.spec.encoder.precision == "fp32" or pick_device(task.spec.device) == "cuda":  # a GPU has its own half precision
+    if task.spec.encoder.precision == "fp32" or pick_device(task.spec.device) == "cuda":  # a GPU uses half precision
         return encoder
     int8 = export_int8_encoder(encoder, store)
     judged = judge_precision(store, validated, encoder, int8)
     verdict = judged.json("precision.json")
     if not verdict["accepted"] and judged.built:
         log.warning(
-            "int8 is not used: %.1f %% of the left-out samples keep their label, and accuracy goes from %.3f to %.3f",
+            "int8 is not used: %.1f %% of the left-out samples keep their label; accuracy changes from %.3f to %.3f",
             100 * verdict["agreement"],
             verdict["accuracy_fp32"],
             verdict["accuracy_int8"],
@@ -49,9 +49,9 @@ def task_encoder(task: Task, store: Store, validated: Artefact) -> Artefact:
 
 
 def judge_precision(store: Store, validated: Artefact, encoder: Artefact, int8: Artefact) -> Artefact:
-    """Compare the labels that left-out samples get on the features of both encoders.
+    """Compare the leave-one-out labels of the samples on the features of both encoders.
 
-    Writes precision.json: whether int8 is accepted, the agreement, and both accuracies.
+    Writes precision.json: whether int8 is accepted, the share of equal labels, both accuracies, the number of samples.
     """
     recipe = Recipe(
         "precision",
@@ -93,7 +93,7 @@ def judge_precision(store: Store, validated: Artefact, encoder: Artefact, int8: 
 
 
 def _left_out_labels(store: Store, validated: Artefact, artefact: Artefact, labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(n,) what the frozen head says of each sample that it has not seen."""
+    """Return (n,) the frozen head's leave-one-out label of each sample, on the features of this encoder."""
     import numpy as np
     from threadpoolctl import threadpool_limits
 
