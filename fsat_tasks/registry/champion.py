@@ -1,4 +1,4 @@
-"""The champion's files: found by the registry's entry, checked by checksum and signature."""
+"""Find the champion's files and check their checksums and signature."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ __all__ = ["champion_model"]
 
 
 def champion_model(task: str) -> Artefact:
-    """The model folder that the task's champion points to; where FSAT_SIGNING_KEY is set, only if that key signed it."""
+    """Return the artefact of the task's champion. Its checksums are verified.
+
+    Raises:
+        RegistryError: no model is published yet, its files are missing or altered, or FSAT_SIGNING_KEY is set and that
+            key did not sign the champion.
+    """
     store = Store(Workspace.from_env().store)
     champion = Registry(store.root, task).champion()
     if champion is None:
