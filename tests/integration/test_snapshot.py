@@ -201,7 +201,7 @@ def test_without_a_remote_the_version_is_in_the_cache_alone(unkept: Path, cli: A
     assert checkout(TASK, 1)["champion"] == 1
     shutil.rmtree(unkept / FOLDER)
     shutil.rmtree(unkept / ".dvc" / "cache")
-    with pytest.raises(DvcError, match="v1: DVC's cache has not all of it, and there is no default remote"):
+    with pytest.raises(DvcError, match="v1: DVC's cache lacks a part of it, and there is no default remote"):
         checkout(TASK, 1)
 
 
@@ -261,7 +261,7 @@ def test_lock_of_another_dvc_process_is_waited_for(
         monkeypatch.setattr("fsat_tasks.integrations.dvc.time.sleep", release)
         caplog.set_level("INFO", "fsat_tasks.integrations.dvc")
         assert snapshot(TASK)["remote"] == "storage"
-    assert "another process of DVC is at work" in caplog.text
+    assert "another DVC process is using" in caplog.text
 
 
 def test_task_without_a_champion_has_nothing_to_keep(here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,7 +280,7 @@ def test_outside_of_git_and_dvc_both_verbs_say_what_to_do(
     enter(tmp_path, tmp_path / "store", monkeypatch)
     code, _, said = cli(*verb)
     assert code == 2
-    assert "expected a folder in a Git repository with DVC, got one in none. Make one" in said
+    assert "expected a folder in a Git repository with DVC, got one outside of such a repository. Make one" in said
 
 
 # ---- bring back
@@ -344,7 +344,7 @@ def test_file_that_was_altered_in_the_remote_is_named_and_nothing_comes_into_the
     assert not (there / FOLDER).exists()
     stored(own, there, "export/model.onnx").unlink()
     shutil.rmtree(there / ".dvc" / "cache")
-    with pytest.raises(DvcError, match=r"has not all of it, and the remote 'storage' gave not the rest: dvc pull .*: failed"):
+    with pytest.raises(DvcError, match=r"lacks a part of it, and remote 'storage' did not give the rest: dvc pull .*: failed"):
         checkout(TASK, 1)
 
 
