@@ -1,4 +1,4 @@
-"""Run an exported model: its folder alone, ONNX Runtime and the tokenizer; no torch, no transformers."""
+"""Run an exported model from its folder, with ONNX Runtime and the tokenizer alone: no torch, no transformers."""
 
 from __future__ import annotations
 
@@ -19,29 +19,31 @@ if TYPE_CHECKING:
 __all__ = ["ServedModel"]
 
 TOKENS = 1024
-"""Of a batch, padding with them: more would not stay in the processor's cache."""
+"""Maximum number of tokens in a batch, padding included. More would not stay in the processor's cache."""
 
 
 class ServedModel:
-    """A model folder: an ONNX graph, tokenizer.json, config.json.
+    """An exported model: a folder with an ONNX graph, tokenizer.json and config.json.
 
     Args:
-        graph: one of the folder's graphs; by default that which config.json names as served.
-        device: where it runs.
+        folder: the model's folder.
+        graph: file name of one of the folder's graphs; by default the one that config.json names as `served`.
+        device: `cpu` or `cuda`.
     """
 
     def __init__(self, folder: Path, graph: str | None = None, device: Literal["cpu", "cuda"] = "cpu") -> None:
         config = json.loads((folder / "config.json").read_text("utf-8"))
         self.labels: list[str] = config["labels"]
         self.scope_threshold = float(config["scope_threshold"])
-        """The scope score from which a text is taken for one of the task."""
+        """Minimum scope score of a text that counts as in scope."""
         self.set_thresholds = {coverage: float(value) for coverage, value in config["set_thresholds"].items()}
+        """Coverage -> threshold for sets of labels: a set has all labels with 1 - probability up to the threshold."""
         self._tokenizer, self._pad_id = load_tokenizer(folder / "tokenizer.json")
         path = folder / (graph or config["served"])
         self._session = _open_on_cpu(_File.at(path)) if device == "cpu" else open_session(path, device)
 
     def run(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Probabilities (n, classes), in the order of `labels`, and scope scores (n,)."""
+        """Return probabilities (n, classes) in the order of `labels`, and scope scores (n,)."""
         import numpy as np
 
         probabilities = np.empty((len(texts), len(self.labels)), np.float32)
@@ -54,7 +56,7 @@ class ServedModel:
 
 @dataclass(frozen=True)
 class _File:
-    """A graph's file by what it is, and not by where it is: the store renames what it keeps."""
+    """Identity of a graph's file, independent of its path. The store renames the folder of a new artefact."""
 
     volume: int
     inode: int
@@ -68,6 +70,6 @@ class _File:
         return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, path)
 
 
-@functools.lru_cache(maxsize=3)  # a model's variants: export compares them, publish times them
+@functools.lru_cache(maxsize=3)  # the variants of one model: `export` compares them, `publish` times them
 def _open_on_cpu(file: _File) -> Any:
     return open_session(file.path, "cpu")
