@@ -41,7 +41,7 @@ def make_texts(name: str, rows: int) -> list[str]:
 
 
 def run(name: str, rows: int) -> dict[str, Any]:
-    """Return the seconds of each way in each round, the best rates, and their ratio."""
+    """Run both in turns. Returns the seconds of each in each round, the best rates, and their ratio."""
     texts, task, artefact = make_texts(name, rows), load_task(name), champion_model(name)
     model = ServedModel(artefact.path)
     model.run(texts[:64])  # the first call is slow, as it allocates the session's memory

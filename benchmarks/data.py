@@ -96,7 +96,7 @@ def class_name(label: str) -> str:
 
 
 def digest(folder: Path) -> str:
-    """Return a sha256 over the set's files. It tells cells on other data apart."""
+    """Return a sha256 over the set's files. Cells on other data have another digest."""
     parts = hashlib.sha256()
     for path in sorted(folder.glob("*.jsonl")):
         parts.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())

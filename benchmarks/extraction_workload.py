@@ -86,7 +86,7 @@ def work(method: str, texts_file: str, answer: str) -> None:
     texts = json.loads(Path(texts_file).read_text("utf-8"))
     try:
         encode = (METHODS | CUDA_METHODS)[method]()
-    except Exception as error:  # other methods go on if a backend is not installed
+    except Exception as error:  # a missing backend must not stop the other methods
         reason = str(error).strip().split("\n")[0].split(". ")[0]
         Path(f"{answer}.json").write_text(json.dumps({"error": f"not available: {reason}"}), "utf-8")
         return

@@ -56,7 +56,7 @@ class FeatureCache:
         for path in self.missing(paths):
             try:
                 self._extract(encoder, path)
-            except ValueError as error:  # other files go on after a bad one
+            except ValueError as error:  # a bad file must not stop the others
                 errors.append(str(error))
         if errors:
             raise ValueError("; ".join(errors))

@@ -1,9 +1,9 @@
 """Housekeeping: remove artefacts that are no longer needed, and merge small segments of the row cache.
 
 The algorithm is mark and sweep. Marking keeps what a champion, a history entry or a living run reaches, and what was
-used lately (`reachable.py`, `lease.py`). The sweep only renames, parents last, while the gate is closed to all other
-processes. Files are deleted afterwards. Housekeeping may be killed anywhere: the store stays intact, and the next call
-continues.
+used lately (`reachable.py`). The sweep only renames, parents last. Meanwhile the store's gate, a read-write lock, is closed
+to all other processes (`lease.py`). Files are deleted afterwards. Housekeeping may be killed anywhere: the store stays
+intact, and the next call continues.
 """
 
 from __future__ import annotations

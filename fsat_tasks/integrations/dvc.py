@@ -1,7 +1,7 @@
 """Find the DVC repository of the data folder, and call the `dvc` command.
 
-The command is called instead of DVC's Python API. Each call is a process of its own, which keeps DVC's logging,
-threads, signal handlers and imports (half a second, 250 modules) out of an Airflow worker.
+The command is called instead of DVC's Python API. Each call is a process of its own. DVC's logging,
+threads, signal handlers and imports (half a second, 250 modules) thus stay out of an Airflow worker.
 """
 
 from __future__ import annotations

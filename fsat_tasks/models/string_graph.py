@@ -25,7 +25,7 @@ __all__ = ["INPUT", "join_tokenizer", "tokenizer_graph"]
 
 INPUT = "texts"
 UNIT, TEXT = "\uf8fe", "\uf8ff"
-"""Characters that end a unit and a text inside the graph. Texts lose them before: they are for private use."""
+"""Characters that end a unit and a text inside the graph. They are for private use, so `_units` drops them from texts."""
 ASSIGNED = [*range(0xD800), *range(0xF900, 0x40000), *range(0xE0000, 0xE1000)]
 """Code points that are or may become characters: all but surrogates, private use and the planes kept empty."""
 

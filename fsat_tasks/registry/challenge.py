@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 def rival(store: Store, champion: Mapping[str, Any] | None, model: Artefact) -> dict[str, Any] | None:
     """Return version and model of the champion that a model has to beat, or None if there is none.
 
-    If the model is itself the champion by now, its opponent is the champion that it replaced.
+    If the model already is the champion, its opponent is the champion that it replaced.
     """
     if champion is None:
         return None

@@ -70,10 +70,10 @@ def find_entry(history: Sequence[Entry], name: str, task: str) -> Entry:
     if number := re.fullmatch(rf"v?([0-9]{{1,{SHORTEST_KEY - 1}}})", name):
         found = [entry for entry in history if entry["version"] == int(number[1])]
         if not found:
-            raise RegistryError(where, "one of its versions", f"none of them: there are {next_number(history) - 1}", fix)
+            raise RegistryError(where, "one of its versions", f"no such version; the newest is {next_number(history) - 1}", fix)
         return found[-1]
     if not re.fullmatch(rf"[0-9a-f]{{{SHORTEST_KEY},64}}", name):
-        raise RegistryError(where, f"a version, or {SHORTEST_KEY} or more hexadecimal letters of a key", "something else", fix)
+        raise RegistryError(where, f"a version, or {SHORTEST_KEY} or more hexadecimal digits of a key", "something else", fix)
     found = [entry for entry in history if entry["model"]["key"].startswith(name)]
     models = {entry["model"]["digest"] for entry in found}
     if len(models) != 1:

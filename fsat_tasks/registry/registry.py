@@ -137,8 +137,8 @@ class Registry:
             if to not in way:
                 raise RegistryError(
                     f"rollback of task {self.task!r}",
-                    "a version on the way to the champion" + (f": {', '.join(map(str, dict.fromkeys(way)))}" if way else ""),
-                    "no version before it" if to is None else str(to),
+                    "an earlier version on the promotion path" + (f": {', '.join(map(str, dict.fromkeys(way)))}" if way else ""),
+                    "none" if to is None else str(to),
                     f"Any version: fsat promote {self.task} VERSION.",
                 )
             target = find_entry(history, str(to), self.task)

@@ -64,7 +64,7 @@ def signature_problem(entry: Mapping[str, Any], task: str) -> str | None:
 
 
 def check_signature(entry: Mapping[str, Any], task: str, where: str, fix: str) -> None:
-    """Raise RegistryError if there is a key that did not sign this entry.
+    """Raise RegistryError if a signing key is set and did not sign this entry.
 
     Args:
         where, fix: parts of the error's message; see `InputError`.
