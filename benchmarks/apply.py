@@ -24,7 +24,7 @@ from fsat_tasks.data.readers import read_texts
 from fsat_tasks.models.served import ServedModel
 from fsat_tasks.registry.champion import champion_model
 from fsat_tasks.store import Store
-from fsat_tasks.tasks.spec import load_task
+from fsat_tasks.tasks.task import load_task
 from fsat_tasks.traffic.labelling import SHARD, apply
 
 ROUNDS = 3

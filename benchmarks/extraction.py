@@ -14,7 +14,6 @@ import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +22,7 @@ from rich.console import Console
 from benchmarks.cells import run_module
 from benchmarks.command import about, add_out_option, save
 from benchmarks.data import class_name, find_sets, load_split
+from benchmarks.extraction_pages import SHOTS, Figures, cpu_page, gpu_page, pace, page_head
 from benchmarks.extraction_workload import (
     CUDA_METHODS,
     ENCODER,
@@ -30,7 +30,6 @@ from benchmarks.extraction_workload import (
     MIXED_FROM,
     PEER,
     REPEATED,
-    ROUNDS,
     make_texts,
     token_lengths,
     with_repeats,
@@ -42,12 +41,10 @@ from fsat_tasks.numerics.geometry.layers import mix_layers
 from fsat_tasks.numerics.heads.frozen import FrozenHead, fit_frozen_head
 from fsat_tasks.runtime.machine import available_cores
 
-SHOTS = 10  # shots per class for the head
 CPU_SHAPES = [(tokens, *sides) for tokens in (512, 4096) for sides in ((384, 384), (384, 1536), (1536, 384))]
 CUDA_SHAPES = [(8192, 8192, 8192)]
 PACE_SHAPE = (512, 384, 1536)  # measured before and after each method, as a shared machine may slow down
 
-Figures = dict[str, Any]
 Shape = tuple[int, int, int]
 console = Console(stderr=True, soft_wrap=True, highlight=False)
 
@@ -66,14 +63,10 @@ def measure(kind: str, texts: list[str], methods: Sequence[str], folder: Path) -
         if entry["error"] is None:
             entry |= {"rows_per_second": len(texts) / min(entry["seconds"]), "features": f"{answer}.npy"}
             entry |= _against((entries or [entry])[0], entry)
-        said = f"{entry['rows_per_second']:.0f} rows/s, pace {_pace(entry)}" if entry["error"] is None else entry["error"]
+        said = f"{entry['rows_per_second']:.0f} rows/s, pace {pace(entry)}" if entry["error"] is None else entry["error"]
         console.print(f"{kind}: {method}: {said}", markup=False)
         entries.append(entry)
     return [{name: value for name, value in entry.items() if name != "features"} for entry in entries]
-
-
-def _pace(entry: Figures) -> str:
-    return " → ".join(f"{rate / 1e9:.0f}" for rate in entry["pace"])
 
 
 def _against(peer: Figures, entry: Figures) -> Figures:
@@ -244,106 +237,9 @@ def main() -> int:
         console.print(f"error: {error}", markup=False)
         return 2
     name, page = ("extraction-cuda", gpu_page) if options.cuda else ("extraction", cpu_page)
-    save(out, name, results, "\n".join([*_head(results), *page(results)]) + "\n")
+    save(out, name, results, "\n".join([*page_head(results), *page(results)]) + "\n")
     console.print(f"results in {out / name}.md", markup=False)
     return 0
-
-
-def _head(results: Figures) -> list[str]:
-    about = results["machine"]
-    versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
-    options = " --cuda" if "device" in results else ""
-    return [
-        "# Feature extraction",
-        "",
-        f"Written by `python -m benchmarks.extraction{options}`.",
-        "",
-        f"{about['cpu']}, {about['cores']} cores, {about['ram_gb']} GB; Python {about['python']}, {versions}; encoder"
-        f" {results['encoder']}; commit {results['commit']}; threads {results['threads']}; load average before"
-        f" {results['load_average']:.1f}.",
-        "",
-        f"Rows/s are those of the best of {ROUNDS} rounds; spread is by how much the slowest took longer. Ratio and cosine are to"
-        f" the defaults of {PEER} on the same texts. Pace is the GFLOP/s of a plain product on the CPU before and after: where it"
-        " differs between two rows, the machine was not equally fast, and their ratio says little.",
-        "",
-    ]
-
-
-def cpu_page(results: Figures) -> list[str]:
-    return [
-        "## CPU",
-        "",
-        *_speeds_table(results["speeds"], results["texts"]),
-        "",
-        "## Share of the matrix rate",
-        "",
-        _rate_line(results["matrix_rate"]),
-        "",
-        f"## {REPEATED:.0%} of the rows repeated",
-        "",
-        *_table(
-            ("method", "time, over that of as many different rows"),
-            [(entry["method"], f"{entry['time_ratio']:.2f}") for entry in results["repeats"]],
-        ),
-        "",
-        f"## Frozen head on {MIXED_FROM}, {SHOTS} shots",
-        "",
-        *_table(
-            ("head fitted on", "rows asked with", "layers", "accuracy %", "same answer as fp32 %"),
-            [
-                (
-                    entry["fitted_on"],
-                    entry["asked_with"],
-                    entry["layers"],
-                    f"{100 * entry['accuracy']:.2f}",
-                    f"{100 * entry['agreement']:.2f}",
-                )
-                for entry in results["head_parity"]
-            ],
-        ),
-    ]
-
-
-def gpu_page(results: Figures) -> list[str]:
-    return [
-        "## CUDA",
-        "",
-        f"{results['device']}; fsat runs as {results['numeric_class']}.",
-        "",
-        *_speeds_table(results["speeds"], results["texts"]),
-        "",
-        _rate_line(results["matrix_rate"]),
-    ]
-
-
-def _speeds_table(speeds: list[Figures], texts: Figures) -> list[str]:
-    rows = []
-    for entry in speeds:
-        size = texts[entry["texts"]]
-        about = (entry["texts"], size["rows"], f"{size['min']} / {size['mean']:.0f} / {size['max']}", entry["method"])
-        if entry["error"] is not None:
-            rows.append((*about, " ".join(entry["error"].split()).replace("|", "\\|"), *[""] * 5))
-            continue
-        spread = max(entry["seconds"]) / min(entry["seconds"]) - 1
-        speed = f"{entry['rows_per_second']:.0f}", f"{100 * spread:.0f}", _pace(entry)
-        near = [""] * 3
-        if "ratio" in entry:
-            near = [f"{entry['ratio']:.2f}", *(f"{entry['cosine'][at]:.6f}" for at in ("mean", "min"))]
-        rows.append((*about, *speed, *near))
-    headings = "texts", "rows", "tokens (least / mean / most)", "method", "rows/s", "spread %", "pace", "ratio"
-    return _table((*headings, "cosine, mean", "least"), rows)
-
-
-def _rate_line(rate: Figures) -> str:
-    reached = "no figure" if rate["share"] is None else f"{rate['reached'] / 1e9:,.1f} GFLOP/s, {rate['share']:.0%} of it"
-    return (
-        f"Plain {rate['precision']} products by torch: {rate['best'] / 1e9:,.1f} GFLOP/s. {rate['method']} on"
-        f" {rate['texts']} texts, all else that it does within its time: {reached}."
-    )
-
-
-def _table(headings: Sequence[object], rows: Sequence[Sequence[object]]) -> list[str]:
-    return ["| " + " | ".join(map(str, row)) + " |" for row in (headings, ["---"] * len(headings), *rows)]
 
 
 if __name__ == "__main__":

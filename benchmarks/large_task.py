@@ -26,7 +26,7 @@ def run(source: Path) -> dict[str, Any]:
     """Run all steps on an empty store, in one process, and return the seconds of each."""
     from fsat_tasks.data.texts import fingerprint
     from fsat_tasks.steps.pipeline import run_steps
-    from fsat_tasks.tasks.spec import load_task
+    from fsat_tasks.tasks.task import load_task
 
     folder = Path(os.environ["FSAT_DATA"]) / NAME
     folder.mkdir(parents=True)

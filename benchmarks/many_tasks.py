@@ -60,7 +60,7 @@ def run(names: list[str]) -> Figures:
     from fsat_tasks import load_encoder
     from fsat_tasks.steps.many_tasks import Outcome, run_many
     from fsat_tasks.steps.pipeline import run_steps
-    from fsat_tasks.tasks.spec import load_task
+    from fsat_tasks.tasks.task import load_task
 
     load_encoder("all-MiniLM-L6-v2", "cpu")
     first = load_task(names[0])

@@ -58,7 +58,7 @@ def run_extract(folder: Path) -> dict[str, Any]:
 MEASURED = """
 import json, resource
 from fsat_tasks.steps.pipeline import run_steps
-from fsat_tasks.tasks.spec import load_task
+from fsat_tasks.tasks.task import load_task
 done = run_steps(load_task("pool"), "extract")
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 notes = done["extract"].manifest["notes"]

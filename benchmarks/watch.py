@@ -19,18 +19,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from fsat_tasks.encoders.features import open_features
+from fsat_tasks.models.tuned import open_head_features
 from numpy.typing import NDArray
 
 from benchmarks.data import read_rows
 from benchmarks.machine import commit, machine
 from fsat_tasks.data.pool import draw_pool_rows, load_pool_texts
-from fsat_tasks.encoders.features import open_features
 from fsat_tasks.models.head import load_head
-from fsat_tasks.models.tuned import open_head_features
 from fsat_tasks.numerics.shift.drift import label_shift, scope_rise
 from fsat_tasks.steps.pipeline import run_steps
 from fsat_tasks.store import Artefact, Store
-from fsat_tasks.tasks.spec import Task, load_task
+from fsat_tasks.tasks.task import Task, load_task
 from fsat_tasks.traffic.watch import REFERENCE_ROWS, watch
 
 RESULTS = Path(__file__).parent / "results" / "watch.json"

@@ -80,7 +80,7 @@ def find_new(**context: Any) -> list[str]:
     """What `find` does: paths below FSAT_DATA of the files that the champion has not labelled."""
     from fsat_tasks.registry.champion import champion_model
     from fsat_tasks.tasks.files import find_files
-    from fsat_tasks.tasks.spec import load_task
+    from fsat_tasks.tasks.task import load_task
     from fsat_tasks.traffic.labelling import find_result
 
     spec = load_task(context["params"]["task"])
@@ -97,7 +97,7 @@ def label_file(file: str, **context: Any) -> dict[str, Any]:
     """What each mapped `label` does: label one file, pass on the artefact's key and the counts."""
     from fsat_tasks.registry.champion import champion_model
     from fsat_tasks.steps.pipeline import summary
-    from fsat_tasks.tasks.spec import load_task
+    from fsat_tasks.tasks.task import load_task
     from fsat_tasks.traffic.labelling import apply
 
     get_current_context()["name"] = file  # what map_index_template shows

@@ -31,7 +31,7 @@ def read_scheduled() -> dict[str, TaskSpec]:
     for name in workspace.task_names():
         text = (workspace.data / name / TASK_FILE).read_text("utf-8", "replace")
         if "schedules" in text or "triggers" in text:  # reading YAML takes a hundred times as long
-            from fsat_tasks.tasks.spec import load_task
+            from fsat_tasks.tasks.task import load_task
 
             try:
                 found[name] = load_task(name).spec

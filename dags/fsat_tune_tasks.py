@@ -17,7 +17,7 @@ from fsat_tasks.tasks.workspace import Workspace
 
 if TYPE_CHECKING:
     from fsat_tasks.store import Artefact
-    from fsat_tasks.tasks.spec import Task
+    from fsat_tasks.tasks.task import Task
 
 CHAMPIONS = AssetAlias("fsat-champions")
 DRIFT = AssetAlias("fsat-drift")
@@ -30,7 +30,7 @@ Chosen = dict[str, str | None]
 
 
 def load(params: Mapping[str, Any], of: Chosen, decide_only: bool = False) -> Task:
-    from fsat_tasks.tasks.spec import load_task
+    from fsat_tasks.tasks.task import load_task
 
     overrides = instead(params) | {"unlabelled": of["unlabelled"]}
     return load_task(str(of["task"]), overrides, params["dry_run"] or decide_only)

@@ -70,7 +70,7 @@ def watch_window(**context: Any) -> dict[str, Any]:
     """What `watch` does: compare the window, and tell of drift that nobody was told of."""
     from fsat_tasks.steps.pipeline import summary
     from fsat_tasks.tasks.files import newest_file
-    from fsat_tasks.tasks.spec import load_task
+    from fsat_tasks.tasks.task import load_task
     from fsat_tasks.traffic.watch import drift_event, first_alarm, watch
 
     name = context["params"]["task"]

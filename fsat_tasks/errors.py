@@ -1,4 +1,4 @@
-"""Errors that a user can act on. Every one says what was expected, what came, where, and what to do."""
+"""Errors that a user can act on. Each message says where the problem is, what was expected, what came, and what to do."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ __all__ = [
 
 
 class FsatError(Exception):
-    """Base of all errors raised on purpose; `exit_code` is what the command line ends with."""
+    """Base class of all errors that fsat raises on purpose. The command line exits with `exit_code`."""
 
     exit_code = 1
 
 
 class InputError(FsatError):
-    """Something that the user gave cannot be used. Trying again without a change cannot help.
+    """The user's input or setup cannot be used. Trying again without a change does not help.
 
     Args:
-        where: file, row and field, or option, as the user would look for it.
-        expected: what is accepted there.
-        got: what came instead.
-        fix: what to do about it, as a sentence; may be empty.
+        where: the place of the problem in the user's terms: file, row and field, or option.
+        expected: description of what is accepted there.
+        got: description of what came instead.
+        fix: one sentence that says what to do; may be empty.
     """
 
     exit_code = 2
@@ -47,19 +47,19 @@ class InputError(FsatError):
 
 
 class TaskError(InputError):
-    """A task folder, its name or its task.yaml."""
+    """A task folder, its name or its task.yaml is not valid."""
 
 
 class DataError(InputError):
-    """A file of rows."""
+    """A data file, or a row in it, is not valid."""
 
 
 class EncoderError(InputError):
-    """The encoder's name or its files."""
+    """The encoder cannot be found, or its files cannot be used."""
 
 
 class DeviceError(InputError):
-    """The device asked for is not on this machine."""
+    """The requested device does not exist on this machine, or does not answer."""
 
 
 class StoreError(InputError):
@@ -67,28 +67,28 @@ class StoreError(InputError):
 
 
 class AirflowError(InputError):
-    """Airflow is not installed, or does not start."""
+    """Airflow is not installed, does not start, or has a setting that is not valid."""
 
 
 class RegistryError(InputError):
-    """A model that was asked for is not published, or the registry cannot be read."""
+    """The requested model is not published, or the registry cannot be read."""
 
 
 class SnapshotError(InputError):
-    """A snapshot cannot be made where fsat is called, was never made, or its files are not those that were published."""
+    """A snapshot cannot be made in this folder, does not exist, or does not hold the files that were published."""
 
 
 class ChampionChangedError(FsatError):
-    """Another run moved the champion while this one decided; a later try decides against the new one."""
+    """Another run moved the champion while this run was deciding. A retry compares with the new champion."""
 
 
 class OutOfMemoryError(FsatError):
-    """The machine or the GPU ran out of memory; a later try may find more."""
+    """The machine or the GPU ran out of memory. A retry may succeed when more is free."""
 
 
 class DvcError(FsatError):
-    """A call of DVC failed, such as one that needs a remote that cannot be reached; a later try may succeed."""
+    """A DVC command failed, for example because a remote cannot be reached. A retry may succeed."""
 
 
 class DivergedError(FsatError):
-    """Training ran away: numbers that are none. The ladder goes on without the rung."""
+    """Fine-tuning diverged: the features are NaN or infinite. The ladder skips this rung."""

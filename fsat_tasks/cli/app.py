@@ -20,12 +20,13 @@ from fsat_tasks.cli import registry as registry_cli
 from fsat_tasks.cli import snapshots as snapshot_cli
 from fsat_tasks.cli import strings as strings_cli
 from fsat_tasks.cli import watch as watch_cli
+from fsat_tasks.cli.common import AsJson, TaskName, open_store
 from fsat_tasks.errors import FsatError
 from fsat_tasks.runtime import logs
 
 if TYPE_CHECKING:
-    from fsat_tasks.store import Artefact
-    from fsat_tasks.tasks.spec import Task
+    from fsat_tasks.store import Artefact, Store
+    from fsat_tasks.tasks.task import Task
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -48,7 +49,6 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
-TaskName = Annotated[str, typer.Argument(help="Name of a task folder.", show_default=False)]
 Shots = Annotated[int | None, typer.Option(min=1, help="Samples of each class to use. Default: all.", show_default=False)]
 EncoderName = Annotated[str | None, typer.Option("--encoder", help="Encoder. Default: the task's.", show_default=False)]
 Seed = Annotated[
@@ -58,7 +58,6 @@ DeviceName = Annotated[Device | None, typer.Option(help="Where to run. Default: 
 Out = Annotated[
     Path | None, typer.Option(help="Also copy the step's files into this folder; for run, the model's.", show_default=False)
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Leave the champion alone.")]
 Approve = Annotated[bool, typer.Option("--approve", help="Say yes, where task.yaml has approval: true.")]
 
@@ -91,7 +90,7 @@ def _step(step: str, summary: str) -> None:
         dry_run: DryRun = False,
         approve: Approve = False,
     ) -> None:
-        from fsat_tasks.tasks.spec import load_task
+        from fsat_tasks.tasks.task import load_task
 
         _run(step, load_task(task, _overrides(shots, encoder, seed, device), dry_run, approve), out, as_json)
 
@@ -123,7 +122,7 @@ def run(
 ) -> None:
     """All steps: from samples to a published model. Several tasks go one after another, and none stops the others."""
     from fsat_tasks.errors import InputError
-    from fsat_tasks.tasks.spec import load_task
+    from fsat_tasks.tasks.task import load_task
 
     names, overrides = list(tasks or []), _overrides(shots, encoder, seed, device)
     if not names and not changed:
@@ -164,7 +163,7 @@ def predict(
         raise InputError("text", "UTF-8", "bytes that are not")
     texts = [text] if text is not None else read_texts(file, column) if file else read_lines(sys.stdin.buffer, "standard input")
     try:
-        for answer in label_texts(task, texts):
+        for answer in label_texts(task, texts, open_store()):
             typer.echo(json.dumps(answer, ensure_ascii=False))
     except BrokenPipeError:  # the reader of our output has gone, as `head` does: that is no fault, and nothing is left to flush
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -213,12 +212,11 @@ app.add_typer(strings_cli.verbs)
 
 def _run(step: str, task: Task, out: Path | None, as_json: bool) -> None:
     from fsat_tasks.steps.pipeline import run_steps, summary
-    from fsat_tasks.store.lease import in_use
-    from fsat_tasks.tasks.workspace import Workspace
 
-    with in_use(Workspace.from_env().store):  # until what was made is copied and shown
+    store = open_store()
+    with store.in_use():  # until what was made is copied and shown
         last = "publish" if step == "run" else step
-        artefacts = run_steps(task, last, None if as_json or logs.in_json() else _reporter(step))
+        artefacts = run_steps(task, last, None if as_json or logs.in_json() else _reporter(step), store)
         if out is not None:
             from fsat_tasks.store.copies import copy_out
 
@@ -227,7 +225,7 @@ def _run(step: str, task: Task, out: Path | None, as_json: bool) -> None:
             typer.echo(json.dumps({name: summary(artefact) for name, artefact in artefacts.items()}, indent=2))
         else:
             _print(step, task.name, artefacts)
-        if last == "publish" and _held(task, artefacts["publish"]):
+        if last == "publish" and _held(task, store, artefacts["publish"]):
             sys.exit(EXIT_HELD)
 
 
@@ -235,10 +233,12 @@ def _run_many(names: list[str], changed: bool, overrides: dict[str, Any], dry_ru
     from fsat_tasks.cli.run_tables import print_outcome, print_outcomes
     from fsat_tasks.steps.changed import changed_tasks
     from fsat_tasks.steps.many_tasks import run_many, worst_exit_code
+    from fsat_tasks.tasks.task import load_task
 
     if changed:
         names = changed_tasks(names, overrides)
-    outcomes = run_many(dict.fromkeys(names), overrides, dry_run, approve, (lambda _: None) if as_json else print_outcome)
+    report = (lambda _: None) if as_json else print_outcome
+    outcomes = run_many(dict.fromkeys(names), lambda name: load_task(name, overrides, dry_run, approve), report, open_store())
     if as_json:
         typer.echo(json.dumps({outcome.task: outcome.to_json() for outcome in outcomes}, indent=2))
     else:
@@ -246,13 +246,11 @@ def _run_many(names: list[str], changed: bool, overrides: dict[str, Any], dry_ru
     sys.exit(worst_exit_code(outcomes))
 
 
-def _held(task: Task, published: Artefact) -> bool:
+def _held(task: Task, store: Store, published: Artefact) -> bool:
     """Whether a gate held the model, or nobody gave the approval that it needs, and then how to give it."""
     from fsat_tasks.registry.approval import awaits_approval
-    from fsat_tasks.store import Store
-    from fsat_tasks.tasks.workspace import Workspace
 
-    if not awaits_approval(task, Store(Workspace.from_env().store), published):
+    if not awaits_approval(task, store, published):
         return not published.json("decision.json")["promote"]
     typer.echo("held: not approved. Read the report; to move the champion, the same command with --approve", err=True)
     return True

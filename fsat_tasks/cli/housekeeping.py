@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from fsat_tasks.cli.common import open_store
+
 verbs = typer.Typer()
 
 
@@ -20,10 +22,8 @@ def gc(
 ) -> None:
     """Remove what no model of a history and no run needs from the store."""
     from fsat_tasks.housekeeping.sweep import housekeep
-    from fsat_tasks.store import Store
-    from fsat_tasks.tasks.workspace import Workspace
 
-    report = housekeep(Store(Workspace.from_env().store), keep_days, dry_run)
+    report = housekeep(open_store(), keep_days, dry_run)
     if as_json:
         typer.echo(json.dumps(report, indent=2))
         return

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fsat_tasks.cli.common import AsJson, TaskName, open_store
+
 if TYPE_CHECKING:
-    from fsat_tasks.tasks.spec import Task
+    from fsat_tasks.tasks.task import Task
 
 verbs = typer.Typer()
-
-TaskName = Annotated[str, typer.Argument(help="Name of a task folder.", show_default=False)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
 @verbs.command()
@@ -34,19 +33,17 @@ def apply(
     """Label files of new texts with the champion, and gather what it is unsure of."""
     from fsat_tasks.registry.champion import champion_model
     from fsat_tasks.steps.pipeline import summary
-    from fsat_tasks.store import Store
-    from fsat_tasks.tasks.spec import load_task
-    from fsat_tasks.tasks.workspace import Workspace
-    from fsat_tasks.traffic.labelling import PREDICTIONS, totals
-    from fsat_tasks.traffic.labelling import apply as label_file
+    from fsat_tasks.tasks.task import load_task
+    from fsat_tasks.traffic.labelling import PREDICTIONS, Labeller, totals
     from fsat_tasks.traffic.review import REVIEW, copy_result
 
     spec = load_task(task, {"text": column})
     paths = _paths(spec, files or [], out)
-    model, store = champion_model(task), Store(Workspace.from_env().store)
+    store = open_store()
+    labeller = Labeller(spec, store, champion_model(task, store))
     done = []
     for path in paths:
-        result = label_file(spec, store, model, path)
+        result = labeller.label(path)
         if out is not None:
             copy_result(store, result, out / path.name)
         folder = result.path if out is None else out / path.name
@@ -77,7 +74,7 @@ def add(
     """Append labelled rows, such as those of a filled-in review.csv, to the samples."""
     from fsat_tasks.data.append import add_samples
     from fsat_tasks.errors import DataError
-    from fsat_tasks.tasks.spec import load_task
+    from fsat_tasks.tasks.task import load_task
 
     spec = load_task(task)
     if not file.is_file() or file.suffix not in (".csv", ".jsonl", ".parquet"):

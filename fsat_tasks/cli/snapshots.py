@@ -19,9 +19,9 @@ def snapshot(
     task: Annotated[str, typer.Argument(help="Name of a task folder.", show_default=False)], as_json: AsJson = False
 ) -> None:
     """Keep the champion in the repository with DVC."""
-    from fsat_tasks.snapshots.snapshot import snapshot as keep
+    from fsat_tasks.snapshots.snapshot import take_snapshot
 
-    done = keep(task)
+    done = take_snapshot(task)
     if as_json:
         typer.echo(json.dumps(done, indent=2))
         return
@@ -41,9 +41,9 @@ def checkout(
     as_json: AsJson = False,
 ) -> None:
     """Bring a published version back, from DVC's cache or remote."""
-    from fsat_tasks.snapshots.checkout import checkout as bring_back
+    from fsat_tasks.snapshots.checkout import restore_version
 
-    done = bring_back(task, version, out)
+    done = restore_version(task, version, out)
     if as_json:
         typer.echo(json.dumps(done, indent=2))
         return

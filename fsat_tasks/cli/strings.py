@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from fsat_tasks.cli.common import open_store
+
 verbs = typer.Typer()
 
 
@@ -22,10 +24,9 @@ def export_strings(
     from fsat_tasks.models.strings import export_strings as write
     from fsat_tasks.registry.champion import champion_model
     from fsat_tasks.steps.pipeline import summary
-    from fsat_tasks.store import Store
-    from fsat_tasks.tasks.workspace import Workspace
 
-    made = write(task, Store(Workspace.from_env().store), champion_model(task))
+    store = open_store()
+    made = write(task, store, champion_model(task, store))
     if out is not None:
         from fsat_tasks.store.copies import copy_out
 

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from fsat_tasks.cli.common import open_store
+
 verbs = typer.Typer()
 
 EXIT_DRIFT = 4
@@ -24,17 +26,15 @@ def watch(
 ) -> None:
     """Say whether new traffic has drifted; exit code 4 if so."""
     from fsat_tasks.errors import InputError
-    from fsat_tasks.store import Store
     from fsat_tasks.tasks.files import newest_file
-    from fsat_tasks.tasks.spec import load_task
-    from fsat_tasks.tasks.workspace import Workspace
-    from fsat_tasks.traffic.watch import watch as compare
+    from fsat_tasks.tasks.task import load_task
+    from fsat_tasks.traffic.watch import watch_traffic
 
     if file is not None and not file.is_file():
         raise InputError("file", "a file", f"{str(file)!r}, which is not there")
     loaded = load_task(task)
     traffic = file or newest_file(loaded)
-    watched = compare(loaded, Store(Workspace.from_env().store), traffic)
+    watched = watch_traffic(loaded, open_store(), traffic)
     drift = watched.json("drift.json")
     if as_json:
         typer.echo(json.dumps({**watched.reference(), "path": str(watched.path), "traffic": str(traffic), **drift}, indent=2))

@@ -1,4 +1,4 @@
-"""Append labelled rows, such as those of a filled-in review.csv, to a task's samples."""
+"""Labelled rows for a task's samples, appended from a file such as a filled-in review.csv."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ from typing import Any, NamedTuple
 from fsat_tasks.data.readers import read_rows
 from fsat_tasks.data.texts import fingerprint
 from fsat_tasks.errors import DataError, StoreError
-from fsat_tasks.tasks.spec import Task
+from fsat_tasks.tasks.task import Task
 from fsat_tasks.tasks.workspace import TASK_FILE
 
 __all__ = ["OUT_OF_SCOPE", "add_samples"]
 
 OUT_OF_SCOPE = "out_of_scope"
-"""The label of a text that belongs to none of the classes, unless a class has that name."""
+"""Label of a text that belongs to none of the classes, unless a class has that name."""
 
 
 class _Known(NamedTuple):
+    """Label of a text that the task has already, and the file and line of it."""
+
     label: str
     where: str
 
@@ -33,23 +35,26 @@ class _Known(NamedTuple):
 def add_samples(
     task: Task, file: Path, text: str = "text", label: str = "label", new_labels: Collection[str] = ()
 ) -> dict[str, int]:
-    """Append the file's rows that have a label: to the samples, and those labelled `out_of_scope` to the out-of-scope file.
+    """Append a file's labelled rows to the samples, or to the out-of-scope file if their label is `out_of_scope`.
 
-    Rows that are there already are passed over, and so are those of the query file, on which figures are taken. Texts are the
-    same where `validate` says so: but for case, punctuation and spacing. All is checked before anything is written.
+    Rows that the task has already are left out. So are rows of the query file, because figures are measured
+    on them. Two texts are the same if they differ only in case, punctuation and spacing, as in the step
+    `validate`. All rows are checked before anything is written.
 
     Args:
-        text, label: names of the file's columns.
-        new_labels: labels that no sample has yet and that are no slips.
+        task: task whose samples grow.
+        file: file with the labelled rows.
+        text, label: names of the columns in that file.
+        new_labels: labels of new classes. Any other label that no sample has is an error.
 
     Returns:
-        How many rows went to the samples (`added`) and the out-of-scope file (`out_of_scope`), were `already` there,
-        `held_out` in the query file, or `unlabelled`.
+        Number of rows by what became of them: `added` to the samples, added to the `out_of_scope` file, `already`
+        there, `held_out` in the query file, or `unlabelled`.
 
     Raises:
-        DataError: for a row without a text, a label that is not known, a text under another label than before, or a file that
-            cannot be read; it names the line.
-        StoreError: where the task's files cannot be written.
+        DataError: if a file cannot be read, if a row has no text or an unknown label, or if the task has the
+            text under another label. The error names the line.
+        StoreError: if the task's files cannot be written.
     """
     samples, outside, query = (task.file(split) for split in ("samples", "out_of_scope", "query"))
     assert samples is not None, "task.yaml has them"
@@ -91,7 +96,7 @@ def add_samples(
 
 
 def _known(task: Task, samples: Path, outside: Path | None) -> tuple[dict[str, _Known], set[str]]:
-    """Label and place of each text that is there, by its fingerprint; and the labels of the classes."""
+    """Return what is known of each text that the task has, by fingerprint; and the labels of the classes."""
     rows = read_rows(samples, task.spec.text, task.spec.label, task.spec.validation.max_characters)
     known = {fingerprint(cell): _Known(OUT_OF_SCOPE, str(outside)) for cell in _texts(task, outside)}
     for line, cell, given in zip(rows.lines, rows.texts, rows.labels, strict=True):
@@ -132,7 +137,7 @@ def _require(outside: Path | None, task: Task, where: str) -> Path:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """One process appends at a time; a second waits."""
+    """Context manager: one process appends at a time, and a second one waits."""
     from filelock import FileLock
 
     lock = FileLock(path.with_name(f".{path.name}.lock"))
@@ -149,7 +154,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _append(new: dict[Path, list[tuple[str, str]]], text: str, label: str) -> None:
-    """Write the longer files beside the old ones, then put each in its place."""
+    """Write the longer files beside the old ones, then rename each over the old one."""
     parts = {path: path.with_name(f".{path.name}.{os.getpid()}.part") for path in new}
     try:
         for path, part in parts.items():
@@ -171,7 +176,7 @@ def _unwritable(path: Path, error: OSError) -> StoreError:
 
 
 def _append_csv(path: Path, part: Path, rows: list[dict[str, str]]) -> None:
-    """All bytes that are there stay as they are; cells of other columns are empty."""
+    """Write a longer CSV file. The old bytes stay as they are; in new rows, the cells of other columns are empty."""
     content = path.read_bytes()
     header = next(cells for cells in csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")) if cells)
     end = "\r\n" if b"\r\n" in content else "\n"
@@ -179,7 +184,7 @@ def _append_csv(path: Path, part: Path, rows: list[dict[str, str]]) -> None:
     for row in rows:
         line = io.StringIO(newline="")
         csv.DictWriter(line, header, lineterminator="\r\n").writerow({name: row[name] for name in row if name in header})
-        lines.append(line.getvalue().removesuffix("\r\n") + end)  # with another terminator a lone \r would stand unquoted
+        lines.append(line.getvalue().removesuffix("\r\n") + end)  # any other terminator would leave a lone \r unquoted
     part.write_bytes(_ended(content, end) + "".join(lines).encode())
 
 
@@ -191,11 +196,12 @@ def _append_jsonl(path: Path, part: Path, rows: list[dict[str, str]]) -> None:
 
 
 def _ended(content: bytes, end: str) -> bytes:
+    """Return the content with a line end after its last line."""
     return content if content.endswith(b"\n") else content + end.encode()
 
 
 def _append_parquet(path: Path, part: Path, rows: list[dict[str, str]]) -> None:
-    """With the schema that is there; other columns are null."""
+    """Write a longer Parquet file with the old schema. In new rows, the cells of other columns are null."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

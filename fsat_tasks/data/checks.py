@@ -1,7 +1,8 @@
-"""Data checks, as Great Expectations suites over one table of all rows.
+"""Data checks, as one Great Expectations suite per file.
 
-Each row first gets columns that say what is odd about it (the line of its near duplicate, its script, ...); the
-expectations are then plain statements about columns, and each failure comes back with the rows that caused it.
+Each row first gets columns that say what is unusual about it, such as the line of its near duplicate or its
+script. Then each expectation is a plain statement about one column, and a failed expectation returns the rows
+that caused it.
 """
 
 from __future__ import annotations
@@ -9,55 +10,52 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+from fsat_tasks.data.oddities import common_script, count_scripts, find_oddities
 from fsat_tasks.data.readers import Rows
-from fsat_tasks.data.texts import _script, fingerprint
 from fsat_tasks.tasks.spec import ValidationSpec
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["Finding", "check_rows", "common_script", "count_scripts"]
+__all__ = ["Finding", "check_rows"]
 
 Severity = Literal["critical", "warning"]
 
-NEAR_DUPLICATE_ROWS = 20_000
-"""Above this the quadratic search for near duplicates is left out."""
 BALANCE = 5
-"""A class with more than this many times the shots of the smallest is a warning."""
-SCRIPT_ROWS = 1_000
-"""First rows of each file that say which script is the common one."""
+"""Warn of a class that has more than this many times the samples of the smallest class."""
 LONG_TEXT = 1_000
-"""Characters from which most encoders cut a text."""
+"""Length in characters above which most encoders cut a text."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A check that failed."""
+    """A check that failed on one file."""
 
     check: str
     severity: Severity
     file: str
     message: str
     lines: tuple[int, ...] = ()
+    """Lines of the rows that failed, ascending; empty if the check is not about single rows."""
 
     @property
     def where(self) -> str:
-        """The file and the lines, the first ten of them."""
+        """The file and at most ten of the lines, as text."""
         if not self.lines:
             return self.file
         more = f" and {len(self.lines) - 10} more" if len(self.lines) > 10 else ""
         return f"{self.file}, line {', '.join(map(str, self.lines[:10]))}{more}"
 
     def to_json(self) -> dict[str, Any]:
+        """Return the finding as JSON values."""
         return asdict(self) | {"lines": list(self.lines)}
 
 
 @dataclass(frozen=True)
 class _Check:
+    """A Great Expectations expectation, and the message of its finding."""
+
     name: str
     severity: Severity
     message: str
@@ -65,27 +63,29 @@ class _Check:
 
 
 def check_rows(files: Mapping[str, Rows], bounds: ValidationSpec, scripts: Counter[str] | None = None) -> list[Finding]:
-    """Check files of a task.
+    """Check the rows of a task's files.
 
     Args:
-        files: by split: `samples`, `query`, `unlabelled`, `out_of_scope`; whatever there is, but no `query` without `samples`.
-        scripts: `count_scripts` of the task's files that are not among these.
+        files: split -> rows, for any of `samples`, `query`, `unlabelled` and `out_of_scope`. `query` needs
+            `samples`.
+        bounds: bounds of the checks.
+        scripts: result of `count_scripts` for files of the task that are not in `files`.
 
     Returns:
-        What failed, critical findings first.
+        The checks that failed, critical ones first.
     """
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
     import great_expectations as gx
 
-    # sets its own level when it is imported
+    # this logger gets a level of its own while it is imported
     logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False, "metric_calculations": False}
     source = context.data_sources.add_pandas("rows")
     findings: list[Finding] = []
     common = common_script(count_scripts(files.values()) + (scripts or Counter()))
-    for split, frame in _frames(files, bounds, common).items():
+    for split, frame in find_oddities(files, bounds, common).items():
         batch = source.add_dataframe_asset(split).add_batch_definition_whole_dataframe("all").get_batch({"dataframe": frame})
         checks = _checks(split, bounds)
         suite = gx.ExpectationSuite(split, expectations=[check.expectation for check in checks])
@@ -104,6 +104,7 @@ def check_rows(files: Mapping[str, Rows], bounds: ValidationSpec, scripts: Count
 
 
 def _checks(split: str, bounds: ValidationSpec) -> list[_Check]:
+    """Return the checks of a split's table, whose columns `find_oddities` makes."""
     import great_expectations.expectations as gxe
 
     def check(name: str, severity: Severity, message: str, expectation: Any, **arguments: Any) -> _Check:
@@ -206,97 +207,3 @@ def _checks(split: str, bounds: ValidationSpec) -> list[_Check]:
             ),
         ]
     return checks
-
-
-def _frames(files: Mapping[str, Rows], bounds: ValidationSpec, common: str | None) -> dict[str, pd.DataFrame]:
-    """One table a split, with a column for each thing that can be odd about a row; None where nothing is."""
-    import pandas as pd
-
-    frames: dict[str, pd.DataFrame] = {}
-    for split, rows in files.items():
-        labels = rows.labels or [None] * len(rows.lines)
-        frame = pd.DataFrame({"line": rows.lines, "text": rows.texts, "label": labels}, dtype=object)
-        frame["clean"] = _column(text if text and text.strip() else None for text in rows.texts)
-        frame["print"] = _column(fingerprint(text) if text else None for text in frame["clean"])
-        frame["duplicate_of"] = _column(_first_lines(frame["print"], rows.lines))
-        frame["odd_script"] = _column(_odd_script(text, common) for text in frame["clean"])
-        frames[split] = frame
-    if "samples" in frames:
-        samples = frames["samples"]
-        samples["shots"] = samples["label"].map(samples["label"].value_counts())
-        samples["imbalance"] = samples["shots"] / (samples["shots"].min() or 1)
-    labelled = [frames[split] for split in ("samples", "query") if split in frames]
-    for frame in labelled:
-        frame["conflict"] = _column(_conflicts(frame))
-        frame["near_duplicate_of"] = _column(_near_lines(frame, frame, bounds.near_duplicate))
-    if "query" in frames:
-        query = frames["query"]
-        known = set(samples["label"])
-        query["unknown_label"] = _column(None if label in known else label for label in query["label"])
-        line_of = dict(zip(samples["print"], samples["line"], strict=True))
-        query["leaked_from"] = _column(line_of.get(mark) if mark else None for mark in query["print"])
-        near = _near_lines(query, samples, bounds.near_duplicate)
-        pairs = zip(query["leaked_from"], near, strict=True)
-        query["nearly_leaked_from"] = _column(None if exact else line for exact, line in pairs)
-    return {split: frame.astype(object).where(frame.notna(), None) for split, frame in frames.items()}
-
-
-def _column(values: Iterable[object]) -> pd.Series:
-    """A column in which None stays None; pandas alone would make it NaN, which is true."""
-    import pandas as pd
-
-    return pd.Series(list(values), dtype=object)
-
-
-def _first_lines(marks: Iterable[str | None], lines: list[int]) -> list[int | None]:
-    """For each row the line where its mark first stood, or None if that is the row itself."""
-    first: dict[str, int] = {}
-    return [
-        None if mark is None or first.setdefault(mark, line) == line else first[mark]
-        for mark, line in zip(marks, lines, strict=True)
-    ]
-
-
-def _conflicts(frame: pd.DataFrame) -> list[str | None]:
-    labels: dict[str, set[str]] = {}
-    for mark, label in zip(frame["print"], frame["label"], strict=True):
-        if mark and label:
-            labels.setdefault(mark, set()).add(label)
-    return [", ".join(sorted(labels[mark])) if mark in labels and len(labels[mark]) > 1 else None for mark in frame["print"]]
-
-
-def _near_lines(rows: pd.DataFrame, among: pd.DataFrame, threshold: float) -> list[int | None]:
-    """For each row the line of an earlier row of `among` with nearly its text, exact repeats left out."""
-    import numpy as np
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    found: list[int | None] = [None] * len(rows)
-    marks, others = [list(frame["print"].fillna("")) for frame in (rows, among)]
-    if len(rows) + len(among) > NEAR_DUPLICATE_ROWS or not any(others):
-        return found
-    vectorizer = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 3)).fit(others)
-    left, right = vectorizer.transform(marks), vectorizer.transform(others).T.tocsr()
-    lines = among["line"].to_numpy()
-    for start in range(0, len(marks), 1000):
-        similar = (left[start : start + 1000] @ right).tocoo()  # (<= 1000, among)
-        for row, other in zip(*(side[similar.data >= threshold] for side in similar.coords), strict=True):
-            earlier = among is not rows or other < start + row
-            if earlier and marks[start + row] != others[other] and found[start + row] is None:
-                found[start + row] = int(np.asarray(lines)[other])
-    return found
-
-
-def count_scripts(files: Iterable[Rows]) -> Counter[str]:
-    """How many of the first rows of each file are in each script."""
-    found = (_script(text) for rows in files for text in rows.texts[:SCRIPT_ROWS] if text)
-    return Counter(script for script in found if script)
-
-
-def common_script(scripts: Counter[str]) -> str | None:
-    """The script of most rows, None where none has a letter."""
-    return max(sorted(scripts), key=scripts.__getitem__) if scripts else None
-
-
-def _odd_script(text: str | None, common: str | None) -> str | None:
-    script = _script(text) if text else None
-    return script if script not in (None, common) else None

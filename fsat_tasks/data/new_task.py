@@ -1,4 +1,4 @@
-"""Make a task folder from a file of samples."""
+"""Creation of a task folder from a file of samples."""
 
 from __future__ import annotations
 
@@ -35,11 +35,20 @@ gates: # shares; a model that misses one of them is held
 
 
 def create_task(name: str, samples: Path, text: str = "text", label: str = "label") -> Path:
-    """Copy the samples into a new task folder and write its task.yaml.
+    """Copy the samples into a new task folder and write its task.yaml. After an error nothing is left behind.
+
+    Args:
+        name: name of the new task.
+        samples: file of labelled samples.
+        text, label: names of the columns in that file.
+
+    Returns:
+        Path of the new folder.
 
     Raises:
-        TaskError: for a bad name, a task that exists already, or a file that is not there.
-        DataError: where the samples cannot be read; nothing is written then.
+        TaskError: if the name is not valid, if the task exists already, or if there is no such file.
+        DataError: if the samples cannot be read or have no labels.
+        StoreError: if the folder cannot be written.
     """
     folder = Workspace.from_env().data / check_task_name(name)
     if folder.exists():
@@ -64,11 +73,12 @@ def create_task(name: str, samples: Path, text: str = "text", label: str = "labe
 
 
 def _task_file(samples: str, text: str, label: str, labels: list[str]) -> str:
+    """Return the content of task.yaml."""
     import json
     import re
 
     def quoted(value: str) -> str:
-        # a JSON string is a YAML string but for what YAML takes for line breaks or refuses unescaped
+        # a JSON string is a YAML string, except for characters that YAML reads as line breaks or does not allow unescaped
         unsafe = r"[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]"
         return re.sub(unsafe, lambda match: f"\\u{ord(match[0]):04x}", json.dumps(value, ensure_ascii=False))
 

@@ -1,4 +1,4 @@
-"""The pool of unlabelled rows: read, checked and kept once, for all the tasks that share its file."""
+"""The pool: a task's unlabelled rows. Tasks that share a file share one pool, which is read and checked once."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsat_tasks.data.readers import Rows, iter_rows
-from fsat_tasks.errors import StoreError
-from fsat_tasks.store import Artefact, Recipe, Store
-from fsat_tasks.store.files import sha256_file, write_json
-from fsat_tasks.tasks.spec import Task
+from fsat_tasks.store import Artefact, Recipe, Store, versions
+from fsat_tasks.store.files import write_json
+from fsat_tasks.tasks.task import Task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,41 +20,97 @@ if TYPE_CHECKING:
 
     from fsat_tasks.data.checks import Finding
 
-__all__ = [
-    "POOL",
-    "POOL_FILE",
-    "ROW_GROUP",
-    "draw_pool_rows",
-    "find_pool",
-    "load_pool_texts",
-    "pool",
-    "pool_findings",
-    "pool_size",
-]
+__all__ = ["POOL", "POOL_FILE", "ROW_GROUP", "Pool", "build_pool", "pool_findings"]
 
 POOL, POOL_FILE = "unlabelled", "pool.parquet"
 CHECKED_ROWS = 10_000
-"""First rows that are checked; what can be wrong with traffic shows in them."""
+"""Number of rows at the start of the file that are checked. They are enough to show faults of unlabelled texts."""
 ROW_GROUP = 4096
-"""Rows that are in memory at a time: a pool may be of any size."""
+"""Number of rows in memory at a time: a pool may have any size."""
 
 
-def pool(task: Task, store: Store) -> Artefact | None:
-    """The pool of the task's file, made by the first task that names it; None where the task has none.
+class Pool:
+    """Unlabelled rows of a task. There are none if the task has no such file.
 
-    Writes pool.parquet (line, text and hash of the rows that have a text, as they come) and findings.json.
+    Args:
+        validated: artefact of the step `validate`.
+        store: store that holds the pool.
 
     Raises:
-        DataError: where the file cannot be read.
+        StoreError: if the pool is no longer in the store.
+    """
+
+    def __init__(self, validated: Artefact, store: Store) -> None:
+        reference = validated.manifest["parents"].get("pool")
+        self.artefact = reference and store.require(reference, "the pool of the task's data")
+        self.size = int(validated.json("pool.json")["rows"])
+        """Number of rows. Rows without a text do not count."""
+
+    def draw(self, count: int, seed: int) -> NDArray[np.int64]:
+        """Return the numbers of the rows to use, ascending: all rows, or `count` of them if the pool has more.
+
+        Each row gets a pseudo-random rank from the seed, the hash of its text and the number of earlier rows
+        with this text. The rows with the lowest ranks are drawn. So a few new rows in the pool replace few of
+        the drawn ones, and a smaller draw is a subset of a larger one.
+
+        Args:
+            count: maximum number of rows.
+            seed: seed of the draw.
+        """
+        import numpy as np
+
+        if self.artefact is None or self.size <= count:
+            return np.arange(self.size)
+        hashes = self.hashes()
+        order = np.argsort(hashes, kind="stable")
+        new = np.append(True, hashes[order[1:]] != hashes[order[:-1]])
+        first = np.maximum.accumulate(np.where(new, np.arange(self.size), 0))  # (size,) start of each run of equal hashes
+        repeat = np.empty(self.size, np.uint64)
+        repeat[order] = np.arange(self.size) - first
+        return np.sort(np.argpartition(_mix(hashes ^ _mix(repeat + _mix(np.array([seed], np.uint64)))), count)[:count])
+
+    def texts(self, rows: NDArray[np.int64]) -> Iterator[str]:
+        """Yield the texts of the rows with these numbers, which must ascend. One group of rows is in memory at a time."""
+        import numpy as np
+        import pyarrow.parquet as pq
+
+        if self.artefact is None:
+            return
+        file = pq.ParquetFile(self.artefact.path / POOL_FILE)
+        for group in np.unique(rows // ROW_GROUP).tolist():
+            here = rows[rows // ROW_GROUP == group] - group * ROW_GROUP
+            yield from file.read_row_group(group, columns=["text"])["text"].take(here).to_pylist()
+
+    def hashes(self) -> NDArray[np.uint64]:
+        """Return a 64-bit hash of each row's text, (size,): 8 MB for a million rows."""
+        import numpy as np
+        import pyarrow.parquet as pq
+
+        if self.artefact is None:
+            return np.empty(0, np.uint64)
+        found: NDArray[np.uint64] = pq.read_table(self.artefact.path / POOL_FILE, columns=["hash"])["hash"].to_numpy()
+        return found
+
+
+def build_pool(task: Task, store: Store) -> Artefact | None:
+    """Return the pool of the task's unlabelled file, or None if the task has no such file.
+
+    The artefact holds pool.parquet (line, text and hash of each row with a text, in the file's order) and
+    findings.json.
+
+    Raises:
+        DataError: if the file cannot be read.
     """
     path = task.file(POOL)
     if path is None:
         return None
     text, longest = task.spec.text, task.spec.validation.max_characters
-    recipe = Recipe("pool", 1, {"text": text, "max_characters": longest, "format": path.suffix}, {POOL: sha256_file(path)})
+    config = {"text": text, "max_characters": longest, "format": path.suffix}
+    recipe = Recipe("pool", versions.POOL, config, {POOL: store.sha256(path)})
 
     def write(folder: Path) -> dict[str, object]:
-        from fsat_tasks.data.checks import check_rows, count_scripts
+        from fsat_tasks.data.checks import check_rows
+        from fsat_tasks.data.oddities import count_scripts
 
         first = _first_rows(path, text, longest)
         found = check_rows({POOL: first}, task.spec.validation)
@@ -66,12 +121,16 @@ def pool(task: Task, store: Store) -> Artefact | None:
 
 
 def pool_findings(task: Task, made: Artefact, scripts: Counter[str]) -> list[Finding]:
-    """What the checks found in the pool, beside the task's other files.
+    """Return the findings of the data checks on the pool.
 
     Args:
-        scripts: how many of their rows are in each script. Where these outvote the pool's own, it is checked once more.
+        task: task that uses the pool.
+        made: the pool.
+        scripts: result of `count_scripts` for the task's other files. If all files together have another common
+            script than the pool alone, the pool is checked again with that script.
     """
-    from fsat_tasks.data.checks import Finding, check_rows, common_script
+    from fsat_tasks.data.checks import Finding, check_rows
+    from fsat_tasks.data.oddities import common_script
 
     own = Counter(made.manifest["notes"]["scripts"])
     path = task.file(POOL)
@@ -80,26 +139,6 @@ def pool_findings(task: Task, made: Artefact, scripts: Counter[str]) -> list[Fin
         first = _first_rows(path, task.spec.text, task.spec.validation.max_characters)
         return check_rows({POOL: first}, task.spec.validation, scripts)
     return [Finding(**{**found, "file": str(path), "lines": tuple(found["lines"])}) for found in made.json("findings.json")]
-
-
-def find_pool(validated: Artefact, store: Store | None = None) -> Artefact | None:
-    """The pool that a task's data refers to; None where it has none.
-
-    Args:
-        store: where to look, for one that marks nothing as used; by default the one in which the task's data lies.
-
-    Raises:
-        StoreError: where it is no longer in the store.
-    """
-    reference = validated.manifest["parents"].get("pool")
-    if reference is None:
-        return None
-    store = store or Store(validated.path.parents[2])
-    found = store.find(reference["step"], reference["key"])
-    if found is None:
-        where = str(store.folder(reference["step"], reference["key"]))
-        raise StoreError(where, "the pool of the task's data", "none that is whole", "Run the task again.")
-    return found
 
 
 def _first_rows(path: Path, text: str, longest: int) -> Rows:
@@ -111,7 +150,7 @@ def _first_rows(path: Path, text: str, longest: int) -> Rows:
 
 
 def _write_rows(path: Path, text: str, longest: int, folder: Path) -> int:
-    """Copy the rows that have a text, some thousand at a time, and count them."""
+    """Write the rows that have a text to pool.parquet, ROW_GROUP rows at a time, and return their number."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -127,51 +166,11 @@ def _write_rows(path: Path, text: str, longest: int, folder: Path) -> int:
     return count
 
 
-def pool_size(validated: Artefact) -> int:
-    """Unlabelled rows with a text."""
-    return int(validated.json("pool.json")["rows"])
-
-
-def draw_pool_rows(validated: Artefact, count: int, seed: int) -> NDArray[np.int64]:
-    """Numbers of the pool's rows that are used, ascending: all, or `count` of them, drawn by the seed.
-
-    Each row has a rank, by the hash of its text and how many rows with the same text came before; the lowest are drawn. So a
-    pool with some new rows gives up as few of those that were drawn, and fewer rows are a part of more.
-    """
-    import numpy as np
-    import pyarrow.parquet as pq
-
-    pool, size = find_pool(validated), pool_size(validated)
-    if pool is None or size <= count:
-        return np.arange(size)
-    hashes = pq.read_table(pool.path / POOL_FILE, columns=["hash"])["hash"].to_numpy()
-    order = np.argsort(hashes, kind="stable")
-    new = np.append(True, hashes[order[1:]] != hashes[order[:-1]])
-    first = np.maximum.accumulate(np.where(new, np.arange(size), 0))  # where the run of equal hashes starts
-    repeat = np.empty(size, np.uint64)
-    repeat[order] = np.arange(size) - first
-    return np.sort(np.argpartition(_mix(hashes ^ _mix(repeat + _mix(np.array([seed], np.uint64)))), count)[:count])
-
-
 def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Scatter whole numbers evenly, one to one: the finaliser of SplitMix64 (Steele, Lea & Flood 2014)."""
+    """Map 64-bit integers one to one to well-scattered ones: the finaliser of SplitMix64 (Steele, Lea & Flood 2014)."""
     import numpy as np
 
     values = values + np.uint64(0x9E3779B97F4A7C15)
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return values ^ (values >> np.uint64(31))
-
-
-def load_pool_texts(validated: Artefact, rows: NDArray[np.int64]) -> Iterator[str]:
-    """The texts of the pool's rows with these numbers, which ascend; a group of rows in memory at a time."""
-    import numpy as np
-    import pyarrow.parquet as pq
-
-    pool = find_pool(validated)
-    if pool is None:
-        return
-    file = pq.ParquetFile(pool.path / POOL_FILE)
-    for group in np.unique(rows // ROW_GROUP).tolist():
-        here = rows[rows // ROW_GROUP == group] - group * ROW_GROUP
-        yield from file.read_row_group(group, columns=["text"])["text"].take(here).to_pylist()

@@ -1,4 +1,4 @@
-"""Read CSV, JSON lines, Parquet and text files, and say where a file is wrong."""
+"""Readers of CSV, JSON lines, Parquet and text files. Their errors name the file, the line and the column."""
 
 from __future__ import annotations
 
@@ -14,30 +14,38 @@ from fsat_tasks.errors import DataError
 __all__ = ["Rows", "iter_rows", "read_lines", "read_rows", "read_texts"]
 
 PARQUET_ROWS = 4096
-"""Rows of a Parquet file that are in memory at a time."""
+"""Number of rows of a Parquet file in memory at a time."""
 RIGHT_COLUMN = "Name the right column: `text` and `label` in task.yaml, or the option."
 
 type_name = {dict: "an object", list: "a list", float: "a number with a fraction", bool: "true or false"}
+"""Names of types for error messages."""
 
 
 @dataclass
 class Rows:
-    """The rows of one file, in its order. A missing cell is None."""
+    """Rows of one file, in its order. A missing cell is None."""
 
     file: str
     lines: list[int] = field(default_factory=list)
-    """Where each row is: the line in CSV and JSON lines, the record in Parquet; from 1."""
+    """Number of each row, from 1: its line in a CSV, JSON lines or text file, its record in a Parquet file."""
     texts: list[str | None] = field(default_factory=list)
     labels: list[str | None] = field(default_factory=list)
-    """Empty where the file has no labels."""
+    """Label of each row; empty if the file has no labels."""
 
 
 def read_rows(path: Path, text: str, label: str | None, max_characters: int) -> Rows:
-    """Read the columns `text` and, unless it is None, `label`.
+    """Read a file's texts and labels into memory.
+
+    Args:
+        path: .csv, .jsonl, .parquet or .txt file.
+        text: name of the text column.
+        label: name of the label column, or None to read no labels.
+        max_characters: maximum length of a cell.
 
     Raises:
-        DataError: for a file that cannot be read, an empty file, a missing column, bytes that are not UTF-8, NUL bytes, a
-            cell longer than `max_characters`, or a record that cannot be parsed; it names the file, the line and the column.
+        DataError: if the file cannot be read, has no rows or lacks a column; if a record cannot be parsed; or
+            if a cell is too long or no valid UTF-8 text. NUL characters are not valid. The error names the
+            file, the line and the column.
     """
     rows = Rows(str(path))
     for line, cells in iter_rows(path, [text] if label is None else [text, label], max_characters):
@@ -49,10 +57,15 @@ def read_rows(path: Path, text: str, label: str | None, max_characters: int) -> 
 
 
 def iter_rows(path: Path, columns: list[str], max_characters: int) -> Iterator[tuple[int, list[str | None]]]:
-    """Line and cells of each row; the file is never in memory as a whole. In a .txt file each line is a row of the first column.
+    """Yield the line and the cells of each row. The file is never in memory as a whole.
+
+    Args:
+        path: .csv, .jsonl, .parquet or .txt file. Each line of a .txt file is a row with only the first column.
+        columns: names of the columns to read.
+        max_characters: maximum length of a cell.
 
     Raises:
-        DataError: as `read_rows`, once the iterator comes to what is wrong.
+        DataError: as in `read_rows`, when the iteration reaches the fault.
     """
     try:
         if path.stat().st_size == 0:
@@ -70,6 +83,7 @@ def iter_rows(path: Path, columns: list[str], max_characters: int) -> Iterator[t
 
 
 def _cell(path: Path, line: int, column: str, value: object, max_characters: int) -> str | None:
+    """Return a cell as text, or None if it is missing. Raises DataError if it is not valid."""
     where = f"{path}, line {line}, column {column!r}"
     if value is None:
         return None
@@ -94,7 +108,7 @@ def _cell(path: Path, line: int, column: str, value: object, max_characters: int
 
 
 def _not_utf8(path: Path) -> DataError:
-    """Where the bytes of a file stop to be UTF-8; no character of it spans lines."""
+    """Return an error that names the first line that is not UTF-8."""
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             try:
@@ -106,6 +120,7 @@ def _not_utf8(path: Path) -> DataError:
 
 
 def _require(path: Path, columns: list[str], found: list[str]) -> None:
+    """Raise DataError unless each of the columns is found exactly once."""
     for column in columns:
         if found.count(column) > 1:
             raise DataError(str(path), f"one column {column!r}", f"{found.count(column)} of that name")
@@ -119,7 +134,7 @@ def _require(path: Path, columns: list[str], found: list[str]) -> None:
 
 
 def _csv(path: Path, columns: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
-    csv.field_size_limit(2**31 - 1)  # _cell has the bound, with a better message
+    csv.field_size_limit(2**31 - 1)  # _cell checks the length, with a better message
     header: list[str] = []
     line = 1
     with path.open(encoding="utf-8-sig", newline="") as file:
@@ -180,10 +195,10 @@ def _parquet(path: Path, columns: list[str]) -> Iterator[tuple[int, dict[str, An
 
     line = 1
     try:
-        file = pq.ParquetFile(path, buffer_size=1 << 20)  # else a whole column of a row group is read at once
+        file = pq.ParquetFile(path, buffer_size=1 << 20)  # without it a whole column of a row group is read at once
         _require(path, columns, file.schema_arrow.names)
         for batch in file.iter_batches(PARQUET_ROWS, columns=columns):
-            batch.validate(full=True)  # names bytes that are not UTF-8, which reading them would not
+            batch.validate(full=True)  # reports bytes that are not UTF-8, which reading alone does not
             yield from enumerate(batch.to_pylist(), start=line)
             line += len(batch)
     except (pa.ArrowException, OSError) as error:
@@ -192,7 +207,7 @@ def _parquet(path: Path, columns: list[str]) -> Iterator[tuple[int, dict[str, An
 
 
 def read_texts(path: Path, column: str) -> Iterator[str]:
-    """Texts of a .csv, .jsonl or .parquet file's column, or the lines of any other file."""
+    """Yield the texts in a column of a .csv, .jsonl or .parquet file, or the lines of any other file."""
 
     if path.suffix in (".csv", ".jsonl", ".parquet"):
         yield from (text or "" for text in read_rows(path, column, None, 2**31).texts)
@@ -202,7 +217,15 @@ def read_texts(path: Path, column: str) -> Iterator[str]:
 
 
 def read_lines(lines: Iterable[bytes], name: str) -> Iterator[str]:
-    """Lines of UTF-8 without their ends. Raises DataError, which names the line, where they are something else."""
+    """Decode UTF-8 lines and yield them without their line ends.
+
+    Args:
+        lines: lines as bytes.
+        name: name of their source, for the error.
+
+    Raises:
+        DataError: if a line is not UTF-8. It names the line.
+    """
     for number, line in enumerate(lines, start=1):
         try:
             yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")

@@ -1,4 +1,4 @@
-"""What is told of a text: its fingerprint, its script, whether it can be encoded, and how people mistype it."""
+"""Properties and variants of texts: fingerprint, script, and perturbations such as typos."""
 
 from __future__ import annotations
 
@@ -16,23 +16,31 @@ __all__ = ["KINDS", "fingerprint", "perturb", "read_texts"]
 
 
 def fingerprint(text: str) -> str:
-    """A text without case, width, punctuation or spacing; the text itself where nothing would be left."""
+    """Return a text without differences of case, character width, punctuation and spacing.
+
+    A text of punctuation alone is returned as it is, without spaces around it.
+    """
     folded = re.sub(r"[\W_]+", " ", unicodedata.normalize("NFKC", text).casefold()).strip()
     return folded or text.strip()
 
 
 def _script(text: str) -> str | None:
-    """The script that most letters of a text belong to, such as LATIN; None where it has no letters."""
+    """Return the script of most letters in a text, such as LATIN, or None if it has no letters."""
     names = Counter(unicodedata.name(letter, "?").split()[0] for letter in text[:200] if letter.isalpha())
     return names.most_common(1)[0][0] if names else None
 
 
 TYPO_EVERY = 20
-"""Letters for each typo; at least one a text."""
+"""Number of characters per typo. A text gets at least one typo."""
 
 
 def perturb(text: str, kind: str, seed: int) -> str:
-    """The text, changed in a way that does not change its meaning; the same for the same seed."""
+    """Return the text with a change that keeps its meaning.
+
+    Args:
+        kind: kind of change, a key of KINDS.
+        seed: seed of the change.
+    """
     return KINDS[kind](text, random.Random(seed))  # noqa: S311, no secret
 
 
@@ -41,7 +49,7 @@ def _case(text: str, rng: random.Random) -> str:
 
 
 def _typos(text: str, rng: random.Random) -> str:
-    """Two neighbouring letters swapped, a letter doubled or left out."""
+    """Swap two neighbouring letters, double a letter or leave one out."""
     for _ in range(max(len(text) // TYPO_EVERY, 1)):
         places = [i for i in range(len(text) - 1) if text[i].isalpha() and text[i + 1].isalpha()]
         if not places:
@@ -53,13 +61,13 @@ def _typos(text: str, rng: random.Random) -> str:
 
 
 def _punctuation(text: str, rng: random.Random) -> str:
-    """All of it gone, or some more at the end."""
+    """Remove all punctuation, or add some at the end."""
     bare = text.translate(str.maketrans("", "", string.punctuation))
     return rng.choice([bare, text + "!!", text + " ..."]) if bare.strip() else text
 
 
 def _whitespace(text: str, rng: random.Random) -> str:
-    """Blanks around it, and some of those within made two."""
+    """Add spaces and a line break around the text, and double some spaces inside it."""
     words = text.split(" ")
     return "  " + "".join(word + rng.choice([" ", "  "]) for word in words) + "\n"
 
@@ -70,10 +78,20 @@ KINDS: dict[str, Callable[[str, random.Random], str]] = {
     "punctuation": _punctuation,
     "whitespace": _whitespace,
 }
+"""Kinds of changes that `perturb` makes."""
 
 
 def read_texts(texts: Any, where: str) -> list[str]:
-    """The texts as a list. Raises DataError, which names the row, for what is no text."""
+    """Return the texts as a list, after a check of each.
+
+    Args:
+        texts: a list, a one-dimensional array or another iterable of texts.
+        where: name of the texts, for the error.
+
+    Raises:
+        DataError: if this is no list of texts, or if a row is no text or cannot be encoded as UTF-8. It names
+            the row.
+    """
     if isinstance(texts, str | bytes | Mapping | Set) or getattr(texts, "ndim", 1) != 1 or not isinstance(texts, Iterable):
         raise DataError(where, "a list of texts", "one text" if isinstance(texts, str) else type(texts).__name__)
     rows = list(texts)

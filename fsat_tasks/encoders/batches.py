@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from fsat_tasks.runtime.kept import Kept
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,15 +18,19 @@ if TYPE_CHECKING:
 __all__ = ["load_tokenizer", "one_length_batches", "padded_batches", "tokenize"]
 
 
-def load_tokenizer(path: Path) -> tuple[Any, int]:
+def load_tokenizer(path: Path, kept: Kept | None = None) -> tuple[Any, int]:
     """Load a tokenizer and its pad id.
 
     The tokenizer does not pad. Rows are padded later, to the length of their batch.
+
+    Args:
+        path: a tokenizer.json.
+        kept: cache of open values. With it, the tokenizer is parsed again only if the file has another content.
     """
-    return _parse_tokenizer(path.read_text("utf-8"))
+    content = path.read_text("utf-8")
+    return (kept or Kept()).get("tokenizer", content, lambda: _parse_tokenizer(content))
 
 
-@functools.lru_cache(maxsize=2)  # every exported model has an own copy of its encoder's tokenizer
 def _parse_tokenizer(content: str) -> tuple[Any, int]:
     from tokenizers import Tokenizer
 

@@ -16,7 +16,7 @@ from fsat_tasks.encoders.export import export_encoder, export_int8_encoder
 from fsat_tasks.encoders.source import EncoderSource, find_encoder
 from fsat_tasks.errors import OutOfMemoryError
 from fsat_tasks.runtime.device import pick_device
-from fsat_tasks.runtime.numeric_class import numeric_class
+from fsat_tasks.runtime.numeric_class import encoding_class
 from fsat_tasks.store import Artefact, Store
 from fsat_tasks.tasks.workspace import Workspace
 
@@ -76,7 +76,8 @@ class Encoder:
         self.layers: int = config["layers"]
         self.normalize: bool = config["normalize"]
         """Whether features have unit length."""
-        self.numeric_class = numeric_class(device, config["precision"])
+        self.source = source
+        self.numeric_class = encoding_class(device, config["precision"])
         self.long_texts = long_texts
         self.counts = Counts()
         self._tokenizer, self._pad_id = load_tokenizer(artefact.path / "tokenizer.json")

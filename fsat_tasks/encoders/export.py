@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fsat_tasks.encoders.source import EncoderSource
 from fsat_tasks.errors import EncoderError
-from fsat_tasks.store import Artefact, Recipe, Store
+from fsat_tasks.store import Artefact, Recipe, Store, versions
 from fsat_tasks.store.files import write_json
 
 __all__ = ["export_encoder", "export_int8_encoder", "exporter_versions"]
@@ -31,7 +31,7 @@ def export_encoder(source: EncoderSource, store: Store) -> Artefact:
     Raises:
         EncoderError: transformers cannot load the model, or its tokenizer has no token to pad with.
     """
-    recipe = Recipe("encoder", 3, exporter_versions(), {"encoder": source.revision})
+    recipe = Recipe("encoder", versions.ENCODER, exporter_versions(), {"encoder": source.revision})
 
     def write(folder: Path) -> None:
         from fsat_tasks.encoders.graph import PooledEncoder, export_onnx
@@ -73,7 +73,11 @@ def export_int8_encoder(encoder: Artefact, store: Store) -> Artefact:
         EncoderError: the encoder's graph has no matrix product with constant weights.
     """
     recipe = Recipe(
-        "encoder-int8", 1, {"onnxruntime": _onnxruntime_version()}, {"encoder": encoder.digest}, parents={"encoder": encoder}
+        "encoder-int8",
+        versions.ENCODER_INT8,
+        {"onnxruntime": _onnxruntime_version()},
+        {"encoder": encoder.digest},
+        parents={"encoder": encoder},
     )
 
     def write(folder: Path) -> None:

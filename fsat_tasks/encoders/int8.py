@@ -41,7 +41,7 @@ Nodes = list[tuple[str, list[str], str, dict[str, Any]]]
 
 @dataclass(frozen=True)
 class _Input:
-    """How a product's input becomes integers: (x - offset) * factor / scale of the token + zero."""
+    """Quantisation of a product's input x to integers: (x - offset) * factor / scale of the token + zero."""
 
     offset: NDArray[np.float32]  # (channels,)
     factor: NDArray[np.float32]  # (channels,)

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fsat_tasks.encoders.encoder import Encoder, Progress
-from fsat_tasks.store import Artefact, Recipe, Store
+from fsat_tasks.runtime.numeric_class import NumericClass
+from fsat_tasks.store import Artefact, Recipe, Store, versions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,10 +41,10 @@ class RowCache:
         open_encoder: opens the encoder. It is called once, and only if a text is missing.
     """
 
-    def __init__(self, store: Store, encoder: Artefact, numeric_class: str, open_encoder: Callable[[], Encoder]) -> None:
+    def __init__(self, store: Store, encoder: Artefact, numeric_class: NumericClass, open_encoder: Callable[[], Encoder]) -> None:
         self._store, self._numeric_class, self._open_encoder = store, numeric_class, open_encoder
         self._inputs = {"encoder": encoder.sha256("encoder.onnx"), "tokenizer": encoder.sha256("tokenizer.json")}
-        self._step = f"rows-{Recipe('rows', 2, {}, self._inputs, numeric_class).key[:16]}"
+        self._step = f"rows-{Recipe('rows', versions.ROWS, {}, self._inputs, numeric_class).key[:16]}"
         config = encoder.json("encoder.json")
         self.shape: tuple[int, int] = (config["layers"], config["dim"])
         """(layers, dim) of one row."""
@@ -153,7 +154,7 @@ class Segment:
     features: NDArray[np.floating]  # (rows, layers, dim)
     truncated: NDArray[np.bool_]  # (rows,)
 
-    def write(self, store: Store, step: str, inputs: Mapping[str, str], numeric_class: str) -> Artefact:
+    def write(self, store: Store, step: str, inputs: Mapping[str, str], numeric_class: NumericClass) -> Artefact:
         """Write the segment to the store.
 
         Args:
@@ -162,7 +163,7 @@ class Segment:
             numeric_class: numeric class of the features.
         """
         content = hashlib.sha256(self.keys.tobytes()).hexdigest()
-        recipe = Recipe(step, 1, {}, {**inputs, "keys": content}, numeric_class)
+        recipe = Recipe(step, versions.SEGMENT, {}, {**inputs, "keys": content}, numeric_class)
 
         def save(folder: Path) -> dict[str, int]:
             for field in fields(self):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fsat_tasks.encoders.row_cache import Segment
+from fsat_tasks.runtime.numeric_class import NumericClass
 from fsat_tasks.store import Artefact, Store
 from fsat_tasks.store.artefact import read_manifest
 
@@ -36,7 +37,7 @@ def merge(store: Store, segments: list[Path]) -> Artefact | None:
     """
     whole: list[tuple[Segment, dict[str, Any]]] = []
     for folder in segments:
-        problem, manifest = read_manifest(folder)
+        problem, manifest = read_manifest(folder, store.sha256)
         if problem is None:
             whole.append((Segment.read(folder), manifest))
     if len(whole) < 2:
@@ -47,7 +48,9 @@ def merge(store: Store, segments: list[Path]) -> Artefact | None:
         np.concatenate([getattr(segment, name) for segment, _ in whole])[first] for name in ("features", "truncated")
     )
     inputs = {name: manifest["inputs"][name] for name in ("encoder", "tokenizer")}
-    return Segment(keys, features, truncated).write(store, manifest["step"], inputs, manifest["numeric_class"])
+    return Segment(keys, features, truncated).write(
+        store, manifest["step"], inputs, NumericClass.parse(manifest["numeric_class"])
+    )
 
 
 def _pack(segments: Iterable[Path]) -> Iterator[list[Path]]:

@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -34,28 +35,25 @@ class EncoderSource:
     max_tokens: int
     prefix: str = ""
     """Text that the encoder's config puts before every input, such as an instruction."""
+    revision: str = ""
+    """sha256 over all that decides the features: model files, pooling, normalisation and maximum length."""
 
     @property
     def pooling_named(self) -> bool:
         """Whether the config names a pooling. If not, the mean is taken."""
         return any(module["type"].endswith("Pooling") for module in _modules(self.folder))
 
-    @property
-    def revision(self) -> str:
-        """sha256 over all that decides the features: model files, pooling, normalisation and maximum length."""
-        files = sorted(path for path in self.folder.iterdir() if path.suffix in READ_BY_TRANSFORMERS)
-        digests = {path.name: sha256_file(path) for path in files}
-        parts = {"files": digests, "pooling": self.pooling, "normalize": self.normalize, "max_tokens": self.max_tokens}
-        return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
 
-
-def find_encoder(name_or_path: str | Path, max_tokens: int | None = None) -> EncoderSource:
+def find_encoder(
+    name_or_path: str | Path, max_tokens: int | None = None, sha256: Callable[[Path], str] = sha256_file
+) -> EncoderSource:
     """Find an encoder's folder. Nothing is downloaded.
 
     Args:
         name_or_path: a folder as a Path; or a name, which is looked up among the bundled encoders, then below
             FSAT_ENCODERS, then in the Hugging Face cache.
         max_tokens: maximum number of tokens of a text; the encoder's own maximum if None or larger.
+        sha256: function from a file to its digest. `Store.sha256` reads a large file only once.
 
     Raises:
         EncoderError: there is no such encoder, or it is not a transformers model with safetensors weights and mean
@@ -77,7 +75,12 @@ def find_encoder(name_or_path: str | Path, max_tokens: int | None = None) -> Enc
     pooling = _pooling(folder, name)
     normalize = any(module["type"].endswith("Normalize") for module in _modules(folder))
     own = _own_max_tokens(folder, config, name)
-    return EncoderSource(name, folder, pooling, normalize, min(max_tokens or own, own), _prefix(folder, name))
+    most = min(max_tokens or own, own)
+    files = sorted(path for path in folder.iterdir() if path.suffix in READ_BY_TRANSFORMERS)
+    digests = {path.name: sha256(path) for path in files}
+    parts = {"files": digests, "pooling": pooling, "normalize": normalize, "max_tokens": most}
+    revision = hashlib.sha256(canonical_json(parts).encode()).hexdigest()
+    return EncoderSource(name, folder, pooling, normalize, most, _prefix(folder, name), revision)
 
 
 def _locate(name: str) -> Path:

@@ -15,7 +15,7 @@ from typing import Any
 from fsat_tasks.quality.gates import all_gates
 from fsat_tasks.runtime.logs import hide_logins
 from fsat_tasks.store import Artefact
-from fsat_tasks.tasks.spec import Task
+from fsat_tasks.tasks.task import Task
 
 __all__ = ["track"]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fsat_tasks.models.head import Head
-from fsat_tasks.tasks.spec import Task
+from fsat_tasks.tasks.task import Task
 from fsat_tasks.templates import render
 
 __all__ = ["render_card"]

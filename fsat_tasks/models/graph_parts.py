@@ -42,14 +42,8 @@ class GraphParts:
         return halves
 
 
-@functools.lru_cache(maxsize=2)  # one encoder in float32 and int8; tasks with the same frozen encoder share them
-def take_apart(path: Path, sha256: str) -> GraphParts:
-    """Read a graph's file and separate its weights. The result is shared and must not be changed.
-
-    Args:
-        path: the ONNX file.
-        sha256: the file's sha256. It makes a changed file under the same name another key of the cache.
-    """
+def take_apart(path: Path) -> GraphParts:
+    """Read a graph's file and separate its weights. The result may be shared and must not be changed."""
     import onnx
 
     graph, weights = onnx.load(path), {}

@@ -1,11 +1,11 @@
-"""A tuned head and its files: what turns features into probabilities, a scope score and sets of labels."""
+"""The tuned head of a task and its files."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fsat_tasks.store import Artefact
 from fsat_tasks.store.files import write_json
@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from fsat_tasks.numerics.heads.calibrated import CalibratedHead
     from fsat_tasks.numerics.heads.frozen import FrozenHead
     from fsat_tasks.numerics.heads.memory import Memory
-    from fsat_tasks.numerics.heads.scope import ScopeModel
+    from fsat_tasks.numerics.types import Array, Features, Labels
 
-__all__ = ["SET_COVERAGES", "Head", "baseline_labels", "finite", "load_head", "save_baseline", "save_head"]
+__all__ = ["SET_COVERAGES", "Baseline", "Head", "finite", "load_baseline", "load_head", "save_baseline", "save_head"]
 
 SET_COVERAGES = (0.8, 0.9, 0.95, 0.99)
 """Coverages whose conformal thresholds are kept with the head."""
@@ -26,54 +27,44 @@ SET_COVERAGES = (0.8, 0.9, 0.95, 0.99)
 
 @dataclass(frozen=True)
 class Head:
-    """Probabilities are softmax((rows @ weight.T + bias + share * the memory's logits) / temperature).
-
-    Rows are the last layers' unit rows, side by side; see `mix_layers`.
-    """
+    """A calibrated head, and what is published with it."""
 
     labels: list[str]
-    layers: int
-    """The encoder's last so many layers, side by side."""
-    weight: NDArray[np.float32]  # (classes, layers * dim)
-    bias: NDArray[np.float32]  # (classes,)
-    memory: Memory | None
-    """Of pool rows; None where it did not help."""
-    temperature: float
+    calibrated: CalibratedHead
     lines: list[int]
     """Lines of the samples file that it was fitted on."""
     rung: str
     """The last rung that was taken."""
-    scope: ScopeModel
-    scope_threshold: float
-    """The score that a text of the task reaches with the probability `coverage` of task.yaml; -inf where all pass."""
     set_thresholds: dict[str, float]
     """Coverage -> threshold of `prediction_sets` on 1 - probability; infinite with too few samples."""
 
     @property
-    def tuned_body(self) -> bool:
-        """Whether the features come from a tuned body."""
-        return self.rung in ("body", "body-pool", "self-training")
+    def layers(self) -> int:
+        """Number of the encoder's last layers that are read."""
+        return self.calibrated.layers
 
-    def probabilities(self, features: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    @property
+    def temperature(self) -> float:
+        """What logits are divided by."""
+        return self.calibrated.temperature
+
+    @property
+    def scope_threshold(self) -> float:
+        """The scope score from which a text belongs to the task."""
+        return self.calibrated.scope_threshold
+
+    @property
+    def memory(self) -> Memory | None:
+        """The memory of pool rows; None if the pool did not help."""
+        return self.calibrated.memory
+
+    def probabilities(self, features: Features) -> Array:
         """(n, all layers, dim) to (n, classes)."""
-        from scipy.special import softmax
+        return self.calibrated.probabilities(features)
 
-        probabilities: NDArray[np.float64] = softmax(self._logits(features) / self.temperature, axis=1)
-        return probabilities
-
-    def scope_scores(self, features: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    def scope_scores(self, features: Features) -> Array:
         """(n, all layers, dim) to (n,); higher is more in scope."""
-        from fsat_tasks.numerics.geometry.layers import mix_layers
-        from fsat_tasks.numerics.heads.scope import scope_scores
-
-        return scope_scores(self.scope, mix_layers(features, self.layers), self._logits(features))
-
-    def _logits(self, features: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-        from fsat_tasks.numerics.geometry.layers import mix_layers
-
-        rows = mix_layers(features, self.layers)
-        logits: NDArray[np.float64] = rows @ self.weight.T.astype("f8") + self.bias
-        return logits if self.memory is None else logits + self.memory.share * self.memory.logits(rows)
+        return self.calibrated.scope_scores(features)
 
 
 def save_head(head: Head, folder: Path) -> None:
@@ -81,59 +72,80 @@ def save_head(head: Head, folder: Path) -> None:
     import numpy as np
     from safetensors.numpy import save
 
-    parts = {"scope": asdict(head.scope), "memory": asdict(head.memory) if head.memory else {}}
+    linear, memory = head.calibrated.linear, head.memory
+    parts = {"scope": asdict(head.calibrated.scope), "memory": asdict(memory) if memory else {}}
     arrays = {f"{part}.{name}": value for part, values in parts.items() for name, value in values.items()}
     tensors = {name: value for name, value in arrays.items() if isinstance(value, np.ndarray)}
-    tensors |= {"weight": head.weight, "bias": head.bias}
+    tensors |= {"weight": linear.weight, "bias": linear.bias}
     data = save({name: np.ascontiguousarray(value, np.float32) for name, value in tensors.items()})
     (folder / "head.safetensors").write_bytes(data)  # save_file's own error on a full disk is no OSError
-    write_json(
-        folder / "head.json",
-        {
-            "labels": head.labels,
-            "layers": head.layers,
-            "temperature": head.temperature,
-            "lines": head.lines,
-            "rung": head.rung,
-            "memory_share": head.memory.share if head.memory else 0.0,
-            "nearest": head.scope.nearest,
-            "scope_threshold": finite(head.scope_threshold),
-            "set_thresholds": {coverage: finite(value) for coverage, value in head.set_thresholds.items()},
-        },
-    )
+    settings = {
+        "labels": head.labels,
+        "layers": head.layers,
+        "temperature": head.temperature,
+        "lines": head.lines,
+        "rung": head.rung,
+        "memory_share": memory.share if memory else 0.0,
+        "nearest": head.calibrated.scope.nearest,
+        "scope_threshold": finite(head.scope_threshold),
+        "set_thresholds": {coverage: finite(value) for coverage, value in head.set_thresholds.items()},
+    }
+    write_json(folder / "head.json", settings)
 
 
 def load_head(tuned: Artefact) -> Head:
+    """The head of a `tune` artefact, in float64."""
     import numpy as np
     from safetensors.numpy import load_file
 
-    from fsat_tasks.numerics.heads.memory import Memory
+    from fsat_tasks.numerics.heads.calibrated import CalibratedHead
+    from fsat_tasks.numerics.heads.memory import Memory, TaughtHead
+    from fsat_tasks.numerics.heads.probe import LinearHead
     from fsat_tasks.numerics.heads.scope import ScopeModel
 
-    tensors, settings = load_file(tuned.path / "head.safetensors"), tuned.json("head.json")
+    settings = tuned.json("head.json")
+    tensors = {name: tensor.astype(np.float64) for name, tensor in load_file(tuned.path / "head.safetensors").items()}
 
-    def arrays(part: str) -> dict[str, NDArray[np.float64]]:
-        named = {name.removeprefix(f"{part}."): tensor for name, tensor in tensors.items() if name.startswith(f"{part}.")}
-        return {name: tensor.astype(np.float64) for name, tensor in named.items()}
+    def part(prefix: str) -> dict[str, NDArray[np.float64]]:
+        return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
-    memory = Memory(**arrays("memory"), share=settings["memory_share"]) if settings["memory_share"] else None
-    return Head(
-        labels=settings["labels"],
-        layers=settings["layers"],
-        weight=tensors["weight"],
-        bias=tensors["bias"],
-        memory=memory,
-        temperature=settings["temperature"],
-        lines=settings["lines"],
-        rung=settings["rung"],
-        scope=ScopeModel(**arrays("scope"), nearest=settings["nearest"], temperature=settings["temperature"]),
-        scope_threshold=float(settings["scope_threshold"]),
-        set_thresholds={coverage: float(value) for coverage, value in settings["set_thresholds"].items()},
+    linear = LinearHead(tensors["weight"], tensors["bias"])
+    share = settings["memory_share"]
+    scope = ScopeModel(**part("scope."), nearest=settings["nearest"], temperature=settings["temperature"])
+    calibrated = CalibratedHead(
+        TaughtHead(linear, Memory(**part("memory."), share=share)) if share else linear,
+        settings["layers"],
+        settings["temperature"],
+        scope,
+        float(settings["scope_threshold"]),
     )
+    thresholds = {coverage: float(value) for coverage, value in settings["set_thresholds"].items()}
+    return Head(settings["labels"], calibrated, settings["lines"], settings["rung"], thresholds)
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The frozen probe: a linear head on the pretrained encoder's features, learnt from the samples alone."""
+
+    weight: NDArray[np.float32]  # (classes, layers * dim)
+    bias: NDArray[np.float32]  # (classes,)
+    held_out: NDArray[np.float32]  # (samples, classes), logits of each sample, left out
+
+    def labels(self, features: Features) -> Labels:
+        """(n, all layers, dim) to (n,), the position of each row's likeliest class."""
+        from fsat_tasks.numerics.geometry.layers import mix_layers
+
+        rows = mix_layers(features, self.layers(features.shape[2]))
+        labels: Labels = (rows @ self.weight.T.astype("f8") + self.bias).argmax(axis=1)
+        return labels
+
+    def layers(self, dim: int) -> int:
+        """Number of the encoder's last layers that are read."""
+        return int(self.weight.shape[1] // dim)
 
 
 def save_baseline(frozen: FrozenHead, folder: Path) -> None:
-    """Write baseline.safetensors: the frozen probe, and its logits of the samples, each left out."""
+    """Write baseline.safetensors."""
     import numpy as np
     from safetensors.numpy import save
 
@@ -142,21 +154,13 @@ def save_baseline(frozen: FrozenHead, folder: Path) -> None:
     (folder / "baseline.safetensors").write_bytes(data)
 
 
-def baseline_labels(tuned: Artefact, features: NDArray[np.floating[Any]] | None) -> NDArray[np.int64]:
-    """(n,) what the frozen probe says of rows by their pretrained features; None: of the samples, each left out."""
+def load_baseline(tuned: Artefact) -> Baseline:
+    """The frozen probe of a `tune` artefact."""
     from safetensors.numpy import load_file
 
-    from fsat_tasks.numerics.geometry.layers import mix_layers
-
-    baseline = load_file(tuned.path / "baseline.safetensors")
-    if features is None:
-        found: NDArray[np.int64] = baseline["held_out"].argmax(axis=1)
-        return found
-    rows = mix_layers(features, baseline["weight"].shape[1] // features.shape[2])
-    labels: NDArray[np.int64] = (rows @ baseline["weight"].T.astype("f8") + baseline["bias"]).argmax(axis=1)
-    return labels
+    return Baseline(**load_file(tuned.path / "baseline.safetensors"))
 
 
 def finite(value: float) -> float | str:
-    """A number as JSON can hold it: infinity as text, which float() reads."""
+    """A number that JSON can hold. Infinity becomes text, which float() reads."""
     return value if math.isfinite(value) else str(value)

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fsat_tasks.models.head import Head
-
 if TYPE_CHECKING:
     import onnx
 
+    from fsat_tasks.numerics.heads.calibrated import CalibratedHead
     from fsat_tasks.numerics.heads.memory import Memory
 
 __all__ = ["join_head"]
@@ -21,7 +20,7 @@ Part = tuple[dict[str, Any], Nodes]
 """Constants and nodes (operator, inputs, outputs, attributes) of a piece of the graph."""
 
 
-def join_head(encoder: onnx.ModelProto, head: Head) -> onnx.ModelProto:
+def join_head(encoder: onnx.ModelProto, head: CalibratedHead) -> onnx.ModelProto:
     """The encoder's graph followed by the head: `probabilities` (batch, classes) and `scope` (batch,) out.
 
     Where the head takes the last layer alone, the graph is cut at `sentence`, so the pooling of the others is gone.
@@ -41,18 +40,18 @@ def join_head(encoder: onnx.ModelProto, head: Head) -> onnx.ModelProto:
     model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
     model.graph.node.extend(nodes)
     del model.graph.output[:]
-    for name, shape in (("probabilities", ["batch", len(head.labels)]), ("scope", ["batch"])):
+    for name, shape in (("probabilities", ["batch", len(head.linear.bias)]), ("scope", ["batch"])):
         model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
     onnx.checker.check_model(model)
     return model
 
 
-def _unit_row(head: Head, source: str) -> Part:
+def _unit_row(head: CalibratedHead, source: str) -> Part:
     """`head.row` (batch, layers * dim): the layers side by side, each of unit length."""
     import numpy as np
 
     layers: Nodes = []
-    constants = {"head.shape": np.array([0, head.weight.shape[1]])}  # 0: as many rows as came
+    constants = {"head.shape": np.array([0, head.linear.weight.shape[1]])}  # 0: as many rows as came
     if head.layers > 1:  # of (batch, all layers, dim) the last ones
         constants |= {"head.first": np.array([-head.layers]), "head.end": np.array([2**31]), "head.axis": np.array([1])}
         layers = [("Slice", [source, "head.first", "head.end", "head.axis"], ["head.layers"], {})]
@@ -64,10 +63,10 @@ def _unit_row(head: Head, source: str) -> Part:
     ]
 
 
-def _class_probabilities(head: Head) -> Part:
+def _class_probabilities(head: CalibratedHead) -> Part:
     """`logits`, calibrated, and `probabilities`; temperature and the equal share of each layer are in the weights."""
-    weight = head.weight.T / (head.temperature * np.sqrt(head.layers))
-    constants = {"head.weight": weight, "head.bias": head.bias / head.temperature}
+    weight = head.linear.weight.T / (head.temperature * np.sqrt(head.layers))
+    constants = {"head.weight": weight, "head.bias": head.linear.bias.astype(np.float32) / head.temperature}
     linear: Nodes = [("Gemm", ["head.row", "head.weight", "head.bias"], ["logits"], {})]
     if head.memory is not None:
         constants["head.memory_share"] = np.array(head.memory.share / head.temperature)
@@ -115,7 +114,7 @@ def _memory_logits(memory: Memory | None) -> Part:
     ]
 
 
-def _scope_score(head: Head) -> Part:
+def _scope_score(head: CalibratedHead) -> Part:
     """`scope`, as `numerics.scope.scope_scores` gives it; the equal share of each layer is in the constants."""
     model, share = head.scope, 1.0 / np.sqrt(head.layers)
     constants = {

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 from fsat_tasks.encoders.batches import load_tokenizer, padded_batches, tokenize
+from fsat_tasks.runtime.kept import Kept
+from fsat_tasks.runtime.machine import Device
 from fsat_tasks.runtime.session import open_session
 
 if TYPE_CHECKING:
@@ -29,18 +30,22 @@ class ServedModel:
         folder: the model's folder.
         graph: file name of one of the folder's graphs; by default the one that config.json names as `served`.
         device: `cpu` or `cuda`.
+        kept: cache of open values: one CPU session for each file name of a graph, and one tokenizer.
     """
 
-    def __init__(self, folder: Path, graph: str | None = None, device: Literal["cpu", "cuda"] = "cpu") -> None:
+    def __init__(self, folder: Path, graph: str | None = None, device: Device = "cpu", kept: Kept | None = None) -> None:
         config = json.loads((folder / "config.json").read_text("utf-8"))
         self.labels: list[str] = config["labels"]
         self.scope_threshold = float(config["scope_threshold"])
         """Minimum scope score of a text that counts as in scope."""
         self.set_thresholds = {coverage: float(value) for coverage, value in config["set_thresholds"].items()}
         """Coverage -> threshold for sets of labels: a set has all labels with 1 - probability up to the threshold."""
-        self._tokenizer, self._pad_id = load_tokenizer(folder / "tokenizer.json")
+        self._tokenizer, self._pad_id = load_tokenizer(folder / "tokenizer.json", kept)
         path = folder / (graph or config["served"])
-        self._session = _open_on_cpu(_File.at(path)) if device == "cpu" else open_session(path, device)
+        if device == "cpu" and kept is not None:
+            self._session = kept.get(f"session {path.name}", _File.at(path), lambda: open_session(path, "cpu"))
+        else:
+            self._session = open_session(path, device)
 
     def run(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return probabilities (n, classes) in the order of `labels`, and scope scores (n,)."""
@@ -62,14 +67,8 @@ class _File:
     inode: int
     size: int
     mtime_ns: int
-    path: Path = field(compare=False)
 
     @classmethod
     def at(cls, path: Path) -> _File:
         status = path.stat()
-        return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, path)
-
-
-@functools.lru_cache(maxsize=3)  # the variants of one model: `export` compares them, `publish` times them
-def _open_on_cpu(file: _File) -> Any:
-    return open_session(file.path, "cpu")
+        return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from fsat_tasks.errors import EncoderError, InputError
 from fsat_tasks.models.served import ServedModel
-from fsat_tasks.store import Artefact, Recipe, Store
+from fsat_tasks.runtime.numeric_class import CPU_CLASS
+from fsat_tasks.store import Artefact, Recipe, Store, versions
 from fsat_tasks.store.files import write_json
 
 if TYPE_CHECKING:
@@ -73,10 +74,10 @@ def export_strings(task: str, store: Store, model: Artefact) -> Artefact:
     version = _extensions_version()
     recipe = Recipe(
         "strings",
-        1,
+        versions.STRINGS,
         {"onnxruntime_extensions": version},
         {"export": model.digest},
-        "onnxruntime-cpu-fp32",
+        CPU_CLASS,
         parents={"export": model},
     )
 
@@ -135,11 +136,11 @@ def _extensions_version() -> str:
 
 def _own_texts(store: Store, model: Artefact) -> list[str]:
     """Return the texts that the model was made and judged with; empty if the store no longer has them."""
-    from fsat_tasks.data.tables import load_texts
+    from fsat_tasks.data.tables import Tables
 
     reference = model.manifest["parents"]["validate"]
     validated = store.find(reference["step"], reference["key"])
-    return load_texts(validated) if validated is not None else []
+    return Tables(validated).texts if validated is not None else []
 
 
 def _text(value: Any) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from fsat_tasks.models.served import ServedModel
 from fsat_tasks.quality.gates import variant_gates
+from fsat_tasks.runtime.kept import Kept
 from fsat_tasks.tasks.spec import GateSpec
 
 if TYPE_CHECKING:
@@ -58,12 +59,14 @@ class Judge:
     answers: Answers
     """Answers of the fp32 graph on the CPU."""
     bounds: GateSpec
+    kept: Kept
+    """Cache of the open sessions, which `publish` times later."""
 
     def judge(self, name: str, device: Literal["cpu", "cuda"] = "cpu") -> dict[str, Any]:
         """Return a variant's size and parity, and whether it may be served on the device, with the reason."""
         from fsat_tasks.numerics.evidence.paired import compare_paired
 
-        model = ServedModel(self.folder, FILES[name], device)
+        model = ServedModel(self.folder, FILES[name], device, self.kept)
         found = model.run(self.texts)
         parity = parity_of(found, self.answers, model.scope_threshold)
         right, before = (answers[0].argmax(1) == self.labels for answers in (found, self.answers))

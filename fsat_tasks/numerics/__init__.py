@@ -1,1 +1,1 @@
-"""Pure numerics: arrays in, arrays out. Nothing here knows a file, the store, or a workflow engine."""
+"""Pure numerics: arrays in, arrays out. Nothing here uses files, the store or a workflow engine."""

@@ -1,4 +1,4 @@
-"""Names of the array types that the numerics share."""
+"""Array types that all numerics share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 __all__ = ["Array", "Features", "Labels"]
 
 Features = NDArray[np.floating]
-"""(n, layers, dim): what an encoder gives for n rows, from the embeddings to the last block."""
+"""Features of n rows, (n, layers, dim): an encoder's layers from the embeddings to the last block."""
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
-"""(n,): the position of each row's class."""
+"""Class number of each row, (n,), in 0..classes-1."""

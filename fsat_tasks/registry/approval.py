@@ -12,12 +12,12 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from fsat_tasks.errors import StoreError
 from fsat_tasks.integrations.mlflow import track
 from fsat_tasks.quality.gates import all_gates
 from fsat_tasks.registry.registry import Registry
+from fsat_tasks.runs.run import Run
 from fsat_tasks.store import Artefact, Store
-from fsat_tasks.tasks.spec import Task
+from fsat_tasks.tasks.task import Task
 from fsat_tasks.tasks.workspace import Workspace
 
 __all__ = [
@@ -51,10 +51,10 @@ def awaits_approval(task: Task, store: Store, published: Artefact) -> bool:
     return champion is None or champion["model"]["digest"] != decision["model"]["digest"]
 
 
-def record(task: Task, store: Store, model: Artefact, published: Artefact, replaces: int) -> str:
-    """Record a decision in the registry and return the outcome. A decision that awaits approval is recorded as held."""
-    hold = NOT_APPROVED if awaits_approval(task, store, published) else ""
-    return _enter(task, store, model, published, replaces, hold)
+def record(run: Run, published: Artefact, replaces: int) -> str:
+    """Record a run's decision in the registry and return the outcome. A decision that awaits approval is recorded as held."""
+    hold = NOT_APPROVED if awaits_approval(run.task, run.store, published) else ""
+    return _enter(run.task, run.store, published, replaces, hold)
 
 
 def settle(task: Task, key: str, replaces: int, approved: bool) -> Artefact:
@@ -73,9 +73,8 @@ def settle(task: Task, key: str, replaces: int, approved: bool) -> Artefact:
         StoreError: the decision or its model is no longer in the store.
     """
     store = Store(Workspace.from_env().store)
-    published = find_artefact(store, "publish", key)
-    model = find_artefact(store, "export", published.json("decision.json")["model"]["key"])
-    outcome = _enter(task, store, model, published, replaces, "" if approved else NOT_APPROVED)
+    published = store.require({"step": "publish", "key": key}, "the decision that was asked about")
+    outcome = _enter(task, store, published, replaces, "" if approved else NOT_APPROVED)
     answer = "approved" if approved else NOT_APPROVED
     log.info("%s: %s, %s; report: %s", task.name, answer, outcome, published.path / "report.html")
     return published
@@ -86,7 +85,8 @@ def keep_until_answered(task: Task, store: Store, published: Artefact) -> None:
     store.keep_until(published, time.time() + (task.spec.approval_hours + HOURS_TO_ACT) * 3600)
 
 
-def _enter(task: Task, store: Store, model: Artefact, published: Artefact, replaces: int, hold: str) -> str:
+def _enter(task: Task, store: Store, published: Artefact, replaces: int, hold: str) -> str:
+    model = store.require(published.json("decision.json")["model"], "the model that was decided about")
     outcome = Registry(store.root, task.name).record(model, published, replaces, hold)
     track(task, published, model, outcome)
     return outcome
@@ -94,10 +94,7 @@ def _enter(task: Task, store: Store, model: Artefact, published: Artefact, repla
 
 def find_artefact(store: Store, step: str, key: str) -> Artefact:
     """Find an artefact that an earlier step made. Raises StoreError if it is gone."""
-    found = store.find(step, key)
-    if found is None:
-        raise StoreError(str(store.folder(step, key)), "the artefacts of the decision", "none", "Run the task again.")
-    return found
+    return store.require({"step": step, "key": key}, "an artefact of the decision")
 
 
 def approval_page(task: Task, store: Store, published: Artefact) -> str:

@@ -6,16 +6,17 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from fsat_tasks.data.tables import texts_of_lines
+from fsat_tasks.data.tables import Tables
 from fsat_tasks.quality.comparison import beside
+from fsat_tasks.runs.run import Run
 from fsat_tasks.store import Artefact, Store
 
-__all__ = ["compare_with_champion", "rival"]
+__all__ = ["choose_opponent", "compare_with_champion"]
 
 log = logging.getLogger(__name__)
 
 
-def rival(store: Store, champion: Mapping[str, Any] | None, model: Artefact) -> dict[str, Any] | None:
+def choose_opponent(store: Store, champion: Mapping[str, Any] | None, model: Artefact) -> dict[str, Any] | None:
     """Return version and model of the champion that a model has to beat, or None if there is none.
 
     If the model already is the champion, its opponent is the champion that it replaced.
@@ -29,9 +30,7 @@ def rival(store: Store, champion: Mapping[str, Any] | None, model: Artefact) -> 
     return before and {"version": before["version"], "model": before["model"]}
 
 
-def compare_with_champion(
-    store: Store, opponent: Mapping[str, Any], validated: Artefact, evaluated: Artefact, seed: int
-) -> dict[str, Any] | None:
+def compare_with_champion(run: Run, opponent: Mapping[str, Any]) -> dict[str, Any] | None:
     """Compare the champion with a challenger on the rows that the challenger was evaluated on.
 
     The champion's predictions are those of its own evaluation. For query rows that are new since then, the published
@@ -39,10 +38,8 @@ def compare_with_champion(
     the published model is not such a model.
 
     Args:
-        opponent: `version` and `model` of the champion; see `rival`.
-        validated: the challenger's data.
-        evaluated: the challenger's evaluation.
-        seed: seed of the bootstrap interval.
+        run: the challenger's run, with its data and its evaluation.
+        opponent: `version` and `model` of the champion; see `choose_opponent`.
 
     Returns:
         `opponent` with the figures of `quality.comparison`, the challenger's accuracy on the same rows, and the classes
@@ -51,6 +48,7 @@ def compare_with_champion(
     import numpy as np
     import pyarrow.parquet as pq
 
+    store, evaluated = run.store, run.evaluated
     model = store.find(opponent["model"]["step"], opponent["model"]["key"])
     if model is None or model.digest != opponent["model"]["digest"]:
         log.warning("the champion's files are gone or altered: there is nothing to compare with")
@@ -58,11 +56,10 @@ def compare_with_champion(
     table = pq.read_table(evaluated.path / "predictions.parquet").to_pydict()
     truth, new = np.array(table["label"]), np.array(table["predicted"])
     evidence = evaluated.json("metrics.json")["evidence"]
-    text_of = texts_of_lines(validated, "query" if evidence == "query" else "samples")
-    texts = [text_of[line] for line in table["line"]]
+    texts = run.tables.split("query" if evidence == "query" else "samples").at_lines(table["line"]).texts
     said = _known_answers(store, model, evidence)
     if evidence == "query" and (new_texts := [text for text in texts if text not in said]):
-        said |= dict(zip(new_texts, _answers(model, new_texts), strict=True))
+        said |= dict(zip(new_texts, _answers(run, model, new_texts), strict=True))
     old = np.array([said.get(text, "") for text in texts])
     shared = old != ""
     if not shared.any():
@@ -71,16 +68,16 @@ def compare_with_champion(
     known = set(model.json("config.json")["labels"])
     return {
         **opponent,
-        **beside(right, (old == truth)[shared], seed),
+        **beside(right, (old == truth)[shared], run.task.spec.seed),
         "challenger_accuracy": float(right.mean()),
         "missing": sorted(set(truth.tolist()) - known),
     }
 
 
-def _answers(model: Artefact, texts: list[str]) -> list[str]:
+def _answers(run: Run, model: Artefact, texts: list[str]) -> list[str]:
     from fsat_tasks.models.served import ServedModel
 
-    served = ServedModel(model.path)
+    served = ServedModel(model.path, kept=run.kept)
     return [served.labels[i] for i in served.run(texts)[0].argmax(axis=1)]
 
 
@@ -96,5 +93,5 @@ def _known_answers(store: Store, model: Artefact, evidence: str) -> dict[str, st
     if evaluated is None or validated is None or evaluated.json("metrics.json")["evidence"] != evidence:
         return {}
     table = pq.read_table(evaluated.path / "predictions.parquet").to_pydict()
-    text_of = texts_of_lines(validated, "query" if evidence == "query" else "samples")
-    return {text_of[line]: label for line, label in zip(table["line"], table["predicted"], strict=True)}
+    rows = Tables(validated).split("query" if evidence == "query" else "samples").at_lines(table["line"])
+    return dict(zip(rows.texts, table["predicted"], strict=True))

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from fsat_tasks.data.pool import POOL_FILE, find_pool
-from fsat_tasks.data.tables import load_split, load_texts, texts_of_lines
+from fsat_tasks.data.pool import Pool
+from fsat_tasks.data.tables import Split, Tables
 from fsat_tasks.registry.history import Entry
 from fsat_tasks.registry.registry import find_published
 from fsat_tasks.store import Artefact, Store
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 __all__ = ["diff_models"]
 
@@ -54,7 +50,7 @@ def diff_models(store: Store, task: str, before: Entry, after: Entry) -> Json:
             for row in both
             if old_rows[row]["predicted"] != new_rows[row]["predicted"]
         ],
-        "data": {} if old_data.digest == new_data.digest else _data_changes(old_data, new_data),
+        "data": {} if old_data.digest == new_data.digest else _data_changes(store, old_data, new_data),
     }
 
 
@@ -69,7 +65,7 @@ def _judged_rows(validated: Artefact, evaluated: Artefact) -> dict[tuple[str, in
     import pyarrow.parquet as pq
 
     evidence = evaluated.json("metrics.json")["evidence"]
-    texts = texts_of_lines(validated, "query" if evidence == "query" else "samples")
+    texts = Tables(validated).split("query" if evidence == "query" else "samples").text_of_line()
     seen: Counter[str] = Counter()
     rows: dict[tuple[str, int], Json] = {}
     for row in pq.read_table(evaluated.path / "predictions.parquet").to_pylist():
@@ -95,17 +91,16 @@ def _change(text: str, old: Json, new: Json) -> Json:
     }
 
 
-def _data_changes(old: Artefact, new: Artefact) -> Json:
-    old_texts, new_texts = load_texts(old), load_texts(new)
-    changes = {split: _row_changes(_rows(old, split, old_texts), _rows(new, split, new_texts)) for split in SPLITS}
-    return {**changes, "unlabelled": _pool_changes(old, new)}
+def _data_changes(store: Store, old: Artefact, new: Artefact) -> Json:
+    before, after = Tables(old), Tables(new)
+    changes = {split: _row_changes(_count(before.split(split)), _count(after.split(split))) for split in SPLITS}
+    return {**changes, "unlabelled": _pool_changes(Pool(old, store), Pool(new, store))}
 
 
-def _rows(validated: Artefact, split: str, texts: list[str]) -> Counter[tuple[str, str | None]]:
-    """Count the rows of a split by (text, label). The label is None in an unlabelled split."""
-    rows = load_split(validated, split)
-    labels: list[str | None] = [*rows.labels] or [None] * len(rows.lines)
-    return Counter((texts[i], label) for i, label in zip(rows.text_ids, labels, strict=True))
+def _count(rows: Split) -> Counter[tuple[str, str | None]]:
+    """Count rows by (text, label). The label is None in an unlabelled split."""
+    labels: list[str | None] = [*rows.labels] or [None] * len(rows)
+    return Counter(zip(rows.texts, labels, strict=True))
 
 
 def _row_changes(old: Counter[tuple[str, str | None]], new: Counter[tuple[str, str | None]]) -> Json:
@@ -122,23 +117,12 @@ def _row_changes(old: Counter[tuple[str, str | None]], new: Counter[tuple[str, s
     return {"came": came, "went": gone, "relabelled": relabelled}
 
 
-def _pool_changes(old: Artefact, new: Artefact) -> Json:
+def _pool_changes(old: Pool, new: Pool) -> Json:
     """Count the distinct pool texts that came and went.
 
     Texts are compared by their 64-bit hashes, which take 8 MB for a million rows.
     """
     import numpy as np
 
-    before, after = _pool_hashes(old), _pool_hashes(new)
+    before, after = old.hashes(), new.hashes()
     return {"came": np.setdiff1d(after, before).size, "went": np.setdiff1d(before, after).size}
-
-
-def _pool_hashes(validated: Artefact) -> NDArray[np.uint64]:
-    import numpy as np
-    import pyarrow.parquet as pq
-
-    pool = find_pool(validated)
-    if pool is None:
-        return np.empty(0, np.uint64)
-    hashes: NDArray[np.uint64] = pq.read_table(pool.path / POOL_FILE, columns=["hash"])["hash"].to_numpy()
-    return hashes

@@ -62,16 +62,13 @@ class Registry:
     def record(self, model: Artefact, decision: Artefact, replaces: int, hold: str = "") -> Outcome:
         """Record a run's decision, and move the champion if the decision says promote. A repeated call changes nothing.
 
-        A model with the champion's digest is the champion, even if it was made under another key. It gets no new
-        version and no entry.
+        A model with the champion's digest is the champion, even if its key is another. It gets no version and no entry.
 
-        A move by hand (promotion or rollback) holds until a model without a version is promoted. Until then, a run
-        cannot promote a model that has a version: the champion is kept, and no entry is added. A run on unchanged data
-        therefore does not bring back a model that a person has replaced. A run on new data is judged as usual.
+        A move by hand holds until a model without a version is promoted. Until then, a run cannot promote a model that
+        has a version: the champion is kept, and no entry is added. A run on unchanged data therefore does not bring back
+        a model that a person has replaced. A run on new data is judged as usual.
 
         Args:
-            model: artefact of the exported model.
-            decision: artefact of the published decision.
             replaces: the champion's version when the decision was made.
             hold: reason to hold the model although the decision says promote. It becomes the entry's `reason`.
 
@@ -93,7 +90,6 @@ class Registry:
         Args:
             name: a version, or the key of any model of the history, even of a held one.
             expected: the version that the champion must have now; 0 if there is no champion.
-            reason: text for the history.
             trust: accept an entry that the present signing key did not sign. The new entry is signed.
 
         Returns:
@@ -115,16 +111,10 @@ class Registry:
             return self._move("promote", {**target, "version": version}, reason)
 
     def rollback(self, expected: int, to: int | None = None, reason: str = "") -> Entry:
-        """Make an earlier version on the promotion path the champion again by hand.
+        """Make an earlier version on the promotion path the champion again by hand. Errors are those of `promote`.
 
         Args:
-            expected: the version that the champion must have now.
             to: the version to go back to; by default the one before the champion.
-            reason: text for the history.
-
-        Raises:
-            ChampionChangedError: the champion has another version than `expected`.
-            RegistryError: the version is not on the path, its files are missing or altered, or its entry is not signed.
         """
         with self._locked_history() as history:
             champion, _ = self._settle(history)
@@ -177,11 +167,7 @@ class Registry:
             yield self.history()
 
     def _settle(self, history: list[Entry]) -> tuple[Entry | None, bool]:
-        """Update the pointer if a killed process had written only the history.
-
-        Returns:
-            the champion's entry, and whether the pointer had to be updated.
-        """
+        """Return the champion of the history, and whether the pointer had to be updated after a killed move."""
         last = next(reversed(moves(history)), None)
         pointer = self.champion()
         if last is None:
@@ -299,11 +285,7 @@ def _read(path: Path) -> bytes | None:
 
 
 def find_published(store: Store, task: str, reference: Mapping[str, str]) -> Artefact:
-    """Find the artefact that an entry or a manifest names, and verify its checksums.
-
-    Raises:
-        RegistryError: the artefact is missing, or its files are not those that were published.
-    """
+    """Find the artefact that an entry or a manifest names. Raises RegistryError if it is missing or altered."""
     found = store.find(reference["step"], reference["key"])
     if found is None or found.digest != reference["digest"]:
         what = "model" if reference["step"] == "export" else reference["step"]

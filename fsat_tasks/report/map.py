@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
-from fsat_tasks.data.pool import draw_pool_rows, load_pool_texts
-from fsat_tasks.models.head import Head
-from fsat_tasks.store import Artefact
-from fsat_tasks.tasks.spec import Task
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from fsat_tasks.runs.run import Run
 
 __all__ = ["draw_map", "label_shares"]
 
@@ -26,10 +19,8 @@ SHOWN_LABELS = 30
 TEXT = 160
 """Characters of a text that a point's title shows."""
 
-Features = Callable[[Sequence[str]], "NDArray[np.float32]"]
 
-
-def draw_map(rows: Sequence[dict[str, Any]], head: Head, features: Features, seed: int) -> dict[str, Any] | None:
+def draw_map(rows: Sequence[dict[str, Any]], run: Run) -> dict[str, Any] | None:
     """Places, colours and titles of at most 400 rows, drawn by the seed; None with fewer than three.
 
     Args:
@@ -42,9 +33,10 @@ def draw_map(rows: Sequence[dict[str, Any]], head: Head, features: Features, see
 
     if len(rows) < 3:
         return None
+    head, seed = run.head, run.task.spec.seed
     drawn = np.sort(np.random.default_rng(seed).permutation(len(rows))[:MAP_ROWS])
     kept = [rows[i] for i in drawn]
-    places = feature_map(mix_layers(features([row["text"] for row in kept]), head.layers), seed)
+    places = feature_map(mix_layers(run.head_features([row["text"] for row in kept], "cpu"), head.layers), seed)
     number = {label: i for i, label in enumerate(head.labels)}
     points = [
         {
@@ -104,12 +96,14 @@ def _names(points: Sequence[dict[str, Any]], labels: Sequence[str]) -> list[dict
     return names
 
 
-def label_shares(task: Task, validated: Artefact, head: Head, features: Features, shots: Counter[str]) -> dict[str, Any] | None:
+def label_shares(run: Run, shots: Counter[str]) -> dict[str, Any] | None:
     """Shares of the labels among the shots and, as predicted, among at most 500 pool rows; None without a pool."""
-    pool = draw_pool_rows(validated, min(task.spec.tune.pool_rows, POOL_ROWS), task.spec.seed)
+    head, spec = run.head, run.task.spec
+    pool = run.pool.draw(min(spec.tune.pool_rows, POOL_ROWS), spec.seed)
     if not len(pool):
         return None
-    found = Counter(head.probabilities(features(list(load_pool_texts(validated, pool)))).argmax(axis=1).tolist())
+    features = run.head_features(list(run.pool.texts(pool)), "cpu")
+    found = Counter(head.probabilities(features).argmax(axis=1).tolist())
     total = sum(shots.values())
     labels: list[dict[str, Any]] = [
         {

@@ -8,10 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from fsat_tasks.data.pool import pool_size
-from fsat_tasks.data.tables import load_split, texts_of_lines
-from fsat_tasks.models.head import load_head
-from fsat_tasks.models.tuned import open_head_features
+from fsat_tasks.data.tables import SPLITS
 from fsat_tasks.report.map import draw_map, label_shares
 from fsat_tasks.report.plots import axis_over, calibration_plot, coverage_plot, share_axis
 from fsat_tasks.report.tables import (
@@ -26,26 +23,24 @@ from fsat_tasks.report.tables import (
     sample_rows,
     variants,
 )
-from fsat_tasks.store import Artefact, Store
-from fsat_tasks.tasks.spec import Task
+from fsat_tasks.runs.run import Run
 from fsat_tasks.templates import render, source
 
 __all__ = ["render_report"]
 
 
-def render_report(task: Task, store: Store, decision: Mapping[str, Any], parents: Mapping[str, Artefact]) -> str:
+def render_report(run: Run, decision: Mapping[str, Any]) -> str:
     """The page: the decision on top, then what to look at first, figures, plots, data and lineage.
 
     Args:
-        decision: as decision.json has it.
-        parents: the artefacts of the steps before, by step. What an artefact does not have is left out of the page.
+        decision: as decision.json has it, with all gates and the timings. What the run does not have is left out of the page.
     """
-    sections = _sections(task, store, decision, parents)
+    sections = _sections(run, decision)
     style, script = source("report.css"), source("report.js")
     own = f"style-src '{_hash(style)}'; script-src '{_hash(script)}'"
     return render(
         "report.html.j2",
-        task=task,
+        task=run.task,
         decision=decision,
         metrics=decision["metrics"],
         style=style,
@@ -53,7 +48,7 @@ def render_report(task: Task, store: Store, decision: Mapping[str, Any], parents
         # nothing is loaded, and nothing runs but the page's own style and script
         policy=f"default-src 'none'; base-uri 'none'; form-action 'none'; {own}",
         titles=[(name, TITLES[name]) for name in TITLES if sections[name]],
-        sizes=_sizes(parents["validate"]),
+        sizes=_sizes(run),
         **sections,
     )
 
@@ -78,35 +73,34 @@ TITLES = {
 """Section -> its heading, in the page's order."""
 
 
-def _sections(task: Task, store: Store, decision: Mapping[str, Any], parents: Mapping[str, Artefact]) -> dict[str, Any]:
-    """Each section's content; empty or None where the run has nothing for it."""
+def _sections(run: Run, decision: Mapping[str, Any]) -> dict[str, Any]:
+    """Each section's content; empty or None if the run has nothing for it."""
     import pyarrow.parquet as pq
 
-    validated, tuned, evaluated, exported = (parents[step] for step in ("validate", "tune", "evaluate", "export"))
-    metrics, head = decision["metrics"], load_head(tuned)
-    features = open_head_features(task, store, parents["extract"], tuned, "cpu")
-    predictions = pq.read_table(evaluated.path / "predictions.parquet").to_pylist()
+    metrics, head, folder = decision["metrics"], run.head, run.evaluated.path
+    predictions = pq.read_table(folder / "predictions.parquet").to_pylist()
     split = "query" if metrics["evidence"] == "query" else "samples"
-    texts = texts_of_lines(validated, split)
-    samples = sample_rows(validated, tuned, head)
+    texts = run.tables.split(split).text_of_line()
+    samples = sample_rows(run)
     query = [{**row, "split": split, "text": texts[row["line"]]} for row in predictions] if split == "query" else []
     shots = Counter(row["label"] for row in samples)
+    parents = [run.artefacts[step] for step in ("validate", "extract", "tune", "evaluate", "export")]
     return {
         "suspects": label_errors(samples, head.labels),
         "gates": decision["gates"],
         "accuracy": accuracies(decision),
         "classes": class_figures(predictions, shots),
         "confusions": {"pairs": confusions(predictions, texts)},
-        "calibration": calibration_plot(read_figures(evaluated.path / "reliability.csv")),
-        "selective": coverage_plot([(row["coverage"], row["accuracy"]) for row in read_figures(evaluated.path / "coverage.csv")]),
-        "map": draw_map([*samples, *query], head, features, task.spec.seed),
-        "ladder": tuned.json("ladder.json"),
-        "labels": label_shares(task, validated, head, features, shots),
-        "data": {"findings": findings(validated)},
-        "variants": {"rows": variants(exported, decision.get("timings", {})), "parity": exported.json("parity.json")},
+        "calibration": calibration_plot(read_figures(folder / "reliability.csv")),
+        "selective": coverage_plot([(row["coverage"], row["accuracy"]) for row in read_figures(folder / "coverage.csv")]),
+        "map": draw_map([*samples, *query], run),
+        "ladder": run.tuned.json("ladder.json"),
+        "labels": label_shares(run, shots),
+        "data": {"findings": findings(run)},
+        "variants": {"rows": variants(run.exported, decision.get("timings", {})), "parity": run.exported.json("parity.json")},
         "robustness": _robustness(metrics),
         "slices": _slices(metrics),
-        "lineage": {"steps": lineage(parents.values()), "versions": package_versions(parents.values())},
+        "lineage": {"steps": lineage(parents), "versions": package_versions(parents)},
     }
 
 
@@ -126,10 +120,9 @@ def _slices(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
     return {"rows": slices, "axis": share_axis([*figures, metrics["accuracy"]])}
 
 
-def _sizes(validated: Artefact) -> dict[str, int]:
-    """Rows of each of the task's files."""
-    sizes = {split: len(load_split(validated, split).lines) for split in ("samples", "query", "out_of_scope")}
-    return sizes | {"unlabelled": pool_size(validated)}
+def _sizes(run: Run) -> dict[str, int]:
+    """Number of rows in each of the task's files."""
+    return {split: len(run.tables.split(split)) for split in SPLITS} | {"unlabelled": run.pool.size}
 
 
 def _hash(text: str) -> str:

@@ -8,9 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fsat_tasks.data.tables import load_split, texts_of_lines
-from fsat_tasks.models.head import Head
 from fsat_tasks.report.plots import share_axis
+from fsat_tasks.runs.run import Run
 from fsat_tasks.store import Artefact
 
 __all__ = [
@@ -40,24 +39,23 @@ def read_figures(path: Path) -> list[dict[str, float]]:
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
 
 
-def sample_rows(validated: Artefact, tuned: Artefact, head: Head) -> list[Row]:
+def sample_rows(run: Run) -> list[Row]:
     """The samples that the head was fitted on, with what models say that had not seen them, and with which probabilities."""
     import numpy as np
     from scipy.special import softmax
 
-    samples, texts = load_split(validated, "samples"), texts_of_lines(validated, "samples")
-    label_of = dict(zip(samples.lines, samples.labels, strict=True))
-    logits = np.load(tuned.path / "held_out.npy", allow_pickle=False).astype(np.float64)  # (samples, classes), calibrated
+    samples, labels = run.tables.samples.at_lines(run.head.lines), run.head.labels
+    logits = np.load(run.tuned.path / "held_out.npy", allow_pickle=False).astype(np.float64)  # (samples, classes), calibrated
     return [
         {
             "split": "samples",
             "line": line,
-            "text": texts[line],
-            "label": label_of[line],
-            "predicted": head.labels[int(row.argmax())],
+            "text": text,
+            "label": label,
+            "predicted": labels[int(row.argmax())],
             "probabilities": row,
         }
-        for line, row in zip(head.lines, softmax(logits, axis=1), strict=True)
+        for line, text, label, row in zip(samples.lines, samples.texts, samples.labels, softmax(logits, axis=1), strict=True)
     ]
 
 
@@ -134,10 +132,10 @@ def accuracies(decision: Mapping[str, Any]) -> Row:
     return {"models": models, "bound": bound, "axis": share_axis([*figures, *([] if bound is None else [bound])])}
 
 
-def findings(validated: Artefact) -> list[Row]:
+def findings(run: Run) -> list[Row]:
     """The data warnings, each with the texts of its first lines."""
-    found = validated.json("findings.json")
-    texts = {split: texts_of_lines(validated, split) for split in {one["file"] for one in found}}
+    found = run.validated.json("findings.json")
+    texts = {split: run.tables.split(split).text_of_line() for split in {one["file"] for one in found}}
     return [
         {**one, "examples": [(line, texts[one["file"]][line]) for line in one["lines"] if line in texts[one["file"]]][:EXAMPLES]}
         for one in found

@@ -1,4 +1,4 @@
-"""Errors of ONNX Runtime and torch, by what they mean."""
+"""Translation of errors from ONNX Runtime and torch into fsat's own errors."""
 
 from __future__ import annotations
 
@@ -33,12 +33,17 @@ GPU_IS_GONE = (
 
 
 class NamedErrors:
-    """Errors of ONNX Runtime and torch by what they mean: OutOfMemoryError, or DeviceError where the GPU is gone.
+    """Context manager that translates errors of ONNX Runtime and torch. Only their messages tell the cause.
 
-    A class: from Python 3.12 on a generator's frames would keep the batch that had no memory until the next garbage collection.
+    This is a class and not a generator: from Python 3.12 on, a generator's frames would keep the batch that
+    did not fit into memory until the next garbage collection.
 
     Args:
-        work: what there was no memory for, in words.
+        work: name of the work for the message, such as "a batch of (32, 128) tokens".
+
+    Raises:
+        OutOfMemoryError: if the machine or the GPU ran out of memory.
+        DeviceError: if the GPU no longer answers.
     """
 
     def __init__(self, work: str) -> None:
@@ -48,7 +53,7 @@ class NamedErrors:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        # ONNX Runtime's own exceptions have no base class but Exception; torch's are RuntimeErrors
+        # ONNX Runtime's exceptions derive directly from Exception; torch's are RuntimeErrors
         if not isinstance(error, Exception) or isinstance(error, FsatError):
             return
         text = str(error).lower()

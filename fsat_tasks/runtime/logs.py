@@ -1,7 +1,7 @@
-"""What every line of fsat's log carries: the run, and the task and step that are at work.
+"""Logging: each line of fsat's log names the current task and step.
 
-In Airflow's processes these join Airflow's own fields; on the command line they are put before the message, or with
-FSAT_LOG=json every line is a JSON object.
+In Airflow's processes, task and step are added to Airflow's own fields. On the command line they stand before
+the message. With FSAT_LOG=json each line is a JSON object, which also has an id of the process.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _FIELDS: ContextVar[Mapping[str, str]] = ContextVar("fsat_log_fields")
 
 @contextmanager
 def at_work(task: str, step: str) -> Iterator[None]:
-    """Until it ends, what this thread logs says which task and step, and so does a note of the error that ends it."""
+    """Context manager: log lines of this thread, and an error that leaves the block, name the task and the step."""
     fields = {"task": task, "step": step}
     with ExitStack() as stack:
-        if structlog := sys.modules.get("structlog"):  # Airflow's logs are structlog's; no other process of ours loads it
+        if structlog := sys.modules.get("structlog"):  # Airflow logs through structlog; fsat alone never loads it
             stack.enter_context(structlog.contextvars.bound_contextvars(**fields))
         stack.callback(_FIELDS.reset, _FIELDS.set({**_FIELDS.get({}), **fields}))
         try:
@@ -41,7 +41,7 @@ def at_work(task: str, step: str) -> Iterator[None]:
 
 
 def in_json() -> bool:
-    """Whether the command line is to log JSON. Raises InputError where FSAT_LOG says neither that nor text."""
+    """Return whether FSAT_LOG asks for JSON. Raises InputError if it is neither `text` nor `json`."""
     said = os.environ.get(VARIABLE) or "text"
     if said not in ("text", "json"):
         raise InputError(VARIABLE, "text or json", repr(said))
@@ -49,10 +49,13 @@ def in_json() -> bool:
 
 
 def configure() -> bool:
-    """Set up the command line's log, on standard error: warnings as text, or from INFO on as JSON lines; whether as these.
+    """Set up the command line's log on standard error: text from WARNING on, or JSON lines from INFO on.
+
+    Returns:
+        Whether the log is JSON lines.
 
     Raises:
-        InputError: where FSAT_LOG says neither.
+        InputError: if FSAT_LOG is neither `text` nor `json`.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(_add_fields)
@@ -67,7 +70,7 @@ def configure() -> bool:
 
 
 def hide_logins(text: str) -> str:
-    """The text with `***` for name and password in every address."""
+    """Return the text with the user name and password of every URL replaced by `***`."""
     return re.sub(r"(?<=://)[^/@\s]+@", "***@", text)
 
 
@@ -79,7 +82,7 @@ def _add_fields(record: logging.LogRecord) -> bool:
 
 class _JsonLines(logging.Formatter):
     run = uuid4().hex[:12]
-    """Of this process: its lines among those of others."""
+    """Id of this process, to tell its lines from those of other processes in the same log."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {

@@ -1,4 +1,4 @@
-"""What there is on this machine: processor cores, their instructions, GPUs; told without importing torch."""
+"""Hardware of this machine: processor cores, their instructions and GPUs, found without importing torch."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Device = Literal["cpu", "cuda"]
 
 
 def available_cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @functools.cache
 def has_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16 matrices faster than float32 ones."""
+    """Return whether the processor multiplies bfloat16 matrices faster than float32 ones (AVX-512 BF16; Linux only)."""
     try:
         return "avx512_bf16" in Path("/proc/cpuinfo").read_text("utf-8")
     except OSError:  # not Linux
@@ -28,8 +28,8 @@ def has_bfloat16() -> bool:
 
 
 def cuda_devices() -> int:
-    """Number of NVIDIA GPUs that the driver knows."""
-    # asked of the driver, since importing torch for it would cost seconds in every run
+    """Return the number of NVIDIA GPUs that the driver reports; 0 without a driver."""
+    # the driver is asked directly, because importing torch would cost seconds in every run
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:

@@ -1,64 +1,117 @@
-"""Numeric classes: what computes numbers, on which device and how precisely; part of the key of everything computed."""
+"""Numeric classes: library, device and precision of a computation, such as `onnxruntime-cpu-fp32`.
+
+Different numeric classes give slightly different numbers. So the class is part of the key of each artefact in
+the store.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from dataclasses import dataclass
 
-from fsat_tasks.runtime.machine import available_cores, has_bfloat16
+from fsat_tasks.runtime.machine import Device, available_cores, has_bfloat16
 from fsat_tasks.runtime.session import onnxruntime_runs_on_cuda
 
 __all__ = [
     "CPU_CLASS",
     "CUDA_CLASSES",
     "PLANNED_CLASSES",
+    "NumericClass",
     "bodies_at_once",
+    "encoding_class",
     "half_name",
-    "numeric_class",
     "planned_class",
     "tuning_class",
 ]
 
-
-def bodies_at_once() -> int:
-    """How many of the ladder's four bodies are tuned side by side; three cores take as long as two."""
-    return max(many for many in (1, 2, 4) if many <= available_cores())
+_TEXT = re.compile(r"(?P<engine>\w+)-(?P<device>cpu|cuda)(-(?P<precision>\w+))?")
 
 
-def tuning_class(device: Literal["cpu", "cuda"]) -> str:
-    """Device and precision of body tuning: part of the numeric class of what is tuned."""
-    return "torch-cuda-bf16" if device == "cuda" else "torch-cpu-bf16" if has_bfloat16() else "torch-cpu-fp32"
+@dataclass(frozen=True)
+class NumericClass:
+    """Library, device and precision of a computation. Keys and manifests hold its text."""
+
+    engine: str
+    """Library: `onnxruntime`, `torch` or `numpy`."""
+    device: Device
+    precision: str = ""
+    """`fp32`, `fp16`, `bf16`, `int8` or `fp64`; empty if it is the precision of a model that is an input."""
+    at_once: int | None = None
+    """Number of encoders that are fine-tuned side by side in the plan of the budget; None on a GPU."""
+    compared_on: Device | None = None
+    """Second device on which the results were compared, if any."""
+    also: NumericClass | None = None
+    """Numeric class of another part of the computation, if any."""
+
+    def __str__(self) -> str:
+        text = "-".join(part for part in (self.engine, self.device, self.precision) if part)
+        text += f" by {self.at_once}" if self.at_once else ""
+        text += f"+{self.compared_on}" if self.compared_on else ""
+        return f"{text}, {self.also}" if self.also else text
+
+    @classmethod
+    def parse(cls, text: str) -> NumericClass:
+        """Return the numeric class of features from the text in their manifest. Raises ValueError for any other text."""
+        found = _TEXT.fullmatch(text)
+        if found is None:
+            raise ValueError(f"expected a numeric class such as onnxruntime-cpu-fp32, got {text!r}")
+        return cls(found["engine"], "cuda" if found["device"] == "cuda" else "cpu", found["precision"] or "")
 
 
-def planned_class(device: Literal["cpu", "cuda"]) -> str:
-    """`tuning_class` and, on a CPU, how many bodies the budget is planned with."""
-    return tuning_class(device) if device == "cuda" else f"{tuning_class(device)} by {bodies_at_once()}"
-
-
-PLANNED_CLASSES = (
-    "torch-cuda-bf16",
-    *(f"torch-cpu-{precision} by {many}" for precision in ("bf16", "fp32") for many in (4, 2, 1)),
+CPU_CLASS = NumericClass("onnxruntime", "cpu", "fp32")
+"""Numeric class of features on a CPU, in full precision."""
+CUDA_CLASSES = (
+    NumericClass("onnxruntime", "cuda", "fp16"),
+    NumericClass("torch", "cuda", "bf16"),
+    NumericClass("torch", "cuda", "fp16"),
 )
-"""What `planned_class` may be."""
+"""All values that `encoding_class` can return for a GPU."""
 
 
-CUDA_CLASSES = ("onnxruntime-cuda-fp16", "torch-cuda-bf16", "torch-cuda-fp16")
-"""What `numeric_class` may be on a GPU."""
+def encoding_class(device: Device, precision: str) -> NumericClass:
+    """Return the numeric class of features on this machine.
 
-
-CPU_CLASS = "onnxruntime-cpu-fp32"
-
-
-def numeric_class(device: Literal["cpu", "cuda"], precision: str) -> str:
-    """What computes features, on what, how precisely: part of the key of all that they go into."""
+    Args:
+        device: the device that computes the features.
+        precision: precision of the exported encoder, which counts only on a CPU. A GPU always uses half
+            precision.
+    """
     if device == "cpu":
-        return f"onnxruntime-cpu-{precision}"
-    return "onnxruntime-cuda-fp16" if onnxruntime_runs_on_cuda() else f"torch-cuda-{half_name()}"
+        return NumericClass("onnxruntime", "cpu", precision)
+    return CUDA_CLASSES[0] if onnxruntime_runs_on_cuda() else NumericClass("torch", "cuda", half_name())
 
 
-def half_name(device: Literal["cpu", "cuda"] = "cuda") -> str:
-    """Of the lower precision in which torch is fast here."""
+def half_name(device: Device = "cuda") -> str:
+    """Return the precision in which torch is fastest: `bf16` or `fp16`, or `fp32` on a CPU without fast bfloat16."""
     if device == "cpu":
         return "bf16" if has_bfloat16() else "fp32"
     import torch
 
     return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+
+
+def bodies_at_once() -> int:
+    """Return how many of the ladder's four encoders are fine-tuned side by side: 1, 2 or 4.
+
+    Three at a time would need two rounds, as two at a time do.
+    """
+    return max(many for many in (1, 2, 4) if many <= available_cores())
+
+
+def tuning_class(device: Device) -> NumericClass:
+    """Return the numeric class of encoder fine-tuning on a device."""
+    return NumericClass("torch", device, "bf16" if device == "cuda" or has_bfloat16() else "fp32")
+
+
+def planned_class(device: Device) -> NumericClass:
+    """Return `tuning_class` and, on a CPU, the number of encoders side by side that the budget is planned with."""
+    at_once = None if device == "cuda" else bodies_at_once()
+    tuned = tuning_class(device)
+    return NumericClass(tuned.engine, tuned.device, tuned.precision, at_once)
+
+
+PLANNED_CLASSES = (
+    NumericClass("torch", "cuda", "bf16"),
+    *(NumericClass("torch", "cpu", precision, many) for precision in ("bf16", "fp32") for many in (4, 2, 1)),
+)
+"""All values that `planned_class` can return, in the order in which artefacts are looked for."""

@@ -1,4 +1,7 @@
-"""Run independent fits side by side: products of a few hundred rows gain nothing from shared cores, whole fits do."""
+"""Independent fits side by side, each on one core.
+
+A matrix product of a few hundred rows gains nothing from several cores; several fits at a time do.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,6 @@ Result = TypeVar("Result")
 
 
 def side_by_side(work: Callable[[int], Result], count: int) -> list[Result]:
-    """The results of work(0) to work(count - 1), each on one core. They do not depend on the number of cores."""
+    """Return the results of work(0) to work(count - 1), in order. They do not depend on the number of cores."""
     with threadpool_limits(1), ThreadPoolExecutor(available_cores()) as pool:
         return list(pool.map(work, range(count)))

@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, a line in the log every few seconds elsewhere."""
+"""Progress of long work: a bar on a terminal, elsewhere a log line every few seconds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ SECONDS_BETWEEN_LINES = 10.0
 
 @contextlib.contextmanager
 def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Yield a function that takes the number of rows done so far."""
+    """Context manager: yields a function to call with the number of rows done so far.
+
+    Args:
+        label: name of the work.
+        total: number of rows in all.
+    """
     if not sys.stderr.isatty():
         yield _logger(label, total)
         return

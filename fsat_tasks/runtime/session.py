@@ -1,4 +1,4 @@
-"""ONNX Runtime sessions, on exactly the device that is asked for."""
+"""ONNX Runtime sessions that run on exactly the requested device."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from fsat_tasks.runtime.machine import Device
 __all__ = ["onnxruntime_runs_on_cuda", "open_session"]
 
 SLOW_FUSIONS = ["SkipLayerNormFusion"]
-"""Optimisations of ONNX Runtime that cost time on a CPU: the fused kernel takes six times as long as its two parts."""
+"""ONNX Runtime optimisations that are slower on a CPU: the fused kernel takes six times as long as its two parts."""
 
 
 @functools.cache
 def onnxruntime_runs_on_cuda() -> bool:
-    """Only a session tells: the list of available providers has CUDA even where its libraries are missing."""
+    """Return whether ONNX Runtime can use a GPU, by opening a small session on it.
+
+    The list of available providers does not tell: it names CUDA even if its libraries are missing.
+    """
     import onnxruntime as ort
     from onnx import TensorProto, helper
 
@@ -27,14 +30,14 @@ def onnxruntime_runs_on_cuda() -> bool:
     result = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])
     graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "probe", [value], [result])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    ort.set_default_logger_severity(4)  # what is missing is said in our own words
+    ort.set_default_logger_severity(4)  # silent: fsat has its own message for missing libraries
     _preload_cuda()
     session = ort.InferenceSession(model.SerializeToString(), providers=["CUDAExecutionProvider", "CPUExecutionProvider"])
     return "CUDAExecutionProvider" in session.get_providers()
 
 
 def _preload_cuda() -> None:
-    """CUDA and cuDNN as torch's packages bring them; what it prints would spoil our own output."""
+    """Load the CUDA and cuDNN libraries of torch's packages. Text that this prints goes to standard error."""
     import onnxruntime as ort
 
     with contextlib.redirect_stdout(sys.stderr):
@@ -42,14 +45,17 @@ def _preload_cuda() -> None:
 
 
 def open_session(model: Path | bytes, device: Device, threads: int = 0, custom_operators: str | None = None) -> Any:
-    """An ONNX Runtime session on exactly the device asked for.
+    """Open an ONNX Runtime session on exactly the requested device.
 
     Args:
-        threads: of one run on the CPU; 0 for one a core. With 1, several threads may call the session side by side.
-        custom_operators: path of a library that the graph needs.
+        model: path of the ONNX graph, or its bytes.
+        device: device that every run uses.
+        threads: threads of one run on the CPU, 0 for one per core. With 1, several threads may call the session
+            side by side.
+        custom_operators: path of an operator library that the graph needs, if any.
 
     Raises:
-        DeviceError: where ONNX Runtime would fall back to the CPU.
+        DeviceError: if ONNX Runtime would fall back from the GPU to the CPU.
     """
     import onnxruntime as ort
 
@@ -60,7 +66,7 @@ def open_session(model: Path | bytes, device: Device, threads: int = 0, custom_o
     if custom_operators is not None:
         options.register_custom_ops_library(custom_operators)
     if device == "cpu":
-        # processors without VNNI add int8 products in 16 bits, which overflow; on them this asks for slower ones that do not
+        # without VNNI, int8 products are summed in 16 bits and overflow; this option selects slower kernels that do not
         options.add_session_config_entry("session.x64quantprecision", "1")
         return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"], disabled_optimizers=SLOW_FUSIONS)
     _preload_cuda()

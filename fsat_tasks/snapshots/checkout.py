@@ -17,10 +17,10 @@ from fsat_tasks.store import Store
 from fsat_tasks.store.files import sha256_file
 from fsat_tasks.tasks.workspace import Workspace
 
-__all__ = ["checkout"]
+__all__ = ["restore_version"]
 
 
-def checkout(task: str, number: int, out: Path | None = None) -> dict[str, Any]:
+def restore_version(task: str, number: int, out: Path | None = None) -> dict[str, Any]:
     """Fetch `published/<task>/v<number>/`, copy it to `out`, and restore the model and its decision to the store.
 
     If the registry has no version of the task yet, this version becomes the champion, and `fsat predict` works. Any

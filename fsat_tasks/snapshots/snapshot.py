@@ -10,14 +10,14 @@ from typing import Any
 
 from fsat_tasks.errors import RegistryError, SnapshotError
 from fsat_tasks.integrations.dvc import default_remote, locked, require_repository, run_dvc, uncommitted
-from fsat_tasks.registry.registry import Registry
+from fsat_tasks.registry.registry import Registry, find_published
 from fsat_tasks.snapshots.version import SNAPSHOT, Version, content, read_snapshot, wrong_files
 from fsat_tasks.store import Artefact, Store
 from fsat_tasks.store.files import sha256_file, write_json
-from fsat_tasks.tasks.spec import Task, load_task
+from fsat_tasks.tasks.task import Task, load_task
 from fsat_tasks.tasks.workspace import TASK_FILE, Workspace
 
-__all__ = ["snapshot"]
+__all__ = ["take_snapshot"]
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ IN_THE_MODEL = ("encoder.onnx", "encoder.json", "tokenizer.json")
 """Files of a fine-tuned encoder that the exported model has too. They are not copied twice: 90 MB for a MiniLM."""
 
 
-def snapshot(task: str) -> dict[str, Any]:
+def take_snapshot(task: str) -> dict[str, Any]:
     """Copy the champion and what it was made from to `published/<task>/v<version>/`, then `dvc add` and `dvc push` it.
 
     The folder contains:
@@ -124,24 +124,12 @@ def _fill(version: Version, entry: Mapping[str, Any], store: Store) -> None:
 
 
 def _collect(task: str, entry: Mapping[str, Any], store: Store, folder: Path) -> None:
-    model, decision = (_found(store, task, entry[name]) for name in ("model", "decision"))
-    evaluated, tuned = (_found(store, task, model.manifest["parents"][name]) for name in ("evaluate", "tune"))
+    model, decision = (find_published(store, task, entry[name]) for name in ("model", "decision"))
+    evaluated, tuned = (find_published(store, task, model.manifest["parents"][name]) for name in ("evaluate", "tune"))
     for artefact in (model, decision, evaluated):
         shutil.copytree(artefact.path, folder / artefact.step)
     shutil.copytree(tuned.path, folder / "tune", ignore=shutil.ignore_patterns(*IN_THE_MODEL))
     _copy_task(load_task(task), store, model, folder / "task")
-
-
-def _found(store: Store, task: str, reference: Mapping[str, str]) -> Artefact:
-    found = store.find(reference["step"], reference["key"])
-    if found is None or found.digest != reference["digest"]:
-        raise RegistryError(
-            f"{reference['step']} {reference['key'][:16]} of task {task!r}",
-            "the files that were published",
-            "missing or altered ones",
-            f"Make it again with: fsat run {task}.",
-        )
-    return found
 
 
 def _copy_task(task: Task, store: Store, model: Artefact, folder: Path) -> None:
@@ -153,14 +141,15 @@ def _copy_task(task: Task, store: Store, model: Artefact, folder: Path) -> None:
     Raises:
         SnapshotError: the task's files have changed since the model was made.
     """
-    from fsat_tasks.data.pool import POOL, POOL_FILE, find_pool
+    from fsat_tasks.data.pool import POOL, POOL_FILE, Pool
+    from fsat_tasks.runs.run import Run
     from fsat_tasks.steps.validate import validate
 
-    validated = validate(task, store)
+    validated = validate(Run(task, store))
     made_of = {"rows.parquet": model.manifest["inputs"]["rows"], "texts.parquet": model.manifest["inputs"]["texts"]}
     same = all(validated.sha256(name) == sha256 for name, sha256 in made_of.items())
     files = {field: sha256 for field, sha256 in validated.manifest["inputs"].items() if field != "pool"}
-    pool = find_pool(_found(store, task.name, model.manifest["parents"]["validate"]))
+    pool = Pool(find_published(store, task.name, model.manifest["parents"]["validate"]), store).artefact
     own = task.file(POOL)
     if pool is not None and own is not None and own.is_relative_to(task.folder.resolve()):
         files |= {POOL: pool.manifest["inputs"][POOL]} if sha256_file(own) == pool.manifest["inputs"][POOL] else {}

@@ -9,10 +9,10 @@ from typing import Any
 
 from fsat_tasks.errors import FsatError, InputError
 from fsat_tasks.registry.approval import awaits_approval
+from fsat_tasks.runtime.kept import Kept
 from fsat_tasks.steps.pipeline import run_steps, summary
 from fsat_tasks.store import Artefact, Store
-from fsat_tasks.tasks.spec import load_task
-from fsat_tasks.tasks.workspace import Workspace
+from fsat_tasks.tasks.task import Task
 
 __all__ = ["Outcome", "run_many", "worst_exit_code"]
 
@@ -44,18 +44,16 @@ class Outcome:
         return {"outcome": self.name, "exit_code": self.exit_code, "error": self.error or None, "steps": steps}
 
 
-def run_many(
-    names: Iterable[str], overrides: Mapping[str, Any], dry_run: bool, approved: bool, report: Callable[[Outcome], None]
-) -> list[Outcome]:
+def run_many(names: Iterable[str], load: Callable[[str], Task], report: Callable[[Outcome], None], store: Store) -> list[Outcome]:
     """Run all steps of each task, in this order. A task that cannot be run, or is held, does not stop those behind it.
 
     Args:
-        overrides, dry_run, approved: as `load_task` takes them, for every task.
+        load: gives the task of a name, with the run's options.
         report: called with each outcome as it is there.
     """
-    outcomes = []
+    outcomes, kept = [], Kept()
     for name in names:
-        outcomes.append(_run_one(name, overrides, dry_run, approved))
+        outcomes.append(_run_one(name, load, store, kept))
         report(outcomes[-1])
     return outcomes
 
@@ -66,14 +64,14 @@ def worst_exit_code(outcomes: Iterable[Outcome]) -> int:
     return next((code for code in (EXIT_BAD_INPUT, EXIT_FAULT, EXIT_HELD) if code in codes), 0)
 
 
-def _run_one(name: str, overrides: Mapping[str, Any], dry_run: bool, approved: bool) -> Outcome:
+def _run_one(name: str, load: Callable[[str], Task], store: Store, kept: Kept) -> Outcome:
     started = time.perf_counter()
     try:
-        task = load_task(name, overrides, dry_run, approved)
-        artefacts = run_steps(task)
+        task = load(name)
+        artefacts = run_steps(task, store=store, kept=kept)
         published = artefacts["publish"]
         held = not published.json("decision.json")["promote"]
-        waits = awaits_approval(task, Store(Workspace.from_env().store), published)
+        waits = awaits_approval(task, store, published)
     except FsatError as error:
         code = EXIT_BAD_INPUT if isinstance(error, InputError) else EXIT_FAULT
         return Outcome(name, code, time.perf_counter() - started, {}, str(error))

@@ -1,47 +1,33 @@
-"""The order of the steps."""
+"""The order of the steps. Each is a function of a run: it takes what the steps before it made, and returns one artefact."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
+from fsat_tasks.runs.run import Run
 from fsat_tasks.steps.evaluate import evaluate
 from fsat_tasks.steps.export import export
 from fsat_tasks.steps.extract import extract
 from fsat_tasks.steps.publish import publish
 from fsat_tasks.steps.tune import tune
 from fsat_tasks.steps.validate import validate
-from fsat_tasks.store import Artefact, Store
-from fsat_tasks.tasks.spec import Task
+from fsat_tasks.store import Artefact
 
-__all__ = ["STEPS"]
+__all__ = ["STEPS", "steps_until"]
 
+Step = Callable[[Run], Artefact]
 
-STEPS: dict[str, tuple[str, ...]] = {
-    "validate": (),
-    "extract": ("validate",),
-    "tune": ("validate", "extract"),
-    "evaluate": ("validate", "extract", "tune"),
-    "export": ("validate", "tune", "evaluate"),
-    "publish": ("validate", "extract", "tune", "evaluate", "export"),
-}
-"""Each step and the steps whose artefacts it takes; a step is the function of its name in the module of its name."""
-
-FUNCTIONS: dict[str, Callable[..., Artefact]] = {
-    step.__name__: step for step in (validate, extract, tune, evaluate, export, publish)
+STEPS: dict[str, Step] = {
+    "validate": validate,
+    "extract": extract,
+    "tune": tune,
+    "evaluate": evaluate,
+    "export": export,
+    "publish": publish,
 }
 
 
-def _results(task: Task, store: Store, steps: list[str]) -> Iterator[Artefact]:
-    """The artefact of each of the steps, which are in order, with all that they take among them."""
-    artefacts: dict[str, Artefact] = {}
-    for step in steps:
-        artefacts[step] = FUNCTIONS[step](task, store, *(artefacts[parent] for parent in STEPS[step]))
-        yield artefacts[step]
-
-
-def _needed(step: str) -> list[str]:
-    wanted = {step}
-    for name in reversed(STEPS):
-        if name in wanted:
-            wanted.update(STEPS[name])
-    return [name for name in STEPS if name in wanted]
+def steps_until(last: str) -> list[tuple[str, Step]]:
+    """The steps up to `last`, and it."""
+    names = list(STEPS)
+    return [(name, STEPS[name]) for name in names[: names.index(last) + 1]]

@@ -1,4 +1,4 @@
-"""The order of the steps, and the one way to run them that the command line, DVC and Airflow share."""
+"""The one way to run the steps that the command line, DVC and Airflow share."""
 
 from __future__ import annotations
 
@@ -6,54 +6,57 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from fsat_tasks.encoders.source import find_encoder
 from fsat_tasks.registry.signature import signing_key
+from fsat_tasks.runs.run import Run
 from fsat_tasks.runtime.device import pick_device
+from fsat_tasks.runtime.kept import Kept
 from fsat_tasks.runtime.logs import at_work
-from fsat_tasks.steps.order import _needed, _results
+from fsat_tasks.steps.order import steps_until
 from fsat_tasks.store import Artefact, Store
-from fsat_tasks.tasks.spec import Task
+from fsat_tasks.tasks.task import Task
 from fsat_tasks.tasks.workspace import Workspace
 
-__all__ = ["run_steps", "summary"]
+__all__ = ["Report", "run_steps", "summary"]
 
 log = logging.getLogger(__name__)
 
+Report = Callable[[str, Artefact | None], None]
+"""Called with each step's name before it starts (and None) and after it (and its artefact)."""
+
 
 def run_steps(
-    task: Task, until: str = "publish", report: Callable[[str, Artefact | None], None] | None = None
+    task: Task, until: str = "publish", report: Report | None = None, store: Store | None = None, kept: Kept | None = None
 ) -> dict[str, Artefact]:
-    """Run the steps that `until` needs, and it; what the store has already is not done again.
+    """Run the steps up to `until`. What the store has already is not done again.
 
-    So each caller may ask for any step, in any process: whatever came before it and is missing, damaged or out of date
+    Each caller may ask for any step, in any process: whatever came before it and is missing, damaged or out of date
     is made first.
 
     Args:
-        report: called with each step's name before it starts (and None) and after it (and its artefact).
+        store: by default the one that FSAT_STORE names.
+        kept: what stays open for the next task of this process.
 
     Returns:
         The artefact of each step.
     """
-    needed = _needed(until)
-    if "extract" in needed:  # what is missing on this machine is said before anything is written
-        find_encoder(task.spec.encoder.name, task.spec.encoder.max_tokens)
+    run = Run(task, store or Store(Workspace.from_env().store), kept=kept)
+    steps = steps_until(until)
+    if until != "validate":  # what is missing on this machine is said before anything is written
+        _ = run.source
         pick_device(task.spec.device)
     if until == "publish":
         signing_key()
-    artefacts: dict[str, Artefact] = {}
-    store = Store(Workspace.from_env().store)
-    results = _results(task, store, needed)
-    with store.in_use():
-        for step in needed:
+    with run.store.in_use():
+        for name, step in steps:
             if report is not None:
-                report(step, None)
-            with at_work(task.name, step):
-                artefact = artefacts[step] = next(results)
-                level = logging.INFO if artefact.built or step == until else logging.DEBUG
-                log.log(level, "%s %s: %s %s", task.name, step, "built" if artefact.built else "found", artefact.path)
+                report(name, None)
+            with at_work(task.name, name):
+                artefact = run.artefacts[name] = step(run)
+                level = logging.INFO if artefact.built or name == until else logging.DEBUG
+                log.log(level, "%s %s: %s %s", task.name, name, "built" if artefact.built else "found", artefact.path)
             if report is not None:
-                report(step, artefact)
-    return artefacts
+                report(name, artefact)
+    return run.artefacts
 
 
 def summary(artefact: Artefact) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Step 3, tune: climb the ladder on the samples, from prototypes to a tuned body, as far as evidence and budget allow."""
+"""Step 3, tune: run the ladder on the samples, from prototypes to a tuned body, as far as evidence and budget allow."""
 
 from __future__ import annotations
 
@@ -8,99 +8,88 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fsat_tasks.data.pool import POOL_FILE, draw_pool_rows, find_pool, load_pool_texts
-from fsat_tasks.data.tables import CLASSES, load_split, load_texts
+from fsat_tasks.data.pool import POOL_FILE
+from fsat_tasks.data.tables import Split
 from fsat_tasks.encoders.batches import load_tokenizer, tokenize
 from fsat_tasks.encoders.export import exporter_versions
-from fsat_tasks.encoders.features import encoder_of, open_features
-from fsat_tasks.encoders.source import find_encoder
 from fsat_tasks.models.head import SET_COVERAGES, Head, save_baseline, save_head
+from fsat_tasks.runs.run import Run
 from fsat_tasks.runtime.device import pick_device, tuning_device
-from fsat_tasks.runtime.numeric_class import PLANNED_CLASSES, planned_class
-from fsat_tasks.store import Artefact, Recipe, Store
+from fsat_tasks.runtime.numeric_class import PLANNED_CLASSES, NumericClass, planned_class
+from fsat_tasks.store import Artefact, Recipe, versions
 from fsat_tasks.store.files import write_json
-from fsat_tasks.tasks.spec import Task
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from fsat_tasks.tuning.material import Material, Rows
-    from fsat_tasks.tuning.rungs import Climb
+    from fsat_tasks.tuning.rungs import Climb, LadderSettings
 
-__all__ = ["tune"]
-
-_LAST_POOL: dict[str, Rows] = {}
-"""The pool of the task before, by all that its rows depend on: many tasks may share one, and what is made of it."""
+__all__ = ["choose_shots", "tune"]
 
 
-def tune(task: Task, store: Store, validated: Artefact, extracted: Artefact) -> Artefact:
-    """Climb the ladder.
+def tune(run: Run) -> Artefact:
+    """Run the ladder.
 
-    Writes head.safetensors and head.json, the head; ladder.json, every rung with its evidence and what became of it; and
+    Writes head.safetensors and head.json, the head; ladder.json, every rung with its evidence and what became of it;
     held_out.npy, (samples, classes), the calibrated logits of samples that the model had not seen; and baseline.safetensors, the
-    frozen probe that it is compared with. Where a body was tuned
-    also body.safetensors, its weights, and encoder.onnx, encoder.json and tokenizer.json, the encoder with these weights.
+    frozen probe that it is compared with. If the encoder was fine-tuned, also body.safetensors, its weights, and encoder.onnx,
+    encoder.json and tokenizer.json, the encoder with these weights.
     """
-    spec, device = task.spec, tuning_device(pick_device(task.spec.device))
-    pool = find_pool(validated, store)
-    recipe = Recipe(
+    recipe, spec = _recipe(run), run.task.spec
+    may_be = [recipe.numeric_class]
+    if spec.tune.body != "off":  # what another kind of machine has tuned will do, if the task asks for no device
+        may_be = [*map(_with, (one for one in PLANNED_CLASSES if spec.device in ("auto", one.device))), *may_be]
+    found = run.store.find_first(recipe, may_be)
+    if found is not None:
+        return found
+    with run.store.scratch(recipe) as checkpoints:
+        return run.store.build(recipe, lambda folder: _tune(run, checkpoints, folder))
+
+
+def _recipe(run: Run) -> Recipe:
+    spec, pool = run.task.spec, run.pool.artefact
+    body_is_tuned = spec.tune.body != "off"
+    device = tuning_device(pick_device(spec.device))
+    return Recipe(
         "tune",
-        11,
+        versions.TUNE,
         config={
             "shots": spec.shots,
             "seed": spec.seed,
             **spec.tune.model_dump(exclude={"pool_rows"}),
-            "exporter": None if spec.tune.body == "off" else exporter_versions(),
+            "exporter": exporter_versions() if body_is_tuned else None,
         },
         inputs={
-            "rows": validated.sha256("rows.parquet"),
-            "features": extracted.digest,
+            "rows": run.validated.sha256("rows.parquet"),
+            "features": run.extracted.digest,
             **({"pool": pool.sha256(POOL_FILE)} if pool else {}),
-            "encoder": find_encoder(spec.encoder.name, spec.encoder.max_tokens).revision,
+            "encoder": run.source.revision,
         },
-        numeric_class="numpy-cpu-fp64" if spec.tune.body == "off" else _numeric_class(planned_class(device)),
-        parents={"validate": validated, "extract": extracted},
+        numeric_class=_with(planned_class(device) if body_is_tuned else None),
+        parents={"validate": run.validated, "extract": run.extracted},
     )
-    elsewhere = [] if spec.tune.body == "off" else [_numeric_class(one) for one in PLANNED_CLASSES if _may_be(one, spec.device)]
-    found = store.find_first(recipe, [*elsewhere, recipe.numeric_class])
-    if found is not None:
-        return found
-    with store.scratch(recipe) as checkpoints:
-        return store.build(recipe, lambda folder: _tune(task, store, validated, extracted, checkpoints, folder))
 
 
-def _numeric_class(planned: str) -> str:
-    return f"numpy-cpu-fp64, {planned}"
+def _with(planned: NumericClass | None) -> NumericClass:
+    """The class of a head in float64 and of the encoder that is tuned with it."""
+    return NumericClass("numpy", "cpu", "fp64", also=planned)
 
 
-def _may_be(planned: str, device: str) -> bool:
-    """Whether a body that was tuned so will do where the task asks for a device."""
-    return device == "auto" or f"-{device}-" in planned
-
-
-def _tune(task: Task, store: Store, validated: Artefact, extracted: Artefact, checkpoints: Path, folder: Path) -> dict[str, Any]:
+def _tune(run: Run, checkpoints: Path, folder: Path) -> dict[str, Any]:
     import numpy as np
     from threadpoolctl import threadpool_limits
 
     from fsat_tasks.tuning.ladder import climb
-    from fsat_tasks.tuning.rungs import FROZEN_RUNGS, RUNGS, LadderSettings
 
-    spec = task.spec
-    classes, samples = load_split(validated, CLASSES), load_split(validated, "samples")
-    all_labels = np.searchsorted(classes.labels, samples.labels)  # classes are sorted
-    rows = choose_shots(all_labels, spec.shots, spec.seed)
-    encoder = encoder_of(store, extracted)
-    material = _material(task, store, validated, extracted, samples.text_ids[rows], all_labels[rows])
-    settings = (
-        LadderSettings(RUNGS, spec.tune.budget_seconds, spec.tune.body, spec.tune.class_weight)
-        if spec.tune.body != "off"
-        else LadderSettings(FROZEN_RUNGS, class_weight=spec.tune.class_weight)
-    )
-    reached = climb(material, settings, spec.seed, tuning_device(pick_device(spec.device)), checkpoints)
-
+    spec, tables = run.task.spec, run.tables
+    labels = tables.class_numbers(tables.samples.labels)
+    samples = tables.samples.at(choose_shots(labels, spec.shots, spec.seed).tolist())
+    material = _material(run, samples)
+    reached = climb(material, _settings(run), spec.seed, tuning_device(pick_device(spec.device)), checkpoints)
     with threadpool_limits(1):  # the same digits on any number of cores
-        head = _head(task, reached, material.labels, classes.labels, [samples.lines[i] for i in rows])
+        head = _head(run, reached, samples)
     save_head(head, folder)
     # seconds differ from run to run; they are in the manifest, so that equal work has an equal digest
     rungs = [{name: value for name, value in asdict(rung).items() if name != "seconds"} for rung in reached.trace]
@@ -109,90 +98,85 @@ def _tune(task: Task, store: Store, validated: Artefact, extracted: Artefact, ch
     assert reached.baseline is not None
     save_baseline(reached.baseline, folder)
     if reached.weights is not None:
-        _save_body(task, encoder, reached.weights, folder)
-    taken = [rung.name for rung in reached.trace if rung.taken]
-    seconds = {rung.name: round(rung.seconds, 2) for rung in reached.trace if rung.log_loss is not None}
+        _save_encoder(run, reached.weights, folder)
     return {
-        "samples": len(rows),
-        "classes": len(classes.labels),
-        "rung": taken[-1],
+        "samples": len(samples),
+        "classes": len(tables.classes),
+        "rung": head.rung,
         "layers": reached.layers,
         "log_loss": reached.held_out.log_loss,
-        "rung_seconds": seconds,
+        "rung_seconds": {rung.name: round(rung.seconds, 2) for rung in reached.trace if rung.log_loss is not None},
     }
 
 
-def _material(
-    task: Task, store: Store, validated: Artefact, extracted: Artefact, samples: NDArray[np.int64], labels: NDArray[np.int64]
-) -> Material:
+def _settings(run: Run) -> LadderSettings:
+    from fsat_tasks.tuning.rungs import FROZEN_RUNGS, RUNGS, LadderSettings
+
+    tune = run.task.spec.tune
+    if tune.body == "off":
+        return LadderSettings(FROZEN_RUNGS, class_weight=tune.class_weight)
+    return LadderSettings(RUNGS, tune.budget_seconds, tune.body, tune.class_weight)
+
+
+def _material(run: Run, samples: Split) -> Material:
+    """What the ladder tunes on. Tasks that share a pool share its rows, too, and what is made of them."""
     from fsat_tasks.numerics.heads.pool_taught import POOL_ROWS
     from fsat_tasks.tuning.material import Material, Rows
 
-    features, texts = open_features(task, store, extracted), load_texts(validated)
-    tokenizer, _ = load_tokenizer(encoder_of(store, extracted).path / "tokenizer.json")
+    spec = run.task.spec
+    tokenizer, _ = load_tokenizer(run.encoder.path / "tokenizer.json", run.kept)
+    reads_tokens = spec.tune.body != "off"
 
     def rows(texts: list[str]) -> Rows:
-        read = task.spec.tune.body != "off"  # by a body alone
-        return Rows(features(texts), tokenize(tokenizer, texts) if read else [[]] * len(texts))
+        return Rows(run.features(texts), tokenize(tokenizer, texts) if reads_tokens else [[]] * len(texts))
 
-    source = find_encoder(task.spec.encoder.name, task.spec.encoder.max_tokens)
-    shots, names = ([texts[i] for i in text_ids] for text_ids in (samples, load_split(validated, CLASSES).text_ids))
-    count = min(task.spec.tune.pool_rows, POOL_ROWS)  # no more is looked at
-    pool, encoder = (artefact.manifest["parents"].get(name) for artefact, name in ((validated, "pool"), (extracted, "encoder")))
-    key = json.dumps([pool, encoder, extracted.manifest["numeric_class"], count, task.spec.seed, task.spec.tune.body == "off"])
-    pooled = _LAST_POOL.get(key)
-    if pooled is None:
-        _LAST_POOL.clear()
-        pooled = _LAST_POOL[key] = rows(list(load_pool_texts(validated, draw_pool_rows(validated, count, task.spec.seed))))
-    return Material(source, rows(shots), labels, rows(names), pooled)
+    def pool() -> Rows:
+        return rows(list(run.pool.texts(run.pool.draw(count, spec.seed))))
+
+    count = min(spec.tune.pool_rows, POOL_ROWS)  # no more is looked at
+    references = [run.pool.artefact and run.pool.artefact.reference(), run.encoder.reference()]
+    key = json.dumps([*references, run.extracted.manifest["numeric_class"], count, spec.seed, reads_tokens])
+    labels = run.tables.class_numbers(samples.labels)
+    return Material(run.source, rows(samples.texts), labels, rows(run.tables.classes.texts), run.kept.get("pool", key, pool))
 
 
-def _head(task: Task, reached: Climb, labels: NDArray[np.int64], names: list[str], lines: list[int]) -> Head:
-    import numpy as np
+def _head(run: Run, reached: Climb, samples: Split) -> Head:
     from scipy.special import softmax
 
     from fsat_tasks.numerics.evidence.conformal import conformal_threshold, lac_scores
-    from fsat_tasks.numerics.geometry.layers import mix_layers
-    from fsat_tasks.numerics.heads.memory import TaughtHead
-    from fsat_tasks.numerics.heads.scope import coverage_threshold, fit_scope
+    from fsat_tasks.numerics.heads.calibrated import Samples, fit_calibrated
 
-    held_out, temperature = reached.held_out.logits, reached.held_out.temperature
-    shots, anchors = mix_layers(reached.shots, reached.layers), mix_layers(reached.names, reached.layers)
-    scope = fit_scope(shots, labels, anchors, temperature, held_out * temperature, unseen=reached.unseen)
+    labels, held_out, temperature = (
+        run.tables.class_numbers(samples.labels),
+        reached.held_out.logits,
+        reached.held_out.temperature,
+    )
+    evidence = Samples(reached.shots, labels, reached.names, held_out * temperature, reached.unseen)
     scores = lac_scores(softmax(held_out, axis=1))
-    linear = reached.head.linear if isinstance(reached.head, TaughtHead) else reached.head
     return Head(
-        labels=names,
-        layers=reached.layers,
-        weight=linear.weight.astype(np.float32),
-        bias=linear.bias.astype(np.float32),
-        memory=reached.head.memory if isinstance(reached.head, TaughtHead) else None,
-        temperature=temperature,
-        lines=lines,
-        rung=[rung.name for rung in reached.trace if rung.taken][-1],
-        scope=scope,
-        scope_threshold=coverage_threshold(scope.held_out, task.spec.tune.coverage),
-        set_thresholds={str(coverage): conformal_threshold(scores, labels, coverage) for coverage in SET_COVERAGES},
+        run.tables.classes.labels,
+        fit_calibrated(reached.head, reached.layers, temperature, evidence, run.task.spec.tune.coverage),
+        samples.lines,
+        [rung.name for rung in reached.trace if rung.taken][-1],
+        {str(coverage): conformal_threshold(scores, labels, coverage) for coverage in SET_COVERAGES},
     )
 
 
-def _save_body(task: Task, encoder: Artefact, weights: Any, folder: Path) -> None:
-    """The tuned weights, and the encoder's graph with them."""
+def _save_encoder(run: Run, weights: Any, folder: Path) -> None:
+    """Write the tuned weights, and the encoder's graph with them."""
     from safetensors.torch import save
 
     from fsat_tasks.encoders.graph import export_onnx
     from fsat_tasks.tuning.fine_tuning import load_body
 
     (folder / "body.safetensors").write_bytes(save(weights))
-    export_onnx(
-        load_body(find_encoder(task.spec.encoder.name, task.spec.encoder.max_tokens), "cpu", weights), folder / "encoder.onnx"
-    )
-    write_json(folder / "encoder.json", encoder.json("encoder.json") | {"precision": "fp32"})
-    shutil.copyfile(encoder.path / "tokenizer.json", folder / "tokenizer.json")
+    export_onnx(load_body(run.source, "cpu", weights), folder / "encoder.onnx")
+    write_json(folder / "encoder.json", run.encoder.json("encoder.json") | {"precision": "fp32"})
+    shutil.copyfile(run.encoder.path / "tokenizer.json", folder / "tokenizer.json")
 
 
 def choose_shots(labels: NDArray[np.int64], shots: int | None, seed: int) -> NDArray[np.int64]:
-    """Positions of at most `shots` rows of each class, drawn by the seed, in their old order; all where it is None."""
+    """Positions of at most `shots` rows of each class, drawn by the seed, in their old order; all if it is None."""
     import numpy as np
 
     if shots is None:

@@ -6,13 +6,14 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fsat_tasks.data.pool import POOL, pool, pool_findings
+from fsat_tasks.data.pool import POOL, build_pool, pool_findings
 from fsat_tasks.data.readers import Rows, read_rows
-from fsat_tasks.data.tables import SPLITS, _write_slices, _write_tables
+from fsat_tasks.data.tables import SPLITS, write_rows, write_slices
 from fsat_tasks.errors import DataError, TaskError
-from fsat_tasks.store import Artefact, Recipe, Store
-from fsat_tasks.store.files import sha256_file, write_json
-from fsat_tasks.tasks.spec import Task
+from fsat_tasks.runs.run import Run
+from fsat_tasks.store import Artefact, Recipe, versions
+from fsat_tasks.store.files import write_json
+from fsat_tasks.tasks.task import Task
 from fsat_tasks.tasks.workspace import TASK_FILE
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["validate"]
 
 
-def validate(task: Task, store: Store) -> Artefact:
+def validate(run: Run) -> Artefact:
     """Check the task's data.
 
     Writes texts.parquet (each different text of the small files once), rows.parquet (split, line, text_id, label), slices.parquet
@@ -29,59 +30,62 @@ def validate(task: Task, store: Store) -> Artefact:
     pool, which is an artefact of its own and a parent of this one) and findings.json.
 
     Raises:
-        DataError: where a file cannot be read or a critical check fails; nothing is written then.
+        DataError: if a file cannot be read or a critical check fails; nothing is written then.
     """
-    files = {split: path for split in SPLITS if (path := task.file(split)) is not None}
-    unlabelled = pool(task, store)
-    inputs = {split: sha256_file(path) for split, path in files.items()}
+    spec, store = run.task.spec, run.store
+    files = {split: path for split in SPLITS if (path := run.task.file(split)) is not None}
+    pool = build_pool(run.task, store)
     recipe = Recipe(
         "validate",
-        6,
+        versions.VALIDATE,
         config={
-            "text": task.spec.text,
-            "label": task.spec.label,
-            "classes": task.spec.classes,
-            "slices": task.spec.slices,
-            "validation": task.spec.validation.model_dump(),
-            "formats": {k: p.suffix for k, p in files.items()},
+            "text": spec.text,
+            "label": spec.label,
+            "classes": spec.classes,
+            "slices": spec.slices,
+            "validation": spec.validation.model_dump(),
+            "formats": {split: path.suffix for split, path in files.items()},
         },
-        inputs=inputs | ({"pool": unlabelled.digest} if unlabelled else {}),
-        parents={"pool": unlabelled} if unlabelled else {},
+        inputs={split: store.sha256(path) for split, path in files.items()} | ({"pool": pool.digest} if pool else {}),
+        parents={"pool": pool} if pool else {},
     )
-    return store.build(recipe, lambda folder: _validate(task, files, unlabelled, folder))
+    return store.build(recipe, lambda folder: _write(run.task, files, pool, folder))
 
 
-def _validate(task: Task, files: dict[str, Path], unlabelled: Artefact | None, folder: Path) -> dict[str, int]:
-    from fsat_tasks.data.checks import check_rows, count_scripts
-
+def _write(task: Task, files: dict[str, Path], pool: Artefact | None, folder: Path) -> dict[str, int]:
     spec = task.spec
     longest = spec.validation.max_characters
     rows = {
         split: read_rows(path, spec.text, spec.label if split in ("samples", "query") else None, longest)
         for split, path in files.items()
     }
-    of_pool = Counter(unlabelled.manifest["notes"]["scripts"]) if unlabelled else None
-    findings = check_rows(rows, spec.validation, of_pool)
-    if unlabelled:
-        findings += pool_findings(task, unlabelled, count_scripts(rows.values()))
-    _raise_critical([finding for finding in findings if finding.severity == "critical"])
-    texts = _write_tables(rows, _class_names(task, rows["samples"]), folder)
-    _write_slices(files.get("query"), spec.slices, longest, folder)
+    findings = _check(task, rows, pool)
+    texts = write_rows(rows, _class_names(task, rows["samples"]), folder)
+    write_slices(files.get("query"), spec.slices, longest, folder)
     # keys of task.yaml, not paths: the artefact is the same wherever the task folder is and whatever its files are called
     split_of = {part.file: split for split, part in rows.items()}
-    shown = [finding.to_json() | {"file": split_of.get(finding.file, POOL)} for finding in findings]
-    write_json(folder / "findings.json", shown)
-    size = int(unlabelled.manifest["notes"]["rows"]) if unlabelled else 0
-    write_json(folder / "pool.json", {"digest": unlabelled.digest if unlabelled else None, "rows": size})
-    counts = {split: len(part.lines) for split, part in rows.items()} | ({POOL: size} if unlabelled else {})
+    write_json(folder / "findings.json", [finding.to_json() | {"file": split_of.get(finding.file, POOL)} for finding in findings])
+    size = int(pool.manifest["notes"]["rows"]) if pool else 0
+    write_json(folder / "pool.json", {"digest": pool.digest if pool else None, "rows": size})
+    counts = {split: len(part.lines) for split, part in rows.items()} | ({POOL: size} if pool else {})
     return {**counts, "texts": texts, "warnings": len(findings)}
 
 
-def _raise_critical(critical: list[Finding]) -> None:
+def _check(task: Task, rows: dict[str, Rows], pool: Artefact | None) -> list[Finding]:
+    """The warnings about all files. Raises DataError if a check is critical."""
+    from fsat_tasks.data.checks import check_rows
+    from fsat_tasks.data.oddities import count_scripts
+
+    scripts_of_pool = Counter(pool.manifest["notes"]["scripts"]) if pool else None
+    findings = check_rows(rows, task.spec.validation, scripts_of_pool)
+    if pool:
+        findings += pool_findings(task, pool, count_scripts(rows.values()))
+    critical = [finding for finding in findings if finding.severity == "critical"]
     if critical:
         first, *others = critical
         more = "Also: " + "; ".join(f"{other.where}: {other.message}" for other in others) if others else ""
         raise DataError(first.where, f"data that passes the check {first.check!r}", first.message, more)
+    return findings
 
 
 def _class_names(task: Task, samples: Rows) -> dict[str, str]:
@@ -89,10 +93,6 @@ def _class_names(task: Task, samples: Rows) -> dict[str, str]:
     labels = sorted({label for label in samples.labels if label is not None})
     unknown = sorted(set(task.spec.classes) - set(labels))
     if unknown:
-        raise TaskError(
-            f"{task.folder / TASK_FILE}: classes.{unknown[0]}",
-            "a label that some sample has",
-            f"{unknown[0]!r}",
-            f"Labels there: {', '.join(labels)}.",
-        )
+        where = f"{task.folder / TASK_FILE}: classes.{unknown[0]}"
+        raise TaskError(where, "a label that some sample has", f"{unknown[0]!r}", f"Labels there: {', '.join(labels)}.")
     return {label: task.spec.classes.get(label) or label.replace("_", " ").replace("-", " ") for label in labels}

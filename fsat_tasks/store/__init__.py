@@ -1,6 +1,7 @@
-"""The artefact store: content keys, atomic writes, checksums verified on every read."""
+"""The artefact store. Keys come from content, writes are atomic, and each read verifies checksums."""
 
+from fsat_tasks.store import versions
 from fsat_tasks.store.artefact import Artefact, Recipe
 from fsat_tasks.store.store import Store
 
-__all__ = ["Artefact", "Recipe", "Store"]
+__all__ = ["Artefact", "Recipe", "Store", "versions"]

@@ -1,13 +1,12 @@
-"""What a step's result depends on, and what is recorded of it: recipe, artefact, manifest, checksums."""
+"""Recipe, artefact and manifest: what a step's result depends on, the result, and the record of it."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 import json
-import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any
 
+from fsat_tasks.runtime.numeric_class import NumericClass
 from fsat_tasks.store.files import canonical_json, sha256_file
 
 __all__ = ["MANIFEST", "Artefact", "Recipe", "make_manifest", "read_manifest"]
@@ -37,7 +37,7 @@ DISTRIBUTIONS = {
     "torch": ("torch",),
     "transformers": ("transformers",),
 }
-"""Module -> the distributions that may have brought it, of what shapes results."""
+"""Module -> distributions that may have installed it, for each library that can change results."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Artefact:
     path: Path
     manifest: Mapping[str, Any]
     built: bool = field(default=False, compare=False)
-    """Whether this call did the work, or found it done."""
+    """Whether this call made the artefact. False if it was in the store already."""
 
     @property
     def step(self) -> str:
@@ -59,52 +59,68 @@ class Artefact:
 
     @property
     def digest(self) -> str:
-        """sha256 over the names and contents of the files, without those of timings: equal work gives equal digests."""
+        """sha256 over the names and contents of the files. Equal work gives equal digests: files of timings do not count."""
         return str(self.manifest["digest"])
 
     def sha256(self, name: str) -> str:
+        """Return the sha256 of one of the files, as the manifest records it."""
         return str(self.manifest["files"][name]["sha256"])
 
     def json(self, name: str) -> Any:
+        """Return the content of one of the JSON files."""
         return json.loads((self.path / name).read_text("utf-8"))
 
     def reference(self) -> dict[str, str]:
-        """What names this artefact elsewhere: in manifests, XCom, the registry."""
+        """Return the step, key and digest that name this artefact in manifests, in the registry and in Airflow's XCom."""
         return {"step": self.step, "key": self.key, "digest": self.digest}
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that a step's result depends on, and what to record beside it."""
+    """Everything that a step's result depends on, and what else its manifest records."""
 
     step: str
     version: int
-    """Raised when the step's code changes its result."""
+    """Version of the step's code. A change of the code that changes results must raise it."""
     config: Mapping[str, Any]
-    """The slice of the specification that the step reads."""
+    """The part of the task's specification that the step reads."""
     inputs: Mapping[str, str]
-    """Name -> sha256 of each input's content."""
-    numeric_class: str = "exact"
-    """What computed the numbers, on what, how precisely: `exact` where no floating point is involved."""
+    """Name of each input -> sha256 of its content."""
+    numeric_class: NumericClass | None = None
+    """Numeric class of the computation, or None if it uses no floating-point numbers."""
     parents: Mapping[str, Artefact] = field(default_factory=dict)
-    """Recorded for lineage; what counts of them is in `inputs`."""
+    """Artefacts that this one is made from, recorded for lineage. They do not enter the key; their content is in `inputs`."""
     measured: tuple[str, ...] = ()
-    """Files with timings of this machine: verified like all others, but no part of the digest."""
+    """Files with timings of this machine. They are verified like all others, but are not part of the digest."""
+
+    @property
+    def computed_by(self) -> str:
+        """Numeric class as text, as keys and manifests hold it; `exact` without one."""
+        return "exact" if self.numeric_class is None else str(self.numeric_class)
 
     @property
     def key(self) -> str:
+        """sha256 over step, version, config, inputs and numeric class. It names the artefact in the store."""
         parts = {
             "step": self.step,
             "version": self.version,
             "config": dict(self.config),
             "inputs": dict(self.inputs),
-            "numeric_class": self.numeric_class,
+            "numeric_class": self.computed_by,
         }
         return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
 
 
-def read_manifest(folder: Path) -> tuple[str | None, dict[str, Any]]:
-    """What is wrong with an artefact (None if nothing is), and its manifest."""
+def read_manifest(folder: Path, sha256: Callable[[Path], str] = sha256_file) -> tuple[str | None, dict[str, Any]]:
+    """Read an artefact's manifest and verify all files against it.
+
+    Args:
+        folder: the artefact's folder.
+        sha256: function that returns a file's sha256.
+
+    Returns:
+        The problem, or None if the artefact is whole; and the manifest, empty if it cannot be read.
+    """
     try:
         manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
         files = {name: entry["sha256"] for name, entry in manifest["files"].items()}
@@ -114,19 +130,26 @@ def read_manifest(folder: Path) -> tuple[str | None, dict[str, Any]]:
                 return f"manifest.json: {field_name} is not that of the folder and its files", manifest
     except (FileNotFoundError, IsADirectoryError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as error:
         return f"manifest.json: {error}", {}
-    for name, sha256 in files.items():
+    for name, expected_sha256 in files.items():
         try:
-            if sha256_file(folder / name) != sha256:
+            if sha256(folder / name) != expected_sha256:
                 return f"{name}: sha256 differs from the manifest's", manifest
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return f"{name}: not there", manifest
     return None, manifest
 
 
-def make_manifest(recipe: Recipe, folder: Path, seconds: float, notes: Mapping[str, Any]) -> dict[str, Any]:
-    """The manifest of what a recipe's work left in a folder, and how long it took."""
+def make_manifest(recipe: Recipe, folder: Path, work: Mapping[str, Any], sha256: Callable[[Path], str]) -> dict[str, Any]:
+    """Return the manifest of the files that a recipe's work left in a folder.
+
+    Args:
+        recipe: recipe of the work.
+        folder: folder with the files.
+        work: further entries: `notes` of the step, its `wall_seconds`, and the `caller` of this process.
+        sha256: function that returns a file's sha256.
+    """
     files = {
-        path.relative_to(folder).as_posix(): {"sha256": sha256_file(path), "bytes": path.stat().st_size}
+        path.relative_to(folder).as_posix(): {"sha256": sha256(path), "bytes": path.stat().st_size}
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
@@ -141,14 +164,12 @@ def make_manifest(recipe: Recipe, folder: Path, seconds: float, notes: Mapping[s
         "files": files,
         "config": dict(recipe.config),
         "inputs": dict(recipe.inputs),
-        "numeric_class": recipe.numeric_class,
+        "numeric_class": recipe.computed_by,
         "seed": recipe.config.get("seed"),
-        "device": recipe.numeric_class.partition("-")[2].partition("-")[0] or None,
+        "device": recipe.numeric_class and recipe.numeric_class.device,
         "parents": {name: parent.reference() for name, parent in recipe.parents.items()},
-        "notes": dict(notes),
-        "caller": caller(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "wall_seconds": round(seconds, 3),
+        **work,
         "versions": _versions(),
     }
 
@@ -158,15 +179,8 @@ def _digest(files: Mapping[str, Mapping[str, Any]]) -> str:
     return hashlib.sha256(canonical_json(content).encode()).hexdigest()
 
 
-def caller() -> str:
-    """Who runs this process: `airflow`, `dvc` or `cli`."""
-    if "AIRFLOW_CTX_DAG_ID" in os.environ:
-        return "airflow"
-    return "dvc" if "DVC_STAGE" in os.environ else "cli"
-
-
 def _versions() -> dict[str, str]:
-    """Versions of what shapes results, of those that this process has loaded."""
+    """Return the versions of Python and of those libraries in DISTRIBUTIONS that this process has loaded."""
     found = {"python": ".".join(map(str, sys.version_info[:3]))}
     for name in (name for module, names in DISTRIBUTIONS.items() if module in sys.modules for name in names):
         with suppress(PackageNotFoundError):
@@ -174,6 +188,6 @@ def _versions() -> dict[str, str]:
     return found
 
 
-@functools.cache  # it is read from the package's files
+@functools.cache  # each look-up reads files
 def _package_version(name: str) -> str:
     return package_version(name)

@@ -1,4 +1,4 @@
-"""Copy an artefact's files to a folder of the user's, such as an out of dvc.yaml."""
+"""Copies of artefacts in folders outside the store, such as an `out` in dvc.yaml."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ __all__ = ["copy_out"]
 
 
 def copy_out(artefact: Artefact, folder: Path) -> None:
-    """Replace `folder`, if it is a former copy, by the artefact's files and artefact.json: its reference and their names.
+    """Copy an artefact's files to `folder`, in place of a former copy.
 
-    The manifest stays in the store: it has times and names of machines, while what is copied here is the same for the
-    same work, so that DVC sees a change only where there is one.
+    artefact.json is written beside them, with the artefact's reference and the names of its files. The
+    manifest is not copied, because it records times and versions: without it, DVC sees a change only if the
+    files changed.
 
     Raises:
-        StoreError: where the folder cannot be written, or holds a file that no former copy put there.
+        StoreError: if the folder cannot be written, or holds a file that no former copy put there.
     """
     folder = folder.absolute()
     if folder.exists() and not folder.is_dir():
@@ -50,7 +51,7 @@ def copy_out(artefact: Artefact, folder: Path) -> None:
 
 
 def _other_files(folder: Path) -> list[str]:
-    """Files of a folder that its artefact.json does not list; all of them where there is none."""
+    """Return the files in a folder that its artefact.json does not list; all files if there is no artefact.json."""
     try:
         former = {"artefact.json", *json.loads((folder / "artefact.json").read_text("utf-8"))["files"]}
     except (FileNotFoundError, IsADirectoryError, ValueError, LookupError, TypeError):

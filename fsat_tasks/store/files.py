@@ -1,4 +1,4 @@
-"""Files of the store and of its artefacts: canonical JSON and checksums."""
+"""JSON files and checksums, as the store and its artefacts use them."""
 
 from __future__ import annotations
 
@@ -8,34 +8,48 @@ import os
 import time
 from pathlib import Path
 
-__all__ = ["canonical_json", "sha256_file", "write_json"]
+__all__ = ["Digests", "canonical_json", "sha256_file", "write_json"]
 
-
-REMEMBERED_BYTES, SETTLED_NS = 1 << 16, 2_000_000_000
-
-
-_digests: dict[Path, tuple[tuple[int, ...], str]] = {}
+REMEMBERED_BYTES = 1 << 16
+"""Minimum size in bytes of a file whose checksum is remembered."""
+SETTLED_NS = 2_000_000_000
+"""Minimum time in ns since a file's last change. A younger file could change again without a change of its times."""
 
 
 def canonical_json(value: object) -> str:
-    """The one JSON text of a value. Refuses NaN and whatever JSON does not know."""
+    """Return a value as JSON, always spelt the same way.
+
+    Raises:
+        ValueError, TypeError: for a value that JSON cannot represent, such as NaN.
+    """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
 
 
-def sha256_file(path: Path) -> str:
-    """Of a large file remembered by this process, for as long as what the file system says of it stays the same."""
-    with path.open("rb") as file:
-        status = os.fstat(file.fileno())
-        known, digest = _digests.get(path, (None, ""))
-        state = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-        if known == state:
-            return digest
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    # within the clock's tick a file could change once more and show the same time
-    if status.st_size >= REMEMBERED_BYTES and time.time_ns() - status.st_ctime_ns > SETTLED_NS:
-        _digests[path] = state, digest
-    return digest
-
-
 def write_json(path: Path, value: object) -> None:
+    """Write a value as indented JSON with sorted keys."""
     path.write_text(json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n", "utf-8")
+
+
+def sha256_file(path: Path) -> str:
+    """Return the sha256 of a file's content in hexadecimal."""
+    return Digests().sha256(path)
+
+
+class Digests:
+    """Checksums of files. A large file is read again only if its inode, size or times have changed."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, tuple[tuple[int, ...], str]] = {}
+
+    def sha256(self, path: Path) -> str:
+        """Return the sha256 of a file's content in hexadecimal."""
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            known, digest = self._known.get(path, (None, ""))
+            state = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+            if known == state:
+                return digest
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if status.st_size >= REMEMBERED_BYTES and time.time_ns() - status.st_ctime_ns > SETTLED_NS:
+            self._known[path] = state, digest
+        return digest

@@ -1,12 +1,14 @@
-"""What is in use in a store, and by whom, so that housekeeping leaves it alone: runs, and the last use of each artefact.
+"""Leases of runs and the last use of each artefact. Housekeeping leaves alone what may still be in use.
 
-- A run holds a lease: a file in `<store>/runs` that its process has locked (flock) until it ends. A process that is killed
-  loses the lock at once, on whatever host; nobody has to guess from a process number or a heartbeat.
-- The time of an artefact's last use is its folder's. What was used since the oldest lease began may be in use.
-- The gate: who marks a use passes it, housekeeping closes it while it looks and removes. So either the mark is seen, or the
-  artefact is gone before its user has looked at it.
+- A run holds a lease: a file in `<store>/runs` that its process keeps locked (flock) until it ends. A process
+  that is killed loses the lock at once, on any host, so no process id or heartbeat has to be checked.
+- The modification time of an artefact's folder is the time of its last use. An artefact that was used after
+  the oldest living lease began may be in use.
+- The gate is a read-write lock. Readers take it shared while they mark an artefact as used; housekeeping
+  takes it exclusively while it decides and renames. So housekeeping either sees the mark, or has renamed the
+  artefact before its user looks for it.
 
-All times are the file system's, so the clocks of the hosts may differ.
+All times come from the store's file system, so the hosts' clocks may differ.
 """
 
 from __future__ import annotations
@@ -34,17 +36,21 @@ LEASE = re.compile(r"(?P<host>.+)\.(?P<pid>\d+)\.[0-9a-f]{8}")
 
 @dataclass(frozen=True)
 class Run:
-    """A living process that uses the store."""
+    """A running process that holds a lease on the store."""
 
     host: str
     pid: int
     since: float
-    """Seconds since the epoch."""
+    """Start of the lease, in seconds since the epoch."""
 
 
 @contextmanager
 def gate(root: Path, closed: bool = False) -> Iterator[None]:
-    """Pass the gate, beside others; or close it to all others. Raises OSError where the store cannot be written or locked."""
+    """Context manager: hold the gate, shared with others, or exclusively if `closed`.
+
+    Raises:
+        OSError: if the store cannot be written or locked.
+    """
     descriptor = os.open(_runs(root) / GATE, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX if closed else fcntl.LOCK_SH)
@@ -55,14 +61,14 @@ def gate(root: Path, closed: bool = False) -> Iterator[None]:
 
 @contextmanager
 def in_use(root: Path) -> Iterator[None]:
-    """What this process finds or makes in the store meanwhile is not removed by housekeeping."""
+    """Context manager: artefacts that this process reads or writes inside it are safe from housekeeping."""
     path = _runs(root, make=False) / f"{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
     try:
         with gate(root):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
     except OSError as error:
-        if error.errno in NO_LOCKS:  # of anything else the first step that writes tells
+        if error.errno in NO_LOCKS:  # any other error comes back at the first step that writes
             log.warning("the store's file system has no locks, so housekeeping will not know of this run: %s", error)
         yield
         return
@@ -74,13 +80,16 @@ def in_use(root: Path) -> Iterator[None]:
 
 
 def mark_used(root: Path, folder: Path) -> None:
-    """Note that an artefact is used now. Where the store is read-only nothing is noted, and nothing can be removed."""
+    """Record that an artefact is used now. In a read-only store nothing is recorded; housekeeping cannot remove there."""
     with suppress(OSError), gate(root):
         os.utime(folder)
 
 
 def last_use(folder: Path) -> float:
-    """When an artefact was last used, or until when it is to be kept (`Store.keep_until`); 0 if it is gone."""
+    """Return the time of an artefact's last use, or the later time until which `Store.keep_until` keeps it.
+
+    The time is in seconds since the epoch; 0 if the artefact is gone.
+    """
     times = [0.0]
     for path in (folder, folder / "manifest.json"):
         with suppress(FileNotFoundError, NotADirectoryError):
@@ -89,18 +98,18 @@ def last_use(folder: Path) -> float:
 
 
 def living_runs(root: Path, forget_dead: bool) -> list[Run]:
-    """The runs that go on, the oldest first.
+    """Return the runs that hold a lease, oldest first.
 
     Args:
-        forget_dead: remove the leases of those that were killed; only where the gate is closed, since a lease is made and
-            locked in two steps.
+        forget_dead: whether to remove the leases of killed runs. The gate must be closed then: a lease is
+            first made and then locked, and one that is not yet locked looks dead.
     """
     runs = []
     for path in _runs(root, make=False).glob("*"):
         name = LEASE.fullmatch(path.name)
         if name is None:
             continue
-        with suppress(FileNotFoundError):  # it has just ended
+        with suppress(FileNotFoundError):  # the run has just ended
             descriptor = os.open(path, os.O_RDWR)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -114,7 +123,7 @@ def living_runs(root: Path, forget_dead: bool) -> list[Run]:
 
 
 def tick(root: Path) -> float:
-    """The time by the store's file system, which may be another host's."""
+    """Return the present time by the clock of the store's file system, which may be another host's."""
     path = _runs(root) / GATE
     os.utime(path)
     return path.stat().st_mtime

@@ -1,4 +1,4 @@
-"""A store that is only looked into: what tells whether a run would have anything to do."""
+"""A read-only store, used to find out whether a run would have work to do."""
 
 from __future__ import annotations
 
@@ -15,33 +15,34 @@ __all__ = ["LookupStore", "NotMadeError"]
 
 
 class NotMadeError(Exception):
-    """A step would have to work. It never leaves the pipeline."""
+    """An artefact is not in the store, so its step has work to do. Callers of a LookupStore catch this."""
 
 
 class LookupStore(Store):
-    """Finds what is there and makes nothing.
+    """Store that finds artefacts and makes none.
 
-    Files are compared by their sizes and not by their checksums, so that asking costs no more than reading some manifests.
+    It compares only the sizes of files and not their checksums, so a look-up costs no more than reading a
+    manifest.
     """
 
     def build(self, recipe: Recipe, write: Callable[[Path], Mapping[str, Any] | None]) -> Artefact:
-        """The recipe's artefact. Raises NotMadeError where it is not there."""
+        """Return the recipe's artefact. Raises NotMadeError if it is not in the store."""
         found = self.find(recipe.step, recipe.key)
         if found is None:
             raise NotMadeError(recipe.step)
         return found
 
     def find(self, step: str, key: str) -> Artefact | None:
-        """The artefact if it is there and its files have their sizes."""
+        """Return the artefact if it is in the store and its files have the recorded sizes, else None."""
         folder = self.folder(step, key)
         try:
             manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
             if all((folder / name).stat().st_size == entry["bytes"] for name, entry in manifest["files"].items()):
                 return Artefact(folder, manifest)
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
-            pass  # damaged: a run sets it aside
+            pass  # missing, or damaged: the next run will set it aside
         return None
 
-    def scratch(self, recipe: Recipe) -> AbstractContextManager[Path]:  # type: ignore[override]  # of all that `with` asks for
-        """Raises NotMadeError: who asks for scratch has work to do."""
+    def scratch(self, recipe: Recipe) -> AbstractContextManager[Path]:  # type: ignore[override]  # enough for `with`
+        """Raise NotMadeError: a step that needs scratch space has work to do."""
         raise NotMadeError(recipe.step)

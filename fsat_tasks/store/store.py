@@ -1,7 +1,8 @@
-"""The artefact store: content keys, atomic writes, checksums verified on every read.
+"""The artefact store. Keys come from content, writes are atomic, and each read verifies checksums.
 
-`<store>/<step>/<key[:2]>/<key>/` holds an artefact's files and, written last, its manifest.json. It is made in a
-temporary sibling and renamed, so a folder under its final name is whole, whoever was killed or raced.
+`<store>/<step>/<key[:2]>/<key>/` holds an artefact's files and, written last, its manifest.json. The folder
+is filled under a temporary name beside it and then renamed. So a folder with its final name is complete, even
+if a process was killed or two processes made the same artefact.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from fsat_tasks.errors import StoreError
+from fsat_tasks.runtime.numeric_class import NumericClass
 from fsat_tasks.store.artefact import MANIFEST, Artefact, Recipe, make_manifest, read_manifest
-from fsat_tasks.store.files import write_json
+from fsat_tasks.store.files import Digests, write_json
 from fsat_tasks.store.lease import in_use, mark_used
 
 __all__ = ["Store", "alive"]
@@ -32,19 +34,32 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 class Store:
-    """Artefacts below one folder, which may be shared by many processes and machines."""
+    """Artefacts in one folder, which many processes and machines may share."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    def build(self, recipe: Recipe, write: Callable[[Path], Mapping[str, Any] | None]) -> Artefact:
-        """Return the recipe's artefact, made by `write(folder)` unless it is already there.
+    def __init__(self, root: Path, caller: str = "library") -> None:
+        """Open the store in a folder, which need not exist yet.
 
         Args:
-            write: fills an empty folder; what it returns is recorded in the manifest as `notes`.
+            root: the folder.
+            caller: name of what runs this process, for the manifests: `cli`, `dvc`, `airflow` or `library`.
+        """
+        self.root = root
+        self.caller = caller
+        self._digests = Digests()
+
+    def sha256(self, path: Path) -> str:
+        """Return the sha256 of any file. A large file is read only once, as long as it does not change."""
+        return self._digests.sha256(path)
+
+    def build(self, recipe: Recipe, write: Callable[[Path], Mapping[str, Any] | None]) -> Artefact:
+        """Return the recipe's artefact. If it is not in the store, `write(folder)` makes it.
+
+        Args:
+            recipe: everything that the artefact depends on.
+            write: function that fills an empty folder. The manifest records what it returns as `notes`.
 
         Raises:
-            StoreError: where the store cannot be written. Any other error of `write` comes out as it is.
+            StoreError: if the store cannot be written. All other errors of `write` pass through.
         """
         found = self.find(recipe.step, recipe.key)
         if found is not None:
@@ -54,11 +69,12 @@ class Store:
         temporary = self._temporary(final)
         try:
             notes = write(temporary) or {}
-            manifest = make_manifest(recipe, temporary, time.perf_counter() - started, notes)
+            work = {"notes": dict(notes), "wall_seconds": round(time.perf_counter() - started, 3), "caller": self.caller}
+            manifest = make_manifest(recipe, temporary, work, self.sha256)
             write_json(temporary / MANIFEST, manifest)
             _sync(temporary)
             if not _rename(temporary, final):
-                return self.build(recipe, write)  # another process was first: its artefact is the one
+                return self.build(recipe, write)  # another process was first: return its artefact
         except OSError as error:
             if self._concerns(error):
                 raise self._unwritable(error) from error
@@ -68,13 +84,19 @@ class Store:
         return Artefact(final, manifest, built=True)
 
     def find(self, step: str, key: str) -> Artefact | None:
-        """The artefact if it is there and whole. A damaged one is set aside, with a warning that names it."""
+        """Return the artefact if it is in the store and undamaged, else None.
+
+        A damaged artefact is moved to `<store>/corrupt`, and a warning names it.
+
+        Raises:
+            StoreError: if the store cannot be read, or the damaged artefact cannot be moved.
+        """
         folder = self.folder(step, key)
         try:
             if not folder.is_dir():
                 return None
             mark_used(self.root, folder)  # before it is read: see the gate in lease.py
-            problem, manifest = read_manifest(folder)
+            problem, manifest = read_manifest(folder, self.sha256)
         except OSError as error:
             raise self._unwritable(error) from error
         if problem is None:
@@ -90,13 +112,15 @@ class Store:
         log.warning("corrupted artefact: %s (%s); set aside as %s, will be rebuilt", folder, problem, aside)
         return None
 
-    def find_first(self, recipe: Recipe, numeric_classes: Iterable[str]) -> Artefact | None:
-        """The first artefact in the store among those that differ from the recipe in their numeric class alone.
+    def find_first(self, recipe: Recipe, numeric_classes: Iterable[NumericClass | None]) -> Artefact | None:
+        """Return the first artefact in the store that equals the recipe but for its numeric class, else None.
 
-        A step on one kind of machine so goes on from what another kind has made, such as a GPU's features.
+        This way a machine without a GPU uses the features that a machine with one has computed.
 
         Args:
-            numeric_classes: in an order that is the same on every machine, or two machines would take different ones.
+            recipe: everything that the artefact depends on; its own numeric class does not count.
+            numeric_classes: classes to look for, in order. The order must be the same on every machine, or
+                two machines would take different artefacts.
         """
         for numeric_class in numeric_classes:
             found = self.find(recipe.step, replace(recipe, numeric_class=numeric_class).key)
@@ -104,11 +128,35 @@ class Store:
                 return found
         return None
 
-    def restore(self, copy: Path, reference: Mapping[str, str]) -> bool:
-        """Put a copy of an artefact back in its place, unless it is there; whether it was put there now.
+    def require(self, reference: Mapping[str, str], what: str) -> Artefact:
+        """Return the artefact with a step and a key that a manifest names.
+
+        Args:
+            reference: `step` and `key` of the artefact.
+            what: name of the artefact for the error.
 
         Raises:
-            StoreError: where the copy or what is in its place is not that artefact, or the store cannot be written.
+            StoreError: if it is no longer in the store.
+        """
+        found = self.find(reference["step"], reference["key"])
+        if found is None:
+            where = self.folder(reference["step"], reference["key"])
+            raise StoreError(str(where), what, "none that is whole", "Run the task again.")
+        return found
+
+    def restore(self, copy: Path, reference: Mapping[str, str]) -> bool:
+        """Copy an artefact back into the store, unless it is there.
+
+        Args:
+            copy: folder with a copy of the artefact.
+            reference: step, key and digest of the artefact.
+
+        Returns:
+            Whether the artefact was missing and has been copied.
+
+        Raises:
+            StoreError: if the copy, or what the store has under this key, has another digest; or if the store
+                cannot be written.
         """
         step, key = reference["step"], reference["key"]
         found, final = self.find(step, key), self.folder(step, key)
@@ -135,9 +183,10 @@ class Store:
 
     @contextmanager
     def scratch(self, recipe: Recipe) -> Iterator[Path]:
-        """A folder for what the recipe's work may go on from after it was killed; gone once the work is done.
+        """Context manager: yields a folder for checkpoints, from which the recipe's work resumes after it was killed.
 
-        One process has it at a time: a second run of the same work waits here, and finds it done.
+        The folder is removed once the work is done. One process has it at a time: a second process with the
+        same work waits, and then finds the work done.
         """
         from filelock import FileLock, Timeout
 
@@ -160,19 +209,19 @@ class Store:
             lock.release()
 
     def in_use(self) -> AbstractContextManager[None]:
-        """What this process finds or makes in the store meanwhile is not removed by housekeeping."""
+        """Context manager: artefacts that this process reads or writes inside it are safe from housekeeping."""
         return in_use(self.root)
 
     def keep_until(self, artefact: Artefact, time: float) -> None:
-        """Have housekeeping keep an artefact that nothing points to yet until then, in seconds since the epoch."""
+        """Make housekeeping keep an artefact until a time in seconds since the epoch, even if nothing refers to it."""
         os.utime(artefact.path / MANIFEST, (time, time))
 
     def folder(self, step: str, key: str) -> Path:
-        """Where an artefact lies, or would lie."""
+        """Return the path of an artefact's folder, whether or not it exists."""
         return self.root / step / key[:2] / key
 
     def _temporary(self, final: Path) -> Path:
-        """A new empty sibling of `final`; those that killed processes of this machine left are removed."""
+        """Make an empty temporary folder beside `final`, and remove those that killed processes of this machine left."""
         owner = f".{final.name}.{socket.gethostname()}."
         try:
             final.parent.mkdir(parents=True, exist_ok=True)
@@ -186,8 +235,8 @@ class Store:
         return temporary
 
     def _concerns(self, error: OSError) -> bool:
-        """Whether an error is the store's own, and not that of some file that a step reads."""
-        if error.errno in NO_ROOM or (error.errno is None and " requested and " in str(error)):  # numpy's, on a full disk
+        """Return whether an error comes from the store's file system, and not from some other file that a step reads."""
+        if error.errno in NO_ROOM or (error.errno is None and " requested and " in str(error)):  # numpy on a full disk
             return True
         named = isinstance(error.filename, (str, bytes, os.PathLike))
         return named and Path(os.fsdecode(error.filename)).absolute().is_relative_to(self.root.absolute())
@@ -211,7 +260,7 @@ def _sync(folder: Path) -> None:
 
 
 def _rename(temporary: Path, final: Path) -> bool:
-    """Publish a whole folder. If another process published the same key first, its folder stays and the answer is no."""
+    """Give a complete folder its final name. Returns False if another process was first; its folder stays."""
     try:
         temporary.rename(final)
     except OSError:
@@ -227,6 +276,7 @@ def _rename(temporary: Path, final: Path) -> bool:
 
 
 def alive(pid: int) -> bool:
+    """Return whether a process with this id runs on this machine."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -1,84 +1,90 @@
-"""Which files are to be labelled: a file, a folder or a pattern, never outside of the data root."""
+"""Files that a task's `apply.files` and `watch.traffic` name, always inside the data root."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from fsat_tasks.errors import TaskError
-from fsat_tasks.tasks.spec import Task
+from fsat_tasks.tasks.task import Task
 from fsat_tasks.tasks.workspace import TASK_FILE, confine
 
-__all__ = ["FORMATS", "SUFFIXES", "check_file", "find_files", "newest_file"]
+__all__ = ["FORMATS", "TABLES", "check_file", "find_files", "newest_file"]
 
-FORMATS = (".csv", ".jsonl", ".parquet", ".txt")
+TABLES = (".csv", ".jsonl", ".parquet")
+"""Formats with named columns."""
+FORMATS = (*TABLES, ".txt")
+"""All formats that texts are read from."""
 WILD = frozenset("*?[")
 
 
 def find_files(task: Task, pattern: str | None = None) -> list[Path]:
-    """The files that a pattern names, sorted; of a folder, those that lie in it.
+    """Return the files to label, sorted.
 
-    Names that start with a dot, and files of other formats, are passed over where no file is named alone.
+    A folder or a pattern leaves out hidden files and files of other formats. A single file of another format
+    is an error.
 
     Args:
-        pattern: relative to the task's folder; by default `apply.files` of task.yaml.
+        pattern: file, folder or glob pattern, relative to the task's folder; by default `apply.files` of
+            task.yaml.
 
     Raises:
-        TaskError: where there is no pattern, it names no file or folder, or something it names lies outside of the data root.
+        TaskError: if there is no pattern, if a single file does not exist or has another format, or if a file
+            lies outside the data root.
     """
     where = "files" if pattern else f"{task.folder / TASK_FILE}: apply.files"
     pattern = pattern or task.spec.apply.files
     if pattern is None:
         raise TaskError(where, "a file, a folder or a pattern", "none", "Name it there, or for this run.")
+    return _resolve(task, pattern, where, FORMATS)
+
+
+def newest_file(task: Task, pattern: str | None = None) -> Path:
+    """Return the most recently changed file of incoming texts.
+
+    Args:
+        pattern: file, folder or glob pattern, relative to the task's folder; by default `watch.traffic` of
+            task.yaml.
+
+    Raises:
+        TaskError: if no file is named or found, or if a file lies outside the data root.
+    """
+    where = "traffic" if pattern else f"{task.folder / TASK_FILE}: watch.traffic"
+    pattern = pattern or task.spec.watch.traffic
+    if pattern is None:
+        raise TaskError(where, "a file of texts as they come in", "nothing", "Name one there, or give the file to fsat watch.")
+    files = _resolve(task, pattern, where, TABLES)
+    if not files:
+        raise TaskError(where, _one_of(TABLES), f"{pattern!r}, where there is none")
+    return max(files, key=lambda file: (file.stat().st_mtime_ns, file.name))
+
+
+def check_file(path: Path, where: str, formats: Sequence[str] = FORMATS) -> Path:
+    """Return the path. Raises TaskError, which names `where`, if it is no file or has none of the formats."""
+    if not path.is_file():
+        raise TaskError(where, "a file", f"{str(path)!r}, which is not there")
+    if path.suffix not in formats:
+        raise TaskError(where, _one_of(formats), repr(str(path)))
+    return path
+
+
+def _resolve(task: Task, pattern: str, where: str, formats: Sequence[str]) -> list[Path]:
+    """Return the files that a pattern names, sorted."""
     parts = Path(pattern).parts
     fixed = next((at for at, part in enumerate(parts) if WILD & set(part)), len(parts))
     root, wild = task.folder.parent, parts[fixed:]
     base = confine(root, str(Path(*parts[:fixed])), where, task.folder)
     try:
         if not wild and not base.is_dir():
-            return [check_file(base, where)]
+            return [check_file(base, where, formats)]
         if ".." in wild:
             raise TaskError(where, "no '..' after a wildcard", repr(pattern))
-        found = (path for path in base.glob("/".join(wild) or "*") if path.suffix in FORMATS and not path.name.startswith("."))
+        found = (path for path in base.glob("/".join(wild) or "*") if path.suffix in formats and not path.name.startswith("."))
         return sorted({path for name in found if (path := confine(root, str(name), where)).is_file()})
     except (OSError, ValueError) as error:  # a name that is too long, a pattern such as `**x`
         raise TaskError(where, "a file, a folder or a pattern", f"{pattern!r}: {error}") from None
 
 
-def check_file(path: Path, where: str) -> Path:
-    """The path, if it is a file of a format that is read. Raises TaskError."""
-    if not path.is_file():
-        raise TaskError(where, "a file", f"{str(path)!r}, which is not there")
-    if path.suffix not in FORMATS:
-        raise TaskError(where, f"a {', '.join(FORMATS)} file", repr(str(path)))
-    return path
-
-
-SUFFIXES = (".csv", ".jsonl", ".parquet")
-
-
-def newest_file(task: Task, traffic: str | None = None) -> Path:
-    """The file that was changed last, of those that `watch.traffic` names: a file, a folder or a glob.
-
-    Args:
-        traffic: in place of task.yaml's; relative to the task's folder, and like it inside the data root.
-
-    Raises:
-        TaskError: where there is none, or it leads out of the data root.
-    """
-    where = "traffic" if traffic else f"{task.folder / TASK_FILE}: watch.traffic"
-    name = traffic or task.spec.watch.traffic
-    if name is None:
-        raise TaskError(where, "a file of texts as they come in", "nothing", "Name one there, or give the file to fsat watch.")
-    named, root = Path(name), task.folder.parent
-    try:
-        if any(letter in named.name for letter in "*?["):
-            found = list(confine(root, str(named.parent), where, task.folder).glob(named.name))
-        else:
-            path = confine(root, name, where, task.folder)
-            found = list(path.iterdir()) if path.is_dir() else [path]
-        files = [confine(root, str(file), where) for file in found if file.suffix in SUFFIXES and file.is_file()]
-    except (OSError, ValueError) as error:  # a name that is too long, a pattern such as `**x`
-        raise TaskError(where, "a file, a folder or a pattern", f"{name!r}: {error}") from None
-    if not files:
-        raise TaskError(where, f"a {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} file", f"{name!r}, where there is none")
-    return max(files, key=lambda file: (file.stat().st_mtime_ns, file.name))
+def _one_of(formats: Sequence[str]) -> str:
+    """Return the formats in words, for an error."""
+    return f"a {', '.join(formats[:-1])} or {formats[-1]} file"

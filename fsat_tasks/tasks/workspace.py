@@ -1,6 +1,6 @@
-"""Where task folders and the store are, and the confinement of every path that a user gives.
+"""Places of the task folders and the store, and confinement of paths that a user gives.
 
-Standard library only: DAG files import this module while they are parsed.
+This module imports only the standard library, because DAG files import it while Airflow parses them.
 """
 
 from __future__ import annotations
@@ -24,19 +24,20 @@ class Workspace:
     """The two folders that fsat reads and writes."""
 
     data: Path
-    """Task folders, one per task. `FSAT_DATA`, by default `./data`."""
+    """Data root: a folder with one folder per task. `FSAT_DATA`, by default `./data`."""
     store: Path
-    """Artefacts and the registry. `FSAT_STORE`, by default `./.fsat`."""
+    """Folder of the artefacts and the registry. `FSAT_STORE`, by default `./.fsat`."""
 
     @classmethod
     def from_env(cls) -> Workspace:
+        """Return the folders that FSAT_DATA and FSAT_STORE name."""
         return cls(
             data=Path(os.environ.get("FSAT_DATA", "data")).absolute(),
             store=Path(os.environ.get("FSAT_STORE", ".fsat")).absolute(),
         )
 
     def task_folder(self, name: str) -> Path:
-        """The folder of an existing task. Raises TaskError where there is none."""
+        """Return the folder of an existing task. Raises TaskError if there is none with this name."""
         folder = self.data / check_task_name(name)
         if not (folder / TASK_FILE).is_file():
             known = ", ".join(self.task_names()) or "none"
@@ -49,12 +50,13 @@ class Workspace:
         return folder
 
     def task_names(self) -> list[str]:
+        """Return the names of all tasks, sorted."""
         names = (path.parent.name for path in self.data.glob(f"*/{TASK_FILE}"))
         return sorted(name for name in names if _TASK_NAME.fullmatch(name))
 
 
 def check_task_name(name: str) -> str:
-    """Return the name if it is safe as a folder name, else raise TaskError."""
+    """Return the name. Raises TaskError if it is not safe as a folder's name."""
     if not _TASK_NAME.fullmatch(name):
         raise TaskError(
             f"task name {name!r}",
@@ -66,9 +68,19 @@ def check_task_name(name: str) -> str:
 
 
 def confine(root: Path, relative: str, where: str, base: Path | None = None) -> Path:
-    """Resolve `relative` to `base`, by default `root`. Raises TaskError where it leads out of `root`, by '..' or by a link."""
+    """Return the absolute path of a user's file, and make sure that it lies inside `root`.
+
+    Args:
+        root: folder that the path must not leave, by '..' or by a symbolic link.
+        relative: the path as the user gave it.
+        where: place of the path in the user's terms, for the error.
+        base: folder that `relative` starts from; by default `root`.
+
+    Raises:
+        TaskError: if the path leads out of `root`.
+    """
     if "\0" not in relative:
-        with contextlib.suppress(RuntimeError):  # a link to itself
+        with contextlib.suppress(RuntimeError):  # a symbolic link to itself
             path = ((base or root) / relative).resolve()
             if path.is_relative_to(root.resolve()):
                 return path

@@ -6,12 +6,12 @@ when it is done. So a killed call goes on with its next shard, and ends with the
 
 from __future__ import annotations
 
-import functools
 import itertools
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,20 +19,21 @@ from fsat_tasks.data.readers import iter_rows
 from fsat_tasks.errors import DataError
 from fsat_tasks.models.served import ServedModel
 from fsat_tasks.runtime.logs import at_work
+from fsat_tasks.runtime.numeric_class import NumericClass
 from fsat_tasks.runtime.progress import progress
-from fsat_tasks.store import Artefact, Recipe, Store
-from fsat_tasks.store.files import sha256_file, write_json
-from fsat_tasks.tasks.spec import Task
+from fsat_tasks.store import Artefact, Recipe, Store, versions
+from fsat_tasks.store.files import write_json
+from fsat_tasks.tasks.task import Task
 from fsat_tasks.traffic.review import REVIEW, Doubt, Review
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["PREDICTIONS", "apply", "find_result", "label_texts", "totals"]
+__all__ = ["PREDICTIONS", "Labeller", "label_texts", "totals"]
 
 PREDICTIONS = "predictions.parquet"
 SHARD = 2048
-"""Rows that are labelled, and held in memory, at a time. In the key: the last bit of a probability may depend on it."""
+"""Rows of a shard by default. They are in the key: the last bit of a probability may depend on them."""
 SET_COVERAGE = "0.9"
 """How often the prediction sets hold the true label, of the coverages in the model's config.json."""
 FIGURES = ("rows", "answered", "out_of_scope", "unsure", "blank")
@@ -42,51 +43,120 @@ Row = tuple[int, str | None]
 """Line and text."""
 
 
-def apply(task: Task, store: Store, model: Artefact, file: Path) -> Artefact:
-    """Label every row of a .csv, .jsonl, .parquet or .txt file; found, where this model has labelled these contents before.
+class Labeller:
+    """A task's champion, opened once for any number of files.
 
     The model abstains on a text that is out of scope, and on one whose likeliest label has a probability below
-    `apply.min_probability`. With calibrated probabilities that is the best rule where a wrong label costs
+    `apply.min_probability`. With calibrated probabilities that is the best rule if a wrong label costs
     1 / (1 - min_probability) times what a person's look does (Chow 1970).
-
-    Writes predictions.parquet: for each row of the file, in its order, line, text, label, probability, margin to the second
-    label, in_scope, abstained, and labels, the set that holds the true one with a chance of 90 %, likeliest first. A row without
-    a text has no label. review.csv: the texts it abstains on, each once, smallest margin first, 1000 at most. summary.json: the
-    counts.
 
     Args:
         model: as `champion_model` gives it.
-
-    Raises:
-        DataError: where the file cannot be read, before any row is labelled; or where it changed meanwhile.
+        open_model: opens the model's folder, once a text is to be labelled.
+        shard_rows: number of rows that are labelled, and held in memory, at a time.
     """
-    state = _state(file)
-    recipe = _recipe(task, model, file)
-    found = store.find(recipe.step, recipe.key)
-    if found is not None:
-        return found
-    rows = sum(1 for _ in _rows(task, file))  # a bad last row is known now, and not after hours
-    with at_work(task.name, "apply"), store.in_use(), store.scratch(recipe) as shards:
 
-        def write(folder: Path) -> dict[str, Any]:
-            figures = _label_file(task, model, file, rows, shards, folder)
-            if _state(file) != state:
-                shutil.rmtree(shards)
-                raise DataError(
-                    str(file),
-                    "a file that stays as it is",
-                    "one that was written meanwhile",
-                    "Move it into its place once it is complete.",
-                )
-            return {"file": file.name, **figures}
+    def __init__(
+        self,
+        task: Task,
+        store: Store,
+        model: Artefact,
+        open_model: Callable[[Path], ServedModel] = ServedModel,
+        shard_rows: int = SHARD,
+    ) -> None:
+        self.task, self.store, self.model = task, store, model
+        self._open_model, self._shard_rows = open_model, shard_rows
 
-        return store.build(recipe, write)
+    @cached_property
+    def _served(self) -> ServedModel:
+        return self._open_model(self.model.path)
 
+    def find(self, file: Path) -> Artefact | None:
+        """What `label` has made of the file's contents with this model; None if it has not."""
+        recipe = self._recipe(file)
+        return self.store.find(recipe.step, recipe.key)
 
-def find_result(task: Task, store: Store, model: Artefact, file: Path) -> Artefact | None:
-    """What `apply` has made of the file's contents with this model, if it has."""
-    recipe = _recipe(task, model, file)
-    return store.find(recipe.step, recipe.key)
+    def label(self, file: Path) -> Artefact:
+        """Label every row of a .csv, .jsonl, .parquet or .txt file; found, if this model has labelled these contents before.
+
+        Writes predictions.parquet: for each row of the file, in its order, line, text, label, probability, margin to the second
+        label, in_scope, abstained, and labels, the set that holds the true one with a chance of 90 %, likeliest first. A row
+        without a text has no label. review.csv: the texts it abstains on, each once, smallest margin first, 1000 at most.
+        summary.json: the counts.
+
+        Raises:
+            DataError: if the file cannot be read, before any row is labelled; or if it changed meanwhile.
+        """
+        state = _state(file)
+        found = self.find(file)
+        if found is not None:
+            return found
+        recipe = self._recipe(file)
+        rows = sum(1 for _ in self._rows(file))  # a bad last row is known now, and not after hours
+        with at_work(self.task.name, "apply"), self.store.in_use(), self.store.scratch(recipe) as shards:
+
+            def write(folder: Path) -> dict[str, Any]:
+                figures = self._write(file, rows, shards, folder)
+                if _state(file) != state:
+                    shutil.rmtree(shards)
+                    raise DataError(
+                        str(file),
+                        "a file that stays as it is",
+                        "one that was written meanwhile",
+                        "Move it into its place once it is complete.",
+                    )
+                return {"file": file.name, **figures}
+
+            return self.store.build(recipe, write)
+
+    def _recipe(self, file: Path) -> Recipe:
+        spec = self.task.spec
+        try:
+            sha256 = self.store.sha256(file)
+        except OSError as error:
+            raise DataError(str(file), "a file that can be read", error.strerror or str(error)) from None
+        return Recipe(
+            "apply",
+            versions.APPLY,
+            config={
+                "format": file.suffix,
+                "text": spec.text,
+                "min_probability": spec.apply.min_probability,
+                "shard": self._shard_rows,
+            },
+            inputs={"file": sha256, "model": self.model.digest},
+            numeric_class=NumericClass("onnxruntime", "cpu"),
+            parents={"model": self.model},
+        )
+
+    def _rows(self, file: Path) -> Iterator[Row]:
+        for line, (text,) in iter_rows(file, [self.task.spec.text], self.task.spec.validation.max_characters):
+            yield line, text
+
+    def _write(self, file: Path, count: int, shards: Path, folder: Path) -> dict[str, int]:
+        """Label shard by shard; those that a killed call left in `shards` are taken as they are."""
+        import pyarrow.parquet as pq
+
+        figures, labels, review, done = Counter(dict.fromkeys(FIGURES, 0)), Counter[str](), Review(), 0
+        rows = self._rows(file)
+        shards.mkdir(parents=True, exist_ok=True)
+        with pq.ParquetWriter(folder / PREDICTIONS, _schema()) as writer, progress(f"apply {file.name}", count) as report:
+            for number in itertools.count():
+                some = list(itertools.islice(rows, self._shard_rows))
+                if not some:
+                    break
+                shard = shards / f"{number:08d}.parquet"
+                if not shard.is_file():
+                    _write_shard(label_texts(self._served, some, self.task.spec.apply.min_probability), shard)
+                table = pq.read_table(shard)
+                writer.write_table(table)
+                _count(table, figures, labels, review)
+                done += len(some)
+                report(done)
+        figures["rows"] = done
+        shown = {**figures, "to_review": review.write(folder / REVIEW)}
+        write_json(folder / "summary.json", {**shown, "labels": dict(labels)})
+        return shown
 
 
 def totals(results: Iterable[dict[str, Any]]) -> dict[str, Any]:
@@ -102,29 +172,6 @@ def totals(results: Iterable[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _recipe(task: Task, model: Artefact, file: Path) -> Recipe:
-    return Recipe(
-        "apply",
-        1,
-        config={
-            "format": file.suffix,
-            "text": task.spec.text,
-            "min_probability": task.spec.apply.min_probability,
-            "shard": SHARD,
-        },
-        inputs={"file": _sha256(file), "model": model.digest},
-        numeric_class="onnxruntime-cpu",
-        parents={"model": model},
-    )
-
-
-def _sha256(file: Path) -> str:
-    try:
-        return sha256_file(file)
-    except OSError as error:
-        raise DataError(str(file), "a file that can be read", error.strerror or str(error)) from None
-
-
 def _state(file: Path) -> tuple[int, ...]:
     """What changes when a file is written."""
     try:
@@ -132,42 +179,6 @@ def _state(file: Path) -> tuple[int, ...]:
     except OSError as error:
         raise DataError(str(file), "a file that can be read", error.strerror or str(error)) from None
     return found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def _rows(task: Task, file: Path) -> Iterator[Row]:
-    for line, (text,) in iter_rows(file, [task.spec.text], task.spec.validation.max_characters):
-        yield line, text
-
-
-def _label_file(task: Task, model: Artefact, file: Path, count: int, shards: Path, folder: Path) -> dict[str, int]:
-    import pyarrow.parquet as pq
-
-    figures, labels, review, done = Counter(dict.fromkeys(FIGURES, 0)), Counter[str](), Review(), 0
-    rows = _rows(task, file)
-    shards.mkdir(parents=True, exist_ok=True)
-    with pq.ParquetWriter(folder / PREDICTIONS, _schema()) as writer, progress(f"apply {file.name}", count) as report:
-        for number in itertools.count():
-            some = list(itertools.islice(rows, SHARD))
-            if not some:
-                break
-            shard = shards / f"{number:08d}.parquet"
-            if not shard.is_file():
-                _write_shard(label_texts(_open(model.path), some, task.spec.apply.min_probability), shard)
-            table = pq.read_table(shard)
-            writer.write_table(table)
-            _count(table, figures, labels, review)
-            done += len(some)
-            report(done)
-    figures["rows"] = done
-    shown = {**figures, "to_review": review.write(folder / REVIEW)}
-    write_json(folder / "summary.json", {**shown, "labels": dict(labels)})
-    return shown
-
-
-@functools.lru_cache(maxsize=1)
-def _open(folder: Path) -> ServedModel:
-    """Kept for the next file."""
-    return ServedModel(folder)
 
 
 def _schema() -> pa.Schema:

@@ -8,21 +8,25 @@ from typing import Any
 
 from fsat_tasks.models.served import ServedModel
 from fsat_tasks.registry.champion import champion_model
+from fsat_tasks.store import Store
 
 __all__ = ["predict"]
 
 BATCH = 64
 
 
-def predict(task: str, texts: Iterable[str]) -> Iterator[dict[str, Any]]:
+def predict(task: str, texts: Iterable[str], store: Store | None = None) -> Iterator[dict[str, Any]]:
     """Yield, for each text in order, the text, its label, the label's calibrated probability, and whether the text is in scope.
 
     Texts are taken 64 at a time, so memory stays bounded on an endless input.
 
+    Args:
+        store: by default the one that FSAT_STORE names.
+
     Raises:
         RegistryError: where the task has no champion, or its files are not the ones that were published.
     """
-    model = ServedModel(champion_model(task).path)
+    model = ServedModel(champion_model(task, store).path)
     rest = iter(texts)
     while batch := list(itertools.islice(rest, BATCH)):
         for text, row, scope in zip(batch, *model.run(batch), strict=True):

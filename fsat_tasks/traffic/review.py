@@ -33,19 +33,20 @@ class Doubt(NamedTuple):
 
 
 class Review:
-    """The doubts with the smallest margins, each text once."""
+    """The `most` doubts with the smallest margins, each text once."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST) -> None:
+        self.most = most
         self._doubts: dict[str, Doubt] = {}
 
     def add(self, doubts: Iterable[Doubt]) -> None:
         for doubt in doubts:
             self._doubts.setdefault(doubt.text, doubt)
-            if len(self._doubts) >= 2 * MOST:
+            if len(self._doubts) >= 2 * self.most:
                 self._doubts = {one.text: one for one in self.rows()}
 
     def rows(self) -> list[Doubt]:
-        return sorted(self._doubts.values())[:MOST]
+        return sorted(self._doubts.values())[: self.most]
 
     def write(self, path: Path) -> int:
         """Write the table, with the labels left to a person, and count its rows."""

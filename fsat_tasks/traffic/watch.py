@@ -7,37 +7,29 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from fsat_tasks.data.pool import draw_pool_rows, load_pool_texts, pool_size
-from fsat_tasks.data.tables import load_split, load_texts
-from fsat_tasks.encoders.features import class_here, open_features
 from fsat_tasks.errors import DataError
-from fsat_tasks.registry.champion import champion_model
-from fsat_tasks.registry.registry import find_published
+from fsat_tasks.registry.champion import champion_run
+from fsat_tasks.runs.run import Run
 from fsat_tasks.runtime.device import or_on_the_cpu
 from fsat_tasks.runtime.logs import at_work
 from fsat_tasks.runtime.machine import Device
-from fsat_tasks.runtime.numeric_class import CPU_CLASS, CUDA_CLASSES
-from fsat_tasks.store import Artefact, Recipe, Store
+from fsat_tasks.runtime.numeric_class import CPU_CLASS, CUDA_CLASSES, NumericClass
+from fsat_tasks.store import Artefact, Recipe, Store, versions
 from fsat_tasks.store.files import canonical_json, write_json
-from fsat_tasks.tasks.spec import Task
-from fsat_tasks.traffic.reference import Judged, SamplesHead, load_samples_head
+from fsat_tasks.tasks.task import Task
+from fsat_tasks.traffic.reference import Judged, ReferenceHead, fit_reference_head
 from fsat_tasks.traffic.window import read_window
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from fsat_tasks.numerics.shift.class_shares import SharesApart
     from fsat_tasks.numerics.shift.drift import Shift
 
-    Features = Callable[[Sequence[str]], NDArray[np.float32]]
-
-__all__ = ["drift_event", "first_alarm", "watch"]
+__all__ = ["drift_event", "first_alarm", "watch_traffic"]
 
 REFERENCE_ROWS = 2000
 """Of the pool, drawn by the seed: four times the window, more would see little more."""
@@ -53,58 +45,60 @@ REFERENCES: dict[Kind, str] = {
 }
 
 
-def watch(task: Task, store: Store, traffic: Path) -> Artefact:
+def watch_traffic(task: Task, store: Store, traffic: Path) -> Artefact:
     """Compare the traffic's newest rows with the champion's reference: features, class shares, share of rows out of scope.
 
     Writes drift.json: the verdict, each test with its figure and p-value, and the class shares with their intervals. Only texts
     that were never encoded cost encoder time: on a machine without the GPU that the champion was made on, these are all.
 
     Raises:
-        RegistryError: where the task has no champion, or what it was made from is no longer in the store.
-        DataError: where the traffic cannot be read.
-        DeviceError: where the task wants a device that is not here.
+        RegistryError: if the task has no champion, or what it was made from is no longer in the store.
+        DataError: if the traffic cannot be read.
+        DeviceError: if the task wants a device that is not here.
     """
     with at_work(task.name, "watch"):
-        return or_on_the_cpu(task.spec.device, lambda device: _watch(task, store, traffic, device))
+        run, window = champion_run(task, store), read_window(task, traffic)
+        return or_on_the_cpu(task.spec.device, lambda device: _watch(run, window, str(traffic), device))
 
 
-def _watch(task: Task, store: Store, traffic: Path, device: Device) -> Artefact:
-    model = champion_model(task.name)
-    tuned, validated = (find_published(store, task.name, model.manifest["parents"][step]) for step in ("tune", "validate"))
-    extracted = find_published(store, task.name, tuned.manifest["parents"]["extract"])
-    texts, numeric_class = read_window(task, traffic), class_here(store, extracted, device)
+def _watch(run: Run, texts: list[str], file: str, device: Device) -> Artefact:
+    spec, numeric_class = run.task.spec, run.encoding_class(device)
+    content = hashlib.sha256(canonical_json(texts).encode()).hexdigest()
     recipe = Recipe(
         "watch",
-        1,
-        config={"significance": task.spec.watch.significance, "seed": task.spec.seed},
+        versions.WATCH,
+        config={"significance": spec.watch.significance, "seed": spec.seed},
         inputs={
-            "model": model.digest,
-            "tune": tuned.digest,
-            "validate": validated.digest,
-            "extract": extracted.digest,
-            "window": hashlib.sha256(canonical_json(texts).encode()).hexdigest(),
+            "model": run.exported.digest,
+            "tune": run.tuned.digest,
+            "validate": run.validated.digest,
+            "extract": run.extracted.digest,
+            "window": content,
         },
         numeric_class=numeric_class,
-        parents={"export": model, "tune": tuned, "validate": validated, "extract": extracted},
+        parents={step: run.artefacts[step] for step in ("export", "tune", "validate", "extract")},
     )
 
     def write(folder: Path) -> dict[str, Any]:
-        features = open_features(task, store, extracted, numeric_class)
-        head = load_samples_head(validated, tuned, features)
-        reference, window = _compared(validated, tuned, extracted, texts, head, features, str(traffic))
-        found = _compare(reference, window, head, task.spec.watch.significance, task.spec.seed)
-        write_json(folder / "drift.json", {"task": task.name, "model": model.reference(), **found})
+        head = fit_reference_head(run, numeric_class)
+        judge = _Judge(run, head, numeric_class)
+        window = judge(texts)
+        if window is None:
+            raise DataError(file, "two rows or more that are no samples of the task", "fewer")
+        reference = _reference(run, judge)
+        found = _compare(reference, window, head, spec.watch.significance, spec.seed)
+        write_json(folder / "drift.json", {"task": run.task.name, "model": run.exported.reference(), **found})
         p_values = {f"p_{test['test']}": test["p_value"] for test in found["tests"]}
         return {"drift": found["drift"], "window": len(window), "reference": len(reference.judged), **p_values}
 
-    found = store.find_first(recipe, (*CUDA_CLASSES, CPU_CLASS)) if task.spec.device == "auto" else None
-    return found or store.build(recipe, write)
+    found = run.store.find_first(recipe, (*CUDA_CLASSES, CPU_CLASS)) if spec.device == "auto" else None
+    return found or run.store.build(recipe, write)
 
 
 def first_alarm(store: Store, watched: Artefact) -> bool:
     """Whether nobody was told before of drift in this window beside this champion, on any machine; from now on somebody was."""
     about = watched.manifest
-    recipe = Recipe("alarm", 2, config=about["config"], inputs=about["inputs"], parents={"watch": watched})
+    recipe = Recipe("alarm", versions.ALARM, config=about["config"], inputs=about["inputs"], parents={"watch": watched})
     return store.build(recipe, lambda folder: None).built
 
 
@@ -127,30 +121,36 @@ class _Reference:
     judged: Judged
 
 
-def _compared(
-    validated: Artefact, tuned: Artefact, extracted: Artefact, window: list[str], head: SamplesHead, features: Features, file: str
-) -> tuple[_Reference, Judged]:
-    """The reference and the window, as the head sees them; on neither side with texts that taught it."""
-    all_texts, samples = load_texts(validated), load_split(validated, "samples")
-    taught = {all_texts[i] for i in samples.text_ids}
+class _Judge:
+    """Rows as the reference head sees them, without texts that taught it."""
 
-    def judge(texts: list[str]) -> Judged | None:
-        new = [text for text in texts if text not in taught]
-        return head.judge(features(new)) if len(new) > 1 else None
+    def __init__(self, run: Run, head: ReferenceHead, numeric_class: NumericClass) -> None:
+        self._run, self._head, self._numeric_class = run, head, numeric_class
+        self._taught = set(run.tables.samples.texts)
 
-    judged = judge(window)
-    if judged is None:
-        raise DataError(file, "two rows or more that are no samples of the task", "fewer")
-    used = extracted.manifest["config"].get("pool_rows", REFERENCE_ROWS)
-    rows = draw_pool_rows(validated, min(REFERENCE_ROWS, used), extracted.manifest["config"].get("seed", 0))
-    if pool_size(validated) and (pool := judge(list(load_pool_texts(validated, rows)))):
-        return _Reference("unlabelled", pool), judged
-    if query := judge([all_texts[i] for i in load_split(validated, "query").text_ids]):
-        return _Reference("query", query), judged
-    return _Reference("samples", head.samples), judged
+    @property
+    def samples(self) -> Judged:
+        """The samples, each by a head that has not seen it."""
+        return self._head.samples
+
+    def __call__(self, texts: Iterable[str]) -> Judged | None:
+        """None if fewer than two texts are left."""
+        new = [text for text in texts if text not in self._taught]
+        return self._head.judge(self._run.features(new, self._numeric_class)) if len(new) > 1 else None
 
 
-def _compare(reference: _Reference, window: Judged, head: SamplesHead, significance: float, seed: int) -> dict[str, Any]:
+def _reference(run: Run, judge: _Judge) -> _Reference:
+    """The rows that the window is compared with: the pool's, or the query rows, or the samples."""
+    config = run.extracted.manifest["config"]
+    rows = run.pool.draw(min(REFERENCE_ROWS, config.get("pool_rows", REFERENCE_ROWS)), config.get("seed", 0))
+    if run.pool.size and (pool := judge(run.pool.texts(rows))):
+        return _Reference("unlabelled", pool)
+    if query := judge(run.tables.query.texts):
+        return _Reference("query", query)
+    return _Reference("samples", judge.samples)
+
+
+def _compare(reference: _Reference, window: Judged, head: ReferenceHead, significance: float, seed: int) -> dict[str, Any]:
     import numpy as np
     from threadpoolctl import threadpool_limits
 
@@ -163,7 +163,7 @@ def _compare(reference: _Reference, window: Judged, head: SamplesHead, significa
         shares = None
         if reference.kind != "samples":
             shifts["labels"] = label_shift(old.probabilities, window.probabilities, seed)
-            shares = shares_apart(old.probabilities, window.probabilities, head.source, seed)
+            shares = shares_apart(old.probabilities, window.probabilities, head.prior, seed)
     adjusted = holm(np.array([shift.p_value for shift in shifts.values()]))
     tests = [
         {

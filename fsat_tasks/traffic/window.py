@@ -1,4 +1,4 @@
-"""A task's traffic: which file is the newest, and its newest rows."""
+"""The window of traffic that is watched: the newest rows of a file."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 from fsat_tasks.data.readers import iter_rows
 from fsat_tasks.errors import DataError
-from fsat_tasks.tasks.files import SUFFIXES
-from fsat_tasks.tasks.spec import Task
+from fsat_tasks.tasks.files import TABLES
+from fsat_tasks.tasks.task import Task
 
 __all__ = ["read_window"]
 
@@ -19,8 +19,8 @@ def read_window(task: Task, file: Path) -> list[str]:
     Raises:
         DataError: where the file cannot be read, or has fewer than two such rows.
     """
-    if file.suffix not in SUFFIXES:
-        raise DataError(str(file), f"a {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} file", repr(file.suffix))
+    if file.suffix not in TABLES:
+        raise DataError(str(file), f"a {', '.join(TABLES[:-1])} or {TABLES[-1]} file", repr(file.suffix))
     rows = iter_rows(file, [task.spec.text], task.spec.validation.max_characters)
     window = deque((text for _, (text,) in rows if text and text.strip()), maxlen=task.spec.watch.window)
     if len(window) < 2:

@@ -29,4 +29,4 @@ def planned_seconds(source: EncoderSource, trained: int, encoded: int, device: L
             shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
         weights += sum(int(np.prod(shape)) for name, shape in shapes.items() if "embedding" not in name)
     operations = weights * (OPERATIONS_TO_TRAIN * trained + OPERATIONS_TO_ENCODE * encoded)
-    return operations / ((1 if device == "cuda" else bodies_at_once()) * RATES[tuning_class(device)])
+    return operations / ((1 if device == "cuda" else bodies_at_once()) * RATES[str(tuning_class(device))])

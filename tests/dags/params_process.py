@@ -51,7 +51,7 @@ def functions() -> dict[str, Callable[[str], Any]]:
     import fsat_watch
     from fsat_tasks.encoders.source import find_encoder
 
-    predictions.champion_model = lambda name: None  # type: ignore[assignment,return-value,attr-defined]
+    predictions.champion_model = lambda name, store=None: None  # type: ignore[assignment,misc,attr-defined]
     fsat_apply.get_current_context = dict  # type: ignore[attr-defined]
     none: dict[str, Any] = dict.fromkeys(("shots", "encoder", "seed", "device", "approval")) | {"dry_run": False}
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from airflow_call import call_airflow
-from fsat_tasks.tasks.spec import load_task
+from fsat_tasks.tasks.task import load_task
 
 REPOSITORY = Path(__file__).parents[2]
 TASK = "support-intents"

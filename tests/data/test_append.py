@@ -19,7 +19,7 @@ from fsat_tasks.data import append as module
 from fsat_tasks.data.append import add_samples
 from fsat_tasks.data.readers import read_rows
 from fsat_tasks.errors import DataError, StoreError
-from fsat_tasks.tasks.spec import Task, load_task
+from fsat_tasks.tasks.task import Task, load_task
 
 MakeTask = Callable[..., str]
 ROWS = [("a cat", "animal"), ("a dog", "animal"), ("seven", "number"), ("eight", "number")]

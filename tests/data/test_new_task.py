@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from fsat_tasks.data.new_task import create_task
 from fsat_tasks.data.readers import read_rows
 from fsat_tasks.errors import DataError, FsatError, StoreError, TaskError
-from fsat_tasks.tasks.spec import load_task
+from fsat_tasks.tasks.task import load_task
 
 
 @pytest.fixture

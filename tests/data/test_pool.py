@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from fsat_tasks.data import pool as pools
-from fsat_tasks.data.pool import draw_pool_rows, find_pool, load_pool_texts, pool_size
+from fsat_tasks.data.pool import Pool, build_pool
 from fsat_tasks.errors import DataError
+from fsat_tasks.runs.run import Run
 from fsat_tasks.steps.validate import validate
 from fsat_tasks.store import Artefact, Store
-from fsat_tasks.tasks.spec import Task, load_task
+from fsat_tasks.tasks.task import Task, load_task
 
 MakeTask = Callable[..., str]
 Rows = list[tuple[str, str]]
@@ -23,7 +24,12 @@ CYRILLIC = "text\nкоза на холме\nпаром на Крит\nсколь
 
 def check(name: str) -> Artefact:
     task = load_task(name)
-    return validate(task, store(task))
+    return validate(Run(task, store(task)))
+
+
+def pool_of(name: str) -> Pool:
+    task = load_task(name)
+    return Pool(check(name), store(task))
 
 
 def store(task: Task) -> Store:
@@ -45,7 +51,8 @@ def test_tasks_that_share_a_file_share_its_artefact_and_its_findings(shared: lis
     one = check(shared[0])
     monkeypatch.setattr(pools, "_write_rows", None)  # not read again
     other = check(shared[1])
-    assert find_pool(one) == find_pool(other)
+    first, second = map(pool_of, shared)
+    assert first.artefact == second.artefact
     assert sorted(path.name for path in one.path.iterdir()) == [
         "findings.json",
         "manifest.json",
@@ -54,28 +61,28 @@ def test_tasks_that_share_a_file_share_its_artefact_and_its_findings(shared: lis
         "slices.parquet",
         "texts.parquet",
     ]
-    for validated in (one, other):
+    for validated, pool in ((one, first), (other, second)):
         assert warnings(validated) == {
             ("unlabelled", "text"): [3],
             ("unlabelled", "duplicates"): [4],
             ("unlabelled", "script"): [5],
         }
-        assert (pool_size(validated), validated.manifest["notes"]["unlabelled"]) == (4, 4)
-        texts = list(load_pool_texts(validated, draw_pool_rows(validated, 9, 0)))
+        assert (pool.size, validated.manifest["notes"]["unlabelled"]) == (4, 4)
+        texts = list(pool.texts(pool.draw(9, 0)))
         assert texts == ["a goat on a hill", "A GOAT on a hill", "коза на холме", "the ferry to Crete"]
 
 
 def test_what_the_pool_is_read_with_is_part_of_its_key(shared: list[str], data_root: Path) -> None:
     tasks = [load_task(shared[0]), load_task(shared[1])]
-    before = pools.pool(tasks[0], store(tasks[0]))
-    assert before == pools.pool(tasks[1], store(tasks[0]))
+    before = build_pool(tasks[0], store(tasks[0]))
+    assert before == build_pool(tasks[1], store(tasks[0]))
     longer = tasks[0].spec.model_copy(update={"validation": tasks[0].spec.validation.model_copy(update={"max_characters": 99})})
-    changed = pools.pool(Task("t", tasks[0].folder, longer), store(tasks[0]))
+    changed = build_pool(Task("t", tasks[0].folder, longer), store(tasks[0]))
     assert changed is not None
     assert before is not None
     assert changed.key != before.key
     (data_root / "pool.csv").write_text(POOL + "one more\n", "utf-8")
-    after = pools.pool(tasks[0], store(tasks[0]))
+    after = build_pool(tasks[0], store(tasks[0]))
     assert after is not None
     assert after.key != before.key
 
@@ -90,17 +97,17 @@ def test_the_script_of_most_rows_of_all_files_is_the_common_one(make_task: MakeT
 
 def test_a_task_without_a_pool_has_none(make_task: MakeTask, toy_rows: Rows) -> None:
     validated = check(make_task(toy_rows))
-    assert find_pool(validated) is None
-    assert (pool_size(validated), validated.json("pool.json")) == (0, {"digest": None, "rows": 0})
-    assert list(load_pool_texts(validated, draw_pool_rows(validated, 9, 0))) == []
+    pool = Pool(validated, Store(validated.path.parents[2]))
+    assert pool.artefact is None
+    assert (pool.size, validated.json("pool.json")) == (0, {"digest": None, "rows": 0})
+    assert list(pool.texts(pool.draw(9, 0))) == []
 
 
 def test_a_pool_that_is_gone_or_damaged_is_made_again(shared: list[str]) -> None:
-    validated = check(shared[0])
-    made = find_pool(validated)
+    made = pool_of(shared[0]).artefact
     assert made is not None
     (made.path / "pool.parquet").write_bytes(b"damaged")
-    again = find_pool(check(shared[0]))
+    again = pool_of(shared[0]).artefact
     assert again is not None
     assert (again.key, again.digest) == (made.key, made.digest)
 

@@ -60,7 +60,7 @@ def test_control_image_has_what_reading_a_task_with_schedules_imports(make_task:
     call = f"""
 import sys
 before = set(sys.modules)
-from fsat_tasks.tasks.spec import load_task
+from fsat_tasks.tasks.task import load_task
 load_task({name!r})
 print(*{{module.split(".")[0] for module in set(sys.modules) - before}})
 """

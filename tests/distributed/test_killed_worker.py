@@ -47,7 +47,7 @@ OPEN_GATES = {
 UNDISTURBED = """
 import sys
 from fsat_tasks.steps.pipeline import run_steps
-from fsat_tasks.tasks.spec import load_task
+from fsat_tasks.tasks.task import load_task
 for name in sys.argv[1:]:
     run_steps(load_task(name))
 """

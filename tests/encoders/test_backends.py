@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import weakref
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,15 +13,14 @@ from numpy.typing import NDArray
 from fsat_tasks.encoders import backends
 from fsat_tasks.encoders.backends import Backend, Layers, OnnxCpu, OnnxCuda, Torch, open_backend
 from fsat_tasks.encoders.batches import load_tokenizer, padded_batches, tokenize
-from fsat_tasks.encoders.export import export_encoder
-from fsat_tasks.encoders.source import EncoderSource, find_encoder
+from fsat_tasks.encoders.source import EncoderSource
 from fsat_tasks.errors import DeviceError, EncoderError, FsatError, OutOfMemoryError
 from fsat_tasks.runtime import numeric_class as numeric_classes
 from fsat_tasks.runtime.failures import NamedErrors
 from fsat_tasks.runtime.machine import has_bfloat16
-from fsat_tasks.runtime.numeric_class import numeric_class
+from fsat_tasks.runtime.numeric_class import encoding_class
 from fsat_tasks.runtime.session import open_session
-from fsat_tasks.store import Artefact, Store
+from fsat_tasks.store import Artefact
 
 Batch = tuple[NDArray[np.int64], NDArray[np.int64]]
 
@@ -147,16 +145,6 @@ def test_an_interrupt_stays_itself() -> None:
 
 
 @pytest.fixture(scope="module")
-def source() -> EncoderSource:
-    return find_encoder("all-MiniLM-L6-v2")
-
-
-@pytest.fixture(scope="module")
-def exported(demo_store: Path, source: EncoderSource) -> Artefact:
-    return export_encoder(source, Store(demo_store))  # found there, not made
-
-
-@pytest.fixture(scope="module")
 def batch(exported: Artefact) -> Batch:
     """Rows of very different lengths, much padding, and one without any text."""
     texts = ["my card has not arrived", "", "word " * 300, "🎉 hi", "turn off the lights in the kitchen", "naïve café 猫"]
@@ -228,8 +216,8 @@ def test_processor_runs_onnx_whatever_a_gpu_would(exported: Artefact, monkeypatc
     for module in (backends, numeric_classes):
         monkeypatch.setattr(module, "onnxruntime_runs_on_cuda", lambda: True)
     assert isinstance(open_backend(exported, None, "cpu"), OnnxCpu)
-    assert numeric_class("cpu", "int8") == "onnxruntime-cpu-int8"
-    assert numeric_class("cuda", "fp32") == "onnxruntime-cuda-fp16"
+    assert str(encoding_class("cpu", "int8")) == "onnxruntime-cpu-int8"
+    assert str(encoding_class("cuda", "fp32")) == "onnxruntime-cuda-fp16"
 
 
 def test_gpu_that_neither_onnx_runtime_nor_torch_can_use_is_said(

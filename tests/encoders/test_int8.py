@@ -94,8 +94,8 @@ def test_int8_features_of_every_layer_are_near_those_of_float32(encoders: dict[s
 def test_int8_artefact_says_what_it_is(exported: dict[str, Artefact], encoders: dict[str, Encoder]) -> None:
     config = {precision: artefact.json("encoder.json") for precision, artefact in exported.items()}
     assert config["int8"] == config["fp32"] | {"precision": "int8"}
-    assert encoders["int8"].numeric_class == "onnxruntime-cpu-int8"
-    assert encoders["fp32"].numeric_class == "onnxruntime-cpu-fp32"
+    assert str(encoders["int8"].numeric_class) == "onnxruntime-cpu-int8"
+    assert str(encoders["fp32"].numeric_class) == "onnxruntime-cpu-fp32"
 
 
 def test_int8_file_without_its_embedding_tables_is_less_than_a_third(exported: dict[str, Artefact]) -> None:

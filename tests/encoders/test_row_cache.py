@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,22 +9,11 @@ import pytest
 
 from fsat_tasks.encoders import row_cache
 from fsat_tasks.encoders.encoder import Encoder
-from fsat_tasks.encoders.export import export_encoder
 from fsat_tasks.encoders.row_cache import RowCache
-from fsat_tasks.encoders.source import find_encoder
+from fsat_tasks.runtime.numeric_class import NumericClass
 from fsat_tasks.store import Artefact, Store
 
 TEXTS = [f"{'many words ' * (i % 5)}number {i}" for i in range(40)]
-
-
-@pytest.fixture(scope="module")
-def artefact(demo_store: Path) -> Artefact:
-    return export_encoder(find_encoder("all-MiniLM-L6-v2"), Store(demo_store))
-
-
-@pytest.fixture(scope="module")
-def encoder(artefact: Artefact) -> Iterator[Encoder]:
-    yield Encoder(artefact, "cpu")
 
 
 @pytest.fixture
@@ -33,47 +21,47 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "store")
 
 
-def open_cache(store: Store, artefact: Artefact) -> RowCache:
-    return RowCache(store, artefact, "onnxruntime-cpu-fp32", lambda: Encoder(artefact, "cpu"))
+def open_cache(store: Store, exported: Artefact) -> RowCache:
+    return RowCache(store, exported, NumericClass.parse("onnxruntime-cpu-fp32"), lambda: Encoder(exported, "cpu"))
 
 
 def test_features_are_the_encoders_in_half_precision_in_the_order_of_the_texts(
-    store: Store, encoder: Encoder, artefact: Artefact
+    store: Store, real: Encoder, exported: Artefact
 ) -> None:
-    found = open_cache(store, artefact).features(TEXTS)
-    exact = encoder.encode(TEXTS, "all")
+    found = open_cache(store, exported).features(TEXTS)
+    exact = real.encode(TEXTS, "all")
     np.testing.assert_array_equal(found, exact.astype(np.float16))
     lengths = np.linalg.norm(found.astype(np.float64), axis=-1)
     assert ((found.astype(np.float64) * exact).sum(axis=-1) / lengths).min() > 1 - 1e-6
 
 
-def test_what_was_encoded_is_not_encoded_again_by_another_process(store: Store, artefact: Artefact) -> None:
-    first = open_cache(store, artefact)
+def test_what_was_encoded_is_not_encoded_again_by_another_process(store: Store, exported: Artefact) -> None:
+    first = open_cache(store, exported)
     before = first.features(TEXTS)
-    again = open_cache(store, artefact)
+    again = open_cache(store, exported)
     np.testing.assert_array_equal(again.features(TEXTS[::-1]), before[::-1])
     assert (first.encoded, first.found) == (40, 0)
     assert (again.encoded, again.found) == (0, 40)
 
 
-def test_ten_new_rows_cost_ten_rows(store: Store, artefact: Artefact) -> None:
-    open_cache(store, artefact).features(TEXTS)
-    cache = open_cache(store, artefact)
+def test_ten_new_rows_cost_ten_rows(store: Store, exported: Artefact) -> None:
+    open_cache(store, exported).features(TEXTS)
+    cache = open_cache(store, exported)
     cache.features([*TEXTS[:20], *(f"new row {i}" for i in range(10)), *TEXTS[20:]])
     assert (cache.encoded, cache.found) == (10, 40)
 
 
-def test_repeated_rows_are_encoded_once(store: Store, artefact: Artefact) -> None:
-    cache = open_cache(store, artefact)
+def test_repeated_rows_are_encoded_once(store: Store, exported: Artefact) -> None:
+    cache = open_cache(store, exported)
     found = cache.features([*TEXTS, *TEXTS, *TEXTS])
     cache.features(TEXTS)
     assert (cache.encoded, cache.found) == (40, 40)
     np.testing.assert_array_equal(found[:40], found[80:])
 
 
-def test_bits_do_not_depend_on_what_was_there_before(tmp_path: Path, artefact: Artefact) -> None:
-    cold = open_cache(Store(tmp_path / "cold"), artefact).features(TEXTS)
-    warm = open_cache(Store(tmp_path / "warm"), artefact)
+def test_bits_do_not_depend_on_what_was_there_before(tmp_path: Path, exported: Artefact) -> None:
+    cold = open_cache(Store(tmp_path / "cold"), exported).features(TEXTS)
+    warm = open_cache(Store(tmp_path / "warm"), exported)
     for start in (30, 7, 12):
         warm.features(TEXTS[start : start + 5])
     np.testing.assert_array_equal(warm.features(TEXTS), cold)
@@ -81,64 +69,64 @@ def test_bits_do_not_depend_on_what_was_there_before(tmp_path: Path, artefact: A
 
 @pytest.mark.parametrize("name", ["keys.npy", "features.npy", "truncated.npy", "manifest.json"])
 @pytest.mark.parametrize("damage", ["cut", "changed", "gone"])
-def test_damaged_segments_are_encoded_again(name: str, damage: str, store: Store, artefact: Artefact) -> None:
-    before = open_cache(store, artefact).features(TEXTS)
+def test_damaged_segments_are_encoded_again(name: str, damage: str, store: Store, exported: Artefact) -> None:
+    before = open_cache(store, exported).features(TEXTS)
     (file,) = store.root.glob(f"rows-*/*/*/{name}")
     content = file.read_bytes()
     if damage == "gone":
         file.unlink()
     else:
         file.write_bytes(content[: len(content) // 2] if damage == "cut" else content[:-1] + bytes([content[-1] ^ 1]))
-    cache = open_cache(store, artefact)
+    cache = open_cache(store, exported)
     np.testing.assert_array_equal(cache.features(TEXTS), before)
     assert cache.encoded > 0
-    assert open_cache(store, artefact).features(TEXTS).tobytes() == before.tobytes()
+    assert open_cache(store, exported).features(TEXTS).tobytes() == before.tobytes()
 
 
-def test_progress_counts_the_rows_that_were_there(store: Store, artefact: Artefact) -> None:
+def test_progress_counts_the_rows_that_were_there(store: Store, exported: Artefact) -> None:
     done: list[int] = []
-    open_cache(store, artefact).features(TEXTS[:30])
-    open_cache(store, artefact).features(TEXTS, done.append)
+    open_cache(store, exported).features(TEXTS[:30])
+    open_cache(store, exported).features(TEXTS, done.append)
     assert done[0] > 30 or done == [40]
     assert done[-1] == 40
-    open_cache(store, artefact).features(TEXTS, done.append)
+    open_cache(store, exported).features(TEXTS, done.append)
     assert done[-1] == 40
 
 
-def test_cut_texts_are_counted_whether_they_are_encoded_or_found(store: Store, artefact: Artefact) -> None:
+def test_cut_texts_are_counted_whether_they_are_encoded_or_found(store: Store, exported: Artefact) -> None:
     for _ in range(2):
-        cache = open_cache(store, artefact)
+        cache = open_cache(store, exported)
         cache.features(["word " * 1000, "short", "word " * 1000])
         assert cache.truncated == 2
 
 
-def test_encoder_is_not_opened_where_all_is_there(store: Store, artefact: Artefact) -> None:
-    before = open_cache(store, artefact).features(TEXTS)
-    cache = RowCache(store, artefact, "onnxruntime-cpu-fp32", lambda: pytest.fail("opened"))
+def test_encoder_is_not_opened_where_all_is_there(store: Store, exported: Artefact) -> None:
+    before = open_cache(store, exported).features(TEXTS)
+    cache = RowCache(store, exported, NumericClass.parse("onnxruntime-cpu-fp32"), lambda: pytest.fail("opened"))
     np.testing.assert_array_equal(cache.features(TEXTS), before)
 
 
-def test_segment_that_is_damaged_does_not_cost_the_rows_of_others(store: Store, artefact: Artefact) -> None:
-    expected = open_cache(store, artefact).features(TEXTS)
+def test_segment_that_is_damaged_does_not_cost_the_rows_of_others(store: Store, exported: Artefact) -> None:
+    expected = open_cache(store, exported).features(TEXTS)
     (whole,) = store.root.glob("rows-*/*/*")
     whole.rename(store.root / "aside")
     for start in (0, 10, 20, 30):
-        open_cache(store, artefact).features(TEXTS[start : start + 10])
+        open_cache(store, exported).features(TEXTS[start : start + 10])
     damaged = sorted(store.root.glob("rows-*/*/*/features.npy"))[1]
     damaged.write_bytes(damaged.read_bytes()[:-1])
-    cache = open_cache(store, artefact)
+    cache = open_cache(store, exported)
     np.testing.assert_array_equal(cache.features(TEXTS), expected)
     assert (cache.encoded, cache.found) == (10, 30)
 
 
-def test_rows_with_half_a_key_in_common_are_told_apart(store: Store, artefact: Artefact, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_with_half_a_key_in_common_are_told_apart(store: Store, exported: Artefact, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = row_cache._key
     monkeypatch.setattr(row_cache, "_key", lambda text: b"same----" + plain(text)[:8])
-    expected = open_cache(store, artefact).features(TEXTS)
-    cache = open_cache(store, artefact)
+    expected = open_cache(store, exported).features(TEXTS)
+    cache = open_cache(store, exported)
     np.testing.assert_array_equal(cache.features(TEXTS), expected)
     assert len(np.unique(expected[:, -1], axis=0)) == len(TEXTS)
 
 
-def test_no_texts_have_no_features(store: Store, artefact: Artefact) -> None:
-    assert open_cache(store, artefact).features([]).shape == (0, 7, 384)
+def test_no_texts_have_no_features(store: Store, exported: Artefact) -> None:
+    assert open_cache(store, exported).features([]).shape == (0, 7, 384)

@@ -25,12 +25,12 @@ import fsat_tasks.estimators.classifier
 import fsat_tasks.tuning.rungs
 from fsat_tasks import FewShotClassifier
 from fsat_tasks.encoders.encoder import Encoder, load_encoder
-from fsat_tasks.encoders.features import open_features
 from fsat_tasks.errors import DataError
 from fsat_tasks.numerics.evidence.held_out import Comparison
 from fsat_tasks.numerics.heads.scope import area_under_roc
+from fsat_tasks.runs.run import Run
 from fsat_tasks.store import Artefact, Store
-from fsat_tasks.tasks.spec import load_task
+from fsat_tasks.tasks.task import load_task
 
 Array = NDArray[np.float64]
 
@@ -63,7 +63,9 @@ class Remembering:
         files = [file for place in ("validate/*/*/texts.parquet", "pool/*/*/pool.parquet") for file in demo_store.glob(place)]
         texts = [text for file in files for text in pq.read_table(file)["text"].to_pylist()]
         done = Artefact(extracted.parent, json.loads(extracted.read_text("utf-8")))
-        self.known = dict(zip(texts, open_features(load_task("support-intents"), Store(demo_store), done)(texts), strict=True))
+        self.known = dict(
+            zip(texts, Run(load_task("support-intents"), Store(demo_store), {"extract": done}).features(texts), strict=True)
+        )
 
     def encode(self, texts: Sequence[str], layers: Any) -> NDArray[np.float32]:
         if fresh := [text for text in dict.fromkeys(texts) if text not in self.known]:

@@ -57,6 +57,16 @@ def test_second_repro_only_publishes_what_is_there(clone: Path) -> None:
     assert "champion: version 1, this model" in output
 
 
+def test_a_stage_runs_again_if_a_version_was_raised_and_not_for_other_changes_of_code(clone: Path) -> None:
+    module, versions = clone / "fsat_tasks/steps/tune.py", clone / "fsat_tasks/store/versions.py"
+    before = versions.read_text()
+    module.write_text(module.read_text() + "# a remark\n")
+    assert list(json.loads(run(clone, "dvc", "status", "--json"))) == ["publish@support-intents"]  # which is always run
+    versions.write_text(re.sub(r"EVALUATE = \d+", "EVALUATE = 999", before))
+    assert set(json.loads(run(clone, "dvc", "status", "--json"))) == {"evaluate@support-intents", "publish@support-intents"}
+    versions.write_text(before)
+
+
 def test_metrics_plots_and_params_are_shown(clone: Path) -> None:
     metrics = json.loads(run(clone, "dvc", "metrics", "show", "--json"))
     assert metrics[""]["data"][str(OUTPUTS / "evaluate" / "metrics.json")]["data"]["accuracy"] > 0.5

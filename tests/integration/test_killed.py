@@ -7,42 +7,33 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from fsat_tasks.steps.order import STEPS
+from kill_at import TESTS
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 REPOSITORY = Path(__file__).parents[2]
 
-# the worst moment: every file of the step is written, the manifest is not
-DIE_IN_STEP = """
-import os, signal, sys
-from fsat_tasks.cli import app as cli
-from fsat_tasks.store import store
-manifest, step = store.make_manifest, sys.argv[1]
-def die(recipe, *arguments):
-    if recipe.step == step:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return manifest(recipe, *arguments)
-store.make_manifest = die
+DIE = """
+import sys
+from fsat_tasks.cli.app import main
+from kill_at import kill_at
+kill_at(sys.argv[1])
 sys.argv = ["fsat", "run", "support-intents"]
-cli.main()
-"""
-
-DIE_BETWEEN_HISTORY_AND_POINTER = """
-import os, signal, sys
-from fsat_tasks.cli import app as cli
-from fsat_tasks.registry import registry
-registry.Registry._point_to = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-sys.argv = ["fsat", "run", "support-intents"]
-cli.main()
+main()
 """
 
 
-def python(code: str, *arguments: str, store: Path) -> subprocess.CompletedProcess[str]:
+def run_until(pattern: str, store: Path) -> subprocess.CompletedProcess[str]:
+    """Run the demo task in a process that is killed when it opens a file whose path has the pattern, to write it."""
     environment = {**os.environ, "FSAT_DATA": str(REPOSITORY / "data"), "FSAT_STORE": str(store)}
-    return subprocess.run([sys.executable, "-c", code, *arguments], env=environment, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", DIE, pattern]
+    return subprocess.run(command, cwd=TESTS, env=environment, capture_output=True, text=True, check=False)
 
 
 def digests(store: Path) -> dict[str, set[str]]:
@@ -63,7 +54,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("step", ["validate", "encoder", *list(STEPS)[1:]])
 def test_killed_step_leaves_no_artefact_and_keeps_those_before(step: str, store: Path, demo_store: Path) -> None:
     before = digests(store)
-    result = python(DIE_IN_STEP, step, store=store)
+    # the worst moment: every file of the step is written, the manifest is not
+    result = run_until(f"/{step}/.*/manifest.json", store)
     assert result.returncode == -signal.SIGKILL, result.stderr
     after = digests(store)
     assert step not in after
@@ -71,15 +63,13 @@ def test_killed_step_leaves_no_artefact_and_keeps_those_before(step: str, store:
 
 
 def test_run_killed_before_the_pointer_moved_is_repeated_with_the_same_digests_and_one_entry(
-    store: Path, demo_store: Path
+    store: Path, demo_store: Path, fsat: Run
 ) -> None:
-    assert python(DIE_BETWEEN_HISTORY_AND_POINTER, store=store).returncode == -signal.SIGKILL
+    assert run_until("/.champion.json", store).returncode == -signal.SIGKILL
     registry = store / "registry" / "support-intents"
     assert not (registry / "champion.json").exists()
 
-    result = python(
-        "import sys; from fsat_tasks import cli; sys.argv = ['fsat', 'run', 'support-intents']; cli.main()", store=store
-    )
+    result = fsat("run", "support-intents", store=store)
     assert result.returncode == 0, result.stderr
     assert digests(store) == digests(demo_store)
     assert len((registry / "history.jsonl").read_text().splitlines()) == 1

@@ -18,7 +18,7 @@ import pytest
 
 from fsat_tasks.steps.pipeline import run_steps
 from fsat_tasks.store import Artefact
-from fsat_tasks.tasks.spec import load_task
+from fsat_tasks.tasks.task import load_task
 
 needs_client = pytest.mark.skipif(find_spec("mlflow") is None, reason="mlflow is not installed: pip install 'fsat[mlflow]'")
 needs_server = pytest.mark.skipif(

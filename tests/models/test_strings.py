@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fsat_tasks.models import string_graph
 from fsat_tasks.models.served import ServedModel
 from fsat_tasks.models.strings import HARD_TEXTS, StringModel
 from fsat_tasks.registry.champion import champion_model
@@ -48,7 +49,7 @@ def test_graph_answers_as_the_model_and_the_page_shows_how_to_serve_it(
 
 
 def test_graph_that_answers_otherwise_is_not_written(demo_copy: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fsat_tasks.models.string_graph._changed_characters", lambda tokenizer: {})
+    monkeypatch.setattr(string_graph, "_changed_characters", lambda tokenizer: {})
     code, _, err = cli("export-strings", TASK)
     assert code == 2
     assert "expected the answers of the model on token ids, got other token ids for " in err

@@ -17,7 +17,7 @@ from fsat_tasks.registry.approval import approval_page, awaits_approval, settle
 from fsat_tasks.registry.registry import Registry
 from fsat_tasks.steps.pipeline import run_steps
 from fsat_tasks.store import Artefact, Store
-from fsat_tasks.tasks.spec import Task, load_task
+from fsat_tasks.tasks.task import Task, load_task
 from task_folder import link_encoders, write_task
 
 HOSTILE = "a|b *c* [d](e)\n<b>f</b> `g` {{ h }}"
@@ -114,5 +114,5 @@ def test_yes_does_not_overwrite_a_champion_that_moved_meanwhile(asked: tuple[Tas
 def test_decision_that_is_gone_is_said(asked: tuple[Task, Artefact]) -> None:
     task, published = asked
     shutil.rmtree(published.path)
-    with pytest.raises(StoreError, match=r"expected the artefacts of the decision, got none\. Run the task again\."):
+    with pytest.raises(StoreError, match=r"expected the decision that was asked about, got none that is whole\. Run the task"):
         settle(task, published.key, replaces=0, approved=True)

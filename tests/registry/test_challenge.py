@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fsat_tasks.registry.challenge import compare_with_champion, rival
+from fsat_tasks.registry.challenge import choose_opponent, compare_with_champion
 from fsat_tasks.registry.registry import Registry
+from fsat_tasks.runs.run import Run
 from fsat_tasks.steps.pipeline import run_steps
 from fsat_tasks.store import Artefact, Store
-from fsat_tasks.tasks.spec import load_task
+from fsat_tasks.tasks.task import load_task
 
 Row = tuple[str, str]
 OPEN = {"min_accuracy": 0, "min_macro_f1": 0, "min_class_recall": 0, "max_ece": 1, "min_coverage": 0}
@@ -128,9 +129,9 @@ def test_figures_of_the_champion_are_those_of_its_published_model(demo_copy: Pat
     artefacts = run_steps(load_task("support-intents", dry_run=True))
     store, champion = Store(demo_copy), Registry(demo_copy, "support-intents").champion()
     assert champion is not None
-    assert rival(store, champion, artefacts["export"]) is None  # it is the champion, and was the first
+    assert choose_opponent(store, champion, artefacts["export"]) is None  # it is the champion, and was the first
     opponent = {"version": 1, "model": artefacts["export"].reference()}
-    found = compare_with_champion(store, opponent, artefacts["validate"], artefacts["evaluate"], seed=0)
+    found = compare_with_champion(Run(load_task("support-intents"), store, artefacts), opponent)
     assert found is not None
     assert found["accuracy"] == pytest.approx(artefacts["evaluate"].json("metrics.json")["accuracy"], abs=0.005)
     assert (found["rows"], found["missing"], found["gained"] + found["lost"] <= 2) == (420, [], True)

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from fsat_tasks.data.tables import load_split, texts_of_lines
 from fsat_tasks.errors import RegistryError
 from fsat_tasks.registry.diff import diff_models
 from fsat_tasks.registry.registry import Registry
+from fsat_tasks.runs.run import Run
 from fsat_tasks.steps.validate import validate
 from fsat_tasks.store import Artefact, Recipe, Store
 from fsat_tasks.store.files import write_json
-from fsat_tasks.tasks.spec import load_task
+from fsat_tasks.tasks.task import load_task
 
 Cli = Callable[..., tuple[int, str, str]]
 Row = tuple[str, str]
@@ -43,10 +43,10 @@ class Models:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        validated = validate(load_task(self.task), self.store)
-        name = "query" if evidence == "query" else "samples"
-        split, texts = load_split(validated, name), texts_of_lines(validated, name)
-        given = [answers[texts[line]] for line in split.lines]
+        run = Run(load_task(self.task), self.store)
+        validated = run.artefacts["validate"] = validate(run)
+        split = run.tables.split("query" if evidence == "query" else "samples")
+        given = [answers[text] for text in split.texts]
         right = sum(label == answer for label, (answer, _) in zip(split.labels, given, strict=True)) / len(given)
 
         def evaluate(folder: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 from fsat_tasks.errors import ChampionChangedError, RegistryError, StoreError, TaskError
 from fsat_tasks.registry.registry import Registry
 from fsat_tasks.store import Artefact
+from kill_at import TESTS
 
 
 def artefact(step: str, number: int, path: Path = Path("/nowhere")) -> Artefact:
@@ -127,15 +128,16 @@ def test_promotion_over_another_champion_than_the_one_it_was_judged_against_is_r
 
 
 RECORD = """
-import os, signal, sys
+import sys
 from pathlib import Path
-from fsat_tasks.registry import registry
 from fsat_tasks.errors import ChampionChangedError
+from fsat_tasks.registry.registry import Registry
 from fsat_tasks.store import Artefact
+from kill_at import kill_at
 root, decisions, first, count, do = *map(Path, sys.argv[1:3]), int(sys.argv[3]), int(sys.argv[4]), sys.argv[5]
 if do == "die":
-    registry.Registry._point_to = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-ours = registry.Registry(root, "task")
+    kill_at(".champion.json")
+ours = Registry(root, "task")
 for number in range(first, first + count):
     model, decision = (Artefact(decisions, {"step": step, "key": f"{number:064x}", "digest": f"{number + 1:064x}"})
                        for step in ("export", "publish"))
@@ -151,7 +153,8 @@ for number in range(first, first + count):
 def start(root: Path, first: int, count: int = 1, do: str = "record") -> subprocess.Popen[bytes]:
     (root / "decisions").mkdir(exist_ok=True)
     (root / "decisions" / "decision.json").write_text('{"promote": true, "metrics": {}}')
-    return subprocess.Popen([sys.executable, "-c", RECORD, str(root), str(root / "decisions"), str(first), str(count), do])
+    arguments = [str(root), str(root / "decisions"), str(first), str(count), do]
+    return subprocess.Popen([sys.executable, "-c", RECORD, *arguments], cwd=TESTS)
 
 
 def test_kill_between_the_history_and_the_pointer_is_recovered_without_a_second_entry(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from fsat_tasks.steps.pipeline import run_steps
 from fsat_tasks.store import Artefact
-from fsat_tasks.tasks.spec import load_task
+from fsat_tasks.tasks.task import load_task
 from fsat_tasks.templates import source
 from task_folder import link_encoders, write_task
 

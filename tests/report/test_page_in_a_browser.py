@@ -13,9 +13,10 @@ import pytest
 
 from browser import Tab
 from fsat_tasks.report.page import render_report
+from fsat_tasks.runs.run import Run
 from fsat_tasks.steps.pipeline import run_steps
 from fsat_tasks.store import Artefact, Store
-from fsat_tasks.tasks.spec import load_task
+from fsat_tasks.tasks.task import load_task
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +97,6 @@ TIMINGS = {"model.onnx": {"p50_ms": 4.1, "p95_ms": 6.3, "rows_per_second": 310.0
 def full(demo_store: Path, repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of a run that is held and has all that a run may have."""
     folder = tmp_path_factory.mktemp("full")
-    shutil.copytree(demo_store / "pool", folder / "pool")  # which is looked for beside the data
     parents = {step: found(demo_store, step) for step in ("validate", "extract", "tune", "evaluate", "export")}
     curve = "coverage,accuracy\n" + "".join(f"{i / 420},{1 - 0.35 * i / 420}\n" for i in range(1, 421))
     parents["evaluate"] = with_files(parents["evaluate"], folder, coverage_csv=curve)
@@ -117,7 +117,7 @@ def full(demo_store: Path, repository: Path, tmp_path_factory: pytest.TempPathFa
     decision |= {"promote": False, "champion": CHAMPION, "timings": TIMINGS}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FSAT_DATA", str(repository / "data"))
-        html = render_report(load_task("support-intents"), Store(demo_store), decision, parents)
+        html = render_report(Run(load_task("support-intents"), Store(demo_store), parents), decision)
     (folder / "report.html").write_text(html, "utf-8")
     return folder / "report.html"
 
@@ -197,7 +197,7 @@ def test_page_is_small_and_the_same_again_but_for_timings(demo: Path, demo_copy:
     assert demo.stat().st_size < 500_000
     parents = {step: found(demo_copy, step) for step in ("validate", "extract", "tune", "evaluate", "export")}
     decision = found(demo_copy, "publish").json("decision.json") | {"champion": None, "timings": TIMINGS}
-    pages = [render_report(load_task("support-intents"), Store(demo_copy), decision, parents) for _ in range(2)]
+    pages = [render_report(Run(load_task("support-intents"), Store(demo_copy), parents), decision) for _ in range(2)]
     assert pages[0] == pages[1]
 
 

@@ -11,20 +11,23 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from fsat_tasks.data import pool as pools
-from fsat_tasks.encoders import features as feature_access
+from fsat_tasks.encoders.encoder import Encoder
 from fsat_tasks.errors import DataError, DeviceError
-from fsat_tasks.runtime import device as devices
+from fsat_tasks.numerics.types import Labels
+from fsat_tasks.runs import precision
+from fsat_tasks.runs import run as run_module
+from fsat_tasks.runs.run import Run
+from fsat_tasks.runtime import device, numeric_class
 from fsat_tasks.steps import extract as extraction
 from fsat_tasks.steps.pipeline import run_steps
 from fsat_tasks.steps.shards import run_shard, shards
 from fsat_tasks.store import Artefact, Store
-from fsat_tasks.tasks.spec import load_task
+from fsat_tasks.tasks.task import load_task
 
 Row = tuple[str, str]
 POOL = [(f"{'some more words ' * (i % 4)}message {i}", "") for i in range(150)]
@@ -39,16 +42,21 @@ def extracted(name: str) -> Artefact:
     return run_steps(load_task(name), "extract")["extract"]
 
 
+def finished(name: str, until: str) -> Run:
+    """The run of a task whose steps are done up to one."""
+    task, store = load_task(name), Store(Path(os.environ["FSAT_STORE"]))
+    return Run(task, store, run_steps(task, until, store=store))
+
+
 def test_rows_are_the_small_files_texts_and_then_the_pools(task: str) -> None:
-    from fsat_tasks.data.tables import load_texts
     from fsat_tasks.encoders.encoder import load_encoder
 
-    found = run_steps(load_task(task), "extract")
-    texts = [*load_texts(found["validate"]), *(text for text, _ in [*POOL, *POOL[:30]])]
+    run = finished(task, "extract")
+    found = run.artefacts
+    texts = [*run.tables.texts, *(text for text, _ in [*POOL, *POOL[:30]])]
     expected = load_encoder("all-MiniLM-L6-v2", "cpu").encode(texts, "all")
     features = expected.astype(np.float16)
-    store = Store(Path(os.environ["FSAT_STORE"]))
-    np.testing.assert_array_equal(feature_access.open_features(load_task(task), store, found["extract"])(texts), features)
+    np.testing.assert_array_equal(run.features(texts), features)
     content = {"shape": [195, 7, 384], "type": "float16", "sha256": hashlib.sha256(features.tobytes()).hexdigest()}
     assert found["extract"].json("features.json") == content
     assert found["extract"].manifest["notes"]["encoded"] == len(set(texts))
@@ -103,21 +111,21 @@ def test_pool_is_drawn_by_the_seed_where_it_is_larger_than_what_is_used(
     make_task: Callable[..., str], toy_rows: list[Row], encoder_store: Path
 ) -> None:
     name = make_task(toy_rows, unlabelled=POOL, tune={"body": "off", "pool_rows": 20})
-    validated = run_steps(load_task(name), "validate")["validate"]
-    drawn = [pools.draw_pool_rows(validated, 20, seed) for seed in (0, 0, 1)]
+    run = finished(name, "validate")
+    drawn = [run.pool.draw(20, seed) for seed in (0, 0, 1)]
     assert [len(rows) for rows in drawn] == [20, 20, 20]
     assert (np.diff(drawn[0]) > 0).all()
     np.testing.assert_array_equal(drawn[0], drawn[1])
     assert (drawn[0] != drawn[2]).any()
-    assert list(pools.load_pool_texts(validated, drawn[0])) == [POOL[i][0] for i in drawn[0]]
+    assert list(run.pool.texts(drawn[0])) == [POOL[i][0] for i in drawn[0]]
     notes = extracted(name).manifest["notes"]
-    assert notes["rows"] == validated.manifest["notes"]["texts"] + 20
+    assert notes["rows"] == run.validated.manifest["notes"]["texts"] + 20
 
 
 def test_draw_is_fair_to_rows_and_not_to_texts(make_task: Callable[..., str], toy_rows: list[Row], store_root: Path) -> None:
     pool = [("the same again", "")] * 500 + [(f"once {i}", "") for i in range(500)]
-    validated = run_steps(load_task(make_task(toy_rows, unlabelled=pool)), "validate")["validate"]
-    repeated = [(pools.draw_pool_rows(validated, 100, seed) < 500).mean() for seed in range(200)]
+    found = finished(make_task(toy_rows, unlabelled=pool), "validate").pool
+    repeated = [(found.draw(100, seed) < 500).mean() for seed in range(200)]
     assert abs(np.mean(repeated) - 0.5) < 5 * np.sqrt(0.25 * 0.9 / 100 / 200)  # without replacement
     assert np.std(repeated) == pytest.approx(np.sqrt(0.25 * 0.9 / 100), rel=0.25)
 
@@ -127,10 +135,10 @@ def test_pool_with_new_rows_gives_up_as_few_of_those_that_were_drawn(
 ) -> None:
     texts = []
     for pool in (POOL, [*POOL[:70], *((f"new {i}", "") for i in range(8)), *POOL[70:]]):
-        validated = run_steps(load_task(make_task(toy_rows, unlabelled=pool)), "validate")["validate"]
-        few, more = (pools.draw_pool_rows(validated, count, 0) for count in (60, 120))
+        found = finished(make_task(toy_rows, unlabelled=pool), "validate").pool
+        few, more = (found.draw(count, 0) for count in (60, 120))
         assert set(few) < set(more)
-        texts.append(list(pools.load_pool_texts(validated, more)))
+        texts.append(list(found.texts(more)))
     new = set(texts[1]) - set(texts[0])
     assert all(text.startswith("new") for text in new)
     assert 0 < len(new) <= 8
@@ -138,31 +146,28 @@ def test_pool_with_new_rows_gives_up_as_few_of_those_that_were_drawn(
 
 
 def test_features_that_were_lost_are_encoded_again(task: str, encoder_store: Path, tmp_path: Path) -> None:
-    found = run_steps(load_task(task), "extract")
     texts = ["a cat", *(text for text, _ in POOL[:5])]
-    store = Store(encoder_store)
-    before = feature_access.open_features(load_task(task), store, found["extract"])(texts)
+    before = finished(task, "extract").features(texts)
     for folder in encoder_store.glob("rows-*"):
         folder.rename(tmp_path / folder.name)
-    after = feature_access.open_features(load_task(task), store, found["extract"])(texts)
+    after = finished(task, "extract").features(texts)
     np.testing.assert_array_equal(after, before)
 
 
 def test_pool_is_read_over_the_borders_of_row_groups(
     make_task: Callable[..., str], toy_rows: list[Row], store_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("pool", "extract"):
-        monkeypatch.setattr(f"fsat_tasks.{module}.ROW_GROUP", 7)
-    validated = run_steps(load_task(make_task(toy_rows, unlabelled=POOL)), "validate")["validate"]
+    monkeypatch.setattr(pools, "ROW_GROUP", 7)
+    found = finished(make_task(toy_rows, unlabelled=POOL), "validate").pool
     rows = np.array([0, 6, 7, 8, 20, 21, 149])
-    assert list(pools.load_pool_texts(validated, rows)) == [POOL[i][0] for i in rows]
+    assert list(found.texts(rows)) == [POOL[i][0] for i in rows]
 
 
 KILLED = """
 import sys
 from fsat_tasks.steps import extract
 from fsat_tasks.steps.pipeline import run_steps
-from fsat_tasks.tasks.spec import load_task
+from fsat_tasks.tasks.task import load_task
 extract.SHARD = 32
 run_steps(load_task(sys.argv[1]), "extract")
 """
@@ -190,33 +195,31 @@ def test_run_that_is_killed_goes_on_with_the_next_shard(task: str, encoder_store
 
 
 def fail_on_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = feature_access._open_cache
+    """A machine whose GPU is seen, and answers nothing."""
 
-    def open_cache(task: Any, store: Store, encoder: Artefact, numeric_class: str) -> Any:
-        if numeric_class == "test-cuda":
+    def open_encoder(encoder: Artefact, device: str, source: object) -> Encoder:
+        if device == "cuda":
             raise DeviceError("device cuda", "a GPU that answers", "CUDA error: unknown error")
-        return real(task, store, encoder, numeric_class)
+        return Encoder(encoder, "cpu")
 
-    monkeypatch.setattr(devices, "pick_device", lambda device: "cpu" if device == "cpu" else "cuda")
-    monkeypatch.setattr(feature_access, "_open_cache", open_cache)
-    monkeypatch.setattr(feature_access, "_numeric_class", lambda encoder, device: f"test-{device}")
+    monkeypatch.setattr(device, "cuda_devices", lambda: 1)
+    for module in (device, numeric_class):
+        monkeypatch.setattr(module, "onnxruntime_runs_on_cuda", lambda: True)
+    monkeypatch.setattr(run_module, "Encoder", open_encoder)
 
 
 def test_gpu_that_is_gone_is_replaced_by_the_cpu_where_the_task_says_auto(
     task: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     fail_on_cuda(monkeypatch)
-    validated = run_steps(load_task(task), "validate")["validate"]
-    store = Store(Path(os.environ["FSAT_STORE"]))
-    assert extraction.extract(load_task(task), store, validated).manifest["numeric_class"] == "test-cpu"
+    assert extracted(task).manifest["numeric_class"] == "onnxruntime-cpu-fp32"
     assert "Going on with the CPU" in caplog.text
 
 
 def test_gpu_that_is_gone_ends_the_step_where_the_task_says_cuda(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    validated = run_steps(load_task(task), "validate")["validate"]
     fail_on_cuda(monkeypatch)
     with pytest.raises(DeviceError, match="a GPU that answers"):
-        extraction.extract(load_task(task, {"device": "cuda"}), Store(Path(os.environ["FSAT_STORE"])), validated)
+        run_steps(load_task(task, {"device": "cuda"}), "extract")
 
 
 # Precision
@@ -241,10 +244,10 @@ def test_int8_is_used_and_served_where_the_samples_keep_their_labels(
 def test_int8_is_refused_where_labels_change(
     make_task: Callable[..., str], toy_rows: list[Row], encoder_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "fsat_tasks.encoders.precision._left_out_labels",
-        lambda store, validated, artefact, labels: labels if artefact.step == "encoder" else np.roll(labels, 1),
-    )
+    def one_class_on(run: Run, encoder: Artefact, labels: Labels) -> Labels:
+        return labels if encoder.step == "encoder" else np.roll(labels, 1)
+
+    monkeypatch.setattr(precision, "_left_out_labels", one_class_on)
     name = make_task(toy_rows, encoder={"precision": "int8"})
     found = run_steps(load_task(name), "extract")
     assert found["extract"].manifest["numeric_class"] == "onnxruntime-cpu-fp32"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fsat_tasks.steps.changed import changed_tasks, is_done
-from fsat_tasks.tasks.spec import load_task
+from fsat_tasks.tasks.task import load_task
 
 Cli = Callable[..., tuple[int, str, str]]
 MakeTask = Callable[..., str]

@@ -12,35 +12,33 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fsat_tasks.encoders import features as feature_access
 from fsat_tasks.encoders.encoder import Encoder
 from fsat_tasks.errors import DeviceError, OutOfMemoryError
 from fsat_tasks.models import variants
 from fsat_tasks.models.served import ServedModel
 from fsat_tasks.numerics.heads.pool_taught import FOLDS
+from fsat_tasks.runs import run as run_module
+from fsat_tasks.runs.run import Run
 from fsat_tasks.runtime import device, numeric_class
-from fsat_tasks.steps import evaluate, export, tune
+from fsat_tasks.runtime.numeric_class import CPU_CLASS, PLANNED_CLASSES
+from fsat_tasks.steps import export, tune
 from fsat_tasks.steps.changed import is_done
 from fsat_tasks.steps.pipeline import run_steps
 from fsat_tasks.store import Artefact, Store
-from fsat_tasks.tasks.spec import load_task
-from fsat_tasks.traffic.watch import first_alarm, watch
+from fsat_tasks.tasks.task import load_task
+from fsat_tasks.traffic.watch import first_alarm, watch_traffic
 from task_folder import Row
-
-CLASSES = {"cpu": "cpu-fp32", "cuda": "cuda-fp16"}
 
 
 @contextmanager
 def machine_with_a_gpu() -> Iterator[None]:
     """Keys are those of a machine with a GPU; the processor does its work."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (device, feature_access):
-            patch.setattr(module, "pick_device", lambda wanted: "cpu" if wanted == "cpu" else "cuda")
-        patch.setattr(feature_access, "_numeric_class", lambda encoder, device: f"onnxruntime-{CLASSES[device]}")
-        patch.setattr(feature_access, "Encoder", lambda encoder, device, source: Encoder(encoder, "cpu"))
-        patch.setattr(tune, "planned_class", lambda device: "torch-cuda-bf16")
-        patch.setattr(evaluate, "numeric_class", lambda device, precision: "onnxruntime-cuda-fp16")
-        patch.setattr(export, "head_device", lambda device: device)
+        patch.setattr(device, "cuda_devices", lambda: 1)
+        for module in (device, numeric_class):
+            patch.setattr(module, "onnxruntime_runs_on_cuda", lambda: True)
+        patch.setattr(run_module, "Encoder", lambda encoder, device, source=None: Encoder(encoder, "cpu"))
+        patch.setattr(tune, "planned_class", lambda device: PLANNED_CLASSES[0])
         yield
 
 
@@ -63,13 +61,13 @@ def test_steps_after_those_on_a_gpu_take_what_it_made_on_a_machine_without_one(t
     assert is_done(load_task(task))
     traffic = load_task(task).folder / "query.csv"
     store = Store(Path(os.environ["FSAT_STORE"]))
-    watched = watch(load_task(task, {"device": "cpu"}), store, traffic)
+    watched = watch_traffic(load_task(task, {"device": "cpu"}), store, traffic)
     assert watched.manifest["numeric_class"] == "onnxruntime-cpu-fp32"
     with machine_with_a_gpu():
-        again = watch(load_task(task, {"device": "cuda"}), store, traffic)
+        again = watch_traffic(load_task(task, {"device": "cuda"}), store, traffic)
     assert again.key != watched.key
     assert [first_alarm(store, one) for one in (watched, again)] == [True, False]
-    assert watch(load_task(task), store, traffic).key == again.key
+    assert watch_traffic(load_task(task), store, traffic).key == again.key
     with machine_with_a_gpu():  # nor does a machine with one do again what was done without
         assert [step for step, one in run_steps(load_task(task)).items() if one.built] == []
 
@@ -79,35 +77,33 @@ def test_new_texts_beside_features_of_a_gpu_are_encoded_on_the_cpu_and_known_one
         made = run_steps(load_task(task), "tune")
     spec, store = load_task(task), Store(Path(os.environ["FSAT_STORE"]))
     known = spec.folder.joinpath("samples.csv").read_text("utf-8").splitlines()[1].split(",")[0]
-    kept = feature_access.open_features(spec, store, made["extract"])
-    assert np.isfinite(kept([known])).all()
+    run = Run(spec, store, made)
+    assert np.isfinite(run.features([known])).all()
     with pytest.raises(DeviceError, match="onnxruntime-cuda-fp16, which encoded the task's other texts"):
-        kept(["a text that no one has seen"])
-    assert feature_access.class_here(store, made["extract"], "cpu") == "onnxruntime-cpu-fp32"
-    here = feature_access.open_features(spec, store, made["extract"], "onnxruntime-cpu-fp32")
-    assert np.isfinite(here(["a text that no one has seen"])).all()
+        run.features(["a text that no one has seen"])
+    assert run.encoding_class("cpu") == CPU_CLASS
+    assert np.isfinite(run.features(["a text that no one has seen"], CPU_CLASS)).all()
 
 
 def test_graphs_are_judged_without_a_gpu_that_is_full_where_any_device_will_do(
     task: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def served(folder: Path, graph: str, device: str) -> ServedModel:
+    def served(folder: Path, graph: str, device: str, kept: object) -> ServedModel:
         if device == "cuda":
             raise RuntimeError("[ONNXRuntimeError] : 1 : CUDA failure 2: out of memory ; GPU=0")
         return ServedModel(folder, graph)
 
     before = run_steps(load_task(task), "evaluate")
     monkeypatch.setattr(device, "pick_device", lambda wanted: "cuda")
-    monkeypatch.setattr(export, "head_device", lambda device: device)
+    monkeypatch.setattr(export, "onnx_device", lambda device: device)
     monkeypatch.setattr(variants, "ServedModel", served)
     made = run_steps(load_task(task), "export")
     assert not any(made[step].built for step in before)
     assert made["export"].manifest["numeric_class"] == "onnxruntime-cpu-fp32"
     assert {variant["device"] for variant in made["export"].json("variants.json")} == {"cpu"}
     assert "Going on with the CPU" in caplog.text
-    spec, store = load_task(task, {"device": "cuda"}), Store(Path(os.environ["FSAT_STORE"]))
     with pytest.raises(OutOfMemoryError):
-        export.export(spec, store, made["validate"], made["tune"], made["evaluate"])
+        export.export(Run(load_task(task, {"device": "cuda"}), Store(Path(os.environ["FSAT_STORE"])), made))
 
 
 def test_what_a_gpu_held_is_freed_before_the_cpu_takes_over(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,13 +132,13 @@ def test_evaluation_goes_on_with_the_cpu_where_the_gpu_is_gone(
 ) -> None:
     with machine_with_a_gpu():
         run_steps(load_task(task), "tune")
-        monkeypatch.setattr(feature_access, "Encoder", gone)
+        monkeypatch.setattr(run_module, "Encoder", gone)
         made = run_steps(load_task(task), "evaluate")["evaluate"]
     assert made.manifest["numeric_class"] == "onnxruntime-cpu-fp32"
     assert "Going on with the CPU" in caplog.text
 
 
-def gone(encoder: Artefact, device: str, source: object) -> Encoder:
+def gone(encoder: Artefact, device: str, source: object = None) -> Encoder:
     if device == "cuda":
         raise DeviceError("device cuda", "a GPU that answers", "CUDA error: unknown error")
     return Encoder(encoder, "cpu")

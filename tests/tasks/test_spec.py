@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from fsat_tasks.errors import TaskError
-from fsat_tasks.tasks.spec import Task, load_task
+from fsat_tasks.tasks.task import Task, load_task
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from fsat_tasks.data.readers import read_lines, read_texts
 from fsat_tasks.errors import DataError, RegistryError, TaskError
 from fsat_tasks.models.served import ServedModel
 from fsat_tasks.registry.champion import champion_model
-from fsat_tasks.tasks.spec import load_task
-from fsat_tasks.traffic.predictions import predict
+from fsat_tasks.tasks.task import load_task
+from fsat_tasks.traffic.predictions import BATCH, predict
 
 TASK = "support-intents"
 TEXTS = ["my card has not arrived", "", "🎉", "word " * 1000, "the cash machine kept my money", "PIN blocked"]
@@ -69,18 +69,17 @@ def test_model_folder_says_what_it_is(served: Path, monkeypatch: pytest.MonkeyPa
     assert all(label in card for label in config["labels"])
 
 
-def test_answers_come_in_the_order_of_the_texts(served: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fsat_tasks.traffic.predictions.BATCH", 4)
+def test_answers_come_in_the_order_of_the_texts(served: Path) -> None:
     model = ServedModel(served)
-    answers = list(predict(TASK, TEXTS))
-    assert [answer["text"] for answer in answers] == TEXTS
-    probabilities = model.run(TEXTS)[0]
+    texts = [*(f"payment number {i} was declined" for i in range(BATCH - 4)), *TEXTS]  # some of these are in a second batch
+    answers = list(predict(TASK, texts))
+    assert [answer["text"] for answer in answers] == texts
+    probabilities = model.run(texts)[0]
     assert [answer["label"] for answer in answers] == [model.labels[i] for i in probabilities.argmax(1)]
     assert [answer["probability"] for answer in answers] == pytest.approx(probabilities.max(1).tolist(), abs=1e-4)
 
 
-def test_endless_input_is_answered_in_bounded_batches(served: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fsat_tasks.traffic.predictions.BATCH", 3)
+def test_endless_input_is_answered_in_bounded_batches(served: Path) -> None:
     taken = 0
 
     def endless() -> Iterator[str]:
@@ -89,8 +88,8 @@ def test_endless_input_is_answered_in_bounded_batches(served: Path, monkeypatch:
             taken += 1
             yield "my card has not arrived"
 
-    assert len(list(itertools.islice(predict(TASK, endless()), 5))) == 5
-    assert taken == 6
+    assert len(list(itertools.islice(predict(TASK, endless()), BATCH + 2))) == BATCH + 2
+    assert taken == 2 * BATCH == 128
 
 
 def test_no_texts_have_no_answers(served: Path) -> None:

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from fsat_tasks.errors import DataError, RegistryError
+from fsat_tasks.runs.run import Run
 from fsat_tasks.steps.pipeline import run_steps
 from fsat_tasks.store import Store
-from fsat_tasks.tasks.spec import Task, load_task
-from fsat_tasks.traffic.watch import drift_event, first_alarm, watch
+from fsat_tasks.tasks.task import Task, load_task
+from fsat_tasks.traffic.watch import drift_event, first_alarm, watch_traffic
 
 ROOT = Path(__file__).parents[2]
 NAME = "support-intents"
@@ -58,7 +59,7 @@ def no_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("a text was encoded")
 
-    monkeypatch.setattr("fsat_tasks.encoders.features._open_encoder", refuse)
+    monkeypatch.setattr(Run, "open_encoder", refuse)
 
 
 def test_rows_like_the_pools_are_no_drift_and_known_texts_cost_no_encoder_time(
@@ -66,7 +67,7 @@ def test_rows_like_the_pools_are_no_drift_and_known_texts_cost_no_encoder_time(
 ) -> None:
     pool = texts_of("unlabelled.jsonl")
     rows = np.random.default_rng(0).permutation(len(pool))[:300]
-    watched = watch(demo, Store(store_root), traffic(demo, [pool[i] for i in rows]))
+    watched = watch_traffic(demo, Store(store_root), traffic(demo, [pool[i] for i in rows]))
     drift = watched.json("drift.json")
     assert not drift["drift"] and watched.manifest["notes"]["drift"] is False
     assert drift["reference"]["kind"] == "unlabelled"
@@ -77,20 +78,20 @@ def test_rows_like_the_pools_are_no_drift_and_known_texts_cost_no_encoder_time(
 def test_other_class_shares_are_drift_that_is_told_of_once(demo: Task, store_root: Path, no_encoder: None) -> None:
     store = Store(store_root)
     file = traffic(demo, texts_of("query.jsonl"))
-    watched = watch(demo, store, file)
+    watched = watch_traffic(demo, store, file)
     drift = watched.json("drift.json")
     assert {test["test"] for test in drift["tests"] if test["drift"]} >= {"labels"}
     assert drift["total_variation"]["low"] > 0
     event = drift_event(demo, watched, file)
     assert (event["task"], event["unlabelled"]) == (NAME, "traffic.jsonl")
-    again = watch(demo, store, traffic(demo, texts_of("query.jsonl"), "under-another-name.jsonl"))
+    again = watch_traffic(demo, store, traffic(demo, texts_of("query.jsonl"), "under-another-name.jsonl"))
     assert (again.key, again.built) == (watched.key, False)
     assert [first_alarm(store, watched), first_alarm(store, again)] == [True, False]
-    assert first_alarm(store, watch(demo, store, traffic(demo, texts_of("query.jsonl")[1:])))
+    assert first_alarm(store, watch_traffic(demo, store, traffic(demo, texts_of("query.jsonl")[1:])))
 
 
 def test_texts_of_other_kinds_are_out_of_scope_and_drift(demo: Task, store_root: Path) -> None:
-    drift = watch(demo, Store(store_root), traffic(demo, texts_of("out_of_scope.jsonl"))).json("drift.json")
+    drift = watch_traffic(demo, Store(store_root), traffic(demo, texts_of("out_of_scope.jsonl"))).json("drift.json")
     assert all(test["drift"] for test in drift["tests"])
     assert drift["out_of_scope"]["window"] > 0.4 > drift["out_of_scope"]["reference"]
 
@@ -99,13 +100,13 @@ def test_samples_in_the_window_do_not_count(demo: Task, store_root: Path, no_enc
     with (demo.folder / "samples.csv").open(encoding="utf-8") as file:
         samples = [row["text"] for row in csv.DictReader(file)]
     with pytest.raises(DataError, match="two rows or more that are no samples"):
-        watch(demo, Store(store_root), traffic(demo, samples))
+        watch_traffic(demo, Store(store_root), traffic(demo, samples))
 
 
 def test_champion_whose_steps_are_gone_is_made_again_first(demo: Task, store_root: Path) -> None:
     shutil.rmtree(store_root / "tune")
     with pytest.raises(RegistryError, match=r"tune .* Make it again with: fsat run support-intents"):
-        watch(demo, Store(store_root), traffic(demo, texts_of("query.jsonl")))
+        watch_traffic(demo, Store(store_root), traffic(demo, texts_of("query.jsonl")))
 
 
 NEW: list[Row] = [
@@ -124,7 +125,7 @@ def test_champion_without_a_pool_is_compared_by_its_query_rows_or_its_samples(
 ) -> None:
     task = load_task(make_task(toy_rows, gates=OPEN, **files))
     run_steps(task)
-    drift = watch(task, Store(encoder_store), traffic(task, [text for text, _ in NEW])).json("drift.json")
+    drift = watch_traffic(task, Store(encoder_store), traffic(task, [text for text, _ in NEW])).json("drift.json")
     assert drift["reference"]["kind"] == kind
     assert kind != "samples" or "they were chosen" in drift["reference"]["says"]
     assert ("labels" in {test["test"] for test in drift["tests"]}) == (kind == "query")

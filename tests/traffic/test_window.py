@@ -11,7 +11,7 @@ import pytest
 
 from fsat_tasks.errors import DataError, TaskError
 from fsat_tasks.tasks.files import newest_file
-from fsat_tasks.tasks.spec import Task, load_task
+from fsat_tasks.tasks.task import Task, load_task
 from fsat_tasks.traffic.window import read_window
 
 Row = tuple[str, str]

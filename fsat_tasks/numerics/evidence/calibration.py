@@ -1,4 +1,4 @@
-"""Temperature scaling and the calibration error."""
+"""Temperature scaling, calibration error and logit adjustment."""
 
 from __future__ import annotations
 
@@ -19,25 +19,33 @@ __all__ = [
 
 
 LOG_SCALE_BOUNDS = (-10.0, 10.0)
+"""Bounds of log(1 / T) in the search for a temperature T."""
 PRIOR_SPREAD = 0.5
-"""Of the log-normal prior of a temperature around 1: it holds back what a handful of rows say, and hundreds outweigh it."""
+"""Standard deviation of log T in the prior, which is centred on T = 1. It restrains a handful of rows; hundreds outweigh it."""
 
 
 def log_loss(logits: Array, labels: Labels) -> float:
-    """Mean negative log-likelihood in nats of softmax(logits), (n, classes)."""
+    """Mean negative log-likelihood of the labels under softmax(logits), in nats.
+
+    Args:
+        logits: (n, classes).
+        labels: (n,).
+    """
     return float(np.mean(logsumexp(logits, axis=1) - logits[np.arange(len(labels)), labels]))
 
 
 def fit_temperature(logits: Array, labels: Labels, natural: bool = True) -> float:
-    """The most probable temperature T > 0 of softmax(logits / T), by its log-loss (Guo et al. 2017) and a prior around 1.
+    """Return the most probable temperature T > 0 for softmax(logits / T), given the labels and a prior around 1.
 
-    Without the prior, 16 rows that are hard to tell apart can ask for an infinite temperature. The targets are smoothed
-    by 1 / (n + 2) as Platt (1999, section 2.2) does it for one class: n right answers do not make the next one certain.
+    The likelihood is the log-loss (Guo et al. 2017). Without the prior, 16 rows that are hard to tell apart
+    can lead to an infinite temperature. Targets are smoothed by 1 / (n + 2), as Platt (1999, section 2.2)
+    does for one class: n right answers do not make the next one certain.
 
     Args:
-        logits: (n, classes) of rows that the model has not seen, such as leave-one-out logits.
-        natural: whether they are a fitted model's log-probabilities, as a probe's are; a cosine has no natural scale, and
-            then there is no prior.
+        logits: (n, classes), for rows that the model has not seen, such as leave-one-out logits.
+        labels: (n,).
+        natural: whether the logits are a fitted model's log-probabilities, as a probe's are. Cosines have no
+            natural scale, so for them there is no prior.
     """
     smoothing = 1.0 / (len(labels) + 2)
 
@@ -51,14 +59,16 @@ def fit_temperature(logits: Array, labels: Labels, natural: bool = True) -> floa
 
 
 def balance_strength(logits: Array, labels: Labels, log_prior: Array) -> float:
-    """How much of the log class shares to take off the logits, so that every class counts alike, 0 to 1.
+    """Return the strength in 0..1 of the logit adjustment that gives all classes the same weight.
 
-    Logit adjustment (Menon et al. 2021, eq. 10): a model that learnt the classes' shares wholly wants 1, one that took all
-    classes for equally likely wants 0; told by the log-loss of held-out rows in which each class weighs the same.
+    The adjustment subtracts strength * log_prior from the logits (Menon et al. 2021, eq. 10). A model that
+    has fully learnt the class shares needs 1; a model that assumes equal shares needs 0. The strength
+    minimises the log-loss of held-out rows, in which each class has the same total weight.
 
     Args:
-        logits: (n, classes), calibrated, of rows that the model has not seen.
-        log_prior: (classes,), the logarithm of the shares that it was fitted with.
+        logits: (n, classes), calibrated, for rows that the model has not seen.
+        labels: (n,).
+        log_prior: (classes,), logarithm of the class shares that the model was fitted with.
     """
     weight = 1.0 / np.bincount(labels)[labels]  # (n,)
 
@@ -70,7 +80,12 @@ def balance_strength(logits: Array, labels: Labels, log_prior: Array) -> float:
 
 
 def reliability_bins(probabilities: Array, labels: Labels, bins: int = 15) -> list[dict[str, float]]:
-    """Rows, mean confidence and accuracy of each equal-width bin of the top probability; empty bins are left out."""
+    """Return rows, mean confidence and accuracy of each equal-width bin of the top probability, without empty bins.
+
+    Args:
+        probabilities: (n, classes).
+        labels: (n,).
+    """
     confidence = probabilities.max(axis=1)  # (n,)
     correct = probabilities.argmax(axis=1) == labels
     at = np.minimum((confidence * bins).astype(np.int64), bins - 1)
@@ -86,17 +101,27 @@ def reliability_bins(probabilities: Array, labels: Labels, bins: int = 15) -> li
 
 
 def expected_calibration_error(probabilities: Array, labels: Labels, bins: int = 15) -> float:
-    """Mean gap between confidence and accuracy over the bins, weighted by rows (Naeini et al. 2015)."""
+    """Mean absolute gap between confidence and accuracy over the bins, weighted by rows (Naeini et al. 2015).
+
+    Args:
+        probabilities: (n, classes).
+        labels: (n,).
+    """
     return sum(
         entry["rows"] * abs(entry["confidence"] - entry["accuracy"]) for entry in reliability_bins(probabilities, labels, bins)
     ) / len(labels)
 
 
 def expected_calibration_error_by_chance(probabilities: Array, seed: int, bins: int = 15, draws: int = 200) -> float:
-    """The calibration error that a perfectly calibrated model with these probabilities shows on so many rows.
+    """Mean calibration error that a perfectly calibrated model with these probabilities shows on as many rows.
 
-    Each row's answer is right with just the probability that it states, drawn again and again ("consistency resampling",
-    Bröcker and Smith 2007). With 40 rows it is above 0.1, so an error means nothing before this is taken off.
+    In each draw, a row is right with exactly the probability that it states ("consistency resampling",
+    Bröcker and Smith 2007). With 40 rows the result is above 0.1. So a calibration error means nothing before
+    this is subtracted.
+
+    Args:
+        probabilities: (n, classes).
+        seed: seed of the draws.
     """
     confidence = probabilities.max(axis=1)  # (n,)
     at = np.minimum((confidence * bins).astype(np.int64), bins - 1)

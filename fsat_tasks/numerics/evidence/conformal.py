@@ -1,11 +1,15 @@
-"""Sets of classes that hold the true one as often as asked, and accuracy against the share of rows answered.
+"""Conformal prediction: sets of classes that hold the true one with a chosen probability. Also, accuracy against coverage.
 
-The samples' leave-one-out probabilities calibrate: no row is set aside. The k-th smallest score of n, k = (n + 1) * coverage
-rounded up, is exact for exchangeable scores (split conformal prediction, Vovk et al. 2005). Leave-one-out scores against the
-one head fitted on all rows are the jackknife, which is near but has no guarantee; one with every left-out head in service
-would be at least 2 * coverage - 1 (CV+ and jackknife+ for classification, Romano et al. 2020, theorem 3).
+The samples' leave-one-out probabilities serve for calibration, so no row is set aside. Of n exchangeable
+scores the k-th smallest with k = ceil((n + 1) * coverage) is an exact threshold (split conformal prediction,
+Vovk et al. 2005).
 
-Thresholds for each class apart (Mondrian) are left out: coverage 0.95 needs 19 shots of a class to be finite at all.
+Leave-one-out scores with one head that is fitted on all rows are the jackknife: close to that, but without a
+guarantee. CV+ and jackknife+ for classification guarantee a coverage of at least 2 * coverage - 1 (Romano et
+al. 2020, theorem 3). They would need all left-out heads at serving time.
+
+There are no thresholds per class (Mondrian): at coverage 0.95 they would be infinite with fewer than 19 shots
+per class.
 """
 
 from __future__ import annotations
@@ -28,28 +32,29 @@ __all__ = [
 Mask = NDArray[np.bool_]
 
 ROUNDING = 1e-9
-"""Keeps (n + 1) * coverage from being rounded up where only the product's last digit says so: 0.55 * 100 > 55."""
+"""Subtracted from (n + 1) * coverage before it is rounded up, against floating-point error: 0.55 * 100 > 55."""
 
 
 def lac_scores(probabilities: Array) -> Array:
-    """1 - probability of each class: the smallest sets on average (Sadinle et al. 2019), (n, classes)."""
+    """Return 1 - probabilities, (n, classes): the score with the smallest sets on average (Sadinle et al. 2019)."""
     scores: Array = 1.0 - probabilities
     return scores
 
 
 def aps_scores(probabilities: Array, penalty: float = 0.0, free: int = 1) -> Array:
-    """Probability of a class and of all likelier ones: sets that grow with a row's difficulty.
+    """Return the total probability of a class and of all likelier ones. Sets of this score grow with a row's difficulty.
 
-    The score of Romano et al. (2020) without its random part: the answer to a text is always the same, and the sets are larger
-    than asked for, the more so the more classes there are. A penalty holds that back (RAPS, Angelopoulos et al. 2021).
+    This is the score of Romano et al. (2020) without its random part, so the same text always gets the same
+    set. The price is larger sets than necessary, the more so with more classes. A penalty reduces them (RAPS,
+    Angelopoulos et al. 2021).
 
     Args:
-        probabilities: (n, classes); of equal ones the class with the lower number comes first.
-        penalty: >= 0, added for each class that is likelier, after the first `free` classes.
-        free: >= 0, classes without a penalty.
+        probabilities: (n, classes). Classes with equal probabilities are ranked by their number.
+        penalty: >= 0, added to a class once for each rank below the first `free` ranks.
+        free: >= 0, number of top ranks without a penalty.
 
     Returns:
-        (n, classes).
+        Scores, (n, classes).
     """
     order = np.argsort(-probabilities, axis=1, kind="stable")  # (n, classes), likeliest first
     cumulative = np.cumsum(np.take_along_axis(probabilities, order, axis=1), axis=1)
@@ -60,34 +65,34 @@ def aps_scores(probabilities: Array, penalty: float = 0.0, free: int = 1) -> Arr
 
 
 def conformal_quantile(scores: Array, coverage: float) -> float:
-    """The least of n scores that the next, exchangeable one stays within with at least this probability.
+    """Return the smallest score that a further, exchangeable score does not exceed with at least this probability.
 
     Args:
         scores: (n,).
-        coverage: in 0..1.
+        coverage: the probability, in 0..1.
 
     Returns:
-        The k-th smallest score, k = ceil((n + 1) * coverage); infinity where n rows are too few to say (k > n).
+        The k-th smallest score, k = ceil((n + 1) * coverage); infinity if n is too small for that (k > n).
     """
     rank = max(int(np.ceil((len(scores) + 1) * coverage - ROUNDING)), 1)
     return float(np.partition(scores, rank - 1)[rank - 1]) if rank <= len(scores) else float("inf")
 
 
 def conformal_threshold(scores: Array, labels: Labels, coverage: float) -> float:
-    """The conformal quantile of the true classes' scores.
+    """Return the conformal quantile of the true classes' scores.
 
     Args:
         scores: (n, classes), `lac_scores` or `aps_scores` of the samples' leave-one-out probabilities.
         labels: (n,) in 0..classes-1.
-        coverage: in 0..1, the share of rows whose set is to hold the true class.
+        coverage: share of rows whose set should hold the true class, in 0..1.
     """
     return conformal_quantile(scores[np.arange(len(labels)), labels], coverage)
 
 
 def prediction_sets(scores: Array, threshold: float) -> Mask:
-    """The classes whose score is within the threshold, (n, classes); never empty.
+    """Return the classes whose score is within the threshold, as a mask (n, classes). No row's set is empty.
 
-    A row for which no class is within it gets the one nearest to it: that adds to the coverage and takes nothing away.
+    A row without such a class gets the class with the lowest score. This can only add to the coverage.
     """
     sets: Mask = scores <= threshold
     sets[np.arange(len(scores)), scores.argmin(axis=1)] = True
@@ -95,28 +100,28 @@ def prediction_sets(scores: Array, threshold: float) -> Mask:
 
 
 def coverage_accuracy_curve(confidence: Array, correct: Mask) -> tuple[Array, Array]:
-    """Accuracy of the rows answered against their share, when the least confident are left unanswered.
+    """Return accuracy against coverage, the share of rows answered, if the least confident rows are left unanswered.
 
-    The selective accuracy of Geifman and El-Yaniv (2017). Rows of equal confidence are answered together, so the curve does
-    not depend on their order.
+    This is the selective accuracy of Geifman and El-Yaniv (2017). Rows of equal confidence are answered
+    together, so the curve does not depend on their order.
 
     Args:
         confidence: (n,), higher is surer.
-        correct: (n,).
+        correct: (n,), whether each answer is right.
 
     Returns:
-        Coverage, rising to 1, and accuracy, one of each for every distinct confidence.
+        Coverages, rising to 1, and accuracies: one of each for every distinct confidence.
     """
     order = np.argsort(-confidence, kind="stable")
     answered = np.arange(1, len(order) + 1)
     accuracy = np.cumsum(correct[order]) / answered
-    last = np.append(np.diff(confidence[order]) != 0, True)[: len(order)]  # of the rows of one confidence
+    last = np.append(np.diff(confidence[order]) != 0, True)[: len(order)]  # last row of each confidence
     return answered[last] / max(len(order), 1), accuracy[last]
 
 
 def area_under_curve(coverage: Array, accuracy: Array) -> float:
-    """Mean accuracy over the coverages, in 0..1; one minus the area under the risk-coverage curve.
+    """Mean accuracy over all coverages, in 0..1: one minus the area under the risk-coverage curve.
 
-    The accuracy of rows of equal confidence counts for all of them: of a confidence that says nothing, the area is the accuracy.
+    Rows of equal confidence share one accuracy. So if all confidences are equal, the area is the accuracy.
     """
     return float(np.diff(coverage, prepend=0.0) @ accuracy)

@@ -1,4 +1,4 @@
-"""Evidence without a validation set: held-out log-losses of the samples, compared row by row."""
+"""Evidence without a validation set: models are compared row by row by their held-out log-losses on the samples."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ __all__ = ["Comparison", "HeldOut", "Prior", "best_of", "compare", "judge", "row
 
 
 STANDARD_ERRORS = 1.0
-"""How many of them a gain must exceed before it counts."""
+"""Number of standard errors that a gain must exceed, if there is no prior."""
 ACCURACY_ERRORS = 1.645
+"""Number of standard errors by which a loss of accuracy is significant: a one-sided test at 5 %."""
 USUAL_SPREAD, USUAL_ROWS = 0.5, 8
-"""The spread that gains and changes of rightness have from row to row, worth so many rows beside those at hand: of eight
-rows whose gains are alike by chance the error would else be nearly nothing."""
+"""Prior standard deviation of per-row gains, weighted as `USUAL_ROWS` pseudo-rows. Without it, eight rows
+that agree by chance would give a standard error near zero."""
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What a model says of samples that it has not seen, at the temperature that fits it best on them."""
+    """A model's predictions for samples that it has not seen, at the temperature that fits these samples best."""
 
     logits: Array  # (n, classes), calibrated: divided by the temperature
     temperature: float
@@ -34,19 +35,22 @@ class HeldOut:
 
     @property
     def accuracy(self) -> float:
+        """Share of the samples that are predicted right."""
         return float(self.right.mean())
 
     @property
     def log_loss(self) -> float:
+        """Mean log-loss in nats."""
         return float(self.losses.mean())
 
 
 @dataclass(frozen=True)
 class Prior:
-    """What a rung's gain is likely to be before there is evidence, in nats: mean and standard deviation.
+    """Normal prior of a rung's gain in log-loss, in nats: mean and standard deviation.
 
-    Evidence from 64 samples has an error as large as most gains, and it leans to the careful side: a sample that is left out
-    of a few takes with it a good part of its class. So it is weighed against what such rungs gave elsewhere.
+    Evidence from 64 samples has a standard error as large as most gains. It is also pessimistic: leaving out
+    one of few samples removes a good part of its class. So it is combined with the gains that such rungs had
+    on other tasks.
     """
 
     mean: float
@@ -55,23 +59,25 @@ class Prior:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A challenger against an incumbent on the same held-out samples."""
+    """Result of a challenger against an incumbent on the same held-out samples."""
 
     gain: float
-    """How much lower the challenger's mean log-loss is, in nats."""
+    """Difference by which the challenger's mean log-loss is lower, in nats."""
     error: float
-    """Standard error of the gain, over the samples, paired."""
+    """Standard error of the gain, from the paired differences of the samples."""
     accuracy: float
-    """How much higher the challenger's accuracy is."""
+    """Difference by which the challenger's accuracy is higher."""
     accuracy_error: float = 0.0
-    """Its standard error."""
+    """Standard error of the difference in accuracy."""
     prior: Prior | None = None
 
     @property
     def better(self) -> bool:
-        """Without a prior: lower log-loss by more than chance, and an accuracy that is no lower.
+        """Whether the challenger wins.
 
-        With one: the expected gain, given both, is above zero, and the accuracy not lower beyond chance (5 %, one-sided).
+        Without a prior, its gain must exceed one standard error, and its accuracy must not be lower. With a
+        prior, the expected gain must be above zero, and the accuracy must not be significantly lower (5 %,
+        one-sided).
         """
         if self.prior is None:
             return self.gain > STANDARD_ERRORS * self.error and self.accuracy >= 0.0
@@ -79,7 +85,7 @@ class Comparison:
 
     @property
     def expected(self) -> float:
-        """The posterior mean of the gain under a normal prior; the gain itself without one."""
+        """Posterior mean of the gain under the normal prior; without a prior, the gain itself."""
         if self.prior is None or self.error == 0.0:
             return self.gain
         weights = 1.0 / self.error**2, 1.0 / self.prior.spread**2
@@ -91,30 +97,48 @@ class Comparison:
 
 
 def judge(logits: Array, labels: Labels, natural: bool = True) -> HeldOut:
-    """Fit the temperature of held-out logits (n, classes), and score them; `natural` as for `fit_temperature`."""
+    """Fit the temperature of held-out logits and score them.
+
+    Args:
+        logits: (n, classes), for samples that the model has not seen.
+        labels: (n,).
+        natural: as for `fit_temperature`.
+    """
     temperature = fit_temperature(logits, labels, natural)
     calibrated = logits / temperature
     return HeldOut(calibrated, temperature, row_losses(calibrated, labels), logits.argmax(axis=1) == labels)
 
 
 def compare(challenger: HeldOut, incumbent: HeldOut, prior: Prior | None = None) -> Comparison:
-    """The same samples, row by row."""
+    """Compare two models row by row on the same samples."""
     gains = incumbent.losses - challenger.losses  # (n,)
     rights = challenger.right.astype(np.float64) - incumbent.right  # (n,) in -1, 0, 1
     return Comparison(float(gains.mean()), _standard_error(gains), float(rights.mean()), _standard_error(rights), prior)
 
 
 def _standard_error(values: Array) -> float:
-    """Of the mean, with the posterior mean of the variance under a scaled inverse chi-squared prior (Gelman et al. 2013, 3.2)."""
+    """Standard error of the mean of per-row differences.
+
+    The variance is the posterior mean under a scaled inverse chi-squared prior (Gelman et al. 2013, section
+    3.2).
+    """
     n = len(values)
     return float(np.sqrt((n * values.var() + USUAL_ROWS * USUAL_SPREAD**2) / (n + USUAL_ROWS) / n))
 
 
 def best_of(tried: Sequence[HeldOut], fold: Labels) -> tuple[int, HeldOut]:
-    """Which has the least log-loss, and its evidence with the choice taken out of it.
+    """Select the model with the lowest log-loss, and return its evidence without the bias of the selection.
 
-    The least of many is too good to be true on the rows that chose it. So each fold's rows are answered by the one that
-    is best on the other folds (cross-validated selection, Varma and Simon 2006); its temperature is that of the best on all.
+    The lowest of many log-losses is too optimistic on the rows that selected it. So the evidence for each
+    fold's rows comes from the model that is best on the other folds (cross-validated selection, Varma and
+    Simon 2006).
+
+    Args:
+        tried: predictions of each model for the same n samples.
+        fold: (n,), fold of each sample.
+
+    Returns:
+        The number of the selected model, and its evidence. The temperature is the selected model's own.
     """
     losses = np.stack([one.losses for one in tried])  # (tried, n)
     best = int(losses.mean(axis=1).argmin())
@@ -128,13 +152,13 @@ def best_of(tried: Sequence[HeldOut], fold: Labels) -> tuple[int, HeldOut]:
 
 
 def row_losses(logits: Array, labels: Labels) -> Array:
-    """Negative log-likelihood of each row's label under softmax(logits), (n,) nats."""
+    """Negative log-likelihood of each row's label under softmax(logits), (n,), in nats."""
     losses: Array = logsumexp(logits, axis=1) - logits[np.arange(len(labels)), labels]
     return losses
 
 
 def stratified_folds(labels: Labels, folds: int) -> Labels:
-    """The fold 0..folds-1 of each row, (n,): each class is spread over the folds as evenly as can be."""
+    """Assign a fold in 0..folds-1 to each row, (n,), with each class spread over the folds as evenly as possible."""
     fold = np.empty(len(labels), np.int64)
     fold[np.argsort(labels, kind="stable")] = np.arange(len(labels)) % folds
     return fold

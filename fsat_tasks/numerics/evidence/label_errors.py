@@ -1,4 +1,4 @@
-"""Samples whose label is probably wrong: confident learning."""
+"""Detection of wrong labels by confident learning."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ __all__ = ["suspected_label_errors"]
 def suspected_label_errors(
     probabilities: NDArray[np.float64], labels: NDArray[np.int64], odds: float = 20.0
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Samples that the model holds for another class with confidence (Northcutt et al. 2021, section 3.1), surest first.
+    """Find samples whose label is probably wrong (confident learning, Northcutt et al. 2021, section 3.1).
 
-    A class's threshold is the mean probability of the class on samples that have its label. A sample counts as a class that
-    reaches its threshold, the likeliest of them. That alone flags a fifth of a clean task whose accuracy is 64 %, so the class
-    must also be `odds` times as likely as the label.
+    The threshold of a class is its mean probability on the samples with its label. A sample is assigned to
+    the likeliest of the classes whose probability reaches their threshold. This alone flags a fifth of a
+    clean task with an accuracy of 64 %. So the assigned class must also be `odds` times as likely as the
+    sample's label.
 
     Args:
-        probabilities: (n, classes), calibrated, by models that have not seen the sample.
-        labels: (n,), as given.
+        probabilities: (n, classes), calibrated, from models that have not seen the sample.
+        labels: (n,), the given labels.
+        odds: minimum ratio of the assigned class's probability to the label's.
 
     Returns:
-        Positions of the samples (m,), and the class that each is probably of (m,).
+        Positions of the suspected samples, (m,), the most suspicious first; and the class assigned to each, (m,).
     """
     rows, classes = probabilities.shape
     own = probabilities[np.arange(rows), labels]  # (n,)

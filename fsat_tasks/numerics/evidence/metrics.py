@@ -1,4 +1,4 @@
-"""Figures of a classifier on labelled rows, and their uncertainty."""
+"""Metrics of a classifier on labelled rows, and their uncertainty."""
 
 from __future__ import annotations
 
@@ -10,31 +10,37 @@ from fsat_tasks.numerics.types import Labels
 __all__ = ["accuracy_interval", "confusion_matrix", "coverage_curve", "macro_f1", "recalls"]
 
 RESAMPLES = 2000
+"""Number of bootstrap samples."""
 
 
 def confusion_matrix(truth: Labels, predicted: Labels, classes: int) -> NDArray[np.int64]:
-    """(classes, classes): rows are the truth, columns the prediction."""
+    """Count the rows by true class (rows of the matrix) and predicted class (columns), (classes, classes)."""
     return np.bincount(truth * classes + predicted, minlength=classes * classes).reshape(classes, classes)
 
 
 def recalls(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Share of each class's rows that are found, (classes,); NaN for a class without rows."""
+    """Share of each class's rows that are predicted right, (classes,); NaN for a class without rows."""
     rows = confusion.sum(axis=1).astype(np.float64)
     found: NDArray[np.float64] = np.divide(confusion.diagonal(), rows, out=np.full(len(rows), np.nan), where=rows > 0)
     return found
 
 
 def macro_f1(confusion: NDArray[np.int64]) -> float:
-    """Mean F1 over the classes that are there, in truth or in prediction."""
+    """Mean F1 over the classes that occur among the true or the predicted labels."""
     total = confusion.sum(axis=0) + confusion.sum(axis=1)  # (classes,)
     there = total > 0
     return float(np.mean(2.0 * confusion.diagonal()[there] / total[there]))
 
 
 def accuracy_interval(correct: NDArray[np.bool_], seed: int, level: float = 0.95) -> tuple[float, float]:
-    """Percentile bootstrap interval of the accuracy.
+    """Return the percentile bootstrap interval of the accuracy.
 
-    The mean of n resampled zeros and ones is binomial, so it is drawn as such.
+    The number of right rows in a bootstrap sample is binomial, so it is drawn directly.
+
+    Args:
+        correct: (n,), whether each row is right.
+        seed: seed of the draws.
+        level: confidence level, in 0..1.
     """
     rng = np.random.default_rng(seed)
     means = rng.binomial(len(correct), float(correct.mean()), size=RESAMPLES) / len(correct)
@@ -44,11 +50,12 @@ def accuracy_interval(correct: NDArray[np.bool_], seed: int, level: float = 0.95
 
 
 def coverage_curve(probabilities: NDArray[np.float64], labels: Labels, points: int = 50) -> list[dict[str, float]]:
-    """Accuracy of the surest rows, as more and more of them are answered (selective prediction).
+    """Return the accuracy of the most confident rows at rising coverage, the share of rows answered (selective prediction).
 
     Args:
         probabilities: (n, classes).
-        points: at most so many coverages, evenly spread up to 1.
+        labels: (n,).
+        points: maximum number of coverages, evenly spaced up to 1.
     """
     order = np.argsort(-probabilities.max(axis=1), kind="stable")
     right = np.cumsum((probabilities.argmax(axis=1) == labels)[order])

@@ -1,4 +1,4 @@
-"""Rows of features as points on a plane."""
+"""Map of features: rows as points on a plane."""
 
 from __future__ import annotations
 
@@ -8,14 +8,22 @@ from numpy.typing import NDArray
 __all__ = ["feature_map"]
 
 FEWEST_FOR_NEIGHBOURS = 12
-"""With fewer rows there are no neighbourhoods to keep, and the two directions of most variance are shown."""
+"""Minimum number of rows for t-SNE. Fewer rows have no neighbourhoods, and are shown in their two principal directions."""
 PERPLEXITY = 20.0
+"""Perplexity of t-SNE, about the number of neighbours that it keeps close."""
 
 
 def feature_map(rows: NDArray[np.floating], seed: int) -> NDArray[np.float64]:
-    """(n, dim) to (n, 2), each side within 0..1: neighbours stay neighbours (t-SNE, van der Maaten and Hinton 2008).
+    """Place rows on a plane so that neighbours stay neighbours (t-SNE, van der Maaten and Hinton 2008).
 
-    The same on any number of cores. 400 rows of 384 numbers take 1 s.
+    The result does not depend on the number of cores. 400 rows of 384 numbers take 1 s.
+
+    Args:
+        rows: (n, dim).
+        seed: seed of t-SNE.
+
+    Returns:
+        Coordinates in 0..1, (n, 2).
     """
     few = len(rows) < FEWEST_FOR_NEIGHBOURS or not bool((rows != rows[0]).any())
     points = _directions(rows.astype(np.float64)) if few else _neighbourhoods(rows, seed)
@@ -25,7 +33,7 @@ def feature_map(rows: NDArray[np.floating], seed: int) -> NDArray[np.float64]:
 
 
 def _directions(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(n, dim) to (n, 2): the two directions of most variance, or fewer and zeros."""
+    """Project (n, dim) to (n, 2): the two directions of most variance, with zeros for a direction that is missing."""
     left, scale, _ = np.linalg.svd(rows - rows.mean(axis=0), full_matrices=False)
     flat = np.zeros((len(rows), 2))
     flat[:, : min(2, len(scale))] = (left * scale)[:, :2]
@@ -33,10 +41,11 @@ def _directions(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _neighbourhoods(rows: NDArray[np.floating], seed: int) -> NDArray[np.float64]:
-    from sklearn.manifold import TSNE  # before the limit, which holds for libraries that are loaded
+    """Project (n, dim) to (n, 2) by t-SNE."""
+    from sklearn.manifold import TSNE  # imported first, because the limit below holds only for loaded libraries
     from threadpoolctl import threadpool_limits
 
     perplexity = min(PERPLEXITY, (len(rows) - 1) / 3)
-    with threadpool_limits(1):  # the same digits on any number of cores, and quicker where they are busy
+    with threadpool_limits(1):  # for the same digits on any number of cores; also faster on a busy machine
         points = TSNE(perplexity=perplexity, init="pca", metric="cosine", random_state=seed).fit_transform(rows)
     return np.asarray(points, np.float64)

@@ -1,4 +1,4 @@
-"""Layer mixing: the last layers of an encoder, side by side, as one row of unit length."""
+"""Layer mixing: an encoder's last layers are concatenated to one row of unit length."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ __all__ = ["mix_layers"]
 
 
 def mix_layers(features: Features, layers: int) -> Array:
-    """The last `layers` layers side by side, each of equal length and the whole on the unit sphere.
+    """Scale the last layers to equal length and concatenate them to rows of unit length.
 
     Args:
         features: (n, all layers, dim).
+        layers: number of last layers to use.
 
     Returns:
-        (n, layers * dim); a layer of zeros stays.
+        (n, layers * dim). A layer of zeros stays zero.
     """
     rows = np.asarray(features[:, -layers:], np.float64)  # (n, layers, dim)
     norms = np.linalg.norm(rows, axis=2, keepdims=True)

@@ -1,4 +1,4 @@
-"""Nearest neighbours in an unlabelled pool: exact search, smoothing of rows over it, spreading of labels along it."""
+"""Nearest neighbours in an unlabelled pool: exact search, smoothing of rows and spreading of labels."""
 
 from __future__ import annotations
 
@@ -15,38 +15,44 @@ __all__ = ["Neighbours", "affinity_graph", "is_copy", "largest", "nearest", "smo
 Rows = NDArray[np.floating]
 
 NEIGHBOURS = 10
+"""Number of neighbours of a row."""
 SHARPNESS = 10.0
-"""A neighbour counts with exp(SHARPNESS * cosine similarity)."""
+"""A neighbour has the weight exp(SHARPNESS * cosine similarity)."""
 SAME = 0.9999
-"""Rows more similar than this are copies of one text: they say nothing new, so they are no neighbours."""
+"""Cosine similarity above which two rows are copies of one text. A copy adds no information, so it is not a neighbour."""
 GROUP = 64
-"""Columns of which only the largest value is looked at first."""
+"""Number of columns in a group. `largest` first looks only at the largest value of each group."""
 QUERY_BLOCK, POOL_BLOCK = 2048, 4096
-"""Rows of one matrix product: 32 MiB of similarities at a time, whatever the size of the pool."""
+"""Number of rows on each side of one matrix product: 32 MiB of similarities at a time, for any pool size."""
 SPREAD_STEPS = 15
-"""The rest after so many steps is pull ** 15: 4 % of the whole at a pull of 0.8."""
+"""Number of iterations of label spreading. The remaining error is pull ** 15: 4 % of the whole at a pull of 0.8."""
 
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The k most similar pool rows of each row, in no order; -inf where the pool holds fewer that are no copies."""
+    """The k most similar pool rows of each of n rows, in no particular order.
 
-    index: NDArray[np.int64]  # (n, k)
+    If the pool has fewer than k rows that are not copies, the remaining entries have the similarity -inf.
+    """
+
+    index: NDArray[np.int64]  # (n, k) numbers of pool rows
     similarity: NDArray[np.float32]  # (n, k), cosine
 
     def of(self, rows: NDArray[np.int64]) -> Neighbours:
-        """Those of some rows."""
+        """Return the neighbours of the rows with these numbers."""
         return Neighbours(self.index[rows], self.similarity[rows])
 
 
 def nearest(rows: Rows, pool: Rows, k: int = NEIGHBOURS, copies: bool = False) -> Neighbours:
-    """Exact search by blocked matrix products; beyond the answer it keeps one block of similarities in memory.
+    """Find the most similar pool rows exactly, by blocked matrix products.
+
+    Besides the result, only one block of similarities is in memory.
 
     Args:
-        rows: (n, dim) of unit length.
-        pool: (m, dim) of unit length, m > 0; float16 or a memory map will do, it is read block by block.
-        k: > 0; no more than m are looked for.
-        copies: whether a pool row that is a copy of the row counts; rows of the pool itself are then their own neighbours.
+        rows: (n, dim), of unit length.
+        pool: (m, dim), of unit length, m > 0. It is read block by block, so it may be float16 or a memory map.
+        k: number of neighbours, > 0; at most m are returned.
+        copies: whether copies of a row count as its neighbours. If so, a row of the pool is its own neighbour.
     """
     n, k = len(rows), min(k, len(pool))
     index = np.zeros((n, k), np.int64)
@@ -67,12 +73,16 @@ def nearest(rows: Rows, pool: Rows, k: int = NEIGHBOURS, copies: bool = False) -
 
 
 def largest(values: NDArray[np.float32], count: int) -> NDArray[np.int64]:
-    """Columns of the `count` largest values of each row, in no order; a tenth of the time of a plain partition."""
+    """Return the columns of the `count` largest values in each row, (rows, count), in no particular order.
+
+    This takes a tenth of the time of np.argpartition on whole rows.
+    """
     rows, columns = values.shape
     groups = columns // GROUP
     if groups <= count:
         return np.argpartition(values, -count, axis=1)[:, -count:]
-    # none is in a group that `count` other groups surpass; the columns after the last group are candidates as well
+    # no answer is in a group whose largest value is below that of `count` other groups;
+    # the columns after the last full group are candidates as well
     tops = values[:, : groups * GROUP].reshape(rows, groups, GROUP).max(axis=2)
     within = np.argpartition(tops, -count, axis=1)[:, -count:]  # (rows, count)
     inside = (within[:, :, None] * GROUP + np.arange(GROUP)).reshape(rows, count * GROUP)
@@ -83,11 +93,11 @@ def largest(values: NDArray[np.float32], count: int) -> NDArray[np.int64]:
 
 
 def is_copy(rows: Rows, others: Rows) -> NDArray[np.bool_]:
-    """Whether a row is a copy of one of the others, (n,).
+    """Return whether each row is a copy of one of the others, (n,).
 
     Args:
-        rows: (n, dim) of unit length.
-        others: (m, dim) of unit length.
+        rows: (n, dim), of unit length.
+        others: (m, dim), of unit length.
     """
     blocks = (slice(at, at + POOL_BLOCK) for at in range(0, len(others), POOL_BLOCK))
     found = ((np.asarray(rows, np.float32) @ np.asarray(others[block], np.float32).T > SAME).any(axis=1) for block in blocks)
@@ -96,19 +106,20 @@ def is_copy(rows: Rows, others: Rows) -> NDArray[np.bool_]:
 
 
 def smooth(rows: Array, pool: Array, found: Neighbours, strength: float) -> Array:
-    """Each row drawn towards the mean of its neighbours in the pool.
+    """Move each row towards the mean of its neighbours in the pool.
 
-    z <- normalize((1 - strength) * z + strength * mean of the neighbours weighted by softmax(SHARPNESS * similarity)).
-    (One hop of a simplified graph convolution, Wu et al. 2019, on a nearest-neighbour graph.)
+    z <- normalize((1 - strength) * z + strength * mean), where the mean of the neighbours is weighted by
+    softmax(SHARPNESS * similarity). This is one hop of a simplified graph convolution (Wu et al. 2019) on a
+    nearest-neighbour graph.
 
     Args:
-        rows: (n, dim) of unit length.
-        pool: (m, dim) of unit length, m > 0.
-        found: of each row; one without neighbours stays.
-        strength: 0 to 1.
+        rows: (n, dim), of unit length.
+        pool: (m, dim), of unit length, m > 0.
+        found: neighbours of each row in the pool. A row without neighbours stays as it is.
+        strength: weight of the neighbours, 0 to 1.
 
     Returns:
-        (n, dim) of unit length.
+        (n, dim), of unit length.
     """
     links = _links(found, len(pool))
     total = np.asarray(links.sum(axis=1)).reshape(-1, 1)  # (n, 1)
@@ -118,13 +129,14 @@ def smooth(rows: Array, pool: Array, found: Neighbours, strength: float) -> Arra
 
 
 def affinity_graph(shots: Neighbours, pool: Neighbours) -> sparse.csr_array:
-    """The symmetric graph D^-1/2 A D^-1/2 of shots and pool with A = exp(SHARPNESS * (similarity - 1)), (n, n).
+    """Return the symmetric graph D^-1/2 A D^-1/2 of shots and pool, (n, n), with A = exp(SHARPNESS * (similarity - 1)).
 
-    A holds the mean of both directions, so one row's neighbour is the other's too; a row without neighbours is empty.
+    A is the mean of both directions: if one row is a neighbour of the other, both are linked. A row without
+    neighbours has no links. The shots come first, then the pool rows, n in all.
 
     Args:
-        shots: neighbours in the pool of the shots, which come first; they are nobody's neighbours but by their own choice.
-        pool: those of the pool's own rows, n in all with the shots.
+        shots: neighbours of the shots among the pool rows. No shot is a neighbour of a pool row.
+        pool: neighbours of the pool rows among themselves.
     """
     used = len(pool.index)
     links = sparse.vstack([_links(shots, used), _links(pool, used)])  # (n, pool)
@@ -136,15 +148,16 @@ def affinity_graph(shots: Neighbours, pool: Neighbours) -> sparse.csr_array:
 
 
 def spread(graph: sparse.csr_array, labels: Array, pull: float) -> Array:
-    """Label spreading (Zhou et al. 2004): (1 - pull) * (I - pull * graph)^-1 @ labels, by iteration, rows summing to 1.
+    """Spread labels along a graph (Zhou et al. 2004): (1 - pull) * (I - pull * graph)^-1 @ labels, by iteration.
 
     Args:
-        graph: (n, n) of `affinity_graph`.
-        labels: (n, classes), each row a distribution: one-hot for labelled rows, a model's answer for the others.
-        pull: 0 to 1 (exclusive), the share that a row takes from its neighbours.
+        graph: (n, n), as `affinity_graph` returns it.
+        labels: (n, classes), each row a distribution: one-hot for a labelled row, a model's prediction for
+            the others.
+        pull: share that a row takes from its neighbours, 0 to 1 (exclusive).
 
     Returns:
-        (n, classes).
+        (n, classes), each row scaled to sum to 1.
     """
     answer = labels
     for _ in range(SPREAD_STEPS):
@@ -154,14 +167,14 @@ def spread(graph: sparse.csr_array, labels: Array, pull: float) -> Array:
 
 
 def _links(found: Neighbours, pool: int) -> sparse.csr_array:
-    """(n, pool): exp(SHARPNESS * (similarity - 1)) of each row's neighbours."""
+    """Return the weights exp(SHARPNESS * (similarity - 1)) of each row's neighbours as a sparse matrix, (n, pool)."""
     n, k = found.index.shape
     weight = np.exp(SHARPNESS * (found.similarity.astype(np.float64) - 1.0))  # (n, k)
     return sparse.csr_array((weight.ravel(), found.index.ravel(), np.arange(0, n * k + 1, k)), shape=(n, pool))
 
 
 def unit_rows(rows: Array) -> Array:
-    """Rows of length one; a row of zeros stays."""
+    """Scale rows to unit length. A row of zeros stays zero."""
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     unit: Array = rows / np.where(norms > 0, norms, 1.0)
     return unit

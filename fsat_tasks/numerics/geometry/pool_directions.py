@@ -1,6 +1,6 @@
-"""An unlabelled pool by itself: its principal directions, its neighbours, its rows smoothed over them.
+"""Principal directions of an unlabelled pool, the neighbours among its rows, and its rows smoothed over them.
 
-None of it depends on a task's samples, so tasks that share a pool can share it.
+None of these depends on a task's samples, so tasks that share a pool can share them.
 """
 
 from __future__ import annotations
@@ -18,35 +18,40 @@ from fsat_tasks.numerics.types import Array, Features
 __all__ = ["DIRECTIONS", "KEY_DIRECTIONS", "STRENGTH", "PoolView", "view_pool"]
 
 DIRECTIONS = 384
-"""Principal directions that all fits run in."""
+"""Maximum number of principal directions. All fits run in their coordinates."""
 KEY_DIRECTIONS = 256
-"""The strongest of them, in which neighbours are looked for."""
+"""Number of the strongest directions in which neighbours are searched."""
 STRENGTH = 0.5
-"""Of the smoothing."""
+"""Weight of a row's neighbours when it is smoothed, 0 to 1."""
 
 
 @dataclass(frozen=True)
 class PoolView:
-    """Pool rows in their principal directions."""
+    """A pool of m rows in its principal directions."""
 
     layers: int
-    mixed: NDArray[np.float16]  # (m, layers * dim), as `mix_layers` gives them, to tell copies by
+    """Number of last layers that are mixed."""
+    mixed: NDArray[np.float16]  # (m, layers * dim), the result of `mix_layers`, used to find copies
     basis: Array  # (layers * dim, directions), the strongest last
     rows: Array  # (m, directions)
     smoothed: Array  # (m, directions), of unit length
-    keys: NDArray[np.float32]  # (m, the strongest directions), of unit length
-    near: Neighbours  # of the rows among themselves
+    keys: NDArray[np.float32]  # (m, KEY_DIRECTIONS or fewer), of unit length, used to search neighbours
+    near: Neighbours  # neighbours of the rows among themselves
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def fresh(self, shots: Features) -> NDArray[np.int64]:
-        """Numbers of the rows that are no copy of one of the shots, (n, all layers, dim)."""
-        # half precision keeps the direction to 1e-7, and not the length where one component is most of a row
+        """Return the numbers of the rows that are not a copy of a shot.
+
+        Args:
+            shots: (n, all layers, dim).
+        """
+        # float16 keeps a row's direction to 1e-7, but not its length if one component dominates: so rows are rescaled
         return np.flatnonzero(~is_copy(unit_rows(self.mixed.astype(np.float32)), mix_layers(shots, self.layers)))
 
     def at(self, rows: NDArray[np.int64]) -> PoolView:
-        """Some of the rows; the others are nobody's neighbours any more."""
+        """Return the view of the rows with these numbers. All other rows are removed from the neighbours, too."""
         if len(rows) == len(self):
             return self
         place = np.full(len(self), -1)
@@ -62,13 +67,14 @@ class PoolView:
 
 
 def view_pool(pool: Features, layers: int, others: Features | None = None) -> PoolView:
-    """The view of a pool.
+    """Compute the principal directions of a pool, and its neighbours and smoothed rows.
 
     Args:
         pool: (m, all layers, dim), m > 0.
-        layers: the last so many are mixed.
-        others: (n, all layers, dim), rows that turn the directions too. Where they are few beside the pool it makes no
-            difference; where they are not, the pool alone may not span them.
+        layers: number of last layers to mix.
+        others: (n, all layers, dim), further rows that the directions should span. They make no difference if
+            they are few compared with the pool. If they are many, the pool's directions alone may not span
+            them.
     """
     mixed = mix_layers(pool[:, -layers:], layers)
     basis = _principal_directions(mixed if others is None else np.concatenate([mix_layers(others, layers), mixed]))
@@ -80,7 +86,7 @@ def view_pool(pool: Features, layers: int, others: Features | None = None) -> Po
 
 
 def _principal_directions(rows: Array) -> Array:
-    """(dim, directions): orthonormal directions that span the rows, the strongest DIRECTIONS of them, the strongest last."""
+    """Return the at most DIRECTIONS strongest orthonormal directions of the rows, (dim, directions), the strongest last."""
     dim = rows.shape[1]
     squares, vectors = linalg.eigh(rows.T @ rows, subset_by_index=(max(dim - DIRECTIONS, 0), dim - 1))
     kept = squares > 1e-12 * squares[-1]

@@ -1,4 +1,4 @@
-"""Heads on features of encoders that were tuned fold by fold: what they say of the samples that their encoder has not seen."""
+"""Heads on encoders that were fine-tuned fold by fold, judged on the samples that their encoder has not seen."""
 
 from __future__ import annotations
 
@@ -20,32 +20,40 @@ __all__ = ["FoldHead", "FoldView", "best_fold_head", "depths", "probe_folds", "t
 
 
 DEPTHS = (1, 4)
-"""Last layers that a head may read of a tuned encoder, besides as many as the head on the pretrained one reads."""
+"""Numbers of last layers to try on a tuned encoder, besides the number that the pretrained encoder's head uses."""
 
 
 @dataclass(frozen=True)
 class FoldView:
-    """Features by the encoder that has not seen one fold of the samples, (rows, layers, dim) each."""
+    """Features from the encoder that has not seen one fold of the samples, (rows, layers, dim) each."""
 
     shots: Features
+    """All samples, including those of the fold."""
     names: Features
+    """Class names."""
     pool: Features
+    """Unlabelled rows."""
 
 
 @dataclass(frozen=True)
 class FoldHead:
-    """A kind of head, and its evidence."""
+    """A head's settings, and its evidence on the samples."""
 
     setting: Candidate
     held_out: HeldOut
-    """Of each sample, by the encoder and the head of its fold."""
+    """Predictions for each sample, from the encoder and the head that have not seen its fold."""
     share: float = 0.0
-    """Of the pool's memory."""
+    """Weight of the memory of pool rows; 0 without one."""
     soft_labels: tuple[Array, ...] = ()
-    """Of each fold, (pool, classes): the teacher's; empty where no pool teaches."""
+    """Teacher's labels of the pool in each fold, (pool, classes); empty for a head that does not learn from a pool."""
 
     def unseen(self, views: Sequence[FoldView], labels: Labels) -> Array:
-        """`unseen_views` of each sample, (n, 2), by the encoder that has not seen it."""
+        """Return `unseen_views` of each sample, (n, 2), from the encoder that has not seen it.
+
+        Args:
+            views: features of each fold's encoder.
+            labels: (n,).
+        """
         fold, found = stratified_folds(labels, FOLDS), np.empty((len(labels), 2))
         for k, view in enumerate(views):
             rows, names = (mix_layers(part, self.setting.layers) for part in (view.shots, view.names))
@@ -54,12 +62,23 @@ class FoldHead:
 
 
 def depths(setting: Candidate, layers: int) -> list[Candidate]:
-    """The setting at each number of last layers that is tried, of an encoder with so many layers."""
+    """Return the setting with each number of last layers to try.
+
+    Args:
+        setting: setting of the head on the pretrained encoder.
+        layers: number of the encoder's layers, embeddings included.
+    """
     return [replace(setting, layers=depth) for depth in sorted({min(d, max(layers - 1, 1)) for d in (*DEPTHS, setting.layers)})]
 
 
 def probe_folds(views: Sequence[FoldView], labels: Labels, setting: Candidate) -> FoldHead:
-    """The probe, fitted for each fold on the other samples."""
+    """Judge the head without a pool. For each fold it is fitted on the samples of the other folds.
+
+    Args:
+        views: features of each fold's encoder.
+        labels: (n,).
+        setting: setting of the head.
+    """
     fold, logits = stratified_folds(labels, FOLDS), np.empty((len(labels), len(views[0].names)))
 
     def fit(k: int) -> Array:
@@ -72,13 +91,16 @@ def probe_folds(views: Sequence[FoldView], labels: Labels, setting: Candidate) -
 
 
 def best_fold_head(tried: Sequence[FoldHead], labels: Labels) -> tuple[int, FoldHead]:
-    """The number of the best, and the best, with the choice taken out of its evidence."""
+    """Return the number of the best head, and the head with evidence free of the bias of the selection (`best_of`)."""
     best, held_out = best_of([head.held_out for head in tried], stratified_folds(labels, FOLDS))
     return best, replace(tried[best], held_out=held_out)
 
 
 def teach_folds(views: Sequence[FoldView], labels: Labels, setting: Candidate) -> list[FoldHead]:
-    """The head that the pool teaches, student and memory, likewise; at each share of the memory."""
+    """Judge the head that learns from the pool, at each weight of its memory in SHARES.
+
+    Arguments are those of `probe_folds`.
+    """
     fold, shape = stratified_folds(labels, FOLDS), (len(labels), len(views[0].names))
     linear, remembered = np.empty(shape), np.empty(shape)
 

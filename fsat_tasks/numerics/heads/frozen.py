@@ -1,6 +1,7 @@
-"""The best head on frozen features: which layers, how strong a prior, how much shrinkage, all by leave-one-out evidence.
+"""The best head on frozen features. Layers, prior and penalty are chosen by leave-one-out evidence.
 
-The head is the sum of two linear ones, which err differently: the anchored probe and a Gaussian discriminant.
+The head is the weighted sum of two linear heads that make different errors: the anchored probe and a Gaussian
+discriminant.
 """
 
 from __future__ import annotations
@@ -15,70 +16,78 @@ from fsat_tasks.numerics.evidence.calibration import fit_temperature
 from fsat_tasks.numerics.evidence.held_out import row_losses
 from fsat_tasks.numerics.geometry.layers import mix_layers
 from fsat_tasks.numerics.heads.discriminant import fit_discriminant
-from fsat_tasks.numerics.heads.probe import LinearHead, approximate_loo_logits, fit_softmax
+from fsat_tasks.numerics.heads.leave_one_out import approximate_loo_logits
+from fsat_tasks.numerics.heads.probe import LinearHead, fit_softmax
 from fsat_tasks.numerics.types import Array, Features, Labels
 
 __all__ = ["Candidate", "FrozenHead", "fit_frozen_head", "fit_setting", "refit_frozen_head"]
 
 PRIORS = (0.5, 1.0, 2.0, 4.0, 8.0)
-"""Rows that a class name may count for (alpha)."""
+"""Numbers of rows that a class name may count as (alpha)."""
 RIDGES = (0.01, 0.03, 0.1, 0.3, 1.0)
-"""Not below 0.01: there the leave-one-out evidence is too good (on two public sets 0.003 seemed 5 % better in log-loss
-than 0.03 and was 1 to 6 % worse on the test sets)."""
+"""Penalties of the probe's weights. None is below 0.01, where leave-one-out evidence is too optimistic: on
+two public sets, 0.003 seemed 5 % better in log-loss than 0.03 and was 1 to 6 % worse on the test sets."""
 SHARES = (0.2, 0.4, 0.6, 0.8)
-"""Of the discriminant in the calibrated logits. Never none: the evidence favours the probe alone where both are better."""
+"""Weight of the discriminant in the calibrated logits. Zero is not offered: leave-one-out evidence prefers
+the probe alone even where the blend generalises better."""
 START_PRIOR, START_RIDGE, START_SHARE = 1.0, 0.03, 0.2
+"""Values that the search starts from."""
 SHRINKAGE = 1.0
 """Share of the mean variance that the discriminant adds to every direction."""
 MAX_DIRECTIONS = 384
-"""Principal directions that the fit runs in: more cost time cubed and have not paid on any set tried."""
+"""Maximum number of principal directions for the fit. Its time grows with the cube, and more were no better on any set."""
 SCREEN_ROWS = 400
-"""Rows, of whole classes, on which the settings are compared where there are more; the chosen one is fitted on all."""
+"""Maximum number of rows on which layers, ridge and prior are compared; classes are taken whole. The chosen
+setting is fitted on all rows."""
 FIT_TOLERANCE = 1e-3
-"""Error of the probe's logits."""
+"""Tolerance of the probe's fit, about the error of its logits."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One setting and its evidence on the samples, each left out in turn."""
+    """One setting of the head, and its leave-one-out evidence on the samples."""
 
     layers: int
-    """The encoder's last so many layers."""
+    """Number of the encoder's last layers."""
     prior: float
+    """Number of rows that a class name counts as in the probe."""
     ridge: float
+    """Penalty of the probe's weights."""
     share: float
-    """The discriminant's, in the calibrated logits; the probe has the rest."""
+    """Weight of the discriminant in the calibrated logits; the probe has the rest."""
     probe_temperature: float
     discriminant_temperature: float
     temperature: float
-    """Of the sum of the two, each calibrated."""
+    """Temperature of the weighted sum of both calibrated heads."""
     log_loss: float
     accuracy: float
     rows: int
-    """Samples that the evidence is from."""
+    """Number of samples that the evidence comes from."""
 
 
 @dataclass(frozen=True)
 class FrozenHead:
-    """The chosen head; logits are mix_layers(features, layers) @ weight.T + bias, to be divided by the temperature."""
+    """The chosen head. Its logits are mix_layers(features, layers) @ weight.T + bias, not yet divided by the temperature."""
 
     head: LinearHead
     chosen: Candidate
     trace: list[Candidate]
+    """All settings that were tried, in order."""
     held_out: Array  # (n, classes) leave-one-out logits at temperature 1
 
 
 def fit_frozen_head(features: Features, labels: Labels, names: Features) -> FrozenHead:
-    """Choose the layers, then the ridge, the prior and the share: one after the other, as each matters less.
+    """Choose the layers, then the ridge, the prior and the share, and fit the head. What matters most is chosen first.
 
-    More layers than the last are taken only where the paired leave-one-out log-loss is lower by more than one standard
-    error (that of all samples, where fewer are screened): they help where the encoder was trained for something else than
-    the task, and hurt where it was trained for just this.
+    More layers than the last one are taken only if their paired leave-one-out log-loss is lower by more than
+    one standard error. (If only some rows are compared, it is the standard error for as many rows as there
+    are samples.) More layers help if the encoder was trained for another purpose than the task. They hurt if
+    it was trained for exactly this.
 
     Args:
         features: (n, layers, dim), from the embedding layer to the last block.
         labels: (n,) in 0..classes-1.
-        names: (classes, layers, dim), the class names' features.
+        names: (classes, layers, dim), features of the class names.
     """
     blocks = max(features.shape[1] - 1, 1)
     depths = sorted({min(depth, blocks) for depth in (1, 2, 3, 4, blocks)})
@@ -104,19 +113,27 @@ def fit_frozen_head(features: Features, labels: Labels, names: Features) -> Froz
 
 
 def refit_frozen_head(features: Features, labels: Labels, names: Features, setting: Candidate) -> FrozenHead:
-    """The head of a setting that was found before, on other samples, and their leave-one-out logits."""
+    """Fit the head on other samples with a setting that was chosen before. The temperatures are fitted anew.
+
+    Args:
+        features: (n, layers, dim).
+        labels: (n,) in 0..classes-1.
+        names: (classes, layers, dim), features of the class names.
+        setting: layers, prior, ridge and share of the head.
+    """
     search = _search(features, labels, names, setting.layers)
     fit = search.try_setting(setting.prior, setting.ridge, setting.share)
     return FrozenHead(search.in_feature_space(fit.head), fit.candidate, [fit.candidate], fit.held_out)
 
 
 def fit_setting(rows: Array, labels: Labels, names: Array, setting: Candidate) -> LinearHead:
-    """The head at a setting that was found, calibrated as it was then.
+    """Fit the head with a setting that was chosen before, and calibrate it with that setting's temperatures.
 
     Args:
-        rows: (n, dim), of mix_layers(features, setting.layers), or a rotation of them.
+        rows: (n, dim), the result of mix_layers(features, setting.layers) or a rotation of it.
         labels: (n,) in 0..classes-1; a class may have no row.
-        names: (classes, dim), likewise.
+        names: (classes, dim), features of the class names, mixed and rotated like the rows.
+        setting: the setting and its temperatures.
     """
     search = _Search(rows, labels, names, setting.layers)
     probe = search.fit_probe(setting.prior, setting.ridge)
@@ -132,15 +149,21 @@ def fit_setting(rows: Array, labels: Labels, names: Array, setting: Candidate) -
 
 
 def _sum(one: LinearHead, share: float, other: LinearHead, rest: float) -> LinearHead:
+    """Return the weighted sum of two heads."""
     return LinearHead(share * one.weight + rest * other.weight, share * one.bias + rest * other.bias)
 
 
 def _search(features: Features, labels: Labels, names: Features, layers: int) -> _Search:
+    """Mix the last layers of samples and class names, and prepare fits on them."""
     return _Search(mix_layers(features, layers), labels, mix_layers(names, layers), layers)
 
 
 def _screen(labels: Labels, classes: int) -> tuple[Labels, Labels]:
-    """Positions of the rows of as many classes as SCREEN_ROWS holds, two at least, and these classes, both in order."""
+    """Draw classes with at most SCREEN_ROWS rows in all, but at least two classes.
+
+    Returns:
+        Positions of their rows, and the classes, both ascending.
+    """
     counts = np.bincount(labels, minlength=classes)
     order = np.random.default_rng(0).permutation(classes)
     order = order[np.argsort(counts[order] == 0, kind="stable")]  # classes without rows last
@@ -151,17 +174,30 @@ def _screen(labels: Labels, classes: int) -> tuple[Labels, Labels]:
 
 @dataclass(frozen=True)
 class _Fit:
+    """A fit in the principal directions, and its leave-one-out evidence."""
+
     head: LinearHead
     probe: LinearHead
     probe_held_out: Array  # (n, classes), calibrated
     probe_temperature: float
     held_out: Array  # (n, classes)
-    losses: Array  # (n,) log-loss of each row, left out
+    losses: Array  # (n,) leave-one-out log-loss of each row
     candidate: Candidate
 
 
 def _climb(search: _Search, best: _Fit, field: str, grid: tuple[float, ...], trace: list[Candidate]) -> _Fit:
-    """Up the grid from the start while the log-loss falls; down it where the first step up did not pay."""
+    """Search one field of the setting: up the grid while the log-loss falls, or down if the first step up is no better.
+
+    Args:
+        search: fits to draw on.
+        best: fit to start from.
+        field: `ridge`, `prior` or `share`.
+        grid: values of the field, ascending.
+        trace: list that every setting tried is appended to.
+
+    Returns:
+        The best fit.
+    """
     start = grid.index(getattr(best.candidate, field))
     for path in (grid[start + 1 :], grid[:start][::-1]):
         first = best
@@ -179,7 +215,7 @@ def _climb(search: _Search, best: _Fit, field: str, grid: tuple[float, ...], tra
 
 
 class _Search:
-    """Fits on one number of layers, in the principal directions of the rows: the penalty does not see a rotation."""
+    """Fits on one number of layers, in the principal directions of the rows. A rotation does not change the penalty."""
 
     def __init__(self, features: Array, labels: Labels, names: Array, layers: int) -> None:
         rows = np.vstack([features, names])  # (n + classes, dim)
@@ -190,13 +226,13 @@ class _Search:
 
     @cached_property
     def discriminant(self) -> tuple[LinearHead, Array, float]:
-        """The calibrated head, its leave-one-out logits, and the temperature."""
+        """Calibrated discriminant, its calibrated leave-one-out logits (n, classes), and its temperature."""
         head, held_out = fit_discriminant(self.rows, self.labels, self.names, START_PRIOR, SHRINKAGE)
         temperature = fit_temperature(held_out, self.labels)
         return LinearHead(head.weight / temperature, head.bias / temperature), held_out / temperature, temperature
 
     def try_setting(self, prior: float, ridge: float, share: float, near: _Fit | None = None) -> _Fit:
-        """The fit and its evidence; `near`, the fit of a near-by setting, saves time."""
+        """Fit the head and compute its evidence. Time is saved if `near` is a fit with the same prior and ridge."""
         if near is not None and (near.candidate.prior, near.candidate.ridge) == (prior, ridge):
             probe, of_probe, probe_temperature = near.probe, near.probe_held_out, near.probe_temperature
         else:
@@ -213,21 +249,24 @@ class _Search:
         return _Fit(head, probe, of_probe, probe_temperature, held_out, losses, candidate)
 
     def _calibrated_probe(self, prior: float, ridge: float) -> tuple[LinearHead, Array, float]:
+        """Calibrated probe, its calibrated leave-one-out logits (n, classes), and its temperature."""
         probe = self.fit_probe(prior, ridge)
         held_out = approximate_loo_logits(probe, self.rows, self.labels, self.names, prior, ridge)
         temperature = fit_temperature(held_out, self.labels)
         return LinearHead(probe.weight / temperature, probe.bias / temperature), held_out / temperature, temperature
 
     def fit_probe(self, prior: float, ridge: float) -> LinearHead:
+        """Fit the probe in the principal directions."""
         weights = np.concatenate([np.ones(len(self.labels)), np.full(len(self.names), prior)])
         return fit_softmax(np.vstack([self.rows, self.names]), self.targets, weights, ridge, tolerance=FIT_TOLERANCE)
 
     def in_feature_space(self, head: LinearHead) -> LinearHead:
+        """Convert a head on the principal directions to one on the mixed features."""
         return LinearHead(head.weight @ self.basis, head.bias)
 
 
 def _principal_directions(rows: Array) -> Array:
-    """Orthonormal directions that span the rows, the strongest MAX_DIRECTIONS of them, (directions, dim)."""
+    """Return the at most MAX_DIRECTIONS strongest orthonormal directions of the rows, (directions, dim)."""
     n, dim = rows.shape
     squares, vectors = linalg.eigh(rows @ rows.T if n < dim else rows.T @ rows)  # ascending
     squares, vectors = squares[::-1][:MAX_DIRECTIONS], vectors[:, ::-1][:, :MAX_DIRECTIONS]

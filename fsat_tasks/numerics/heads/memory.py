@@ -1,8 +1,9 @@
-"""Pool rows kept beside a linear head: a text is judged by the head and by the soft labels of the pool rows nearest to it.
+"""Memory head: a linear head plus the soft labels of the pool rows that are nearest to a text.
 
-A linear head cannot hold all that the pool shows of the classes' shapes; the rows themselves can. Both answers are joined in
-the log domain, as kNN language models (Khandelwal et al. 2020) and Tip-Adapter (Zhang et al. 2022) do it. The whole is products
-with constant matrices, the top few of a row and a softmax, so it goes into a static graph.
+The pool shows shapes of classes that a linear head cannot represent, but stored rows can. Both predictions
+are added in the log domain, as in kNN language models (Khandelwal et al. 2020) and Tip-Adapter (Zhang et al.
+2022). The whole head consists of products with constant matrices, a top-k and a softmax, so it can be
+exported as a static graph.
 """
 
 from __future__ import annotations
@@ -19,28 +20,28 @@ from fsat_tasks.numerics.types import Array
 __all__ = ["DOUBT", "LEAST_WEIGHT", "NEAREST", "SHARPNESS", "Memory", "TaughtHead"]
 
 NEAREST = 20
-"""Pool rows that answer for a text."""
+"""Number of pool rows that are looked up for a text."""
 SHARPNESS = 30.0
-"""They count with exp(SHARPNESS * cosine similarity), less what the last of them would: so that which row comes last, where
-another is as near, makes no difference."""
+"""A pool row has the weight exp(SHARPNESS * cosine similarity), minus the weight of the last of the NEAREST
+rows. So it makes no difference which of two equally near rows comes last."""
 LEAST_WEIGHT = 1e-6
-"""Of a row, relative to the nearest: where all are equally near, all count alike."""
+"""Minimum weight of a row, relative to the nearest one. If all rows are equally near, they all count alike."""
 DOUBT = 1e-3
-"""Share of the memory's answer that is spread over all classes, so that no class is ruled out by a few rows."""
+"""Share of the memory's prediction that is spread over all classes, so that a few rows cannot rule out a class."""
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Keys and soft labels of pool rows."""
+    """Keys and soft labels of m pool rows."""
 
-    basis: Array  # (dim, directions) of the keys' space
-    keys: NDArray[np.floating]  # (m, directions) of unit length, m > 0
+    basis: Array  # (dim, directions), projects rows into the space of the keys
+    keys: NDArray[np.floating]  # (m, directions), of unit length, m > 0
     labels: Array  # (m, classes), rows sum to 1
     share: float
-    """What its log-probabilities count for beside the head's logits."""
+    """Weight of the memory's log-probabilities relative to the linear head's logits."""
 
     def logits(self, rows: Array) -> Array:
-        """Log-probabilities (n, classes) of rows (n, dim)."""
+        """Return log-probabilities, (n, classes), for rows (n, dim), without the weight `share`."""
         found = nearest(unit_rows(rows @ self.basis), self.keys, NEAREST, copies=True)
         similarity = found.similarity.astype(np.float64)
         closeness = np.exp(SHARPNESS * (similarity - similarity.max(axis=1, keepdims=True)))  # (n, k)
@@ -55,15 +56,15 @@ class Memory:
 
 @dataclass(frozen=True)
 class TaughtHead:
-    """A linear head and the memory of the pool that taught it."""
+    """A linear head and the memory of the pool that it learnt from."""
 
     linear: LinearHead
     memory: Memory
 
     def logits(self, rows: Array) -> Array:
-        """(n, dim) to (n, classes)."""
+        """Return logits, (n, classes), for rows (n, dim)."""
         return self.linear.logits(rows) + self.memory.share * self.memory.logits(rows)
 
     def shifted(self, offset: Array) -> TaughtHead:
-        """With (classes,) added to its logits."""
+        """Return this head with `offset`, (classes,), added to its logits."""
         return TaughtHead(self.linear.shifted(offset), self.memory)

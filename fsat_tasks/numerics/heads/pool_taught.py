@@ -1,8 +1,8 @@
-"""Learn from the unlabelled pool: a teacher labels it softly, and a linear head and a memory of pool rows learn from it.
+"""Learning from the unlabelled pool: a teacher gives it soft labels, and a student learns from them.
 
-The teacher smooths rows over their neighbours in the pool and spreads labels along them. The student is a linear head on the
-features as they are, fitted to shots and soft labels (distillation, Hinton et al. 2015), and, where left-out shots say that
-it helps, a memory of the pool rows beside it.
+The teacher smooths rows over their neighbours in the pool, and spreads labels among these. The student is a
+linear head on the features without smoothing, fitted to shots and soft labels (distillation, Hinton et al.
+2015). A memory of the pool rows is added if held-out shots show that it helps.
 """
 
 from __future__ import annotations
@@ -27,38 +27,42 @@ from fsat_tasks.runtime.parallel import side_by_side
 __all__ = ["FOLDS", "Heads", "PoolEvidence", "Teaching", "draw_pool", "fit_heads", "hold_out", "judge_shares", "prepare"]
 
 POOL_ROWS = 10_000
-"""Pool rows that are used, drawn with the seed: time grows with their square, and the memory is as large as they are."""
+"""Maximum number of pool rows, drawn with the seed. Time grows with their square, and the memory head stores them all."""
 PULL = 0.8
-"""Of the teacher's label spreading."""
+"""Pull of the teacher's label spreading; see `spread`."""
 SOFT_WEIGHT = 4.0
-"""What the pool weighs in the student's fit, as a multiple of the shots; no pool row weighs more than a shot."""
+"""Total weight of the pool in the student's fit, as a multiple of the shots'. A pool row never weighs more than a shot."""
 STUDENT_RIDGE = 0.03
+"""Penalty of the student's weights."""
 TOLERANCE, TOLERANCE_OF_FOLDS = 0.03, 0.1
-"""Newton decrements to stop a fit at, times the root of all weights: about 0.0005 and 0.005 nats a row from the least."""
+"""Newton decrements at which a fit stops, divided by the square root of the total weight. The loss is then
+about 0.0005 and 0.005 nats per row above its minimum."""
 SHARES = (0.0, 0.25, 0.5, 1.0)
-"""What the memory may count for beside the linear head."""
+"""Weights of the memory relative to the linear head that are tried."""
 FOLDS = 4
+"""Number of folds of the shots. One fold at a time is held out."""
 
 
 @dataclass(frozen=True)
 class Heads:
-    """What is fitted on the shots that are seen; heads take mix_layers(features, layers), and give calibrated logits."""
+    """Heads fitted on the shots that are seen. They take mix_layers(features, layers) and return calibrated logits."""
 
     probe: LinearHead
-    """Of the shots and the names alone."""
+    """Head fitted on shots and class names alone."""
     student: LinearHead
+    """Linear head fitted on shots, class names and the soft labels of the pool."""
     memory: Memory
-    """With a share of 1."""
+    """Memory of the pool rows, with a share of 1."""
 
     def taught(self, share: float) -> LinearHead | TaughtHead:
-        """Student and memory together."""
+        """Return the student with a memory of this share, or the student alone if the share is 0."""
         memory = Memory(self.memory.basis, self.memory.keys, self.memory.labels, share)
         return TaughtHead(self.student, memory) if share else self.student
 
 
 @dataclass(frozen=True)
 class Teaching:
-    """Shots, names and pool in the principal directions, as they are and smoothed over the pool."""
+    """Shots, class names and pool in the principal directions, both plain and smoothed over the pool."""
 
     shots: Array  # (n, directions)
     names: Array  # (classes, directions)
@@ -66,7 +70,7 @@ class Teaching:
     smooth_shots: Array
     smooth_names: Array
     smooth_pool: Array
-    keys: NDArray[np.float32]  # (used, the strongest directions), of the pool, of unit length
+    keys: NDArray[np.float32]  # (used, KEY_DIRECTIONS or fewer), pool rows of unit length
     graph: sparse.csr_array  # (n + used, n + used), shots first
     basis: Array  # (layers * dim, directions), the strongest last
     labels: Labels  # (n,)
@@ -75,30 +79,35 @@ class Teaching:
 
 @dataclass(frozen=True)
 class PoolEvidence:
-    """Probe and taught head on the shots, each hidden from both with all of its fold."""
+    """Predictions of the probe and the taught head for the shots. Neither head has seen any shot of the same fold."""
 
     probe: HeldOut
     taught: HeldOut
     share: float
-    """Of the memory, by the log-loss of the hidden shots."""
+    """Weight of the memory with the lowest log-loss on the held-out shots."""
     soft_labels: list[Array]
-    """Of each fold, (used, classes): the teacher's that knew no shot of the fold."""
+    """Soft labels of the pool for each fold, (used, classes), from the teacher that has seen no shot of the fold."""
 
 
 def draw_pool(rows: int, seed: int) -> NDArray[np.int64]:
-    """Numbers of at most POOL_ROWS of so many rows, ascending."""
+    """Draw the numbers of at most POOL_ROWS pool rows, ascending.
+
+    Args:
+        rows: number of rows in the pool.
+        seed: seed of the draw.
+    """
     return np.sort(np.random.default_rng(seed).choice(rows, min(rows, POOL_ROWS), replace=False))
 
 
 def prepare(shots: Features, labels: Labels, names: Features, pool: PoolView, setting: Candidate) -> Teaching:
-    """Smooth the rows and link them: what does not depend on which shots are seen.
+    """Project, smooth and link all rows. The result serves for any choice of the shots that are seen.
 
     Args:
         shots: (n, layers, dim).
         labels: (n,) in 0..classes-1.
-        names: (classes, layers, dim), the class names' features.
-        pool: of used rows, used > 0, on the setting's layers.
-        setting: the layers, prior and ridge of the probe.
+        names: (classes, layers, dim), features of the class names.
+        pool: view of the used pool rows, at least one, with the layers of the setting.
+        setting: setting of the probe.
     """
     rows = mix_layers(np.concatenate([shots, names]), setting.layers) @ pool.basis  # (n + classes, directions)
     found = nearest(unit_rows(rows[:, -KEY_DIRECTIONS:]), pool.keys)
@@ -112,17 +121,24 @@ def prepare(shots: Features, labels: Labels, names: Features, pool: PoolView, se
 
 
 def fit_heads(teaching: Teaching, seen: NDArray[np.bool_], tolerance: float = TOLERANCE) -> Heads:
-    """Probe, teacher and student by the shots that are seen, (n,); labels of the others play no part, nor they as pool rows."""
+    """Fit probe, teacher, student and memory.
+
+    Args:
+        teaching: result of `prepare`.
+        seen: (n,), whether a shot is seen. All other shots are left out, both their labels and their features.
+        tolerance: as TOLERANCE.
+    """
     probe, student, memory = _fit(teaching, seen, tolerance)
     probe, student = (LinearHead(head.weight @ teaching.basis.T, head.bias) for head in (probe, student))
     return Heads(probe, student, Memory(teaching.basis @ memory.basis, memory.keys, memory.labels, memory.share))
 
 
 def hold_out(teaching: Teaching) -> PoolEvidence:
-    """Evidence on shots that the heads do not know.
+    """Judge probe and taught head on shots that they have not seen.
 
-    One fold of the shots at a time is taken out altogether, and probe, teacher and student are made anew without it.
-    Leave-one-out on smoothed rows would overstate the gain: neighbours carry a shot's label to the next shot.
+    One fold of the shots at a time is left out completely, and probe, teacher and student are fitted again
+    without it. Leave-one-out on smoothed rows would overstate the gain: neighbours carry a shot's label to
+    the next shot.
     """
     labels, shape = teaching.labels, (len(teaching.labels), len(teaching.names))
     fold = stratified_folds(labels, FOLDS)
@@ -137,17 +153,23 @@ def hold_out(teaching: Teaching) -> PoolEvidence:
 
 
 def judge_shares(linear: Array, remembered: Array, labels: Labels) -> list[HeldOut]:
-    """Student and memory together at each of SHARES, by their held-out logits, (n, classes) each."""
+    """Judge the sum of student and memory at each weight in SHARES.
+
+    Args:
+        linear: (n, classes), held-out logits of the student.
+        remembered: (n, classes), held-out logits of the memory.
+        labels: (n,).
+    """
     found = []
     for share in SHARES:
-        # both repeat much of the same evidence: their mean, not their sum, has the scale of log-probabilities
+        # both use much of the same evidence, so their mean, and not their sum, has the scale of log-probabilities
         mean = judge((linear + share * remembered) / (1.0 + share), labels)
         found.append(replace(mean, temperature=mean.temperature * (1.0 + share)))
     return found
 
 
 def _fit(teaching: Teaching, seen: NDArray[np.bool_], tolerance: float) -> tuple[LinearHead, LinearHead, Memory]:
-    """Probe, student and memory, in the principal directions."""
+    """Fit probe, teacher, student and memory in the principal directions, and return all but the teacher."""
     setting, labels = teaching.setting, teaching.labels[seen]
     classes, used = len(teaching.names), len(teaching.pool)
     probe = fit_setting(teaching.shots[seen], labels, teaching.names, setting)

@@ -1,7 +1,8 @@
 """The anchored linear probe: multinomial logistic regression in which each class name counts as `prior` samples.
 
-The name's embedding keeps a class with one or two shots near what it means; with more shots the data take over.
-(The idea of a text-initialised probe: Lin et al. 2023, "Multimodality Helps Unimodality"; here as a pseudo-count.)
+The name's embedding keeps a class with one or two shots near its meaning; with more shots the data take over.
+(A text-initialised probe is the idea of Lin et al. 2023, "Multimodality Helps Unimodality"; here it is a
+pseudo-count.)
 """
 
 from __future__ import annotations
@@ -12,68 +13,69 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
-from scipy.special import softmax
 
 from fsat_tasks.numerics.types import Array, Labels
 
-__all__ = ["LinearHead", "approximate_loo_logits", "fit_probe", "fit_softmax"]
+__all__ = ["LinearHead", "fit_probe", "fit_softmax"]
 
 Floats = NDArray[np.float64] | NDArray[np.float32]
 Pair = tuple[Array, Array, float]
-"""A step, the gradient's change along it, and their product."""
+"""A step, the change of the gradient along it, and the inner product of both."""
 
 INTERCEPT_RIDGE = 1e-6
-"""Keeps the Hessian invertible along the intercept, which the penalty leaves free."""
+"""Tiny penalty of the intercept. The ridge leaves it free, and without this the Hessian may not be invertible."""
 
 CURVED_ROWS = 96
-"""Rows of a class whose curvature counts one by one in the leave-one-out step."""
+"""Number of rows per class whose curvature is exact in the leave-one-out step."""
 CORRECTED_ROWS = 128
-"""Rows of a class of which the leave-one-out step takes the full leverage."""
+"""Number of rows per class whose leverage is computed in full in the leave-one-out step."""
 
 
 TOLERANCE = 1e-5
-"""Where the solver stops: the Newton decrement (square root of gradient' Hessian^-1 gradient), about the logits' error."""
+"""Newton decrement at which the solver stops: the square root of gradient' Hessian^-1 gradient, about the logits' error."""
 COARSE = 1e-2
-"""Decrement down to which the solver goes in single precision."""
+"""Newton decrement down to which the solver works in single precision."""
 MEMORY = 10
-"""Pairs of steps and gradient changes that L-BFGS keeps."""
+"""Number of pairs (step, change of the gradient) that L-BFGS keeps."""
 MAX_ITERATIONS = 500
 SHORTEST_STEP = 1e-6
+"""Minimum step length of the line search, as a share of the full step."""
 FIRST_REFRESH = 5
-"""Iterations after which the solver takes the curvature anew, and again at each doubling."""
+"""Iteration at which the solver first computes the curvature again. The next ones are at each doubling: 10, 20, 40, ..."""
 GUESSED_CONFIDENCE = 0.5
-"""Share of the targets in the probabilities whose curvature stands for the unknown one at the first step of a cold start."""
+"""Weight of the targets in the guessed probabilities that give a cold start its first curvature; the rest is uniform."""
 SOLVER_CURVED_ROWS = 24, 96
-"""Rows of a class whose curvature the solver counts one by one, least and most: as many as a class has rows."""
+"""Minimum and maximum number of rows per class whose curvature is exact in the solver. In between, it is the
+mean number of rows per class."""
 SOLVER_CURVED_SIZE = 4_000_000
-"""Most numbers that the solver's curved rows of all classes may hold, 32 MB."""
+"""Maximum number of array elements, over all classes, in the rows with exact curvature: 32 MB."""
 
 
 @dataclass(frozen=True)
 class LinearHead:
-    """Logits are features @ weight.T + bias."""
+    """Linear head: its logits are features @ weight.T + bias."""
 
     weight: Array  # (classes, dim)
     bias: Array  # (classes,)
 
     def logits(self, features: Array) -> Array:
-        """(n, dim) to (n, classes)."""
+        """Return logits, (n, classes), for features (n, dim)."""
         return features @ self.weight.T + self.bias
 
     def shifted(self, offset: Array) -> LinearHead:
-        """With (classes,) added to its logits."""
+        """Return this head with `offset`, (classes,), added to its logits."""
         return LinearHead(self.weight, self.bias + offset)
 
 
 def fit_probe(features: Array, labels: Labels, names: Array, prior: float, ridge: float) -> LinearHead:
-    """Minimise the weighted log-loss plus ridge / 2 * ||weight||^2 over the rows and the class names.
+    """Fit the probe: minimise the weighted log-loss of rows and class names plus ridge / 2 * ||weight||^2.
 
     Args:
         features: (n, dim).
-        labels: (n,) in 0..classes-1; a class may have no row, its name then stands for it.
-        names: (classes, dim), the class names' embeddings.
-        prior: alpha > 0, the number of rows that a name counts for.
-        ridge: > 0.
+        labels: (n,) in 0..classes-1. A class without rows is represented by its name.
+        names: (classes, dim), features of the class names.
+        prior: alpha > 0, number of rows that a class name counts as.
+        ridge: penalty of the weights, > 0.
     """
     classes = len(names)
     targets = np.eye(classes)[np.concatenate([labels, np.arange(classes)])]
@@ -91,25 +93,26 @@ def fit_softmax(
 ) -> LinearHead:
     """Minimise sum_i weights_i * cross-entropy(targets_i, softmax(logits_i)) + ridge / 2 * ||weight||^2.
 
-    L-BFGS (Nocedal and Wright 2006, algorithm 7.4) whose first matrix is the inverse of the Hessian's diagonal class
-    blocks, in the rows' principal directions and with the few rows that bend a class's loss most put in by Woodbury. It
-    needs a third of the passes over the rows that plain L-BFGS does.
+    The solver is L-BFGS (Nocedal and Wright 2006, algorithm 7.4). Its initial matrix approximates the inverse
+    of the Hessian's diagonal class blocks, in the rows' principal directions. The few rows with the highest
+    curvature for a class enter it exactly (Woodbury). It needs a third of the passes over the rows that plain
+    L-BFGS needs.
 
     Args:
         rows: (n, dim).
         targets: (n, classes), each row a distribution.
         weights: (n,), none negative.
-        ridge: > 0; the intercept is free.
-        start: where to start, such as the fit at a near-by ridge; from zero otherwise.
-        tolerance: the Newton decrement to stop at, about the largest error of the logits.
+        ridge: penalty of the weights, > 0. The intercept is not penalised.
+        start: head to start from, such as the fit at a similar ridge; by default zero.
+        tolerance: Newton decrement at which the solver stops, about the largest error of the logits.
 
     Returns:
-        The head whose weights and biases sum to zero over the classes; two classes are mirror images.
+        The head. Its weights and biases sum to zero over the classes, so two classes are mirror images.
     """
     total, classes = weights.sum(), targets.shape[1]
     if not total > 0:
         return LinearHead(np.zeros((classes, rows.shape[1])), np.zeros(classes))
-    # the intercept is free, so the centre may be moved: then the intercept does not mix with the weights
+    # rows may be centred, because the intercept is not penalised; then it is uncorrelated with the weights
     centre = weights @ rows / total  # (dim,)
     axes = _axes((rows - centre) * np.sqrt(weights)[:, None])  # (dim, directions)
     turned = np.hstack([(rows - centre) @ axes, np.ones((len(rows), 1))])  # (n, directions + 1)
@@ -129,7 +132,7 @@ def fit_softmax(
 
 
 def _axes(rows: Array) -> Array:
-    """Orthonormal directions along the rows' principal axes that span the rows, (dim, directions)."""
+    """Return orthonormal directions along the rows' principal axes, which span the rows, (dim, directions)."""
     n, dim = rows.shape
     if n < dim:
         _, strengths, directions = linalg.svd(rows, full_matrices=False)
@@ -149,12 +152,14 @@ def _descend(
     pairs: list[Pair],
     tolerance: float,
 ) -> Array:
-    """The minimising theta (classes, dim + 1), passes over the rows in the rows' own precision.
+    """Minimise the objective by L-BFGS and return theta, (classes, dim + 1). The precision is that of the rows.
 
     Args:
-        rows: (n, dim + 1), uncorrelated columns, of which the last is one.
-        guess: (n, classes) probabilities that give the first curvature; those at theta where None.
-        pairs: what L-BFGS remembers; added to.
+        theta: (classes, dim + 1), weights and intercept to start from.
+        rows: (n, dim + 1), with uncorrelated columns. The last column is one.
+        guess: (n, classes), probabilities for the first curvature; None for those at theta.
+        pairs: pairs that L-BFGS keeps, extended in place.
+        tolerance: Newton decrement at which to stop.
     """
     penalty = np.append(np.full(rows.shape[1] - 1, ridge), 0.0)
     value, gradient, p = _objective(theta, rows, targets, weights, penalty)
@@ -172,10 +177,10 @@ def _descend(
             step = length * direction
             new_value, new_gradient, p = _objective(theta + step, rows, targets, weights, penalty)
             reached = new_value <= value + 1e-4 * length * slope  # Armijo's rule
-            if not reached:  # the parabola through both values and the slope
+            if not reached:  # next length: minimum of the parabola through both values and the slope
                 parabola = -0.5 * length * slope / (new_value - value - length * slope)
                 length *= min(max(parabola, 0.1), 0.5)
-        if not reached:  # only rounding errors are left to gain
+        if not reached:  # what is left to gain is below the rounding error
             break
         change = new_gradient - gradient
         bend = float(np.vdot(step, change))
@@ -187,7 +192,7 @@ def _descend(
 
 
 def _objective(theta: Array, rows: Floats, targets: Floats, weights: Floats, penalty: Array) -> tuple[float, Array, Floats]:
-    """Its value, its gradient (classes, dim + 1) and the probabilities (n, classes)."""
+    """Return the objective's value, its gradient (classes, dim + 1), and the probabilities (n, classes)."""
     logits = rows @ theta.T.astype(rows.dtype)  # (n, classes)
     logits -= logits.max(axis=1, keepdims=True)
     aimed = np.einsum("ij,ij->i", targets, logits)
@@ -201,7 +206,7 @@ def _objective(theta: Array, rows: Floats, targets: Floats, weights: Floats, pen
 
 
 def _quasi_newton(gradient: Array, pairs: list[Pair], inverse: Callable[[Array], Array]) -> Array:
-    """The two-loop recursion of L-BFGS."""
+    """Multiply the gradient by the inverse Hessian of L-BFGS (two-loop recursion)."""
     rest, shares = gradient, []
     for step, change, bend in reversed(pairs):
         shares.append(float(np.vdot(step, rest)) / bend)
@@ -213,10 +218,11 @@ def _quasi_newton(gradient: Array, pairs: list[Pair], inverse: Callable[[Array],
 
 
 def _inverse_of_blocks(p: Floats, rows: Floats, weights: Floats, penalty: Array) -> Callable[[Array], Array]:
-    """Multiplies (classes, dim + 1) by the inverse of the Hessian's diagonal class blocks, nearly.
+    """Return a function that multiplies (classes, dim + 1) by the approximate inverse of the Hessian's class blocks.
 
-    As in `_leverages`: the rows that bend a class's loss most are put in exactly (Woodbury), the others by their mean
-    curvature and by the columns' squares alone.
+    The rows with the highest curvature for a class enter exactly (Woodbury). The others enter with their mean
+    curvature and only through the squares of the columns, which are uncorrelated. `_leverages` does nearly
+    the same.
     """
     classes, columns = p.shape[1], rows.shape[1]
     fitting = max(SOLVER_CURVED_SIZE // (classes * columns), 1)
@@ -238,66 +244,3 @@ def _inverse_of_blocks(p: Floats, rows: Floats, weights: Floats, penalty: Array)
         return product
 
     return inverse
-
-
-def approximate_loo_logits(head: LinearHead, features: Array, labels: Labels, names: Array, prior: float, ridge: float) -> Array:
-    """Logits of each row as if it had been left out of the fit, by one Newton step.
-
-    Approximate leave-one-out (Rad and Maleki 2020, eq. 9) with the Hessian's diagonal class blocks: the step is the
-    exact one for each class against the rest, and there is no second fit.
-
-    Args:
-        head: what `fit_probe` gave for the other arguments.
-
-    Returns:
-        (n, classes).
-    """
-    n, classes = len(features), len(names)
-    # two classes share one free row of weights, of which each takes half of the step and of the penalty
-    share = 0.5 if classes == 2 else 1.0
-    # the intercept's column is scaled so that the penalty is the same in every direction
-    intercept = np.sqrt(share * ridge / INTERCEPT_RIDGE)
-    rows = np.vstack([features, names])
-    rows = np.hstack([rows, np.full((len(rows), 1), intercept)])  # (n + classes, dim + 1)
-    weights = np.concatenate([np.ones(n), np.full(classes, prior)])
-    p = softmax(np.vstack([head.logits(features), head.logits(names)]), axis=1)  # (n + classes, classes)
-    curvature = p * (1.0 - p)
-    residual = p[:n] - np.eye(classes)[labels]
-    leverage = _leverages(rows, weights, curvature, share * ridge, np.abs(residual))  # (n, classes)
-    step: Array = share * leverage * residual / (1.0 - leverage * curvature[:n])
-    return head.logits(features) + step
-
-
-def _leverages(rows: Array, weights: Array, curvature: Array, ridge: float, matter: Array) -> Array:
-    """rows @ inverse(rows.T @ diag(weights * curvature of the class) @ rows + ridge) @ rows.T, its diagonal, by class.
-
-    A class bends the loss at few rows, and little and evenly at the others. So the others count with their mean
-    curvature, for which one eigendecomposition serves all classes, and the rows that bend it most are put in exactly
-    (Woodbury). With no more than CURVED_ROWS rows nothing is approximated.
-
-    Args:
-        matter: (n, classes), of the first n rows, those wanted. Where it is not among a class's CORRECTED_ROWS largest
-            the curved rows are left out, so that the leverage is an upper bound.
-
-    Returns:
-        (n, classes).
-    """
-    spectrum, axes = linalg.eigh((rows * weights[:, None]).T @ rows)
-    rows = rows @ axes  # (rows, dim) along the axes
-    n, count = len(matter), min(CURVED_ROWS, len(rows))
-    bends = (weights[:, None] * curvature).T  # (classes, rows)
-    most = np.argpartition(-bends, count - 1, axis=1)[:, :count]  # (classes, count)
-    own, counts = np.take_along_axis(bends, most, axis=1), weights[most]
-    even = (bends.sum(axis=1) - own.sum(axis=1)) / np.maximum(weights.sum() - counts.sum(axis=1), 1e-6)  # (classes,)
-    even = np.maximum(even, 0.0) if count < len(rows) else np.zeros_like(even)
-    inverse = 1.0 / (even[:, None] * np.maximum(spectrum, 0.0) + ridge)  # (classes, dim)
-    leverage: Array = np.square(rows[:n]) @ inverse.T  # (n, classes)
-    for c in range(curvature.shape[1]):
-        strength = np.sqrt(np.maximum(own[c] - even[c] * counts[c], 0.0))  # (count,)
-        half = rows[most[c]] * strength[:, None]  # (count, dim)
-        scaled = half * inverse[c]
-        factor = linalg.cholesky(np.eye(count) + scaled @ half.T, lower=True)
-        wanted = np.argpartition(-matter[:, c], CORRECTED_ROWS - 1)[:CORRECTED_ROWS] if n > CORRECTED_ROWS else np.arange(n)
-        correction = linalg.solve_triangular(factor, scaled @ rows[wanted].T, lower=True)
-        leverage[wanted, c] -= np.square(correction).sum(axis=0)
-    return leverage

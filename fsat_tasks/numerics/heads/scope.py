@@ -1,19 +1,23 @@
-"""Is a text in scope at all: a score that needs no out-of-scope sample, and the threshold that keeps the asked share.
+"""Out-of-scope detection: a score that needs no out-of-scope sample, and a threshold that keeps a chosen share of rows.
 
-Views are summed, each in standard deviations of the samples' leave-one-out values, because each is blind to something:
+The score is a sum of views, each in standard deviations of the samples' leave-one-out values. Each view
+misses something:
 
-- certainty, the negative entropy of the calibrated probabilities: low between classes, but high far away from all of them;
-- the cosine to the nearest prototype: low far away from all classes, but no lower between two wide classes than in them;
-- the mean cosine to the nearest shots (Sun et al. 2022), each less the cosine that is usual around that shot: a dense class is
-  fenced in tighter than a wide one (the local scale of Breunig et al. 2000, "LOF").
+- Certainty, the negative entropy of the calibrated probabilities. It is low between classes, but high far
+  away from them.
+- The cosine to the nearest prototype. It is low far away from all classes, but as high between two wide
+  classes as in them.
+- The mean cosine to the nearest shots (Sun et al. 2022), each minus the cosine that is usual around that
+  shot. So a dense class has a tighter border than a wide one (the local scale of Breunig et al. 2000, "LOF").
 
-Where there are out-of-scope rows, how far the nearest of them is makes one more view.
+If there are out-of-scope rows, the distance to the nearest of them is one more view.
 
-Equal weights are meant: a logistic regression on the views gains little where the out-of-scope rows are as those to come, and
-loses much more where those to come are of other kinds. Nor is an unlabelled pool used: the cosine to its rows helps where many
-of them are out of scope and harms where few are.
+Equal weights are intended. A logistic regression on the views gains little if new out-of-scope texts are like
+the known ones. It loses much more if they are of other kinds. The unlabelled pool is not used: the cosine to
+its rows helps if many of them are out of scope, and harms if few are.
 
-The whole is products with constant matrices, a softmax, maxima and the top few of a row: it goes into a static graph as it is.
+The score consists of products with constant matrices, a softmax, maxima and a top-k, so it can be exported as
+a static graph.
 """
 
 from __future__ import annotations
@@ -40,30 +44,30 @@ __all__ = [
 ]
 
 NEAREST = 3
-"""Shots that a text is compared to."""
+"""Number of nearest shots that a text is compared with."""
 SURROUNDINGS = 5
-"""Neighbours of a shot that say which cosine is usual around it."""
+"""Number of a shot's neighbours whose mean cosine is the usual one around it."""
 SMALLEST_SPREAD = 1e-9
-"""A view that spreads less over the samples is not scaled up."""
+"""Standard deviation below which a view is not scaled."""
 BLOCK = 512
-"""Rows that are compared to the bank at a time."""
+"""Number of rows that are compared with the bank at a time."""
 ROUNDING = 1e-9
-"""Keeps a product or a cosine on the side where it would be without its last digits."""
+"""Tolerance of comparisons against floating-point error."""
 
 
 @dataclass(frozen=True)
 class ScopeModel:
-    """What `scope_scores` needs; higher scores are more in scope."""
+    """Parameters of `scope_scores`. Higher scores are more in scope."""
 
-    prototypes: Array  # (classes, dim) of unit length
+    prototypes: Array  # (classes, dim), of unit length
     bank: Array  # (shots + classes, dim), the shots and then the class names
-    usual: Array  # (shots + classes,) mean cosine of a bank row to its nearest others
-    nearest: int  # bank rows that a text is compared to
-    outside: Array  # (rows, dim) out of scope, maybe none
+    usual: Array  # (shots + classes,), mean cosine of a bank row to its nearest other rows
+    nearest: int  # number of bank rows that a text is compared with
+    outside: Array  # (rows, dim), out-of-scope rows, maybe none
     temperature: float
-    centre: Array  # (views,)
-    weight: Array  # (views,)
-    held_out: Array  # (shots,) leave-one-out scores
+    centre: Array  # (views,), mean of each view over the samples
+    weight: Array  # (views,), one over each view's standard deviation
+    held_out: Array  # (shots,), leave-one-out scores
 
 
 def fit_scope(
@@ -75,17 +79,17 @@ def fit_scope(
     outside: Array | None = None,
     unseen: Array | None = None,
 ) -> ScopeModel:
-    """Standardise the views by the samples' leave-one-out values.
+    """Fit the scope model: the views are standardised by the samples' leave-one-out values.
 
     Args:
-        features: (n, dim) of the samples, as the head sees them; of unit length.
-        labels: (n,) in 0..classes-1; a class may have no row, its name then stands for it.
-        names: (classes, dim), the class names' features; of unit length.
-        temperature: > 0, of the head's logits.
-        held_out: (n, classes) leave-one-out logits of the samples.
-        outside: (m, dim) of out-of-scope rows, if there are any; of unit length.
-        unseen: (k, 2) of `unseen_views` of the first k samples, where the features come from an encoder that was tuned on
-            them: such a sample lies nearer to the others than a new text does, even where it is left out of them.
+        features: (n, dim), features of the samples as the head takes them, of unit length.
+        labels: (n,) in 0..classes-1. A class without rows is represented by its name.
+        names: (classes, dim), features of the class names, of unit length.
+        temperature: temperature of the head's logits, > 0.
+        held_out: (n, classes), leave-one-out logits of the samples.
+        outside: (m, dim), features of out-of-scope rows of unit length, if there are any.
+        unseen: (k, 2), `unseen_views` of the first k samples, if the encoder was fine-tuned on them. Such a
+            sample is nearer to the other samples than a new text is, even with leave-one-out.
     """
     sums = names.copy()  # (classes, dim)
     np.add.at(sums, labels, features)
@@ -116,11 +120,12 @@ def fit_scope(
 
 
 def scope_scores(model: ScopeModel, features: Array, logits: Array) -> Array:
-    """How much in scope each row is, (n,): 0 is usual for a sample, the more below the less in scope.
+    """Return the score of each row, (n,). Samples have a mean score of 0; the lower a score, the less in scope is the row.
 
     Args:
-        features: (n, dim), as the head sees them; of unit length.
-        logits: (n, classes) of the head, not yet divided by the temperature.
+        model: result of `fit_scope`.
+        features: (n, dim), as the head takes them, of unit length.
+        logits: (n, classes), logits of the head, not yet divided by the temperature.
     """
     blocks = (features[at : at + BLOCK] @ model.bank.T - model.usual for at in range(0, len(features), BLOCK))
     nearness = np.concatenate([np.empty(0), *(_top_mean(block, model.nearest) for block in blocks)])
@@ -130,11 +135,13 @@ def scope_scores(model: ScopeModel, features: Array, logits: Array) -> Array:
 
 
 def unseen_views(features: Array, labels: Labels, names: Array, rows: Array) -> Array:
-    """Cosine to the nearest prototype and nearness to the nearest samples, (m, 2), of rows that the encoder has not seen.
+    """Return the second and third view, (m, 2), of rows that a fine-tuned encoder has not seen.
+
+    They are the cosine to the nearest prototype and the nearness to the nearest samples.
 
     Args:
-        features, labels, names: (n, dim), (n,) and (classes, dim), as for `fit_scope`: what it was tuned on.
-        rows: (m, dim) of unit length.
+        features, labels, names: samples and class names that the encoder was fine-tuned on, as for `fit_scope`.
+        rows: (m, dim), features of the unseen rows, of unit length.
     """
     sums = names.copy()
     np.add.at(sums, labels, features)
@@ -145,39 +152,44 @@ def unseen_views(features: Array, labels: Labels, names: Array, rows: Array) -> 
 
 
 def coverage_threshold(scores: Array, coverage: float) -> float:
-    """The score that an in-scope row reaches with at least this probability, from the samples' leave-one-out scores.
+    """Return the threshold that an in-scope row reaches with at least this probability.
 
-    Minus infinity, so that every row is kept, where there are too few samples for the coverage; see `conformal_quantile`.
+    With too few samples for the coverage it is minus infinity, so every row is kept; see `conformal_quantile`.
+
+    Args:
+        scores: (n,), leave-one-out scores of the samples.
+        coverage: the probability, in 0..1.
     """
     return -conformal_quantile(-scores, coverage)
 
 
 def false_positive_rate(inside: Array, outside: Array, recall: float = 0.95) -> float:
-    """Share of the out-of-scope rows that pass at the highest threshold which at least `recall` of the in-scope rows reach.
+    """Share of out-of-scope rows that pass at the highest threshold that at least `recall` of the in-scope rows reach.
 
     Args:
-        inside: (n,) scores of in-scope rows, n >= 1.
-        outside: (m,) scores of out-of-scope rows, m >= 1.
+        inside: (n,), scores of in-scope rows, n >= 1.
+        outside: (m,), scores of out-of-scope rows, m >= 1.
+        recall: in 0..1.
     """
-    below = min(int(len(inside) * (1.0 - recall) + ROUNDING), len(inside) - 1)  # in-scope rows that may be lost
+    below = min(int(len(inside) * (1.0 - recall) + ROUNDING), len(inside) - 1)  # number of in-scope rows that may fail
     return float((outside >= np.partition(inside, below)[below]).mean())
 
 
 def area_under_roc(inside: Array, outside: Array) -> float:
     """Probability that an in-scope row scores higher than an out-of-scope one; a tie counts half."""
     ranks = rankdata(np.concatenate([inside, outside]))[: len(inside)]
-    # the Mann-Whitney statistic: the ranks' sum less what they have among themselves
+    # Mann-Whitney statistic: the sum of the in-scope ranks, minus the sum that these ranks have among themselves
     return float((ranks.sum() - len(inside) * (len(inside) + 1) / 2) / (len(inside) * len(outside)))
 
 
 def _views(logits: Array, to_prototypes: Array, nearness: Array, to_outside: Array) -> Array:
-    """(n, 3 views), or 4 where there are rows outside.
+    """Return the views of each row, (n, 3), or (n, 4) if there are out-of-scope rows.
 
     Args:
         logits: (n, classes), divided by the temperature.
-        to_prototypes: (n, classes) cosines.
-        nearness: (n,) to the nearest shots.
-        to_outside: (n, rows outside) cosines.
+        to_prototypes: (n, classes), cosines to the prototypes.
+        nearness: (n,), nearness to the nearest shots.
+        to_outside: (n, rows), cosines to the out-of-scope rows.
     """
     log_p = log_softmax(logits, axis=1)
     certainty = np.sum(np.exp(log_p) * log_p, axis=1)  # negative entropy in nats
@@ -188,7 +200,7 @@ def _views(logits: Array, to_prototypes: Array, nearness: Array, to_outside: Arr
 
 
 def _standardisation(views: Array) -> tuple[Array, Array]:
-    """Mean of each view and one over its standard deviation, (views,) each; without rows the views stay as they are."""
+    """Return each view's mean and one over its standard deviation, (views,) each. Without rows they are 0 and 1."""
     if len(views) == 0:
         return np.zeros(views.shape[1]), np.ones(views.shape[1])
     spread = views.std(axis=0)
@@ -196,7 +208,7 @@ def _standardisation(views: Array) -> tuple[Array, Array]:
 
 
 def _to_others(bank: Array, rows: int) -> Iterator[Array]:
-    """Cosines of the first `rows` bank rows to all, in blocks (block, bank); minus infinity to itself."""
+    """Yield cosines of the first `rows` bank rows to all bank rows, in blocks (block, bank); minus infinity to itself."""
     for at in range(0, rows, BLOCK):
         cosines = bank[at : min(at + BLOCK, rows)] @ bank.T
         cosines[np.arange(len(cosines)), np.arange(at, at + len(cosines))] = -np.inf
@@ -204,7 +216,7 @@ def _to_others(bank: Array, rows: int) -> Iterator[Array]:
 
 
 def _closest(bank: Array) -> Array:
-    """Cosines of each bank row to its nearest others, falling: one more than SURROUNDINGS, (bank, kept)."""
+    """Return cosines of each bank row to its SURROUNDINGS + 1 nearest other rows, falling, (bank, kept)."""
     kept = min(SURROUNDINGS + 1, len(bank) - 1)
     return np.vstack(
         [-np.sort(np.partition(-cosines, kept - 1, axis=1)[:, :kept], axis=1) for cosines in _to_others(bank, len(bank))]
@@ -212,22 +224,22 @@ def _closest(bank: Array) -> Array:
 
 
 def _usual_without(cosines: Array, closest: Array) -> Array:
-    """The usual cosine around each bank row as if row i were not in the bank, (block, bank).
+    """Return the usual cosine around each bank row as if row i were not in the bank, (block, bank).
 
     Args:
-        cosines: (block, bank) of the rows i to the bank.
-        closest: (bank, kept), `_closest` of the bank.
+        cosines: (block, bank), cosines of the rows i to the bank.
+        closest: (bank, kept), result of `_closest` for the bank.
     """
     kept = closest.shape[1] - 1
-    if kept == 0:  # the row left out was the only other one
+    if kept == 0:  # the bank has two rows: without row i the other has no neighbour
         return np.zeros_like(cosines)
-    # where row i is among the nearest, the next one moves up
+    # if row i is among the nearest rows, the next one takes its place
     among_nearest = cosines >= closest[:, kept - 1] - ROUNDING
     without: Array = np.where(among_nearest, (closest.sum(axis=1) - cosines) / kept, closest[:, :kept].mean(axis=1))
     return without
 
 
 def _top_mean(values: Array, count: int) -> Array:
-    """Mean of the `count` largest of each row, (n,)."""
+    """Return the mean of the `count` largest values in each row, (n,)."""
     top: Array = np.partition(values, -count, axis=1)[:, -count:].mean(axis=1)
     return top

@@ -1,7 +1,7 @@
-"""Heads for rows that may have several labels, or none: one penalised logistic regression a class against the rest.
+"""Heads for rows with any number of labels: one penalised logistic regression per class, against the rest.
 
-As in the linear probe a class name counts as `prior` rows: positive for its own class, negative for the others. Strength
-of the prior and of the penalty are chosen by leave-one-out evidence.
+As in the linear probe, each class name counts as `prior` rows. They are positive for their own class and
+negative for the others. The prior and the penalty are chosen by leave-one-out evidence.
 """
 
 from __future__ import annotations
@@ -20,37 +20,39 @@ __all__ = ["MultiLabelHead", "binary_log_loss", "fit_multilabel", "fit_sigmoids"
 
 
 PRIORS = (0.5, 2.0, 4.0)
-"""Rows that a class name may count for, besides START_PRIOR."""
+"""Numbers of rows that a class name may count as, besides START_PRIOR."""
 RIDGES = (0.003, 0.01, 0.1, 0.3, 1.0)
-"""Besides START_RIDGE."""
+"""Penalties of the weights that are tried, besides START_RIDGE."""
 START_PRIOR, START_RIDGE = 1.0, 0.03
+"""Values that the search starts from."""
 EVEN_CURVATURE = 0.05
-"""Guess of a row's curvature p * (1 - p), by which the minimiser scales the axes; only its speed depends on it."""
+"""Guess of a row's curvature p * (1 - p). The minimiser scales the axes by it; only its speed depends on it."""
 LOG_SCALE_BOUNDS = (-10.0, 10.0)
+"""Bounds of log(1 / T) in the search for a temperature T."""
 
 
 @dataclass(frozen=True)
 class MultiLabelHead:
-    """The chosen head; the probability of a class is the sigmoid of its logit divided by the temperature."""
+    """The chosen head. The probability of a class is the sigmoid of its logit divided by the temperature."""
 
     head: LinearHead
     prior: float
     ridge: float
     temperature: float
     log_loss: float
-    """Leave-one-out, at the temperature: nats, mean over rows and classes."""
+    """Leave-one-out log-loss at the temperature, in nats: the mean over rows and classes."""
     held_out: Array  # (n, classes) leave-one-out logits at temperature 1
 
 
 def fit_multilabel(features: Array, targets: Array, names: Array, positive_weights: Array | None = None) -> MultiLabelHead:
-    """Choose the ridge, then the prior, by leave-one-out log-loss.
+    """Choose the ridge, then the prior, by leave-one-out log-loss, and fit the head.
 
     Args:
         features: (n, dim), at least one row.
-        targets: (n, classes) of 0 and 1. A class may be in no row, or in all of them.
-        names: (classes, dim), the class names' embeddings.
-        positive_weights: (classes,), how many rows a positive row counts for in its class's fit, to balance rare classes.
-            The evidence and the temperature count each row once.
+        targets: (n, classes), of 0 and 1. A class may be in no row, or in all of them.
+        names: (classes, dim), features of the class names.
+        positive_weights: (classes,), number of rows that a positive row counts as in its class's fit, to
+            balance rare classes. The evidence and the temperature count each row once.
     """
 
     def try_setting(prior: float, ridge: float) -> MultiLabelHead:
@@ -67,19 +69,20 @@ def fit_multilabel(features: Array, targets: Array, names: Array, positive_weigh
 def fit_sigmoids(
     features: Array, targets: Array, names: Array, prior: float, ridge: float, positive_weights: Array | None = None
 ) -> LinearHead:
-    """Minimise, for each class, the weighted binary log-loss plus ridge / 2 * ||weight||^2 over the rows and all the names.
+    """Fit one logistic regression per class: minimise the weighted binary log-loss plus ridge / 2 * ||weight||^2.
 
-    The intercept is free but for INTERCEPT_RIDGE, which keeps it finite where nothing contradicts a class.
+    The loss runs over the rows and all class names. The intercept has only the penalty INTERCEPT_RIDGE, which
+    keeps it finite if all rows and class names are positive for a class.
 
     Args:
-        features, targets, names, positive_weights: as for `fit_multilabel`; here there may be no row.
-        prior: > 0.
-        ridge: > 0.
+        features, targets, names, positive_weights: as for `fit_multilabel`, but there may be no rows.
+        prior: number of rows that a class name counts as, > 0.
+        ridge: penalty of the weights, > 0.
     """
     classes = len(names)
     rows, wanted, weights = _with_names(features, targets, names, prior, positive_weights)
     spectrum, axes = linalg.eigh(rows[:, :-1].T @ rows[:, :-1])
-    kept = spectrum > 1e-12 * spectrum[-1]  # rows do not see the others, in which the penalty keeps the weight at zero
+    kept = spectrum > 1e-12 * spectrum[-1]  # no row has a part in other directions, and the penalty keeps their weights at zero
     spectrum, axes = np.append(spectrum[kept], len(rows)), linalg.block_diag(axes[:, kept], 1.0)
     penalty = np.append(np.full(len(spectrum) - 1, ridge), INTERCEPT_RIDGE)  # (directions + 1,)
     scale = 1.0 / np.sqrt(EVEN_CURVATURE * spectrum + penalty)
@@ -107,22 +110,20 @@ def sigmoid_loo_logits(
     ridge: float,
     positive_weights: Array | None = None,
 ) -> Array:
-    """Logits of each row as if it had been left out of the fit, by one Newton step (Rad and Maleki 2020, eq. 9).
+    """Return leave-one-out logits, (n, classes), by one Newton step per row (Rad and Maleki 2020, eq. 9).
 
-    The Hessian is that of each class, exact. Time goes with classes * (n + classes) * min(dim, n + classes)^2.
+    The Hessian of each class is exact. The time grows with classes * (n + classes) * min(dim, n + classes)^2.
 
     Args:
-        head: what `fit_sigmoids` gave for the other arguments.
-
-    Returns:
-        (n, classes).
+        head: result of `fit_sigmoids` for the other arguments.
+        features, targets, names, prior, ridge, positive_weights: as for `fit_sigmoids`.
     """
     n = len(features)
     rows, wanted, weights = _with_names(features, targets, names, prior, positive_weights)
     logits = head.logits(rows[:, :-1])  # (n + classes, classes)
     p = expit(logits)
     curvature = weights * p * (1.0 - p)
-    if rows.shape[1] > len(rows) + 1:  # a rotation into the span of the rows, which the penalty does not see
+    if rows.shape[1] > len(rows) + 1:  # rotate into the span of the rows; the penalty stays the same
         basis = linalg.qr(rows[:, :-1].T, mode="economic")[0]
         rows = np.hstack([rows[:, :-1] @ basis, rows[:, -1:]])
     penalty = np.diag(np.append(np.full(rows.shape[1] - 1, ridge), INTERCEPT_RIDGE))
@@ -136,13 +137,13 @@ def sigmoid_loo_logits(
 
 
 def fit_temperature(logits: Array, targets: Array) -> float:
-    """The temperature T > 0, one for all classes, for which sigmoid(logits / T) has the least binary log-loss.
+    """Return the temperature T > 0, one for all classes, that minimises the binary log-loss of sigmoid(logits / T).
 
-    Targets are smoothed as Platt (1999, section 2.2) does it, over all the rows and classes together.
+    Targets are smoothed as in Platt (1999, section 2.2), over all rows and classes together.
 
     Args:
-        logits: (n, classes) of rows that the model has not seen, such as leave-one-out logits.
-        targets: (n, classes) of 0 and 1.
+        logits: (n, classes), for rows that the model has not seen, such as leave-one-out logits.
+        targets: (n, classes), of 0 and 1.
     """
     positive = float(targets.sum())
     smooth = np.where(targets > 0, (positive + 1.0) / (positive + 2.0), 1.0 / (targets.size - positive + 2.0))
@@ -150,16 +151,21 @@ def fit_temperature(logits: Array, targets: Array) -> float:
     def loss(log_scale: float) -> float:
         return binary_log_loss(logits * np.exp(log_scale), smooth)
 
-    # convex in 1 / T, so one minimum; searched on the log scale
+    # the loss is convex in 1 / T, so there is one minimum; the search runs on the log scale
     return float(np.exp(-minimize_scalar(loss, bounds=LOG_SCALE_BOUNDS, method="bounded").x))
 
 
 def binary_log_loss(logits: Array, targets: Array) -> float:
-    """Mean negative log-likelihood in nats of sigmoid(logits), over rows and classes, (n, classes) each."""
+    """Mean negative log-likelihood of the targets under sigmoid(logits), in nats, over rows and classes.
+
+    Args:
+        logits, targets: (n, classes) each.
+    """
     return float(_nats(logits, targets).mean())
 
 
 def _nats(logits: Array, targets: Array) -> Array:
+    """Negative log-likelihood of each target, in nats, (n, classes)."""
     nats: Array = np.logaddexp(0.0, logits) - targets * logits
     return nats
 
@@ -167,7 +173,11 @@ def _nats(logits: Array, targets: Array) -> Array:
 def _with_names(
     features: Array, targets: Array, names: Array, prior: float, positive_weights: Array | None
 ) -> tuple[Array, Array, Array]:
-    """Rows, names below, with a column of ones, (n + classes, dim + 1); targets and weights, (n + classes, classes)."""
+    """Append the class names to the rows.
+
+    Returns:
+        Rows with a column of ones, (n + classes, dim + 1); targets and weights, (n + classes, classes) each.
+    """
     rows = np.vstack([features, names])
     wanted = np.vstack([targets, np.eye(len(names))])
     weights = np.vstack([np.ones(targets.shape), np.full((len(names), len(names)), prior)])

@@ -1,4 +1,4 @@
-"""Class shares of two samples of unlabelled rows, how far they are apart, and intervals of both."""
+"""Class shares of two samples of unlabelled rows, the distance between them, and confidence intervals."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ __all__ = ["SharesApart", "shares_apart", "weighted_shares"]
 
 
 DRAWS = 200
+"""Number of bootstrap samples."""
 STEPS, FURTHER_STEPS = 200, 30
-"""Of EM, from the source shares for the rows as they are, and from there for a draw of them."""
+"""Number of EM steps: STEPS for all rows, from the source shares; then FURTHER_STEPS for each bootstrap sample."""
 LEVEL = 0.95
-"""Of the intervals."""
+"""Confidence level of the intervals."""
 
 
 @dataclass(frozen=True)
@@ -25,25 +26,26 @@ class SharesApart:
 
     reference: Array  # (classes,)
     window: Array  # (classes,)
-    low: Array  # (classes,) of the window
-    high: Array
+    low: Array  # (classes,), lower ends of the window's shares
+    high: Array  # (classes,), upper ends
     total_variation: float
-    """Half the sum of the classes' differences, less what sampling adds."""
+    """Half the sum of the classes' absolute differences, minus the bias that sampling adds."""
     total_variation_low: float
     total_variation_high: float
 
 
 def weighted_shares(probabilities: Array, source: Array, start: Array, counts: Array, steps: int) -> Array:
-    """Class shares by EM (Saerens, Latinne and Decaestecker 2002, eq. 2.9) of many weightings of the same rows at once.
+    """Estimate class shares by EM (Saerens, Latinne and Decaestecker 2002, eq. 2.9), for many weightings of rows at once.
 
     Args:
         probabilities: (n, classes), calibrated under the source shares.
-        source: (classes,), positive, sums to 1.
-        start: (classes,), likewise.
-        counts: (draws, n), how often each row counts.
+        source: (classes,), class shares that the probabilities are calibrated for; positive, sum to 1.
+        start: (classes,), shares to start from; positive, sum to 1.
+        counts: (draws, n), weight of each row in each draw.
+        steps: number of EM steps.
 
     Returns:
-        (draws, classes).
+        Class shares of each draw, (draws, classes).
     """
     ratio = probabilities / source  # (n, classes)
     weights = counts / counts.sum(axis=1, keepdims=True)
@@ -55,18 +57,22 @@ def weighted_shares(probabilities: Array, source: Array, start: Array, counts: A
 
 
 def shares_apart(reference: Array, window: Array, source: Array, seed: int) -> SharesApart:
-    """Estimate both samples' class shares, and draw both again, row by row, for the intervals (bootstrap).
+    """Estimate the class shares of two samples and their distance, with bootstrap intervals.
 
-    Sampling noise has no sign, so two estimates are too far apart, the more so the more classes. The draws are about as much
-    further apart than the estimates as these are than the truth: that is taken off once (Davison and Hinkley 1997, section
-    2.2.3), which is right where there is a shift, and not enough where there is none. The interval is meant to be too wide rather
-    than too narrow. Its upper end is that of the distance with nothing taken off. Its lower end is that of a distance that is
-    never too large in the mean: one half of the rows says which classes have grown, the other half by how much.
+    Sampling noise makes the distance between two estimates too large, the more so with more classes. This
+    bias is estimated by the bootstrap, as the mean distance of the bootstrap samples minus the distance of
+    the estimates. It is subtracted once (Davison and Hinkley 1997, section 2.2.3). That is right if there is
+    a shift, and not enough if there is none.
+
+    The interval of the distance is meant to be too wide rather than too narrow. Its upper end is that of the
+    distance without the correction. Its lower end is that of a distance that is not too large on average: one
+    half of the rows tells which classes have grown, and the other half by how much.
 
     Args:
-        reference: (m, classes) probabilities, calibrated under the source shares; m >= 2.
-        window: (n, classes), likewise; n >= 2.
-        source: (classes,), positive, sums to 1.
+        reference: (m, classes), probabilities calibrated under the source shares; m >= 2.
+        window: (n, classes), probabilities calibrated under the source shares; n >= 2.
+        source: (classes,), class shares that the probabilities are calibrated for; positive, sum to 1.
+        seed: seed of the bootstrap.
     """
     rng = np.random.default_rng(seed)
     old, new = (_all_shares(rows, source, rng) for rows in (reference, window))
@@ -84,7 +90,7 @@ def shares_apart(reference: Array, window: Array, source: Array, seed: int) -> S
 
 
 def _all_shares(rows: Array, source: Array, rng: np.random.Generator) -> Array:
-    """(3 + draws, classes): shares of all rows, of a random half, of the other half, and of rows drawn with replacement."""
+    """Estimate shares of all rows, of a random half, of the other half, and of bootstrap samples, (3 + draws, classes)."""
     n = len(rows)
     everything = np.ones((1, n))
     half = np.isin(np.arange(n), rng.permutation(n)[: n // 2]).astype(np.float64)

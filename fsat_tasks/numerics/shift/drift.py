@@ -1,8 +1,10 @@
-"""Is a window of rows from the distribution that a reference is from: three two-sample tests, and what they say together.
+"""Drift tests: three two-sample tests of whether a window and a reference have the same distribution.
 
-Each is exact for any number of rows: as long as rows of both are exchangeable, a p-value is at most a with a chance of at most a.
-What is computed from a row (features, probabilities, a scope score) must not depend on which of the two it is from: a head that
-was taught by the reference's rows is surer of them than of new ones, and every window would seem to have drifted.
+Each test is exact for any number of rows: if the rows of both samples are exchangeable, P(p-value <= a) <= a.
+
+Whatever is computed from a row (features, probabilities, a scope score) must not depend on which sample the
+row is from. A head that has learnt from the reference's rows is more certain of them than of new rows: every
+window would seem to drift.
 """
 
 from __future__ import annotations
@@ -23,34 +25,38 @@ Rows = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 
 DRAWS = 999
-"""Permutations of a test: its p-value is a multiple of 1/1000."""
+"""Number of permutations per test. Its p-value is a multiple of 1/1000."""
 BLOCK = 250
-"""Permutations that are in memory at a time."""
+"""Number of permutations in memory at a time."""
 ROUNDING = 1e-5
-"""Relative; a permutation that gives the same statistic but for this counts as equal, which is on the safe side."""
+"""Relative tolerance: a permutation's statistic that is smaller by less than this counts as equal, which is conservative."""
 MEDIAN_ROWS = 500
-"""Of the pooled rows, whose median distance is the kernel's width: more say the same."""
+"""Approximate number of rows that the kernel's width is computed from. More rows give the same width."""
 
 
 @dataclass(frozen=True)
 class Shift:
-    """How far a window is from the reference, and whether that may be chance."""
+    """Result of a test: the distance of a window from the reference, and its p-value."""
 
     figure: float
+    """Test statistic of the window."""
     by_chance: float
-    """What the figure is in the mean where nothing has changed."""
+    """Value of the statistic to compare with: its mean if nothing has changed, or the reference's own."""
     p_value: float
 
 
 def feature_shift(reference: Rows, window: Rows, seed: int, draws: int = DRAWS) -> Shift:
-    """The squared maximum mean discrepancy of two samples (Gretton et al. 2012, eq. 5), tested by permutation.
+    """Test features by the squared maximum mean discrepancy (Gretton et al. 2012, eq. 5) and permutation.
 
-    The kernel is Gaussian, exp(-d^2 / (2 median^2)), at the median distance of the pooled rows, which a permutation leaves alone.
-    Its matrix is computed once; with zero mean in rows and columns, a permutation costs one product with a 0/1 vector.
+    The kernel is Gaussian, exp(-d^2 / (2 median^2)). The median distance is that of the pooled rows, so a
+    permutation does not change it. The kernel matrix is computed once and centred; then each permutation
+    costs one product with a 0/1 vector.
 
     Args:
         reference: (m, dim), m >= 1.
         window: (n, dim), n >= 1.
+        seed: seed of the permutations.
+        draws: number of permutations.
     """
     rows = np.vstack([window, reference])
     kernel = _kernel(rows)
@@ -65,14 +71,17 @@ def feature_shift(reference: Rows, window: Rows, seed: int, draws: int = DRAWS) 
 
 
 def label_shift(reference: Array, window: Array, seed: int, draws: int = DRAWS) -> Shift:
-    """The chi-square distance of two samples' mean predicted probabilities, sum_c (a_c - b_c)^2 / mean_c, tested by permutation.
+    """Test predicted class shares by their chi-square distance sum_c (a_c - b_c)^2 / mean_c and permutation.
 
-    Black-box shift detection (Lipton, Wang and Smola 2018, section 4), with probabilities in place of labels (Rabanser et al.
-    2019): any classifier will do, right or wrong, since its errors are the same on both sides.
+    a and b are the mean predicted probabilities of both samples. This is black-box shift detection (Lipton,
+    Wang and Smola 2018, section 4) with probabilities in place of labels (Rabanser et al. 2019). The
+    classifier need not be accurate, because it makes the same errors on both samples.
 
     Args:
-        reference: (m, classes) probabilities, m >= 1.
-        window: (n, classes), n >= 1.
+        reference: (m, classes), probabilities, m >= 1.
+        window: (n, classes), probabilities, n >= 1.
+        seed: seed of the permutations.
+        draws: number of permutations.
     """
     rows = np.vstack([window, reference])
     mean = rows.mean(axis=0)
@@ -86,11 +95,14 @@ def label_shift(reference: Array, window: Array, seed: int, draws: int = DRAWS) 
 
 
 def scope_rise(reference: Mask, window: Mask) -> Shift:
-    """The share of rows out of scope, and Fisher's exact test, one-sided, of whether it is higher in the window.
+    """Test whether the share of out-of-scope rows is higher in the window, by Fisher's exact test, one-sided.
 
     Args:
-        reference: (m,) whether a row is out of scope, by a threshold that was set before.
-        window: (n,), likewise.
+        reference: (m,), whether each row is out of scope, by a threshold that was set before.
+        window: (n,), whether each row is out of scope, by the same threshold.
+
+    Returns:
+        The window's share as `figure`, the reference's share as `by_chance`, and the p-value.
     """
     table = [[int(window.sum()), int((~window).sum())], [int(reference.sum()), int((~reference).sum())]]
     p_value = float(fisher_exact(table, alternative="greater").pvalue)
@@ -98,7 +110,10 @@ def scope_rise(reference: Mask, window: Mask) -> Shift:
 
 
 def holm(p_values: Array) -> Array:
-    """Adjusted p-values, (tests,): the chance that any true hypothesis gets one at most a is at most a (Holm 1979)."""
+    """Return p-values adjusted for several tests, (tests,), by the method of Holm (1979).
+
+    The chance that any true null hypothesis gets an adjusted p-value of at most a is at most a.
+    """
     order = np.argsort(p_values)
     adjusted = np.empty(len(p_values))
     adjusted[order] = np.minimum(np.maximum.accumulate(p_values[order] * np.arange(len(p_values), 0, -1)), 1.0)
@@ -106,7 +121,7 @@ def holm(p_values: Array) -> Array:
 
 
 def _kernel(rows: Rows) -> NDArray[np.float32]:
-    """(rows, rows); single precision, as the features are."""
+    """Return the Gaussian kernel matrix, (rows, rows), in single precision like the features."""
     step = -(-len(rows) // MEDIAN_ROWS)
     width = float(np.median(pdist(rows[::step]))) if len(rows) > step else 0.0
     single = np.asarray(rows - rows.mean(axis=0), np.float32) / np.float32(width or 1.0)
@@ -118,10 +133,15 @@ def _kernel(rows: Rows) -> NDArray[np.float32]:
 
 
 def _permute(statistic: Callable[[NDArray[np.float32]], Array], window: int, rows: int, seed: int, draws: int) -> Shift:
-    """Test by a statistic that is a quadratic form of the window's indicator over rows whose mean is zero.
+    """Run a permutation test whose statistic is a quadratic form of the window's indicator vector.
 
     Args:
-        statistic: (block, rows) of 0 and 1 -> (block,).
+        statistic: function from indicators of 0 and 1, (block, rows), to statistics, (block,). Its form is
+            centred: a constant vector gives zero.
+        window: number of rows in the window.
+        rows: number of rows in both samples.
+        seed: seed of the permutations.
+        draws: number of permutations.
     """
     found = np.concatenate([statistic(block) for block in _windows(window, rows, seed, draws)])
     found *= (1.0 / window + 1.0 / max(rows - window, 1)) ** 2
@@ -131,7 +151,7 @@ def _permute(statistic: Callable[[NDArray[np.float32]], Array], window: int, row
 
 
 def _windows(window: int, rows: int, seed: int, draws: int) -> Iterator[NDArray[np.float32]]:
-    """The window itself, the first `window` rows, and then `draws` random ones, as blocks (block, rows) of 0 and 1."""
+    """Yield indicators of 0 and 1 in blocks (block, rows): first the window's own rows, then `draws` random choices."""
     rng = np.random.default_rng(seed)
     first = (np.arange(rows) < window).astype(np.float32)
     yield first[None]

@@ -1,7 +1,7 @@
-"""Class shares of unlabelled target rows, and whether there is evidence that they differ from the shots' at all.
+"""Label shift: class shares of unlabelled target rows, and evidence that they differ from the shares of the shots.
 
-Under label shift P(x | class) stays and P(class) moves, so a calibrated head is put right by adding
-log(target / source) to its logits: a static head again.
+Under label shift P(x | class) stays and P(class) changes. So a calibrated head is corrected by adding
+log(target / source) to its logits, and the result is a static head again.
 """
 
 from __future__ import annotations
@@ -15,44 +15,51 @@ __all__ = ["ShiftEvidence", "estimate_target_prior", "shift_evidence", "shift_st
 
 
 ROWS_PER_SHOT = 8.0
-"""See `shift_strength`: the shots' worth of the source prior per target row and shot of a class."""
+"""Strength of the source prior per target row, for a head with one shot per class; see `shift_strength`."""
 MAX_STEPS = 300
+"""Maximum number of EM steps."""
 TOLERANCE = 1e-6
-"""The sum over the classes of the last step's changes below which the estimate stands."""
+"""EM stops at a step that changes the shares by less than this, summed over the classes."""
 
 ShiftEvidence = tuple[float, float]
-"""Mean log-likelihood ratio per target row over that of hidden shots, and its standard error, in nats."""
+"""Mean log-likelihood ratio of target rows minus that of held-out shots, and its standard error, in nats."""
 
 
 def shots_prior(labels: Labels, classes: int) -> Array:
-    """The class shares that a probe was fitted on, (classes,): the shots, and each class name as one more row."""
+    """Return the class shares that a probe was fitted on, (classes,). Each class name counts as one more shot."""
     counts = np.bincount(labels, minlength=classes) + 1.0
     prior: Array = counts / counts.sum()
     return prior
 
 
 def shift_strength(rows: int, shots: int, classes: int) -> float:
-    """Rows that the source prior counts for beside `rows` target rows, for `estimate_target_prior`.
+    """Return the number of rows that the source prior should count as in `estimate_target_prior`.
 
-    One row a class against the sampling noise of the target rows, and ROWS_PER_SHOT * rows / (shots per class) against
-    the noise of the head: a head of few shots misreads some class's share, by as much for many target rows as for few.
+    The number has two terms. One row per class guards against the sampling noise of the target rows. And
+    ROWS_PER_SHOT * rows / (shots per class) rows guard against the errors of the head: a head with few shots
+    misjudges the share of some class, and more target rows do not reduce this error.
+
+    Args:
+        rows: number of target rows.
+        shots: number of shots in all.
+        classes: number of classes.
     """
     return classes * (1.0 + ROWS_PER_SHOT * rows / max(shots, 1))
 
 
 def estimate_target_prior(logits: Array, source: Array, strength: float) -> Array:
-    """The target's class shares by EM (Saerens, Latinne and Decaestecker 2002, eq. 2.9), as a MAP estimate.
+    """Estimate the target's class shares by EM (Saerens, Latinne and Decaestecker 2002, eq. 2.9), as a MAP estimate.
 
-    The Dirichlet prior has its mode at the source prior. Each step raises `log_posterior`, which is concave, so the
-    start does not matter; without target rows the source prior comes back.
+    The Dirichlet prior has its mode at the source shares. Each step raises `log_posterior`, which is concave,
+    so the start does not matter. Without target rows the result is the source shares.
 
     Args:
-        logits: (n, classes), calibrated under the source prior.
-        source: (classes,), positive, sums to 1.
-        strength: > 0, the rows that the source prior counts for.
+        logits: (n, classes), calibrated under the source shares.
+        source: (classes,), class shares of the source; positive, sum to 1.
+        strength: number of rows that the source shares count as, > 0.
 
     Returns:
-        (classes,), positive.
+        Class shares of the target, (classes,), positive.
     """
     relative = log_softmax(logits, axis=1) - np.log(source)  # (n, classes)
     prior = source
@@ -66,7 +73,13 @@ def estimate_target_prior(logits: Array, source: Array, strength: float) -> Arra
 
 
 def em_step(relative: Array, prior: Array, source: Array, strength: float) -> Array:
-    """One E and M step from `prior`, (classes,); relative: log P(class | row) - log source."""
+    """Return the class shares, (classes,), after one E step and one M step.
+
+    Args:
+        relative: (n, classes), log P(class | row) - log source.
+        prior: (classes,), class shares before the step.
+        source, strength: as for `estimate_target_prior`.
+    """
     joint = relative + np.log(prior)
     mine = np.exp(joint - logsumexp(joint, axis=1, keepdims=True))  # (n, classes)
     step: Array = (mine.sum(axis=0) + strength * source) / (len(relative) + strength)
@@ -74,26 +87,32 @@ def em_step(relative: Array, prior: Array, source: Array, strength: float) -> Ar
 
 
 def log_posterior(relative: Array, prior: Array, source: Array, strength: float) -> float:
-    """What `em_step` raises: log-likelihood of the rows under `prior`, up to a constant, plus the log Dirichlet density."""
+    """Return the objective that `em_step` raises, up to a constant: log-likelihood plus log density of the Dirichlet prior.
+
+    Arguments are those of `em_step`.
+    """
     return float(logsumexp(relative + np.log(prior), axis=1).sum() + strength * (source @ np.log(prior)))
 
 
 def shift_evidence(logits: Array, folds: Labels, labels: Labels, source: Array) -> ShiftEvidence:
-    """A two-sample test of "no label shift" in the direction of the shift that the target rows seem to have.
+    """Measure the evidence of a label shift, in the direction of the shift that the target rows seem to have.
 
-    The prior is estimated on one half of the target rows; the log-likelihood ratio of that prior against the source is
-    then compared between the other half and shots that the head has not seen. Without shift the two samples are alike,
-    head errors included, so a weak head makes no evidence; one sample alone cannot tell an error from a shift.
-    (Likelihood-ratio scores as a shift detector: Lipton, Wang and Smola 2018, section 5, with the ratio as the score.)
+    The target's class shares are estimated on one half of the target rows. The log-likelihood ratio of these
+    shares against the source's is the score (as in Lipton, Wang and Smola 2018, section 5). Its mean is
+    compared between the other half and shots that the head has not seen. Without a shift both samples are
+    alike, errors of the head included, so a weak head causes no evidence. The target rows alone could not
+    tell an error from a shift.
 
     Args:
-        logits: (folds, n + shots, classes) of the target rows, then the shots, by heads that did not see that fold's shots.
-        folds: (shots,) in 0..folds-1, the fold in which a shot was hidden.
+        logits: (folds, n + shots, classes), logits of the n target rows, then of the shots. The head of each
+            fold has not seen that fold's shots.
+        folds: (shots,) in 0..folds-1, fold in which each shot was held out.
         labels: (shots,).
-        source: (classes,), positive, sums to 1.
+        source: (classes,), class shares of the source; positive, sum to 1.
 
     Returns:
-        The mean and its standard error; both 0.0 with fewer than two target rows or two shots.
+        The difference of the means and its standard error. Both are 0.0 with fewer than two target rows or
+        two shots.
     """
     shots, classes = len(labels), len(source)
     n = logits.shape[1] - shots
@@ -112,7 +131,7 @@ def shift_evidence(logits: Array, folds: Labels, labels: Labels, source: Array) 
     on_target = sums[counts > 0] / counts[counts > 0]
     within = on_shots - (np.bincount(labels, on_shots, classes) / np.maximum(np.bincount(labels, minlength=classes), 1))[labels]
     freedom = shots - len(np.unique(labels))
-    # the shots are a stratified sample, by class; one shot a class says nothing of the spread within a class
+    # shots are sampled by class, so the spread within classes counts; it cannot be estimated from one shot per class
     spread = float(np.square(within).sum()) / freedom if freedom > 0 else float(on_shots.var(ddof=1))
     error = np.sqrt(on_target.var() / len(on_target) + spread / shots)
     return float(on_target.mean() - on_shots.mean()), float(error)

@@ -1,7 +1,7 @@
-"""Unlabelled target rows that help to label each other, and the gate that says whether they may.
+"""Transduction: unlabelled target rows refine each other's predictions, if held-out shots show that it helps.
 
-The refiner starts from a head's calibrated prediction and is held to it by KL(refined || predicted), which is what keeps it
-safe. `adapt_to_target` is what the product calls.
+The refinement starts from a head's calibrated predictions. KL(refined || predicted) keeps it near them, which
+makes it safe. The entry point is `adapt_to_target`.
 """
 
 from __future__ import annotations
@@ -29,47 +29,52 @@ __all__ = [
 
 
 NEIGHBOURS = 10
+"""Number of neighbours of a row."""
 SIMILARITY_SCALE = 0.1
-"""Neighbours weigh exp(similarity / this)."""
+"""A neighbour has the weight exp(similarity / SIMILARITY_SCALE)."""
 BLOCK = 1024
-"""Rows whose similarities to all others are held at a time."""
+"""Number of rows whose similarities to all others are in memory at a time."""
 FOLDS = 4
+"""Number of folds of the shots. One fold at a time is held out."""
 MAX_STEPS = 50
+"""Maximum number of steps of `laplacian_shot`."""
 TOLERANCE = 1e-4
-"""The mean over the rows of the last step's changes below which the assignments stand."""
+"""`laplacian_shot` stops once a step changes a row's probabilities by at most this, summed over classes, on average."""
 PULL = 1.0
-"""Of `laplacian_shot`, for a row whose neighbours agree, in nats. At 2 it gains more where it helps and loses more where not."""
+"""Pull of neighbours that agree, in nats; see `laplacian_shot`. At 2 the gains are larger, and so are the losses."""
 SHIFT_ERRORS = 1.645
-"""Standard errors above zero that the evidence of a label shift must lie: a one-sided test at 5 %."""
+"""Number of standard errors above which evidence of a label shift is significant: a one-sided test at 5 %."""
 
 
 @dataclass(frozen=True)
 class Adaptation:
-    """What came of the target rows, and why."""
+    """Adapted predictions for the target rows, and the reason for each decision."""
 
     probabilities: Array  # (n, classes)
-    bias: Array  # (classes,) log(target / source), to be added to the calibrated logits; zeros where no shift is accepted
+    bias: Array  # (classes,), log(target / source), to be added to calibrated logits; zeros if no shift was accepted
     refined: bool
-    """Whether the neighbours count; if not, the probabilities are the head's own, with the bias."""
+    """Whether the neighbours were used. If not, the probabilities are the head's own, with the bias."""
     reason: str
+    """Evidence for and against the shift and the neighbours, as text."""
 
 
 def neighbour_links(rows: Array, among: Array, same: bool) -> sparse.csr_array:
-    """Softmax weights of each row to its nearest rows `among`, (n, m); sums to 1 a row, NEIGHBOURS or m entries each.
+    """Return softmax weights of the nearest rows `among` for each row, (n, m), with NEIGHBOURS or fewer entries per row.
 
-    Similarities are inner products, so rows should be of unit length. Memory is BLOCK * m.
+    The weights of a row sum to 1. Similarities are inner products, so rows should have unit length. The
+    memory that is needed grows with BLOCK * m.
 
     Args:
         rows: (n, dim).
         among: (m, dim).
-        same: whether both are the same rows, so that no row is its own neighbour.
+        same: whether both are the same rows. If so, no row is its own neighbour.
     """
     n, m = len(rows), len(among)
     count = min(NEIGHBOURS, m - same)
     if n == 0 or count < 1:
         return sparse.csr_array((n, m))
     near, weights = np.empty((n, count), np.int64), np.empty((n, count))
-    single = among.astype(np.float32)  # half the time; the order of near ties does not matter
+    single = among.astype(np.float32)  # takes half the time; the order of near ties does not matter
     for start in range(0, n, BLOCK):
         similarity = rows[start : start + BLOCK].astype(np.float32) @ single.T  # (block, m)
         own = np.arange(len(similarity))
@@ -82,7 +87,10 @@ def neighbour_links(rows: Array, among: Array, same: bool) -> sparse.csr_array:
 
 
 def affinities(links: sparse.csr_array) -> sparse.csr_array:
-    """D^-1/2 (links + links.T) D^-1/2, (n, n): symmetric, with eigenvalues in [-1, 1]; a row without links stays alone."""
+    """Return the symmetric graph D^-1/2 (links + links.T) D^-1/2, (n, n), with eigenvalues in [-1, 1].
+
+    A row without links has none in the graph, either.
+    """
     both = links + links.T
     degree = np.asarray(both.sum(axis=1), np.float64).ravel()
     scale = sparse.diags_array(1.0 / np.sqrt(np.where(degree > 0, degree, 1.0)))
@@ -90,19 +98,22 @@ def affinities(links: sparse.csr_array) -> sparse.csr_array:
 
 
 def laplacian_shot(graph: sparse.csr_array, logits: Array, pull: float) -> Array:
-    """LaplacianShot (Ziko et al. 2020, eq. 7) with the head's prediction p in place of the distance to prototypes.
+    """Refine predictions by LaplacianShot (Ziko et al. 2020, eq. 7), with the head's prediction p as the unary term.
 
-    Minimises sum_i KL(z_i || p_i) - pull / 2 * sum_ij graph_ij z_i . z_j. All rows move at once: a step lowers the
-    linearised objective by ||step||^2 or more, and what it leaves out is pull / 2 * ||step||^2 at most, so the objective
-    never rises for pull <= 2.
+    In the paper that term is the distance to prototypes. This function minimises
+
+        sum_i KL(z_i || p_i) - pull / 2 * sum_ij graph_ij z_i . z_j
+
+    and updates all rows at once. A step lowers the linearised objective by at least ||step||^2. The error of the
+    linearisation is at most pull / 2 * ||step||^2. So the objective never rises for pull <= 2.
 
     Args:
-        graph: (n, n), of `affinities`.
+        graph: (n, n), result of `affinities`.
         logits: (n, classes), calibrated.
-        pull: 0..2.
+        pull: weight of the neighbours, in 0..2.
 
     Returns:
-        (n, classes).
+        Refined probabilities z, (n, classes).
     """
     z: Array = softmax(logits, axis=1)
     for _ in range(MAX_STEPS):
@@ -115,21 +126,21 @@ def laplacian_shot(graph: sparse.csr_array, logits: Array, pull: float) -> Array
 
 
 def hidden_shot_logits(features: Array, shots: Array, labels: Labels, names: Array, setting: Candidate) -> tuple[Array, Labels]:
-    """Refits of the head without one fold of the shots each: what the target rows look like to one that has not seen these.
+    """Fit the head again without each fold of the shots, and return its logits for target rows and shots.
 
-    The leave-one-out logits of the shots do not serve here: the head that predicts a hidden shot's neighbours has learnt
-    from that shot, and they would give its label away.
+    Leave-one-out logits of the shots cannot be used here. The head that predicts a held-out shot's neighbours
+    would have learnt from that shot, so they would reveal its label.
 
     Args:
-        features: (n, dim), target rows.
-        shots: (m, dim).
+        features: (n, dim), features of the target rows.
+        shots: (m, dim), features of the shots.
         labels: (m,).
-        names: (classes, dim).
-        setting: what `fit_frozen_head` chose.
+        names: (classes, dim), features of the class names.
+        setting: setting that `fit_frozen_head` chose.
 
     Returns:
-        Calibrated logits of the target rows and then the shots, (folds, n + m, classes), and the fold in which each
-        shot was hidden, (m,); each class is spread over the folds.
+        Calibrated logits of the target rows, then of the shots, (folds, n + m, classes). And the fold in which
+        each shot was held out, (m,), with each class spread over the folds.
     """
     folds = stratified_folds(labels, FOLDS)
     rows = np.vstack([features, shots])
@@ -138,20 +149,21 @@ def hidden_shot_logits(features: Array, shots: Array, labels: Labels, names: Arr
 
 
 def adapt_to_target(features: Array, logits: Array, shots: Array, labels: Labels, hidden: Array, folds: Labels) -> Adaptation:
-    """The target rows' class probabilities, adapted to their class shares and their neighbours where that is shown to help.
+    """Adapt predictions to the target's class shares and to neighbouring rows, each only if there is evidence for it.
 
-    The class shares are taken over on evidence of a label shift. The neighbours (`laplacian_shot`) are
-    heard only where that makes the hidden shots' log-loss better by more than one standard error, and their
-    accuracy no worse, in batches of the target rows and one fold of the shots, as seen by a head that knows no label
-    of the fold. There, a shot weighs as its class does in the target: shots are balanced and the target need not be.
+    The class shares are adapted if there is significant evidence of a label shift. The neighbours
+    (`laplacian_shot`) are used if they improve the log-loss of held-out shots by more than one standard
+    error, and their accuracy is no lower. For that test, each fold of the shots is refined among the target
+    rows, with a head that has seen none of the fold's labels. A shot has the weight of its class in the
+    target, because shots are balanced and the target may not be.
 
     Args:
-        features: (n, dim), of unit length.
-        logits: (n, classes), calibrated, by the head that is to be adapted.
-        shots: (m, dim), of unit length.
+        features: (n, dim), features of the target rows, of unit length.
+        logits: (n, classes), calibrated logits of the head to adapt.
+        shots: (m, dim), features of the shots, of unit length.
         labels: (m,).
-        hidden: (folds, n + m, classes), of `hidden_shot_logits`.
-        folds: (m,).
+        hidden: (folds, n + m, classes), logits from `hidden_shot_logits`.
+        folds: (m,), folds from `hidden_shot_logits`.
     """
     n, classes = logits.shape
     source = shots_prior(labels, classes)
@@ -173,12 +185,12 @@ def adapt_to_target(features: Array, logits: Array, shots: Array, labels: Labels
 
 
 def _refined_shots(features: Array, links: sparse.csr_array, shots: Array, logits: Array, folds: Labels) -> Array:
-    """Log-probabilities of the shots, (m, classes), each fold refined among the target rows."""
+    """Refine each fold of the shots among the target rows, and return their log-probabilities, (m, classes)."""
     n = len(features)
     refined = np.empty((len(shots), logits.shape[2]))
     for fold in np.unique(folds):
         mine = np.flatnonzero(folds == fold)
-        # a shot links to rows and they not to it: counted twice, the links weigh as if they were mutual
+        # shots link to target rows but not the reverse: twice the weight makes the links count as if they were mutual
         to_rows = 2.0 * neighbour_links(shots[mine], features, same=False)
         graph = affinities(sparse.csr_array(sparse.block_array([[links, None], [to_rows, sparse.csr_array((len(mine),) * 2)]])))
         z = laplacian_shot(graph, logits[fold, np.concatenate([np.arange(n), n + mine])], PULL)
@@ -187,7 +199,12 @@ def _refined_shots(features: Array, links: sparse.csr_array, shots: Array, logit
 
 
 def _paired(before: Array, after: Array, labels: Labels, weights: Array) -> tuple[float, float, float]:
-    """Weighted mean gain in log-likelihood, its standard error (infinite below two shots), and gain in accuracy."""
+    """Compare log-probabilities before and after a change, (m, classes) each, with a weight for each shot.
+
+    Returns:
+        The weighted mean gain in log-likelihood, its standard error (infinite below two shots), and the gain
+        in accuracy.
+    """
     if len(labels) < 2:
         return 0.0, np.inf, 0.0
     at = np.arange(len(labels))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fsat_tasks.numerics.evidence.held_out import stratified_folds
 from fsat_tasks.numerics.geometry.layers import mix_layers
+from fsat_tasks.numerics.heads import folds
 from fsat_tasks.numerics.heads.folds import FoldHead, FoldView, best_fold_head, depths, probe_folds, teach_folds
 from fsat_tasks.numerics.heads.frozen import Candidate, fit_setting
 from fsat_tasks.numerics.heads.pool_taught import FOLDS, SHARES
@@ -47,7 +48,7 @@ def test_labels_of_a_fold_do_not_reach_its_own_answers(share: int, monkeypatch: 
     """The labels of fold 0 are turned round: what is said of fold 0 stays, and its teacher's soft labels too."""
     fold = stratified_folds(LABELS, FOLDS)
     turned = np.where(fold == 0, (LABELS + 1) % 3, LABELS)
-    monkeypatch.setattr("fsat_tasks.numerics.heads.folds.stratified_folds", lambda *_: fold)
+    monkeypatch.setattr(folds, "stratified_folds", lambda *_: fold)
     plain, other = (teach_folds(views(), labels, SETTING)[share] for labels in (LABELS, turned))
     np.testing.assert_allclose(logits_of(plain)[fold == 0], logits_of(other)[fold == 0], atol=1e-9)
     np.testing.assert_array_equal(plain.soft_labels[0], other.soft_labels[0])

@@ -18,7 +18,8 @@ from fsat_tasks.numerics.heads.frozen import (
     fit_setting,
     refit_frozen_head,
 )
-from fsat_tasks.numerics.heads.probe import approximate_loo_logits, fit_probe
+from fsat_tasks.numerics.heads.leave_one_out import approximate_loo_logits
+from fsat_tasks.numerics.heads.probe import fit_probe
 
 Array = NDArray[np.float64]
 

@@ -14,7 +14,8 @@ from scipy.special import log_softmax, softmax
 from threadpoolctl import threadpool_limits
 
 from fsat_tasks.numerics.evidence.calibration import log_loss
-from fsat_tasks.numerics.heads.probe import LinearHead, approximate_loo_logits, fit_probe, fit_softmax
+from fsat_tasks.numerics.heads.leave_one_out import approximate_loo_logits
+from fsat_tasks.numerics.heads.probe import LinearHead, fit_probe, fit_softmax
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]

@@ -1,0 +1,100 @@
+"""Choose a task's encoder: float32, or int8 if the task asks for it and its samples keep their labels."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fsat_tasks.encoders.export import export_encoder, export_int8_encoder
+from fsat_tasks.runs.run import Run
+from fsat_tasks.runtime.device import pick_device
+from fsat_tasks.runtime.numeric_class import NumericClass, encoding_class
+from fsat_tasks.store import Artefact, Recipe, versions
+from fsat_tasks.store.files import write_json
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["export_chosen_encoder"]
+
+log = logging.getLogger(__name__)
+
+LEAST_AGREEMENT = 0.98
+"""Minimum share of samples whose leave-one-out label is the same with both encoders."""
+MOST_LOST = 0.01
+"""Maximum loss of leave-one-out accuracy from float32 to int8."""
+
+
+def export_chosen_encoder(run: Run) -> Artefact:
+    """Return the task's exported encoder, in int8 if the task asks for it and its samples keep their labels."""
+    encoder = export_encoder(run.source, run.store)
+    spec = run.task.spec
+    if spec.encoder.precision == "fp32" or pick_device(spec.device) == "cuda":  # a GPU uses half precision
+        return encoder
+    int8 = export_int8_encoder(encoder, run.store)
+    judged = _judge(run, encoder, int8)
+    verdict = judged.json("precision.json")
+    if not verdict["accepted"] and judged.built:
+        log.warning(
+            "int8 is not used: %.1f %% of the left-out samples keep their label, and accuracy goes from %.3f to %.3f",
+            100 * verdict["agreement"],
+            verdict["accuracy_fp32"],
+            verdict["accuracy_int8"],
+        )
+    return int8 if verdict["accepted"] else encoder
+
+
+def _judge(run: Run, encoder: Artefact, int8: Artefact) -> Artefact:
+    """Compare the leave-one-out labels of the samples on the features of both encoders.
+
+    Writes precision.json: whether int8 is accepted, the share of equal labels, both accuracies, the number of samples.
+    """
+    validated = run.validated
+    recipe = Recipe(
+        "precision",
+        versions.PRECISION,
+        config={"least_agreement": LEAST_AGREEMENT, "most_lost": MOST_LOST},
+        inputs={
+            "rows": validated.sha256("rows.parquet"),
+            "texts": validated.sha256("texts.parquet"),
+            "tokenizer": encoder.sha256("tokenizer.json"),
+            "fp32": encoder.sha256("encoder.onnx"),
+            "int8": int8.sha256("encoder.onnx"),
+        },
+        numeric_class=NumericClass("onnxruntime", "cpu"),
+        parents={"validate": validated, "fp32": encoder, "int8": int8},
+    )
+
+    def write(folder: Path) -> dict[str, Any]:
+        labels = run.tables.class_numbers(run.tables.samples.labels)
+        before, after = (_left_out_labels(run, artefact, labels) for artefact in (encoder, int8))
+        agreement = float((before == after).mean())
+        accuracy_fp32, accuracy_int8 = (float((found == labels).mean()) for found in (before, after))
+        verdict = {
+            "accepted": agreement >= LEAST_AGREEMENT and accuracy_int8 >= accuracy_fp32 - MOST_LOST,
+            "agreement": agreement,
+            "accuracy_fp32": accuracy_fp32,
+            "accuracy_int8": accuracy_int8,
+            "samples": len(labels),
+        }
+        write_json(folder / "precision.json", verdict)
+        return verdict
+
+    return run.store.build(recipe, write)
+
+
+def _left_out_labels(run: Run, encoder: Artefact, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return (n,) the frozen head's leave-one-out label of each sample, on the features of this encoder."""
+    import numpy as np
+    from threadpoolctl import threadpool_limits
+
+    from fsat_tasks.numerics.heads.frozen import fit_frozen_head
+
+    cache = run.open_cache(encoder, encoding_class("cpu", encoder.json("encoder.json")["precision"]))
+    parts = (run.tables.samples.texts, run.tables.classes.texts)
+    shots, names = (cache.features(texts).astype(np.float32) for texts in parts)
+    with threadpool_limits(1):
+        found: NDArray[np.int64] = fit_frozen_head(shots, labels, names).held_out.argmax(axis=1)
+    return found

@@ -1,0 +1,167 @@
+"""A run: a task on its way through the steps, and what is opened on the way."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from fsat_tasks.data.pool import Pool
+from fsat_tasks.data.tables import Tables
+from fsat_tasks.encoders.encoder import Encoder
+from fsat_tasks.encoders.source import EncoderSource, find_encoder
+from fsat_tasks.errors import DeviceError
+from fsat_tasks.models.head import Head, load_head
+from fsat_tasks.runtime.device import onnx_device, pick_device
+from fsat_tasks.runtime.kept import Kept
+from fsat_tasks.runtime.machine import Device
+from fsat_tasks.runtime.numeric_class import CUDA_CLASSES, NumericClass, encoding_class
+from fsat_tasks.store import Artefact, Store
+from fsat_tasks.tasks.task import Task
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fsat_tasks.encoders.row_cache import RowCache
+
+__all__ = ["Run"]
+
+
+class Run:
+    """A task, the store, and the artefacts that the run has so far. What is made of them is opened once.
+
+    Args:
+        artefacts: by step; the steps add theirs.
+        kept: what stays open for the next task of this process; by default nothing does.
+    """
+
+    def __init__(
+        self, task: Task, store: Store, artefacts: Mapping[str, Artefact] | None = None, kept: Kept | None = None
+    ) -> None:
+        self.task = task
+        self.store = store
+        self.artefacts = dict(artefacts or {})
+        self.kept = kept or Kept()
+        self._caches: dict[NumericClass, RowCache] = {}
+        self._tuned_encoders: dict[Device, Encoder] = {}
+
+    # The artefacts of the steps. A step that has not run yet is a KeyError.
+
+    @property
+    def validated(self) -> Artefact:
+        """The task's rows."""
+        return self.artefacts["validate"]
+
+    @property
+    def extracted(self) -> Artefact:
+        """Which features the rows have."""
+        return self.artefacts["extract"]
+
+    @property
+    def tuned(self) -> Artefact:
+        """The head, and the fine-tuned encoder if there is one."""
+        return self.artefacts["tune"]
+
+    @property
+    def evaluated(self) -> Artefact:
+        """Figures and gates."""
+        return self.artefacts["evaluate"]
+
+    @property
+    def exported(self) -> Artefact:
+        """The model."""
+        return self.artefacts["export"]
+
+    # What is opened from them.
+
+    @cached_property
+    def source(self) -> EncoderSource:
+        """The folder of the pretrained encoder. Raises EncoderError if it is not on this machine."""
+        encoder = self.task.spec.encoder
+        return find_encoder(encoder.name, encoder.max_tokens, self.store.sha256)
+
+    @cached_property
+    def tables(self) -> Tables:
+        """The rows of the small files."""
+        return Tables(self.validated)
+
+    @cached_property
+    def pool(self) -> Pool:
+        """The unlabelled rows."""
+        return Pool(self.validated, self.store)
+
+    @cached_property
+    def encoder(self) -> Artefact:
+        """The exported encoder that the features of `extract` are from."""
+        return self.store.require(self.extracted.manifest["parents"]["encoder"], "the encoder that the features are from")
+
+    @cached_property
+    def head(self) -> Head:
+        """The tuned head."""
+        return load_head(self.tuned)
+
+    @property
+    def has_tuned_encoder(self) -> bool:
+        """Whether the head takes the features of a fine-tuned encoder."""
+        return "encoder.onnx" in self.tuned.manifest["files"]
+
+    @property
+    def head_encoder(self) -> Artefact:
+        """The exported encoder that the head takes its features from: the fine-tuned or the pretrained one."""
+        return self.tuned if self.has_tuned_encoder else self.encoder
+
+    # Features, (n, layers, dim) float32.
+
+    def head_features(self, texts: Sequence[str], device: Device) -> NDArray[np.float32]:
+        """The features that the head takes.
+
+        Args:
+            device: where a fine-tuned encoder runs.
+        """
+        if not self.has_tuned_encoder:
+            return self.features(texts)
+        if device not in self._tuned_encoders:
+            self._tuned_encoders[device] = Encoder(self.tuned, onnx_device(device))
+        return self._tuned_encoders[device].encode(list(texts), "all")
+
+    def features(self, texts: Sequence[str], numeric_class: NumericClass | None = None) -> NDArray[np.float32]:
+        """The features by the pretrained encoder. Texts that the row cache does not have are encoded and kept.
+
+        Args:
+            numeric_class: what encodes; by default that of `extract`.
+
+        Raises:
+            DeviceError: if something has to be encoded, and this machine has nothing of that class.
+        """
+        numeric_class = numeric_class or NumericClass.parse(self.extracted.manifest["numeric_class"])
+        if numeric_class not in self._caches:
+            self._caches[numeric_class] = self.open_cache(self.encoder, numeric_class)
+        found: NDArray[np.float32] = self._caches[numeric_class].features(texts).astype("float32")
+        return found
+
+    def encoding_class(self, device: Device) -> NumericClass:
+        """The class of features that are encoded on a device after `extract`: on a GPU only if `extract` ran on one."""
+        on_gpu = device == "cuda" and NumericClass.parse(self.extracted.manifest["numeric_class"]) in CUDA_CLASSES
+        return encoding_class("cuda" if on_gpu else "cpu", self.encoder.json("encoder.json")["precision"])
+
+    def open_cache(self, encoder: Artefact, numeric_class: NumericClass) -> RowCache:
+        """The row cache of an exported encoder."""
+        from fsat_tasks.encoders.row_cache import RowCache
+
+        run = weakref.proxy(self)  # a cycle would keep what the run holds until the garbage collector comes
+        return RowCache(self.store, encoder, numeric_class, lambda: run.open_encoder(encoder, numeric_class))
+
+    def open_encoder(self, encoder: Artefact, numeric_class: NumericClass) -> Encoder:
+        """An exported encoder, ready to run.
+
+        Raises:
+            DeviceError: if this machine has nothing of that class. Rows of two classes are never mixed.
+        """
+        device = pick_device(self.task.spec.device) if numeric_class.device == "cuda" else "cpu"
+        here = encoding_class(device, encoder.json("encoder.json")["precision"])
+        if here != numeric_class:
+            fix = "Run where there is such a GPU, or with device: cpu."
+            raise DeviceError("device", f"{numeric_class}, which encoded the task's other texts", str(here), fix)
+        return Encoder(encoder, device, self.source)

@@ -1,0 +1,23 @@
+"""Checks for every kind of bad input: one line on standard error, exit code 2, nothing written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+GOOD = b"text,label\na cat asleep,animal\nthe dog barks,animal\nbook a flight,travel\nthe train leaves,travel\n"
+
+
+def said_once(result: tuple[int, str, str]) -> str:
+    """The error, after the checks that hold for every kind of bad input."""
+    code, out, err = result
+    assert (code, out) == (2, ""), err
+    assert err.startswith("fsat: ")
+    assert err.count("\n") == 1
+    assert len(err) < 1500
+    return err
+
+
+def assert_nothing_written(store: Path) -> None:
+    """No artefact, nothing half-written, no registry; empty folders do not matter, and no lock."""
+    written = [path for path in store.rglob("*") if path.is_file() or path.name.startswith(".")]
+    assert [path for path in written if path != store / "runs" / ".lock"] == []

@@ -1,0 +1,182 @@
+"""An encoder is found by its name alone, and read as its own config says; what is not sound is refused by name."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fsat_tasks.encoders.encoder import load_encoder
+from fsat_tasks.encoders.source import find_encoder
+from fsat_tasks.errors import EncoderError
+
+NAME = "all-MiniLM-L6-v2"
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../x",
+        "..",
+        ".",
+        "/etc",
+        "/abs/model",
+        "a/b/c",
+        "a/..",
+        "a/../b",
+        "../../x/y",
+        ".hidden",
+        "a/.git",
+        "a\\b",
+        "",
+        "a/",
+        "~/x",
+        "a b",
+    ],
+)
+def test_name_that_is_a_path_is_refused(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FSAT_ENCODERS", str(tmp_path))
+    with pytest.raises(EncoderError, match="expected a name such as org/model, got something else"):
+        find_encoder(name)
+
+
+@given(st.text(max_size=20))
+def test_name_that_is_looked_up_stays_below_the_folder(name: str) -> None:
+    from fsat_tasks.encoders.source import _locate
+
+    root = Path("/nowhere/encoders")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FSAT_ENCODERS", str(root))
+        patch.setattr(Path, "is_dir", lambda path: True)
+        try:
+            folder = _locate(name)
+        except EncoderError:
+            return
+    assert name in ("all-MiniLM-L6-v2",) or Path(os.path.normpath(folder)) == folder
+    assert folder.is_relative_to(root)
+    assert folder != root
+
+
+def test_name_that_is_not_there_is_said_with_what_to_do() -> None:
+    with pytest.raises(EncoderError, match=r"'org/nowhere'.*Bundled: all-MiniLM-L6-v2.*hf download org/nowhere"):
+        find_encoder("org/nowhere")
+
+
+# Folders
+
+
+@pytest.fixture
+def model_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """org/model below FSAT_ENCODERS: the bundled encoder's files, which a test may replace."""
+    folder = tmp_path / "encoders" / "org" / "model"
+    (folder / "1_Pooling").mkdir(parents=True)
+    source = find_encoder(NAME).folder
+    for path in source.rglob("*"):
+        if path.is_file() and path.relative_to(source).parts[0] != "1_Pooling":
+            (folder / path.relative_to(source)).symlink_to(path)
+    (folder / "1_Pooling" / "config.json").write_bytes((source / "1_Pooling" / "config.json").read_bytes())
+    monkeypatch.setenv("FSAT_ENCODERS", str(tmp_path / "encoders"))
+    return folder
+
+
+def replace_json(path: Path, value: object) -> None:
+    path.unlink(missing_ok=True)
+    path.write_text(json.dumps(value))
+
+
+def test_folder_below_fsat_encoders_is_found_and_has_the_revision_of_its_contents(model_folder: Path) -> None:
+    found, bundled = find_encoder("org/model"), find_encoder(NAME)
+    assert found.folder == model_folder
+    assert (found.pooling, found.normalize, found.max_tokens) == ("mean", True, 256)
+    assert found.revision == bundled.revision
+
+
+def test_revision_changes_with_whatever_changes_the_features(model_folder: Path) -> None:
+    revisions = [find_encoder("org/model").revision, find_encoder("org/model", max_tokens=64).revision]
+    replace_json(model_folder / "1_Pooling" / "config.json", {"pooling_mode_cls_token": True})
+    revisions.append(find_encoder("org/model").revision)
+    replace_json(model_folder / "modules.json", [])
+    revisions.append(find_encoder("org/model").revision)
+    (model_folder / "vocab.txt").unlink()
+    revisions.append(find_encoder("org/model").revision)
+    assert len(set(revisions)) == 5
+
+
+def test_pooling_and_length_are_those_of_the_encoders_own_config(model_folder: Path) -> None:
+    replace_json(model_folder / "1_Pooling" / "config.json", {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False})
+    replace_json(model_folder / "sentence_bert_config.json", {"max_seq_length": 100})
+    source = find_encoder("org/model")
+    assert (source.pooling, source.normalize, source.max_tokens) == ("cls", True, 100)
+    assert find_encoder("org/model", max_tokens=50).max_tokens == 50
+    assert find_encoder("org/model", max_tokens=5000).max_tokens == 100
+    (model_folder / "sentence_bert_config.json").unlink()
+    assert find_encoder("org/model").max_tokens == 512
+    (model_folder / "modules.json").unlink()  # a plain transformers model: mean over the tokens, length as it is
+    assert (find_encoder("org/model").pooling, find_encoder("org/model").normalize) == ("mean", False)
+
+
+def test_pooling_that_is_not_known_is_refused_by_name(model_folder: Path) -> None:
+    replace_json(model_folder / "1_Pooling" / "config.json", {"pooling_mode_max_tokens": True})
+    with pytest.raises(EncoderError, match=r"expected mean or cls pooling, got .*max_tokens"):
+        find_encoder("org/model")
+
+
+def test_weights_that_can_run_code_are_refused(model_folder: Path) -> None:
+    (model_folder / "model.safetensors").unlink()
+    (model_folder / "pytorch_model.bin").write_bytes(b"code")
+    with pytest.raises(EncoderError, match=r"expected safetensors weights .*, got none"):
+        find_encoder("org/model")
+
+
+@pytest.mark.parametrize("content", ["", "{", None])
+def test_folder_without_a_readable_config_is_refused(content: str | None, model_folder: Path) -> None:
+    (model_folder / "config.json").unlink()
+    if content is not None:
+        (model_folder / "config.json").write_text(content)
+    with pytest.raises(EncoderError, match=r"encoder 'org/model': expected a readable .*config\.json"):
+        find_encoder("org/model")
+
+
+def test_prefix_of_the_encoders_config_comes_before_every_text(model_folder: Path, store_root: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    (model_folder / "config_sentence_transformers.json").unlink(missing_ok=True)
+    prompts = {"prompts": {"ask": "Instruct: find the intent. Query: "}, "default_prompt_name": "ask"}
+    replace_json(model_folder / "config_sentence_transformers.json", prompts)
+    texts = ["my card has not arrived", "Wo ist meine Karte?", "word " * 1000]
+    theirs = SentenceTransformer(str(model_folder), device="cpu", local_files_only=True).encode(texts)
+    ours = load_encoder("org/model", "cpu")
+    np.testing.assert_allclose(ours.encode(texts), theirs, atol=1e-4)
+    assert len(ours.tokens(["a"])[0]) > 8
+
+
+def test_prefix_that_is_not_there_is_refused(model_folder: Path) -> None:
+    replace_json(model_folder / "config_sentence_transformers.json", {"prompts": {}, "default_prompt_name": "query"})
+    with pytest.raises(EncoderError, match="expected the prompt 'query' among the prompts"):
+        find_encoder("org/model")
+
+
+def test_prefix_that_is_not_pooled_is_refused(model_folder: Path) -> None:
+    replace_json(model_folder / "config_sentence_transformers.json", {"prompts": {"q": "q: "}, "default_prompt_name": "q"})
+    replace_json(model_folder / "1_Pooling" / "config.json", {"pooling_mode_mean_tokens": True, "include_prompt": False})
+    with pytest.raises(EncoderError, match="include_prompt: false"):
+        find_encoder("org/model")
+
+
+def test_pooling_that_no_config_names_is_the_mean_with_a_warning(
+    model_folder: Path, store_root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (model_folder / "modules.json").unlink()
+    (model_folder / "model.safetensors").unlink()
+    (model_folder / "model.safetensors").write_bytes(b"no weights")  # the export itself is tested elsewhere
+    with pytest.raises(EncoderError, match=r"a model that transformers can load from .*, got SafetensorError"):
+        load_encoder("org/model", "cpu")
+    assert "names no pooling; the mean over tokens is taken" in caplog.text

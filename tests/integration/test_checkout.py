@@ -1,0 +1,118 @@
+"""`fsat checkout` brings a version back into another clone, and nothing that was altered."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fsat_tasks.errors import DvcError, RegistryError, SnapshotError, StoreError
+from fsat_tasks.registry.registry import Registry
+from fsat_tasks.snapshots.checkout import restore_version
+from fsat_tasks.snapshots.snapshot import take_snapshot
+from fsat_tasks.traffic.predictions import predict
+from published_clone import DATA, DVC_FILE, FOLDER, TASK, TEXTS, Published, alter, git, set_remote, stored, tree
+
+
+def test_new_clone_gets_the_version_from_the_remote_and_predicts_the_same(there: Path, published: Published, cli: Any) -> None:
+    code, said, _ = cli("checkout", TASK, "1", "--json")
+    assert code == 0
+    answer = json.loads(said)
+    assert (answer["version"], answer["restored"], answer["champion"]) == (1, True, 1)
+    assert list(predict(TASK, TEXTS)) == published.predictions
+    store = Path(os.environ["FSAT_STORE"])
+    assert Registry(store, TASK).champion() == Registry(published.store, TASK).champion()
+    assert Registry(store, TASK).history() == [Registry(published.store, TASK).champion()]
+    assert git(there, "status", "--porcelain") == ""
+    before = tree(there / FOLDER), tree(store)
+    assert restore_version(TASK, 1)["restored"] is False  # all is there
+    assert (tree(there / FOLDER), tree(store)) == before
+    assert take_snapshot(TASK)["built"] is False  # and this store goes on from here
+
+
+def test_model_that_is_gone_from_the_store_comes_back_and_the_champion_stays(
+    there: Path, published: Published, tmp_path: Path
+) -> None:
+    shutil.copytree(published.store / "registry", tmp_path / "store" / "registry")
+    pointer = tmp_path / "store" / "registry" / TASK / "champion.json"
+    pointer.write_text(json.dumps({**json.loads(pointer.read_text("utf-8")), "version": 2}), "utf-8")
+    before = pointer.read_bytes(), (pointer.parent / "history.jsonl").read_bytes()
+    with pytest.raises(RegistryError, match="missing or altered"):
+        list(predict(TASK, TEXTS))
+    done = restore_version(TASK, 1, tmp_path / "out")
+    assert (done["restored"], done["champion"]) == (True, 2)
+    assert list(predict(TASK, TEXTS)) == published.predictions
+    assert (pointer.read_bytes(), (pointer.parent / "history.jsonl").read_bytes()) == before
+    assert set(tree(tmp_path / "out")) == set(tree(there / FOLDER))
+    assert restore_version(TASK, 1, tmp_path / "out")["out"] == str(tmp_path / "out")  # the same copy again
+    (tmp_path / "out" / "mine").touch()
+    with pytest.raises(StoreError, match="expected a new or empty folder, or a copy of this version, got one with other files"):
+        restore_version(TASK, 1, tmp_path / "out")
+
+
+def test_version_that_was_not_kept_is_named_with_those_that_were(there: Path, cli: Any) -> None:
+    code, _, said = cli("checkout", TASK, "7")
+    assert code == 2
+    assert f"version 7 of task {TASK!r}: expected the file published/{TASK}/v7.dvc in {there}, got none." in said
+    assert "Versions there: 1. Pull the commit that has it" in said
+    assert cli("checkout", "../x", "1")[0] == 2
+    assert cli("checkout", TASK, "0")[0] == 2
+
+
+def test_file_that_was_altered_in_the_remote_is_named_and_nothing_comes_into_the_store(
+    there: Path, published: Published, tmp_path: Path
+) -> None:
+    own = tmp_path / "own-remote"
+    shutil.copytree(published.remote, own)
+    set_remote(there, own)
+    alter(stored(own, there, "export/model.onnx"))
+    with pytest.raises(SnapshotError, match=r"v1/export/model\.onnx: expected the file .*, got another one from DVC"):
+        restore_version(TASK, 1)
+    assert not (tmp_path / "store").exists()
+    assert not (there / FOLDER).exists()
+    stored(own, there, "export/model.onnx").unlink()
+    shutil.rmtree(there / ".dvc" / "cache")
+    with pytest.raises(DvcError, match=r"lacks a part of it, and remote 'storage' did not give the rest: dvc pull .*: failed"):
+        restore_version(TASK, 1)
+
+
+@pytest.mark.parametrize("name", ["export/model.onnx", "snapshot.json"])
+def test_file_that_was_altered_in_the_cache_is_named_and_the_advice_helps(name: str, there: Path) -> None:
+    restore_version(TASK, 1)
+    shutil.rmtree(there / FOLDER)
+    cached = stored(there / ".dvc" / "cache", there, name)
+    alter(cached)
+    with pytest.raises(SnapshotError, match=rf"v1/{name}: expected the file that was published, got another one") as caught:
+        restore_version(TASK, 1)
+    assert f"Remove {cached}, and try again" in str(caught.value)
+    cached.unlink()
+    restore_version(TASK, 1)
+
+
+def test_file_that_was_altered_by_hand_is_kept_and_named(there: Path) -> None:
+    restore_version(TASK, 1)
+    samples = there / FOLDER / "task" / "samples.csv"
+    samples.write_text("mine")
+    with pytest.raises(SnapshotError, match=r"task/samples\.csv: .*got another one. Move .*v1 away"):
+        restore_version(TASK, 1)
+    assert samples.read_text() == "mine"
+    samples.unlink()
+    restore_version(TASK, 1)
+    assert samples.read_bytes() == (DATA / TASK / "samples.csv").read_bytes()
+
+
+@pytest.mark.parametrize("content", ["", "[]", "outs: []\nmeta: {fsat: {}}", "meta: 1", "outs: ["])
+def test_dvc_file_that_is_damaged_is_named(content: str, there: Path) -> None:
+    (there / DVC_FILE).write_text(content)
+    with pytest.raises(SnapshotError, match=r"v1\.dvc: expected the file that `fsat snapshot` wrote"):
+        restore_version(TASK, 1)
+
+
+def test_published_versions_are_no_outs_of_the_pipeline() -> None:
+    outs = re.findall(r"outputs/|published/", (DATA.parent / "dvc.yaml").read_text("utf-8"))
+    assert set(outs) == {"outputs/"}

@@ -1,0 +1,48 @@
+"""The review file has the rows that a person should look at, and is not written over once a person has."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fsat_tasks.errors import StoreError
+from fsat_tasks.traffic.labelling import Labeller
+from fsat_tasks.traffic.review import MOST, Doubt, Review, copy_result
+from label_files import read_review, read_rows, write_texts
+
+
+def test_review_has_what_the_model_abstains_on_once_and_smallest_margin_first(labeller: Labeller, tmp_path: Path) -> None:
+    texts = [f'text {i}, "quoted"\nand more' for i in range(40)]
+    result = labeller.label(write_texts(tmp_path / "new.csv", texts + texts))
+    expected = {row["text"]: row for row in read_rows(result) if row["abstained"]}
+    review = read_review(result.path)
+    assert [row["text"] for row in review] == sorted(expected, key=lambda text: expected[text]["margin"])
+    assert list(review[0]) == ["text", "label", "suggested", "probability", "reason"]
+    for row in review:
+        assert (row["label"], row["suggested"]) == ("", expected[row["text"]]["label"])
+        assert row["reason"] == ("unsure" if expected[row["text"]]["in_scope"] else "out of scope")
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 99)), max_size=80), st.integers(1, 5))
+def test_review_keeps_the_smallest_margins_whatever_comes_first(pairs: list[tuple[int, int]], most: int) -> None:
+    margins = dict(pairs)  # a text has one margin
+    review = Review(most)
+    for text, _ in pairs:
+        review.add([Doubt(margins[text], str(text), "a", 0.4, "unsure")])
+    assert review.rows() == sorted(Doubt(margin, str(text), "a", 0.4, "unsure") for text, margin in margins.items())[:most]
+    assert len(review._doubts) < 2 * most
+    assert Review().most == MOST == 1000
+
+
+def test_copy_whose_former_result_is_gone_is_kept(labeller: Labeller, tmp_path: Path) -> None:
+    store = labeller.store
+    first, second = (labeller.label(write_texts(tmp_path / "n.txt", [f"{i} {j}" for j in range(20)])) for i in range(2))
+    copy_result(store, first, tmp_path / "out")
+    copy_result(store, second, tmp_path / "out")
+    shutil.rmtree(second.path)
+    with pytest.raises(StoreError, match="one that was changed since"):
+        copy_result(store, first, tmp_path / "out")
