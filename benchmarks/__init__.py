@@ -1,1 +1,1 @@
-"""fsat and its peers on few-shot sets, side by side. Not installed: run it from the repository's root."""
+"""Benchmarks of fsat and its peers on few-shot sets. They are not installed: run them from the repository's root."""

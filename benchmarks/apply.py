@@ -1,6 +1,9 @@
-"""Rows/s of `fsat apply`, all that it does, beside the model alone on the same rows; in turns, in one process.
+"""Compare the rows/s of `fsat apply`, with all that it does, to those of the model alone.
 
-python -m benchmarks.apply [--rows N] [--task NAME] [--out FOLDER]. FSAT_STORE has the task's champion, FSAT_DATA its folder.
+python -m benchmarks.apply [--rows N] [--task NAME] [--out FOLDER]
+
+FSAT_STORE must have the task's champion and FSAT_DATA its folder. Both ways run in turns, in one process and on the
+same rows.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ console = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
 def make_texts(name: str, rows: int) -> list[str]:
-    """Different texts as long as the task's unlabelled ones: each with a number behind it."""
+    """Make distinct texts: the task's unlabelled texts, each with a number at its end."""
     pool = load_task(name).file("unlabelled")
     if pool is None:
         raise ValueError(f"task {name} has no unlabelled texts")
@@ -38,10 +41,10 @@ def make_texts(name: str, rows: int) -> list[str]:
 
 
 def run(name: str, rows: int) -> dict[str, Any]:
-    """Seconds of each way in each round, and the ratio of the best of the rates."""
+    """Run both in turns. Returns the seconds of each in each round, the best rates, and their ratio."""
     texts, task, artefact = make_texts(name, rows), load_task(name), champion_model(name)
     model = ServedModel(artefact.path)
-    model.run(texts[:64])  # the first call pays for the session's memory
+    model.run(texts[:64])  # the first call is slow, as it allocates the session's memory
     seconds: dict[str, list[float]] = {"model alone": [], "fsat apply": []}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "rows.jsonl"

@@ -1,4 +1,6 @@
-"""One cell: a method on a set, a number of shots, a split and a track. It runs in a process of its own and leaves one file.
+"""Run one cell: a method on a set, a number of shots, a split and a track.
+
+A cell runs in a process of its own and leaves one file.
 
 python -m benchmarks.cells REQUEST.json FIGURES.json (started by `run_cell`)
 """
@@ -26,7 +28,7 @@ SHOWN_OF_AN_ERROR = 600  # characters
 
 @dataclass(frozen=True)
 class Settings:
-    """What all cells of a run share. The folders are of this machine, and are not written into results."""
+    """Settings that all cells of a run share. The folders are those of this machine and are not written into results."""
 
     data: Path
     out: Path
@@ -56,7 +58,7 @@ class Cell:
         return 0 if self.split == "fixed" else int(self.split.removeprefix("seed-"))
 
     def spec(self, settings: Settings) -> dict[str, Any]:
-        """All that the figures depend on, but for the code's version: where it is the same, the cell need not run again."""
+        """Return all that the figures depend on, except the code. A cell with the same spec need not run again."""
         spec = {**asdict(self), "encoder": Path(settings.encoder).name, "encoder_revision": settings.encoder_revision}
         if self.method == "setfit":
             spec["setfit_steps"] = settings.setfit_steps
@@ -66,7 +68,7 @@ class Cell:
 
 
 def is_done(cell: Cell, settings: Settings) -> bool:
-    """Whether the same cell ran to its end; one that failed runs again."""
+    """Return whether a cell with the same spec has ended without an error. Failed cells run again."""
     path = cell.path(settings.out)
     if not path.is_file():
         return False
@@ -75,12 +77,16 @@ def is_done(cell: Cell, settings: Settings) -> bool:
 
 
 def read_cells(out: Path) -> list[dict[str, Any]]:
-    """All cells that lie in the results folder, in the order of their names."""
+    """Read all cells of the results folder, in the order of their file names."""
     return [json.loads(path.read_text("utf-8")) for path in sorted((out / "cells").glob("*.json"))]
 
 
 def run_cell(cell: Cell, settings: Settings, refused: str | None = None) -> str | None:
-    """Run it, write its file in one piece, and return the error, if any. `refused` is an error that is known beforehand."""
+    """Run a cell, write its file atomically, and return its error, if any.
+
+    Args:
+        refused: an error that is known beforehand. The cell is then recorded as failed without being run.
+    """
     started, load = time.perf_counter(), round(os.getloadavg()[0], 2)
     figures: dict[str, Any] = {}
     error = refused
@@ -116,9 +122,12 @@ def run_cell(cell: Cell, settings: Settings, refused: str | None = None) -> str 
 
 
 def run_module(module: str, *arguments: str, seconds: float | None = None) -> str | None:
-    """Run a module of this package to its end, and return the end of what it said where it failed.
+    """Run a module of this package, and return the end of its error output if it failed.
 
-    It leads a process group of its own, so that what it started (SetFit) ends with it.
+    It gets a process group of its own, so that the processes that it starts (SetFit) end with it.
+
+    Args:
+        seconds: time limit; none by default.
     """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
     with tempfile.TemporaryFile() as said:
@@ -147,9 +156,9 @@ def run_module(module: str, *arguments: str, seconds: float | None = None) -> st
 
 
 def _peak_megabytes() -> float:
-    """The most memory that this process held, in MB.
+    """Return this process's peak memory in MB.
 
-    VmHWM where there is one: ru_maxrss of a process that was just started begins with what its parent held.
+    VmHWM is preferred: in a new process, ru_maxrss starts with the memory of its parent.
     """
     status = Path("/proc/self/status")
     for line in status.read_text().splitlines() if status.is_file() else []:
@@ -182,7 +191,7 @@ def main() -> None:
 
 
 def _as_json(value: Any) -> Any:
-    """Of numpy's numbers, and of dataclasses in a trace."""
+    """Convert numpy's numbers, and the dataclasses of a trace, to JSON values."""
     return value.item() if hasattr(value, "item") else asdict(value)
 
 

@@ -1,4 +1,4 @@
-"""What the commands of the benchmarks have in common: options, and the files of their results."""
+"""Common parts of the benchmarks' commands: options, and the files of their results."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def add_out_option(parser: argparse.ArgumentParser) -> None:
 
 
 def about() -> dict[str, Any]:
-    """Where and when figures are taken: machine, commit, load average; called before the work."""
+    """Return machine, commit and load average. Call it before the work, which raises the load."""
     return {"machine": machine(), "commit": commit(ROOT), "load_average": os.getloadavg()[0]}
 
 
 def save(out: Path, name: str, results: dict[str, Any], page: str | None = None) -> None:
-    """Write NAME.json, and NAME.md where there is a page."""
+    """Write NAME.json and, if a page is given, NAME.md."""
     out.mkdir(parents=True, exist_ok=True)
     (out / f"{name}.json").write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", "utf-8")
     if page is not None:

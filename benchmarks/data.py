@@ -25,10 +25,10 @@ __all__ = [
 Labels = NDArray[np.int64]
 
 CONCENTRATIONS = (2.0, 0.5)
-"""Of the Dirichlet prior over class shares: 2 as Veilleux et al. (2021) draw query sets, 0.5 for a harder shift."""
+"""Concentrations of the Dirichlet prior over class shares: 2 as in Veilleux et al. (2021), 0.5 for a harder shift."""
 SHIFT_SEEDS = 3
 SHIFT_ROWS = 1000
-"""Rows of a shifted query set, but at most half of the test rows: more, and the classes run out of rows."""
+"""Number of rows in a shifted query set, but at most half of the test rows: with more, classes run out of rows."""
 
 
 @dataclass(frozen=True)
@@ -37,27 +37,31 @@ class Shift:
 
     concentration: float
     seed: int
-    rows: Labels  # row numbers of the test set, none of them twice
+    rows: Labels  # row numbers of the test set, without repeats
 
 
 @dataclass(frozen=True)
 class SplitRows:
-    """What one cell may see, and what it is judged by. Labels are numbers of `classes`."""
+    """The rows that one cell may see, and those that it is judged on. Labels are indices into `classes`."""
 
     classes: list[str]
     texts: list[str]
     labels: Labels  # (n,)
     row_numbers: Labels  # (n,) lines of `source`
-    source: str  # the file that the shots are from, without .jsonl
+    source: str  # name of the file that the shots come from, without .jsonl
     unlabelled: list[str]  # the texts of train.jsonl that are not among the shots
     query: list[str]
     truth: Labels  # (queries,)
-    out_of_scope: list[str]  # empty where the set has none
+    out_of_scope: list[str]  # empty if the set has none
     shifts: list[Shift]
 
 
 def read_rows(path: Path) -> tuple[list[str], list[str]]:
-    """Texts and labels. Raises ValueError that names the line which is not {"text": string, "label": string}."""
+    """Read texts and labels.
+
+    Raises:
+        ValueError: a line is not {"text": string, "label": string}. The message names it.
+    """
     texts, labels = [], []
     for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
         try:
@@ -73,7 +77,7 @@ def read_rows(path: Path) -> tuple[list[str], list[str]]:
 
 
 def find_sets(folder: Path, wanted: list[str] | None) -> list[str]:
-    """Names of the sets: folders with a test.jsonl. Raises ValueError where one that is wanted is not there."""
+    """Find the sets, which are folders with a test.jsonl. Raises ValueError if a wanted one is missing."""
     found = sorted(path.parent.name for path in folder.glob("*/test.jsonl"))
     missing = sorted(set(wanted or []) - set(found))
     if missing or not found:
@@ -82,17 +86,17 @@ def find_sets(folder: Path, wanted: list[str] | None) -> list[str]:
 
 
 def available_shots(folder: Path) -> list[int]:
-    """Shots a class of the fixed splits, ascending."""
+    """Return the numbers of shots per class of the fixed splits, in ascending order."""
     return sorted(int(path.stem.removeprefix("train_")) for path in folder.glob("train_*.jsonl"))
 
 
 def class_name(label: str) -> str:
-    """A label as words."""
+    """Return a label as words."""
     return label.replace("_", " ")
 
 
 def digest(folder: Path) -> str:
-    """sha256 over the set's files, so that a cell of other data is not taken for this one's."""
+    """Return a sha256 over the set's files. Cells on other data have another digest."""
     parts = hashlib.sha256()
     for path in sorted(folder.glob("*.jsonl")):
         parts.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
@@ -100,11 +104,16 @@ def digest(folder: Path) -> str:
 
 
 def load_split(folder: Path, shots: int, split: str) -> SplitRows:
-    """The shots and all that goes with them.
+    """Load the shots of a split, with the pool, the query rows and their shifted versions.
 
     Args:
-        split: `fixed` for train_K.jsonl, or `seed-N`: K rows of each class drawn from train.jsonl (all, where a class has
-            fewer), with N as the seed.
+        folder: the set's folder.
+        shots: number of shots per class, K.
+        split: `fixed` for train_K.jsonl. `seed-N` draws K rows of each class from train.jsonl with the seed N; a class
+            with fewer rows gives all.
+
+    Raises:
+        ValueError: a class of test.jsonl has no shots.
     """
     query, truth = read_rows(folder / "test.jsonl")
     pool, pool_labels = read_rows(folder / "train.jsonl") if (folder / "train.jsonl").is_file() else ([], [])
@@ -139,9 +148,9 @@ def load_split(folder: Path, shots: int, split: str) -> SplitRows:
 
 
 def label_shifts(truth: Labels) -> list[Shift]:
-    """Query sets whose class shares are drawn from a symmetric Dirichlet prior, the same for every method.
+    """Draw query sets with class shares from a symmetric Dirichlet prior. They are the same for every method.
 
-    Rows of a class are drawn without replacement; a class that runs out of rows gives all that it has.
+    Rows of a class are drawn without replacement. A class that has too few rows gives all of them.
     """
     shifts = []
     classes, size = int(truth.max()) + 1, min(SHIFT_ROWS, len(truth) // 2)

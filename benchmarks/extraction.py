@@ -1,4 +1,4 @@
-"""Rows/s of feature extraction against sentence-transformers: on the same texts, in the same run.
+"""Compare the rows/s of feature extraction with sentence-transformers, on the same texts in the same run.
 
 python -m benchmarks.extraction --data FOLDER [--cuda] [--rows N] [--out FOLDER]
 """
@@ -43,14 +43,14 @@ from fsat_tasks.runtime.machine import available_cores
 
 CPU_SHAPES = [(tokens, *sides) for tokens in (512, 4096) for sides in ((384, 384), (384, 1536), (1536, 384))]
 CUDA_SHAPES = [(8192, 8192, 8192)]
-PACE_SHAPE = (512, 384, 1536)  # its rate is taken before and after each method: a shared machine may slow down
+PACE_SHAPE = (512, 384, 1536)  # measured before and after each method, as a shared machine may slow down
 
 Shape = tuple[int, int, int]
 console = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
 def measure(kind: str, texts: list[str], methods: Sequence[str], folder: Path) -> list[Figures]:
-    """One entry a method; the first is what the others are compared with."""
+    """Measure each method on the same texts. Returns one entry per method; all are compared with the first."""
     texts_file = folder / f"{kind}.json"
     texts_file.write_text(json.dumps(texts), "utf-8")
     entries: list[Figures] = []
@@ -70,7 +70,7 @@ def measure(kind: str, texts: list[str], methods: Sequence[str], folder: Path) -
 
 
 def _against(peer: Figures, entry: Figures) -> Figures:
-    """Ratio of the speeds, and cosines of the rows' features."""
+    """Return the ratio of the speeds, and mean and minimum cosine of the rows' features."""
     if peer["error"] is not None:
         return {}
     one, other = (np.load(side["features"]).astype(np.float64) for side in (peer, entry))  # (n, dim)
@@ -80,7 +80,7 @@ def _against(peer: Figures, entry: Figures) -> Figures:
 
 
 def matrix_rate(shapes: list[Shape], device: str, precision: str, work: float) -> Figures:
-    """FLOP/s of plain products: of each shape the best of 5 goes of some `work` FLOP, and the best of all."""
+    """Measure the FLOP/s of plain matrix products: the best of 5 runs of `work` FLOP per shape, and the best of all."""
     rates = {}
     for shape in shapes:
         name = "x".join(map(str, shape))
@@ -90,7 +90,7 @@ def matrix_rate(shapes: list[Shape], device: str, precision: str, work: float) -
 
 
 def product_rate(shape: Shape, device: str = "cpu", precision: str = "float32", work: float = 4e10) -> float:
-    """FLOP/s of (rows, inner) @ (inner, columns) by torch, on all cores."""
+    """Measure the FLOP/s of (rows, inner) @ (inner, columns) in torch, on all cores."""
     import torch
 
     torch.set_num_threads(available_cores())
@@ -108,7 +108,7 @@ def product_rate(shape: Shape, device: str = "cpu", precision: str = "float32", 
 
 
 def encoder_flops(lengths: NDArray[np.int64]) -> float:
-    """Of the blocks' products with weights, two for each weight and token, and of the two products of attention."""
+    """Count the FLOP of the blocks: two per weight and token, and those of attention's two products."""
     config = json.loads((find_encoder(ENCODER).folder / "config.json").read_text("utf-8"))
     dim, layers = config["hidden_size"], config["num_hidden_layers"]
     weights = 4 * dim * dim + 2 * dim * config["intermediate_size"]
@@ -116,7 +116,7 @@ def encoder_flops(lengths: NDArray[np.int64]) -> float:
 
 
 def rate_share(rate: Figures, speeds: list[Figures], method: str, lengths: NDArray[np.int64]) -> Figures:
-    """What a method reaches of the rate of plain products, on texts of these lengths."""
+    """Return the share of the plain products' rate that a method reaches on texts of these lengths."""
     entry = next(entry for entry in speeds if entry["method"] == method)
     if entry["error"] is not None:
         return {**rate, "method": method, "texts": entry["texts"], "reached": None, "share": None}
@@ -126,7 +126,7 @@ def rate_share(rate: Figures, speeds: list[Figures], method: str, lengths: NDArr
 
 
 def head_parity(data: Path, encoders: dict[str, Encoder]) -> list[Figures]:
-    """The frozen head on features of one precision, asked with those of the same or another one."""
+    """Evaluate the frozen head, fitted on features of one precision, on features of the same or another precision."""
     rows = load_split(data / MIXED_FROM, SHOTS, "fixed")
     parts = (rows.texts, [class_name(label) for label in rows.classes], rows.query)
     features = {name: [encoder.encode(part, "all") for part in parts] for name, encoder in encoders.items()}
@@ -156,7 +156,7 @@ def _answers(found: FrozenHead, features: NDArray[np.float32]) -> NDArray[np.int
 
 
 def repeats(short: list[str], speeds: list[Figures], folder: Path) -> list[Figures]:
-    """Time of rows with repeats over that of as many different ones."""
+    """Return the time for rows with repeats, relative to that for as many distinct rows."""
     before = {entry["method"]: entry for entry in speeds if entry["texts"] == "short" and entry["error"] is None}
     entries = measure("repeats", with_repeats(short), [name for name in (PEER, "fsat fp32 last") if name in before], folder)
     return [
@@ -192,7 +192,7 @@ def run_on_gpu(data: Path, rows: int, folder: Path) -> Figures:
 
 
 def run(data: Path, rows: int, folder: Path) -> Figures:
-    # made here, the encoders lie in the store when a worker's clock runs
+    # exported here, so that the workers' times do not include the export
     encoders = {"fp32": load_encoder(ENCODER, "cpu"), "int8": load_encoder(ENCODER, "cpu", precision="int8")}
     texts = make_texts(data, rows, encoders["fp32"])
     lengths = {kind: token_lengths(encoders["fp32"], some) for kind, some in texts.items()}
@@ -218,7 +218,7 @@ def _sizes(lengths: Mapping[str, NDArray[np.int64]]) -> Figures:
 
 
 def main() -> int:
-    """0 where the results are written, 2 where nothing could be run."""
+    """Return the exit code: 0 if the results are written, 2 if nothing could be run."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.extraction", description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help=f"sets: SET/{{train,test}}.jsonl, {MIXED_FROM} among them")
     parser.add_argument("--cuda", action="store_true", help="on a GPU, into a page of its own")

@@ -14,7 +14,7 @@ from benchmarks.extraction_workload import (
 
 __all__ = ["SHOTS", "Figures", "cpu_page", "gpu_page", "pace", "page_head"]
 
-SHOTS = 10  # samples of each class that the head is fitted on
+SHOTS = 10  # shots per class for the head
 
 Figures = dict[str, Any]
 

@@ -1,4 +1,4 @@
-"""What `benchmarks.extraction` runs: the methods, the texts, and a method's timing in a process of its own.
+"""The methods and texts of `benchmarks.extraction`, and the timing of a method in a process of its own.
 
 python -m benchmarks.extraction_workload METHOD TEXTS.json ANSWER (started by `benchmarks.extraction.measure`)
 """
@@ -37,9 +37,9 @@ __all__ = [
 ]
 
 ENCODER = "all-MiniLM-L6-v2"
-MIXED_FROM = "banking77"  # the set of the mixed and the long texts
-LONG_SHARE = 400 / 3000  # long rows for each short one
-CUDA_SHARE = 16  # rows for each short one: a GPU is through with 3,000 before it is warm
+MIXED_FROM = "banking77"  # the set that mixed and long texts are made from
+LONG_SHARE = 400 / 3000  # number of long rows per short row
+CUDA_SHARE = 16  # number of rows on a GPU per short row: 3,000 rows end before it is warm
 REPEATED = 0.3
 ROUNDS, WARM_UP = 3, 64
 
@@ -59,7 +59,7 @@ def fsat(precision: Any = "fp32", layers: Any = "last", device: str = "cpu") -> 
 
 
 def fsat_torch() -> Encode:
-    """As where ONNX Runtime cannot use the GPU."""
+    """Return fsat's encoder on a GPU as if ONNX Runtime could not use it, so that torch runs it."""
     backends.onnxruntime_runs_on_cuda = lambda: False  # type: ignore[assignment]
     return fsat(device="cuda")
 
@@ -67,7 +67,7 @@ def fsat_torch() -> Encode:
 PEER = "sentence-transformers"
 METHODS: dict[str, Callable[[], Encode]] = {
     PEER: sentence_transformers,
-    # its default provider is the first that ONNX Runtime was built for, a GPU's even where there is none
+    # the default provider is the first that ONNX Runtime was built for, even a GPU's on a machine without one
     f"{PEER} ONNX": partial(sentence_transformers, backend="onnx", model_kwargs={"provider": "CPUExecutionProvider"}),
     "fsat fp32 last": fsat,
     "fsat fp32 all layers": partial(fsat, layers="all"),
@@ -82,11 +82,11 @@ CUDA_METHODS = {
 
 
 def work(method: str, texts_file: str, answer: str) -> None:
-    """A method on texts, timed in a process of its own: leaves ANSWER.json, and the last layer's features as ANSWER.npy."""
+    """Time a method on texts. Writes ANSWER.json, and the last layer's features as ANSWER.npy."""
     texts = json.loads(Path(texts_file).read_text("utf-8"))
     try:
         encode = (METHODS | CUDA_METHODS)[method]()
-    except Exception as error:  # a backend that is not installed takes no other with it
+    except Exception as error:  # a missing backend must not stop the other methods
         reason = str(error).strip().split("\n")[0].split(". ")[0]
         Path(f"{answer}.json").write_text(json.dumps({"error": f"not available: {reason}"}), "utf-8")
         return
@@ -101,7 +101,7 @@ def work(method: str, texts_file: str, answer: str) -> None:
 
 
 def make_texts(data: Path, rows: int, encoder: Encoder) -> dict[str, list[str]]:
-    """Texts of each kind, all different: a text that comes twice would be computed once."""
+    """Make the texts of each kind. All are distinct, as a repeated text would be computed once."""
     rng = random.Random(0)
     every = _distinct([path for name in find_sets(data, None) for path in _files(data / name)])
     lengths = token_lengths(encoder, every)
@@ -117,7 +117,7 @@ def make_texts(data: Path, rows: int, encoder: Encoder) -> dict[str, list[str]]:
 
 
 def mixed_texts(pool: list[str], rows: int, rng: random.Random) -> list[str]:
-    """Half of them as they are, half 1 to 12 of them in a row."""
+    """Make texts of which half are single texts of the pool, and half join 1 to 12 of them."""
     texts = dict.fromkeys(rng.sample(pool, min(rows // 2, len(pool))))
     while len(texts) < rows:
         texts[" ".join(rng.sample(pool, rng.randint(1, 12)))] = None
@@ -125,7 +125,7 @@ def mixed_texts(pool: list[str], rows: int, rng: random.Random) -> list[str]:
 
 
 def long_texts(pool: list[str], lengths: NDArray[np.int64], rows: int, rng: random.Random) -> list[str]:
-    """As many of them in a row as the encoder takes at once."""
+    """Make texts by joining as many texts of the pool as fit the encoder's maximum length."""
     most, frame = find_encoder(ENCODER).max_tokens, 2  # [CLS] and [SEP]
     texts: dict[str, None] = {}
     while len(texts) < rows:
@@ -136,7 +136,7 @@ def long_texts(pool: list[str], lengths: NDArray[np.int64], rows: int, rng: rand
 
 
 def with_repeats(texts: list[str]) -> list[str]:
-    """As many rows, of which REPEATED come a second time or more."""
+    """Return as many rows as there are texts, of which the share REPEATED are repeats."""
     rng = random.Random(0)
     kept = texts[: round(len(texts) * (1 - REPEATED))]
     rows = kept + rng.choices(kept, k=len(texts) - len(kept))

@@ -1,4 +1,4 @@
-"""Features of a set's files by the pretrained encoder, extracted once and shared by the methods that use them.
+"""Features of a set's files from the pretrained encoder, extracted once for all methods that use them.
 
 python -m benchmarks.features ENCODER SET_FOLDER CACHE FILE... (run by benchmarks.run in a process of its own)
 """
@@ -28,19 +28,19 @@ Features = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class FeatureCache:
-    """Where the features of every layer lie, one .npy and one .json a file of rows; named by what they are made from."""
+    """A cache of all layers' features: one .npy and one .json per file of rows, named by file content and encoder."""
 
     folder: Path
     encoder: str
     revision: str
 
     def load(self, path: Path) -> tuple[Features, float]:
-        """(n, layers, dim), mapped, and the seconds that a row took."""
+        """Return a file's features (n, layers, dim), memory-mapped, and the seconds that one row took."""
         seconds = json.loads(self._file(path, "json").read_text("utf-8"))["seconds_a_row"]
         return np.load(self._file(path, "npy"), mmap_mode="r"), seconds
 
     def load_names(self, path: Path, classes: list[str]) -> Features:
-        """(classes, layers, dim) of the class names; all of `classes` are labels of the file."""
+        """Return the features (classes, layers, dim) of the class names. All `classes` must be labels of the file."""
         names = sorted(set(read_rows(path)[1]))
         features: Features = np.load(self._file(path, "names.npy"))
         return features[[names.index(label) for label in classes]]
@@ -49,21 +49,21 @@ class FeatureCache:
         return [path for path in paths if not self._file(path, "json").is_file()]
 
     def extract(self, paths: list[Path]) -> None:
-        """Write what is missing; the .json comes last, and without it nothing counts as there."""
+        """Extract and write the missing features. The .json is written last: without it, a file counts as missing."""
         encoder = load_encoder(self.encoder)
         self.folder.mkdir(parents=True, exist_ok=True)
         errors = []
         for path in self.missing(paths):
             try:
                 self._extract(encoder, path)
-            except ValueError as error:  # a bad file takes no other with it
+            except ValueError as error:  # a bad file must not stop the others
                 errors.append(str(error))
         if errors:
             raise ValueError("; ".join(errors))
 
     def _extract(self, encoder: Encoder, path: Path) -> None:
         texts, labels = read_rows(path)
-        encoder.encode(texts[:64], "all")  # the first call pays for the session's memory
+        encoder.encode(texts[:64], "all")  # the first call is slow, as it allocates the session's memory
         started = time.perf_counter()
         features = encoder.encode(texts, "all")
         seconds = time.perf_counter() - started
@@ -82,7 +82,7 @@ class CachedEncoder:
     def __init__(self, encoder: Encoder, cache: FeatureCache, folder: Path) -> None:
         self._encoder = encoder
         self._known: dict[str, tuple[Features, int, float]] = {}
-        """Text -> its file's features, its row, and the seconds that a row took."""
+        """Text -> features of its file, its row in them, and the seconds that one row took."""
         paths = sorted(folder.glob("*.jsonl"))
         missing = cache.missing(paths)
         for path in [path for path in paths if path not in missing]:
@@ -93,7 +93,7 @@ class CachedEncoder:
         return self._encoder.tokens(texts)
 
     def encode(self, texts: Sequence[str], layers: Literal["all"]) -> Features:
-        """(n, layers, dim)."""
+        """Return features (n, layers, dim) of the texts, from the cache if they are there."""
         found = np.empty((len(texts), self._encoder.layers, self._encoder.dim), np.float32)
         unknown = [at for at, text in enumerate(texts) if text not in self._known]
         found[unknown] = self._encoder.encode([texts[at] for at in unknown], layers)
@@ -104,12 +104,12 @@ class CachedEncoder:
         return found
 
     def seconds(self, texts: Sequence[str]) -> float:
-        """What the extraction of these texts took."""
+        """Return the seconds that the extraction of these texts took."""
         return sum(self._known[text][2] for text in texts if text in self._known)
 
 
 def encoder_source(name_or_path: str) -> EncoderSource:
-    """The encoder's folder and what its config says; nothing is fetched."""
+    """Find an encoder by name or folder. Nothing is downloaded."""
     path = Path(name_or_path)
     return find_encoder(path if path.is_dir() else name_or_path)
 

@@ -1,4 +1,4 @@
-"""Full fine-tuning: every weight of the encoder and a linear head, by cross-entropy."""
+"""Full fine-tuning: all weights of the encoder and a linear head are trained with cross-entropy."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ __all__ = ["full_fine_tuning"]
 
 # 20 epochs with warm-up and the bias-corrected AdamW is the strong baseline of Mosbach et al. (2021)
 EPOCHS = 20
-LEAST_STEPS = 200  # where 20 epochs of a few rows would be a few steps
+LEAST_STEPS = 200  # minimum, as 20 epochs of a few rows are only a few steps
 BATCH = 16
-WARM_UP = 0.1  # of the steps; then linear to zero
+WARM_UP = 0.1  # share of the steps with a growing rate; it then falls linearly to zero
 BODY_RATE = 1e-4
-HEAD_RATE = 1e-3  # the head starts at zero, far from where the body is
+HEAD_RATE = 1e-3  # higher, as the head starts at zero and the encoder is pretrained
 WEIGHT_DECAY = 0.01
 CLIP = 1.0
 
 
 def full_fine_tuning(rows: SplitRows, context: Context) -> Outcome:
-    """The training seconds count all: loading apart, every step of body and head."""
+    """Fine-tune encoder and head on the shots. The training seconds include everything except loading."""
     import torch
 
     torch.manual_seed(context.seed)

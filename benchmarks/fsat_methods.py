@@ -1,4 +1,4 @@
-"""fsat's own methods, through the library's public face; and the founding text's rules as they stand."""
+"""fsat's methods, called through the public `FewShotClassifier`, and the founding text's rules, unchanged."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ __all__ = ["fsat_frozen", "fsat_ladder", "fsat_literal"]
 Array = NDArray[np.float64]
 
 LITERAL_STRENGTH = 0.1
-"""The founding text's alpha and beta, which it gives no value for: at 1 every norm explodes."""
+"""Value of alpha and beta. The founding text gives none; at 1 every norm explodes."""
 
 
 def fsat_frozen(rows: SplitRows, context: Context) -> Outcome:
-    """The rungs that keep the encoder frozen."""
+    """Run only the rungs that keep the encoder frozen."""
     from fsat_tasks.tuning.ladder import FROZEN_RUNGS
 
     return _classifier(rows, context, FROZEN_RUNGS)
 
 
 def fsat_ladder(rows: SplitRows, context: Context) -> Outcome:
-    """Every rung, each taken only where the evidence on the shots says that it helps."""
+    """Run all rungs. Each is kept only if the evidence on the shots says that it helps."""
     return _classifier(rows, context, None)
 
 
@@ -71,7 +71,10 @@ def _classifier(rows: SplitRows, context: Context, rungs: tuple[str, ...] | None
 
 
 def fsat_literal(rows: SplitRows, context: Context) -> Outcome:
-    """The two founding rules on the last layer, from the class names; y is the mean of the texts that the track gives."""
+    """Run the two founding rules on last-layer features, starting at the class names.
+
+    y of the second rule is the mean of the texts that the track provides.
+    """
     from benchmarks.literal import geometric_tuning
 
     x, extract_seconds = context.shots(rows)

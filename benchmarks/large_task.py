@@ -1,4 +1,4 @@
-"""Gates and report of a task with many classes and query rows: clinc150, 10 shots of 150 classes, 3,000 query rows.
+"""Time the gates and the report of a large task: clinc150, 10 shots of 150 classes, 3,000 query rows.
 
 python -m benchmarks.large_task [--data FOLDER] [--out FOLDER]
 """
@@ -19,11 +19,11 @@ from benchmarks.data import find_sets, read_rows
 
 SET, NAME, SHOTS, ROWS = "clinc150", "large", 10, 3000
 BOUND = 10.0
-"""Seconds, of the steps `evaluate` and `publish`, without the encoding of the query rows."""
+"""Maximum seconds of the steps `evaluate` and `publish` together, without encoding the query rows."""
 
 
 def run(source: Path) -> dict[str, Any]:
-    """Seconds of each step on a cold store, in one process."""
+    """Run all steps on an empty store, in one process, and return the seconds of each."""
     from fsat_tasks.data.texts import fingerprint
     from fsat_tasks.steps.pipeline import run_steps
     from fsat_tasks.tasks.task import load_task
@@ -49,7 +49,7 @@ def run(source: Path) -> dict[str, Any]:
 
 
 def main() -> int:
-    """0 where the results are written, 2 where nothing could be run."""
+    """Return the exit code: 0 if the results are written, 2 if nothing could be run."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.large_task", description=__doc__.splitlines()[0])
     add_data_option(parser)
     add_out_option(parser)

@@ -1,15 +1,16 @@
-"""The founding text's two rules as they stand, kept as a baseline: both only rescale each class's vector.
+"""The two rules of the founding text, unchanged, as a baseline. Both only rescale each class's vector.
 
-theta <- theta * (||t - theta||^2 + strength) multiplies a vector by a number, so its direction never moves: the shots and
-the unlabelled pool reach the head only through one norm a class. With rho the norm of theta, a the part of t along theta
-and g(rho) = (rho - a)^2 + ||t||^2 - a^2 + strength, the norm goes rho <- rho * g(rho):
+theta <- theta * (||t - theta||^2 + strength) multiplies a vector by a number, so its direction never changes. The
+shots and the unlabelled pool influence the head only through one norm per class. Let rho be the norm of theta, a the
+component of t along theta, and g(rho) = (rho - a)^2 + ||t||^2 - a^2 + strength. The norm then follows
+rho <- rho * g(rho):
 
-- it explodes where g > 1 at every norm, that is ||t||^2 - a^2 + strength > 1, and else from any norm above the larger root
-  of g = 1; in the end its logarithm triples with each iteration;
-- it collapses towards nothing where g < 1 at 0 and at rho: g is convex, so then it is below 1 between them too;
-- else, for t no longer than 1, it is drawn to the smaller root of g = 1, whatever the length of theta was.
+- It explodes if g > 1 at every norm, that is if ||t||^2 - a^2 + strength > 1. Otherwise it explodes from any norm above
+  the larger root of g = 1. Its logarithm finally triples with each iteration.
+- It collapses towards zero if g < 1 at 0 and at rho. As g is convex, it is then below 1 between them too.
+- Otherwise, for t no longer than 1, it converges to the smaller root of g = 1, whatever the length of theta was.
 
-Softmax and argmax still change, for a class with a longer vector wins more rows; nothing of that was learned.
+Softmax and argmax still change, as a class with a longer vector wins more rows. But nothing of that was learned.
 """
 
 from __future__ import annotations
@@ -26,20 +27,20 @@ Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 LOG_NORM_BOUND = 300.0
-"""The logarithm of each norm is kept within plus or minus this: its square and the logits then still are floats."""
+"""Bound on the absolute logarithm of each norm. Within it, the squared norm and the logits are finite floats."""
 
 
 def geometric_tuning(features: Array, labels: Labels, names: Array, alpha: float, iterations: int = 10) -> LinearHead:
-    """G: theta <- theta * (||z - theta||^2 + alpha), from theta = names, with z the mean of the class's rows.
+    """Apply rule G: theta <- theta * (||z - theta||^2 + alpha). theta starts at `names`; z is the mean of the class's rows.
 
     Args:
-        features: (n, dim).
-        labels: (n,) in 0..classes-1; a class without a row has no z and keeps its name as it is.
-        names: (classes, dim), the class names' embeddings; a name of zeros stays.
+        features: (n, dim) features of the rows.
+        labels: (n,) in 0..classes-1. A class without a row has no z, and its theta stays its name.
+        names: (classes, dim) embeddings of the class names. A name of zeros stays zero.
         alpha: >= 0.
 
     Returns:
-        theta as the weight, the bias zero. Logarithms of the norms are within LOG_NORM_BOUND.
+        a head with theta as the weight and a bias of zero. Logarithms of the norms are within LOG_NORM_BOUND.
     """
     shots = np.bincount(labels, minlength=len(names))[:, None]  # (classes, 1)
     means = class_sums(features, labels, names, 0.0) / np.maximum(shots, 1)
@@ -48,24 +49,26 @@ def geometric_tuning(features: Array, labels: Labels, names: Array, alpha: float
 
 
 def adaptive_adjustment(head: LinearHead, unlabelled: Array, beta: float, iterations: int = 10) -> LinearHead:
-    """A: theta <- theta * (||y - theta||^2 + beta), from the head's weight, with y the mean of the unlabelled rows.
+    """Apply rule A: theta <- theta * (||y - theta||^2 + beta).
 
-    The text calls y "the new distribution". Its mean is the one vector that stands for it; the mean squared distance to
-    its rows, the other reading, is the same rule with the rows' total variance added to beta.
+    theta starts at the head's weight; y is the mean of the unlabelled rows.
+
+    The founding text calls y "the new distribution"; here its mean represents it. The other reading, the mean squared
+    distance to its rows, is the same rule with the rows' total variance added to beta.
 
     Args:
         unlabelled: (pool, dim), at least one row.
         beta: >= 0.
 
     Returns:
-        theta as the weight, the bias as it was. Logarithms of the norms are within LOG_NORM_BOUND.
+        a head with theta as the weight and the same bias. Logarithms of the norms are within LOG_NORM_BOUND.
     """
     y = np.broadcast_to(unlabelled.mean(axis=0), head.weight.shape)
     return LinearHead(_rescale(head.weight, y, beta, iterations), head.bias)
 
 
 def _rescale(theta: Array, target: Array, strength: float, iterations: int) -> Array:
-    """The rule of both, on the logarithms of the norms: the third power of a norm is never formed."""
+    """Apply the common rule on the logarithms of the norms, so that the third power of a norm is never computed."""
     norms = np.linalg.norm(theta, axis=1)  # (classes,)
     norms = np.where(norms > 0, norms, 1.0)
     directions = theta / norms[:, None]
@@ -74,7 +77,7 @@ def _rescale(theta: Array, target: Array, strength: float, iterations: int) -> A
     for _ in range(iterations):
         norms = np.exp(log_norms)
         distances = (norms - along) ** 2 + np.maximum(square - along**2, 0.0)
-        # at a distance of zero, with nothing added, the norm is lost at once
+        # a distance and a strength of zero would make the norm zero
         factors = np.maximum(distances + strength, np.finfo(float).tiny)
         log_norms = np.clip(log_norms + np.log(factors), -LOG_NORM_BOUND, LOG_NORM_BOUND)
     rescaled: Array = np.exp(log_norms)[:, None] * directions

@@ -1,4 +1,4 @@
-"""What the figures were taken on: the machine, the versions, the commit."""
+"""The machine, package versions and commit that figures were measured with."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def machine() -> dict[str, Any]:
 
 
 def commit(root: Path) -> str:
-    """The commit of the working copy, with `+` where files differ from it."""
+    """Return the commit of the working copy, with a `+` if files differ from it."""
 
     def git(*arguments: str) -> str:
         return subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True).stdout.strip()

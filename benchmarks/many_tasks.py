@@ -1,4 +1,4 @@
-"""Many small tasks over one shared pool: what they cost together, over what the pool's extraction alone costs.
+"""Measure the cost of many small tasks over one shared pool, relative to the pool's extraction alone.
 
 python -m benchmarks.many_tasks [TASKS] [--data FOLDER] [--out FOLDER]
 """
@@ -26,15 +26,15 @@ from benchmarks.data import find_sets, read_rows
 
 SET = "clinc150"
 POOL_ROWS, CLASSES, SHOTS = 10_000, 10, 10
-EARLY = 10  # tasks after which memory is compared with that at the end
-BOUND = 3.0  # times the extraction alone
+EARLY = 10  # number of tasks after which memory is measured, to compare with the end
+BOUND = 3.0  # goal: at most so many times the extraction alone
 
 Figures = dict[str, Any]
 console = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
 def make_tasks(source: Path, data: Path, count: int) -> list[str]:
-    """Tasks of ten classes by ten shots, drawn by a seed, that share pool.jsonl. Returns their names."""
+    """Make tasks of ten classes with ten shots each, drawn with a seed, that share pool.jsonl. Returns their names."""
     rng = random.Random(0)
     pool, _ = read_rows(source / "train.jsonl")
     _write(data / "pool.jsonl", [{"text": text} for text in rng.sample(pool, min(POOL_ROWS, len(pool)))])
@@ -56,7 +56,7 @@ def _write(path: Path, rows: list[dict[str, str]]) -> None:
 
 
 def run(names: list[str]) -> Figures:
-    """All steps of all tasks in this process, on a store with nothing but the exported encoder."""
+    """Run all steps of all tasks in this process, on a store that holds only the exported encoder."""
     from fsat_tasks import load_encoder
     from fsat_tasks.steps.many_tasks import Outcome, run_many
     from fsat_tasks.steps.pipeline import run_steps
@@ -93,7 +93,7 @@ def run(names: list[str]) -> Figures:
 
 
 def _timed(work: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
-    """The result, and seconds by the clock and of the processor: the latter bear a busy machine better."""
+    """Return the result, wall-clock seconds and processor seconds. The latter depend less on other load."""
     wall, cpu = time.perf_counter(), time.process_time()
     result = work()
     return result, {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
@@ -105,7 +105,7 @@ def _resident_mb() -> float:
 
 
 def markdown(results: Figures) -> str:
-    """The results page."""
+    """Return the results page."""
     place, memory = results["machine"], results["resident_mb"]
     rows = [(clock, *(f"{results[name][clock]:.1f}" for name in ("extraction", "total", "ratio"))) for clock in ("wall", "cpu")]
     steps = ", ".join(f"{step} {seconds:.2f}" for step, seconds in results["task_seconds"].items())
@@ -144,7 +144,7 @@ def markdown(results: Figures) -> str:
 
 
 def main() -> int:
-    """0 where the results are written, 2 where nothing could be run."""
+    """Return the exit code: 0 if the results are written, 2 if nothing could be run."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.many_tasks", description=__doc__.splitlines()[0])
     parser.add_argument("tasks", type=int, nargs="?", default=100, help="how many; each leaves 150 MB on the disk until the end")
     add_data_option(parser)

@@ -1,4 +1,4 @@
-"""Every method by its name, with the tracks that it has."""
+"""All methods by name, with the tracks that each runs on."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Method:
     run: Callable[[SplitRows, Context], Outcome]
     tracks: tuple[str, ...]
     shared_features: bool
-    """Whether it reads the features that all such methods share, rather than the texts."""
+    """Whether the method reads the shared, cached features instead of texts."""
 
 
 METHODS = {
@@ -34,4 +34,4 @@ METHODS = {
     "setfit": Method(setfit, TRACKS[:1], False),
     "full-fine-tuning": Method(full_fine_tuning, TRACKS[:1], False),
 }
-"""A peer that has no use for unlabelled texts runs on the inductive track alone."""
+"""Peers that cannot use unlabelled texts run on the inductive track only."""

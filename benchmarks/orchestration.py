@@ -1,9 +1,9 @@
-"""What Airflow adds to a task's own work: `airflow dags test` and a real LocalExecutor beside `fsat run`, each on a cold store.
+"""Measure what Airflow adds to `fsat run`, with `airflow dags test` and with a LocalExecutor.
 
 python -m benchmarks.orchestration [--task support-intents] [--out FOLDER]
 
-In the repository. `dags test` runs one task after the other in one process; under the LocalExecutor a task waits for the
-scheduler, and each has a process of its own.
+Run it in the repository. Each run has an empty store. `dags test` runs one task after the other in one process. With
+the LocalExecutor a task waits for the scheduler and has a process of its own.
 """
 
 from __future__ import annotations
@@ -30,28 +30,35 @@ from fsat_tasks.integrations.airflow_server import environment, login, prepare, 
 DAG, RUN = "fsat_tune", "benchmark"
 PORT = 8790
 LONGEST = 3600
-"""Seconds that a run may take."""
+"""Maximum seconds of a run."""
 OVERHEAD, SECONDS, WAIT = 1.5, 10.0, 3.0
-"""To reach: `dags test` in so many times `fsat run` and so many seconds more; a task waits so many seconds."""
+"""Goals: `dags test` takes at most OVERHEAD times `fsat run` plus SECONDS, and a task waits at most WAIT seconds."""
 
 Figures = dict[str, Any]
 console = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
 def by_hand(task: str) -> Figures:
-    """`fsat run` in a process of its own."""
+    """Time `fsat run` in a process of its own."""
     return {"seconds": _timed([str(Path(sys.executable).with_name("fsat")), "run", task, "--json"], dict(os.environ), held=3)}
 
 
 def in_one_process(task: str, home: Path) -> Figures:
-    """`airflow dags test`; its database was made before."""
+    """Time `airflow dags test`, without the creation of its database."""
     prepare(home)
     command = [str(Path(sys.executable).with_name("airflow")), "dags", "test", DAG, "--conf", json.dumps({"task": task})]
     return {"seconds": _timed(command, environment(home))}
 
 
 def _timed(command: Sequence[str], variables: Mapping[str, str], held: int = 0) -> float:
-    """Seconds. Raises ChildProcessError where it ends with neither 0 nor `held`."""
+    """Time a command in seconds.
+
+    Args:
+        held: an exit code besides 0 that is not an error, such as that of a held model.
+
+    Raises:
+        ChildProcessError: the command ended with another exit code.
+    """
     started = time.perf_counter()
     done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
     if done.returncode not in (0, held):
@@ -60,7 +67,7 @@ def _timed(command: Sequence[str], variables: Mapping[str, str], held: int = 0) 
 
 
 def with_local_executor(task: str, home: Path) -> Figures:
-    """A run that Airflow's scheduler starts: each task's seconds, and those since the last one before it ended."""
+    """Time a run that Airflow's scheduler starts: each task's seconds, and its wait after the previous one."""
     prepare(home)
     with serve(home, PORT), httpx.Client(base_url=f"http://127.0.0.1:{PORT}", timeout=60) as client:
         user, password = login(home) or ("", "")
@@ -89,7 +96,7 @@ def _time(text: str) -> float:
 
 
 def run(task: str, folder: Path) -> Figures:
-    """All three, each with a store of its own."""
+    """Run all three ways, each with a store of its own."""
     shutil.copytree(Path(os.environ.get("FSAT_DATA", "data")) / task, folder / "data" / task)
     os.environ["FSAT_DATA"] = str(folder / "data")
     found: Figures = {}
@@ -105,7 +112,7 @@ def run(task: str, folder: Path) -> Figures:
 
 
 def markdown(results: Figures) -> str:
-    """The results page."""
+    """Return the results page."""
     place, (hand, one, local) = results["machine"], (results[name] for name in ("by_hand", "in_one_process", "local_executor"))
     waits = [entry["waited"] for entry in local["tasks"]]
     return (
@@ -140,7 +147,7 @@ def markdown(results: Figures) -> str:
 
 
 def main() -> int:
-    """0 where the results are written."""
+    """Return the exit code, which is 0."""
     from importlib.metadata import version
 
     parser = argparse.ArgumentParser(prog="python -m benchmarks.orchestration", description=__doc__.splitlines()[0])

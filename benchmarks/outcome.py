@@ -1,4 +1,4 @@
-"""What a method is given besides the rows, what it gives back, and the figures made of that."""
+"""The context that a method gets, the outcome that it returns, and the figures computed from that."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 LEAST_PROBABILITY = 1e-12
-"""Of the true class in the log-loss: a method that states 0 (k nearest neighbours) would else have an infinite one."""
+"""Minimum probability of the true class in the log-loss, which would be infinite for a 0 from k nearest neighbours."""
 
 
 @dataclass(frozen=True)
 class Context:
-    """Where a method finds its encoder and features, and how it is to run."""
+    """A method's settings, and where it finds its encoder and features."""
 
     set_folder: Path
     cache: Path
     encoder: str
     track: str
     seed: int
-    setfit_steps: int  # 0: a whole epoch
-    budget_seconds: float  # of fsat's ladder
+    setfit_steps: int  # 0 for a full epoch
+    budget_seconds: float  # budget of fsat's ladder
 
     @property
     def source(self) -> EncoderSource:
@@ -45,33 +45,33 @@ class Context:
         return FeatureCache(self.cache / "features", self.encoder, self.source.revision)
 
     def shots(self, rows: SplitRows) -> tuple[Array, float]:
-        """Last-layer features of the shots, (n, dim), and the seconds that their extraction took."""
+        """Return last-layer features (n, dim) of the shots, and the seconds that their extraction took."""
         features, seconds = self.features.load(self.set_folder / f"{rows.source}.jsonl")
         return _last(features[rows.row_numbers]), seconds * len(rows.texts)
 
     def last_layer(self, file: str) -> Array:
-        """(n, dim) of all rows of a file, such as `test`."""
+        """Return last-layer features (n, dim) of all rows of a file, such as `test`."""
         return _last(self.features.load(self.set_folder / f"{file}.jsonl")[0])
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a method says of the query rows."""
+    """A method's answers to the query rows, and its costs."""
 
     probabilities: Array  # (queries, classes)
-    scope: Array  # (queries,) higher: rather in scope
-    out_of_scope: Array  # (out-of-scope rows,)
+    scope: Array  # (queries,) scope scores; higher means more in scope
+    out_of_scope: Array  # (out-of-scope rows,) scope scores
     train_seconds: float
-    extract_seconds: float | None  # of the shots (and of the unlabelled rows, where it uses them); None: part of the training
+    extract_seconds: float | None  # for shots and, if used, unlabelled rows; None if part of the training
     shifted: list[Array] | None = None
-    """Probabilities for each label-shifted query set, where they depend on the others in it; None: rows of `probabilities`."""
+    """Probabilities of each shifted query set, if they depend on its rows. None: rows of `probabilities` are taken."""
     details: dict[str, Any] = field(default_factory=dict)
     peak_megabytes: float | None = None
-    """Where the work was done in a process of its own."""
+    """Peak memory, if the work was done in a process of its own."""
 
 
 def figures(outcome: Outcome, rows: SplitRows) -> dict[str, Any]:
-    """All figures of one cell, as JSON."""
+    """Compute all figures of one cell, as JSON values."""
     probabilities = np.asarray(outcome.probabilities, np.float64)
     expected = (len(rows.query), len(rows.classes))
     if probabilities.shape != expected or not np.isfinite(probabilities).all():
@@ -108,7 +108,10 @@ def _shift(shift: Shift, probabilities: Array, truth: Labels) -> dict[str, Any]:
 
 
 def _scope(inside: Array, outside: Array) -> dict[str, float]:
-    """AUROC, and the share of out-of-scope rows that pass where 95 % of the others do; nothing where there are none."""
+    """Compute the AUROC, and the share of out-of-scope rows above the score that 95 % of in-scope rows reach.
+
+    The result is empty without out-of-scope rows.
+    """
     if len(outside) == 0:
         return {}
     from sklearn.metrics import roc_auc_score

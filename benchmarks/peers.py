@@ -1,4 +1,4 @@
-"""The peers: each takes the rows and a context, and gives an outcome. Settings are the usual ones, never tuned on a set."""
+"""The peers: functions from rows and a context to an outcome. Their settings are the usual ones, tuned on no set."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ NEIGHBOURS = 5
 
 
 def logistic_regression(rows: SplitRows, context: Context) -> Outcome:
-    """scikit-learn's, with its defaults, on the last layer's features."""
+    """Fit scikit-learn's logistic regression, with its defaults, on last-layer features."""
     from sklearn.linear_model import LogisticRegression
 
     return _on_features(rows, context, lambda x, y: LogisticRegression().fit(x, y).predict_proba)
 
 
 def nearest_prototype(rows: SplitRows, context: Context) -> Outcome:
-    """Softmax over minus the squared distance to each class's mean feature (Snell et al. 2017, equation 2)."""
+    """Take the softmax of the negative squared distance to each class's mean (Snell et al. 2017, equation 2)."""
 
     def fit(x: Array, y: NDArray[np.int64]) -> Callable[[Array], Array]:
         means = np.stack([x[y == c].mean(axis=0) for c in range(len(rows.classes))])  # (classes, dim)
@@ -40,7 +40,10 @@ def nearest_prototype(rows: SplitRows, context: Context) -> Outcome:
 
 
 def k_nearest_neighbours(rows: SplitRows, context: Context) -> Outcome:
-    """scikit-learn's defaults: the votes of the 5 nearest shots, or of as many as a class has where that is fewer."""
+    """Let the 5 nearest shots vote, as in scikit-learn's defaults.
+
+    If the largest class has fewer shots, as many vote.
+    """
     from sklearn.neighbors import KNeighborsClassifier
 
     neighbours = min(NEIGHBOURS, int(np.bincount(rows.labels).max()))
@@ -48,7 +51,7 @@ def k_nearest_neighbours(rows: SplitRows, context: Context) -> Outcome:
 
 
 def setfit(rows: SplitRows, context: Context) -> Outcome:
-    """SetFit in an environment of its own; the seconds are those of its Trainer, body and head together."""
+    """Run SetFit in an environment of its own. The seconds are those of its Trainer, for body and head together."""
     request = {
         "encoder": str(context.source.folder.absolute()),
         "seed": context.seed,
@@ -80,7 +83,7 @@ def setfit(rows: SplitRows, context: Context) -> Outcome:
 def _on_features(
     rows: SplitRows, context: Context, fit: Callable[[Array, NDArray[np.int64]], Callable[[Array], Array]]
 ) -> Outcome:
-    """The training seconds are those after the features; the features' own are given apart."""
+    """Fit a head on last-layer features. Training and extraction seconds are reported separately."""
     x, extract_seconds = context.shots(rows)
     started = time.perf_counter()
     answer = fit(x, rows.labels)

@@ -1,4 +1,4 @@
-"""Three pictures of the cells: accuracy against seconds, reliability, accuracy under label shift. One panel a set and shots."""
+"""Plot the cells: accuracy against seconds, reliability, accuracy under label shift. One panel per set and shots."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LINES = dict(zip(TRACKS, ("-", "--", ":"), strict=True))
 
 
 def write_plots(cells: Cells, out: Path) -> list[Path]:
-    """PNG files of all cells that did not fail; none where there are none."""
+    """Write the plots of all cells that did not fail, as PNG files; no file if there are none."""
     done = [cell for cell in cells if cell["error"] is None]
     if not done:
         return []
@@ -68,7 +68,7 @@ def _write(cells: Cells, path: Path, across: str, up: str, draw: Draw) -> Path:
 
 
 def _seconds(axis: Any, cells: Cells, label: str, style: dict[str, Any]) -> None:
-    """The mean over the splits, with the sd of the accuracy."""
+    """Draw mean accuracy and seconds over the splits, with the standard deviation of the accuracy."""
     accuracies = [cell["figures"]["accuracy"] for cell in cells]
     seconds = np.mean([cell["figures"]["train_seconds"] for cell in cells])
     axis.errorbar(
@@ -78,7 +78,7 @@ def _seconds(axis: Any, cells: Cells, label: str, style: dict[str, Any]) -> None
 
 
 def _reliability(axis: Any, cells: Cells, label: str, style: dict[str, Any]) -> None:
-    """The bins of all splits together; a bin of fewer than 10 rows says nothing."""
+    """Draw the reliability bins of all splits together. Bins of fewer than 10 rows are left out as too noisy."""
     sums: dict[int, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
     for cell in cells:
         for entry in cell["figures"]["reliability"]:

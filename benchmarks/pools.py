@@ -1,8 +1,8 @@
-"""Extraction of pools of any size: seconds, peak memory, and what a second run with one per cent of new rows costs.
+"""Measure the extraction of pools: seconds, peak memory, and the cost of a second run with one per cent new rows.
 
 python -m benchmarks.pools [--rows 1000 10000 ...] [--precision fp32|int8] [--folder SCRATCH]
 
-Texts are made up, short and all different. Each run is the step `extract`, with what it needs, in a process of its own.
+Texts are artificial, short and all distinct. Each run is the step `extract` with what it needs, in its own process.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ WORDS = "card money account bank fee late lost new pay top up transfer refund wh
 
 
 def write_task(folder: Path, rows: int, precision: str) -> None:
-    """A task of four samples and a pool, in CSV; further rows leave those before as they are."""
+    """Write a task of four samples and a pool, as CSV. A larger pool starts with the rows of a smaller one."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "samples.csv").write_text("text,label\na cat,animal\na dog,animal\nseven,number\nnine,number\n", "utf-8")
     rng = np.random.default_rng(0)
@@ -45,7 +45,7 @@ def write_task(folder: Path, rows: int, precision: str) -> None:
 
 
 def run_extract(folder: Path) -> dict[str, Any]:
-    """Seconds, peak memory in MB (of the process and its children, as the system counts it) and the step's own figures."""
+    """Run the step, and return its seconds, its peak memory in MB (of the process) and its own figures."""
     environment = os.environ | {"FSAT_DATA": str(folder / "data"), "FSAT_STORE": str(folder / "store")}
     started = time.perf_counter()
     child = subprocess.run([sys.executable, "-c", MEASURED], env=environment, capture_output=True, text=True, check=False)
@@ -69,7 +69,10 @@ print(json.dumps({"peak_mb": round(peak / 1024), "rows": notes["rows"], "encoded
 
 
 def measure(rows: int, precision: str, scratch: Path) -> dict[str, Any]:
-    """A cold run, and one after a hundredth of the rows was added. The encoder is exported before both."""
+    """Time a run without cached features, and one after a hundredth of the rows was added.
+
+    The encoder is exported before both.
+    """
     folder = Path(tempfile.mkdtemp(dir=scratch))
     try:
         write_task(folder / "data" / "pool", 4, precision)

@@ -1,4 +1,4 @@
-"""Run fsat and its peers on a folder of few-shot sets; what is done already is not done again.
+"""Run fsat and its peers on a folder of few-shot sets. Cells that are done are not run again.
 
 python -m benchmarks.run --data FOLDER --out benchmarks/results
 """
@@ -59,7 +59,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def plan(options: argparse.Namespace) -> list[Cell]:
-    """The cells, split by split: a run that is stopped early has all methods on the splits that it came to."""
+    """List the cells, split by split. A run that is stopped early then has all methods on its finished splits."""
     cells = []
     splits = ["fixed", *(f"seed-{seed}" for seed in range(1, options.resamples + 1))]
     sets = find_sets(options.data, options.sets)
@@ -81,7 +81,7 @@ def plan(options: argparse.Namespace) -> list[Cell]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """0 where every cell ran, 1 where some failed, 2 where nothing could be run."""
+    """Return the exit code: 0 if all cells ran, 1 if some failed, 2 if nothing could be run."""
     options = parse(arguments)
     try:
         cells = plan(options)
@@ -134,7 +134,7 @@ def run_cells(cells: list[Cell], settings: Settings) -> None:
 
 
 def write_results(settings: Settings, options: argparse.Namespace) -> dict[str, Any]:
-    """results.json, results.md and the plots, of every cell that lies in the results folder."""
+    """Write results.json, results.md and the plots of all cells in the results folder. Returns the summary."""
     cells = read_cells(settings.out)
     loads = [cell["load_average"] for cell in cells] or [0.0]
     about = {
@@ -145,7 +145,7 @@ def write_results(settings: Settings, options: argparse.Namespace) -> dict[str, 
         "load_average": {"median": float(np.median(loads)), "max": max(loads)},
     }
     summary = summarise(cells)
-    # the bins stay in the cells' own files: they are for the plot
+    # the bins are only needed for the plot, and stay in the cells' own files
     brief = [{**cell, "figures": {k: v for k, v in cell["figures"].items() if k != "reliability"}} for cell in cells]
     settings.out.mkdir(parents=True, exist_ok=True)
     results = {**about, "summary": summary, "cells": brief}
@@ -156,7 +156,10 @@ def write_results(settings: Settings, options: argparse.Namespace) -> dict[str, 
 
 
 def _extract(cells: list[Cell], settings: Settings) -> None:
-    """The features that the cells share, in a process of its own: memory that this one held would count as theirs."""
+    """Extract the features that the cells share, in a separate process.
+
+    In this process their memory would be counted as the cells'.
+    """
     wanted: dict[str, set[str]] = {}
     for cell in cells:
         if METHODS[cell.method].shared_features:

@@ -1,6 +1,6 @@
-"""Whether another revision of the code makes the same artefacts: the keys and digests of every step of the demo task.
+"""Check that another revision of the code makes the same artefacts, by the keys and digests of the demo task's steps.
 
-A change that moves, renames or rewrites must change none of them:
+A change that only moves, renames or rewords code must change none of them:
 
     python -m benchmarks.same_artefacts REVISION [--budget SECONDS]
 
@@ -41,7 +41,7 @@ def main() -> int:
 
 
 def _copy_task(data: Path, budget: float | None) -> Path:
-    """A data root with the demo task alone."""
+    """Make a data folder that holds only the demo task."""
     from ruamel.yaml import YAML
 
     shutil.copytree(ROOT / "data" / TASK, data / TASK)
@@ -54,7 +54,7 @@ def _copy_task(data: Path, budget: float | None) -> Path:
 
 
 def _run(code: Path, data: Path, store: Path) -> dict[str, Any]:
-    """What `fsat run --json` of a working copy says; the exit code is that of the model's gates."""
+    """Return the output of `fsat run --json` of a working copy. Exit code 3 is allowed: the gates held the model."""
     environment = os.environ | {"PYTHONPATH": str(code), "FSAT_DATA": str(data), "FSAT_STORE": str(store)}
     done = subprocess.run(
         [sys.executable, "-m", "fsat_tasks.cli", "run", TASK, "--json"], cwd=code, env=environment, capture_output=True, text=True

@@ -1,4 +1,4 @@
-"""The environment that SetFit runs in, made once: its versions are then free of this project's, and the other way round."""
+"""A virtual environment for SetFit, made once, so that its package versions do not depend on this project's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["WORKER", "setfit_python"]
 
 WORKER = Path(__file__).with_name("setfit_worker.py")
 
-# torch comes first and alone, so that a machine without a GPU that offers a CPU build of this version gets it
+# torch is installed first and alone, so that a package index with a CPU build of this version can provide it
 INSTALLS = (
     ("torch==2.13.0",),
     (
@@ -26,14 +26,14 @@ INSTALLS = (
         "numpy==2.4.6",
     ),
 )
-"""Tried together on Python 3.11; the others are what pip takes with them."""
+"""Versions that were tested together on Python 3.11. pip chooses those of all other packages."""
 
 
 def setfit_python(cache: Path) -> Path:
-    """Its interpreter; the environment (about 1.5 GB) is made where it is not there yet, or not of these versions.
+    """Return the environment's interpreter. It (about 1.5 GB) is made if it is missing or has other versions.
 
     Raises:
-        RuntimeError: with pip's last words, where it cannot be made.
+        RuntimeError: the environment cannot be made. The message has the end of pip's output.
     """
     folder = cache / "setfit"
     python, done = folder / "bin" / "python", folder / "installed.txt"

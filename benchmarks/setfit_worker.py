@@ -1,4 +1,4 @@
-"""SetFit on one set of shots. Runs in SetFit's own environment, so it imports nothing of this project.
+"""Train SetFit on one set of shots. Runs in SetFit's own environment, so it imports nothing of this project.
 
 python setfit_worker.py REQUEST.json ANSWER.npz
 """
@@ -14,14 +14,16 @@ from typing import Any
 
 import numpy as np
 
-BATCH = 16  # SetFit's default, in pairs
+BATCH = 16  # number of pairs, SetFit's default
 
 
 def train(request: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """SetFit's Trainer with its defaults, but for the cap of steps: 1 epoch of batches of 16 pairs at 2e-5, logistic head.
+    """Run SetFit's Trainer with its defaults: 1 epoch of batches of 16 pairs at a rate of 2e-5, and a logistic head.
+
+    Only the number of steps is limited, to `max_steps`.
 
     Returns:
-        The model, and the seconds, the steps taken and the steps that one epoch has.
+        the model and its figures: seconds, steps taken, and steps of a full epoch.
     """
     from datasets import Dataset  # type: ignore[import-not-found]
     from setfit import SetFitModel, Trainer, TrainingArguments  # type: ignore[import-not-found]
@@ -33,7 +35,7 @@ def train(request: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     arguments = {"output_dir": request["folder"], "save_strategy": "no", "report_to": "none", "seed": request["seed"]}
     epoch = -(-pairs_of_an_epoch(request["labels"]) // BATCH)
     steps = min(epoch, request["max_steps"] or epoch)
-    # max_steps is set only where it cuts the epoch short, so that an uncut run is SetFit's own
+    # max_steps is set only if it shortens the epoch: other runs keep SetFit's defaults
     if steps < epoch:
         arguments["max_steps"] = steps
     trainer = Trainer(model=model, args=TrainingArguments(**arguments), train_dataset=rows)
@@ -44,15 +46,18 @@ def train(request: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
 
 
 def pairs_of_an_epoch(labels: list[int]) -> int:
-    """Pairs of SetFit's default `oversampling`: the fewer of equal and unequal pairs are repeated to as many as the others."""
+    """Count the pairs of an epoch with SetFit's default `oversampling`.
+
+    Of pairs with equal and with unequal labels, the smaller group is repeated to the size of the larger.
+    """
     rows = np.bincount(labels)
-    equal = int((rows * (rows + 1) // 2).sum())  # a row is paired with itself too
+    equal = int((rows * (rows + 1) // 2).sum())  # a row is also paired with itself
     unequal = (len(labels) * (len(labels) + 1)) // 2 - equal
     return 2 * max(equal, unequal)
 
 
 def peak_megabytes() -> float | None:
-    """The most memory that this process held (VmHWM), where the system says."""
+    """Return this process's peak memory in MB (VmHWM), or None if the system does not report it."""
     status = Path("/proc/self/status")
     lines = status.read_text().splitlines() if status.is_file() else []
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), None)

@@ -1,4 +1,4 @@
-"""The figures of many cells as one summary, and the summary as Markdown."""
+"""Summarise the figures of many cells, and write the summary as Markdown."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ DIGITS = {"log_loss": 3, "peak_megabytes": 0, "train_seconds": 2}
 
 
 def summarise(cells: Cells) -> list[dict[str, Any]]:
-    """One entry a set, shots, track and method: the fixed split's figures, and mean and sd over the resampled ones.
+    """Make one entry per set, shots, track and method: figures of the fixed split, mean and sd over resampled splits.
 
-    The sd is that of a sample (n - 1), and absent for one split.
+    The sd is that of a sample (n - 1). It is absent if there is one split only.
     """
     groups: dict[tuple[str, int, str, str], Cells] = defaultdict(list)
     for cell in cells:
@@ -62,12 +62,12 @@ def _entry(key: tuple[str, int, str, str], cells: Cells) -> dict[str, Any]:
 
 
 def resampled_or_fixed(cells: Cells) -> Cells:
-    """The cells of resampled splits, or that of the fixed split where there are no others: the two are never averaged."""
+    """Return the cells of resampled splits or, if there are none, of the fixed split. The two are never averaged."""
     return [cell for cell in cells if cell["spec"]["split"] != "fixed"] or cells
 
 
 def shift_levels(cell: dict[str, Any]) -> dict[str, list[float]]:
-    """Accuracies of one cell by label shift: the test set as it is, then each Dirichlet concentration."""
+    """Return a cell's accuracies by label shift: on the unchanged test set, then for each Dirichlet concentration."""
     levels: dict[str, list[float]] = {"as it is": [cell["figures"]["accuracy"]]}
     for shift in cell["figures"]["label_shift"]:
         levels.setdefault(f"Dirichlet {shift['concentration']:g}", []).append(shift["accuracy"])
@@ -79,7 +79,7 @@ def _levels(cells: Cells) -> list[str]:
 
 
 def _cut(cells: Cells) -> dict[str, int] | None:
-    """Steps taken and steps of an epoch, where a method was stopped before its default end."""
+    """Return steps taken and steps of an epoch if a method was stopped before its default end."""
     for cell in cells:
         details = cell["figures"]["details"]
         if details.get("steps_of_an_epoch", 0) > details.get("steps", 0):
@@ -95,7 +95,7 @@ def _mean_sd(values: Iterable[float | None]) -> dict[str, float | None] | None:
 
 
 def markdown(summary: list[dict[str, Any]], cells: Cells, about: dict[str, Any]) -> str:
-    """The whole results page."""
+    """Return the complete results page."""
     lines = [
         "# Results",
         "",
@@ -125,7 +125,7 @@ def _machine_line(about: dict[str, Any]) -> str:
 
 
 def _figures_table(entries: list[dict[str, Any]]) -> list[str]:
-    """A column stands only where some entry has a figure for it."""
+    """Return the table of figures. A column without any figure is left out."""
     shown = [name for name in FIGURES if any(_has(entry, name) for entry in entries)]
     headings = [HEADINGS[FIGURES.index(name)] for name in shown]
     lines = [_row("shots", "method", "split", *headings), _row(*["---:", "---", "---"], *["---:"] * len(shown))]

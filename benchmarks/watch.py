@@ -1,10 +1,10 @@
-"""`fsat watch` on public sets: how often it calls drift where nothing changed, and how often it sees what did.
+"""Measure the error rates of `fsat watch` on public sets: false alarms without drift, and detection of drift.
 
 python -m benchmarks.watch [--data FOLDER] [--sets clinc150 banking77] [--splits 4] [--windows 50] [--folder SCRATCH]
 
-For each split, train.jsonl is cut in two at random: one half is the pool of a model that is tuned and published, from the other
-come windows of 500 rows, each of which the real step `watch` compares with the model's reference. Labels are read only to draw
-shifted windows. FOLDER is FSAT_BENCHMARK_DATA where it is not given.
+For each split, train.jsonl is divided in two halves at random. One half is the pool of a model that is tuned and
+published. Windows of 500 rows are drawn from the other half, and `watch` compares each with the model's reference.
+Labels are read only to draw shifted windows. FOLDER is FSAT_BENCHMARK_DATA by default.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from fsat_tasks.traffic.watch import REFERENCE_ROWS, watch
 RESULTS = Path(__file__).parent / "results" / "watch.json"
 ROWS = 500
 DISTANCE = 0.3
-"""Total variation of the shifted windows."""
+"""Total variation distance of the shifted windows' class shares."""
 OUTSIDE = 0.1
-"""Of the rows of the windows with texts out of scope, where the set has some."""
+"""Share of out-of-scope rows in the windows of that kind, if the set has such rows."""
 KINDS = ("same", "spread", "one class", "random", "out of scope")
 OPEN_GATES = {
     "min_accuracy": 0,
@@ -54,10 +54,11 @@ OPEN_GATES = {
 
 
 def shifted_shares(kind: str, shares: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Class shares at the total variation DISTANCE from these.
+    """Return class shares at the total variation DISTANCE from these.
 
-    `spread`: half the classes grow and half shrink, all in proportion, the hardest to see; `one class` takes it all; `random`:
-    towards shares drawn from a flat Dirichlet distribution.
+    With `spread`, half of the classes grow and half shrink, all in proportion. This is the hardest shift to detect.
+    With `one class`, a single class grows. With `random`, the shares move towards a draw from a flat Dirichlet
+    distribution.
     """
     classes = len(shares)
     if kind == "one class":
@@ -76,7 +77,7 @@ def shifted_shares(kind: str, shares: NDArray[np.float64], rng: np.random.Genera
 def draw_window(
     kind: str, texts: list[str], labels: NDArray[np.int64], outside: list[str], rng: np.random.Generator
 ) -> list[str]:
-    """A window from the held-out half; under a shift rows of a class may come twice."""
+    """Draw a window from the held-out half. In a shifted window a row may occur more than once."""
     if kind == "same":
         return [texts[i] for i in rng.permutation(len(texts))[:ROWS]]
     if kind == "out of scope":
@@ -94,7 +95,11 @@ def write_texts(path: Path, texts: list[str]) -> None:
 def publish_half(
     source: Path, shots: int, split: int, body: str, scratch: Path
 ) -> tuple[Task, NDArray[np.int64], dict[str, Artefact]]:
-    """Tune and publish with one half of train.jsonl as the pool. Returns the rows of the other half too."""
+    """Tune and publish a model with one half of train.jsonl as the pool.
+
+    Returns:
+        the task, the row numbers of the other half, and the artefacts by step.
+    """
     os.environ |= {"FSAT_DATA": str(scratch / "data"), "FSAT_STORE": str(scratch / "store")}
     folder = scratch / "data" / f"{source.name}-{split}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -110,7 +115,7 @@ def publish_half(
 
 
 class TaughtJudge:
-    """What the tests would say if the model itself judged, which its own pool has taught."""
+    """The drift tests with the deployed model as the judge, for comparison. Its own pool has taught that model."""
 
     def __init__(self, task: Task, store: Store, made: dict[str, Artefact]) -> None:
         self.head = load_head(made["tune"])
@@ -128,14 +133,14 @@ class TaughtJudge:
 
 
 def watch_split(source: Path, shots: int, split: int, windows: int, body: str, scratch: Path) -> Iterator[dict[str, Any]]:
-    """What `watch` said of each window."""
+    """Yield the results of `watch` on each window."""
     task, held, made = publish_half(source, shots, split, body, scratch)
     store = Store(scratch / "store")
     texts, names = read_rows(source / "train.jsonl")
     classes = sorted(set(names))
     rest, labels = [texts[i] for i in held], np.searchsorted(classes, [names[i] for i in held])
     outside = read_rows(source / "oos_test.jsonl")[0] if (source / "oos_test.jsonl").is_file() else []
-    open_features(task, store, made["extract"])([*rest, *outside])  # all at once, so that windows cost no encoder time
+    open_features(task, store, made["extract"])([*rest, *outside])  # all at once: windows are then timed without encoding
     taught = TaughtJudge(task, store, made)
     file = scratch / "window.jsonl"
     for kind in KINDS if outside else KINDS[:-1]:
@@ -157,7 +162,7 @@ def watch_split(source: Path, shots: int, split: int, windows: int, body: str, s
 
 
 def summarise(windows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A line for each kind of window."""
+    """Return one entry per kind of window."""
     lines = []
     for kind in KINDS:
         own = [window for window in windows if window["kind"] == kind]

@@ -1,4 +1,4 @@
-"""What runs an encoder's graph: ONNX Runtime on the CPU or a GPU, or torch on a GPU that ONNX Runtime cannot use."""
+"""Backends that run an encoder: ONNX Runtime on the CPU or a GPU, or torch on a GPU that ONNX Runtime cannot use."""
 
 from __future__ import annotations
 
@@ -25,25 +25,38 @@ OUTPUTS = {"last": "sentence", "all": "features"}
 
 
 class Backend(Protocol):
-    """An encoder that is ready to run."""
+    """An encoder that is loaded on a device."""
 
     tokens: int
-    """Of one batch, padding with them."""
+    """Maximum number of tokens in a batch of several rows, padding included."""
     workers: int
-    """How many threads may call `run` side by side and gain by it."""
+    """Number of threads that should call `run` in parallel."""
     one_length: bool
-    """Whether rows of one batch should be equally long: on a CPU padding costs as much as words."""
+    """Whether all rows of a batch should have the same length. On a CPU, padding costs as much as words."""
 
     def run(self, ids: NDArray[np.int64], mask: NDArray[np.int64], layers: Layers) -> NDArray[np.float32]:
-        """Pooled features (batch, dim) or (batch, layers, dim). Raises OutOfMemoryError, DeviceError."""
+        """Compute the pooled features of a batch.
+
+        Args:
+            ids: (batch, tokens) token ids.
+            mask: (batch, tokens), 1 where there is a token and 0 where there is padding.
+            layers: `last` returns (batch, dim), `all` returns (batch, layers, dim).
+
+        Raises:
+            OutOfMemoryError: the batch does not fit into memory.
+            DeviceError: the GPU no longer answers.
+        """
 
 
 def open_backend(encoder: Artefact, source: EncoderSource | None, device: Literal["cpu", "cuda"]) -> Backend:
-    """The backend that `numeric_class` names.
+    """Open the backend that computes in the numeric class of this device (`encoding_class`).
 
     Args:
-        encoder: as `export_encoder` makes it.
-        source: the encoder's own folder, for torch; None where `encoder` has tuned weights.
+        encoder: an artefact of `export_encoder`, or of a step that writes the same files.
+        source: the pretrained model's folder, which torch reads. None if `encoder` holds fine-tuned weights.
+
+    Raises:
+        DeviceError: neither ONNX Runtime nor torch can use the GPU. torch cannot without `source`.
     """
     with NamedErrors("the encoder"):
         return _open(encoder, source, device)
@@ -65,10 +78,10 @@ def _open(encoder: Artefact, source: EncoderSource | None, device: Literal["cpu"
 
 
 class OnnxCpu:
-    """ONNX Runtime on the CPU: a run for each core, side by side.
+    """ONNX Runtime on the CPU, with one single-threaded run per core in parallel.
 
-    Two runs on one core each are faster than one on two, and do not depend on the number of cores. Small batches stay in the
-    cache: 512 tokens are a third faster than 4096.
+    Two runs on one core each are faster than one run on two cores. Their results do not depend on the number of
+    cores. Small batches stay in the processor's cache: 512 tokens are a third faster than 4096.
     """
 
     tokens = 512
@@ -85,7 +98,7 @@ class OnnxCpu:
 
 
 class OnnxCuda:
-    """ONNX Runtime on a GPU, in half precision; only token ids and the pooled features are copied, by IO binding."""
+    """ONNX Runtime on a GPU, in half precision. IO binding copies only token ids and pooled features."""
 
     tokens = 65_536
     workers = 1
@@ -111,7 +124,7 @@ class OnnxCuda:
 
 
 class Torch:
-    """torch with fused attention, in bfloat16 where the GPU has it; token ids come from pinned memory."""
+    """torch with fused attention, in bfloat16 if the GPU has it. Token ids are copied from pinned memory."""
 
     tokens = 65_536
     workers = 1
@@ -140,7 +153,7 @@ class Torch:
 
 
 def _unit(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Of unit length in float32: half precision is off by up to half a per cent."""
+    """Scale features to unit length in float32. In half precision the length is off by up to half a per cent."""
     import numpy as np
 
     unit: NDArray[np.float32] = features / np.maximum(np.linalg.norm(features, axis=-1, keepdims=True), np.float32(1e-12))

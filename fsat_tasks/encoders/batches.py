@@ -1,4 +1,4 @@
-"""From texts to batches of token ids."""
+"""Tokenise texts and group them into batches of token ids."""
 
 from __future__ import annotations
 
@@ -19,10 +19,13 @@ __all__ = ["load_tokenizer", "one_length_batches", "padded_batches", "tokenize"]
 
 
 def load_tokenizer(path: Path, kept: Kept | None = None) -> tuple[Any, int]:
-    """A tokenizer that leaves rows unpadded, since they are padded once their batch is known; and the pad id.
+    """Load a tokenizer and its pad id.
+
+    The tokenizer does not pad. Rows are padded later, to the length of their batch.
 
     Args:
-        kept: what stays open: the tokenizer is parsed again only if its file has another content.
+        path: a tokenizer.json.
+        kept: cache of open values. With it, the tokenizer is parsed again only if the file has another content.
     """
     content = path.read_text("utf-8")
     return (kept or Kept()).get("tokenizer", content, lambda: _parse_tokenizer(content))
@@ -39,12 +42,15 @@ def _parse_tokenizer(content: str) -> tuple[Any, int]:
 
 
 def tokenize(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
-    """Token ids of each text, unpadded."""
+    """Return the token ids of each text, without padding."""
     return [encoding.ids for encoding in tokenizer.encode_batch_fast(list(texts))]
 
 
 def padded_batches(rows: Sequence[list[int]], pad_id: int, tokens: int) -> Iterator[Batch]:
-    """Batches of at most `tokens` padded tokens, or of one row: longest rows first, so that there is little padding."""
+    """Yield batches of at most `tokens` tokens with padding, or of one row.
+
+    The longest rows come first, so that rows of similar length share a batch and need little padding.
+    """
     import numpy as np
 
     lengths = np.array([len(ids) for ids in rows], np.int64)
@@ -58,9 +64,9 @@ def padded_batches(rows: Sequence[list[int]], pad_id: int, tokens: int) -> Itera
 
 
 def one_length_batches(rows: Sequence[list[int]], pad_id: int, tokens: int) -> Iterator[Batch]:
-    """Batches of rows that are equally long, longest first.
+    """Yield batches whose rows all have the same length, the longest rows first.
 
-    There is no padding to compute, and a row's features are the same to the last bit whatever rows it is batched with.
+    No padding is computed. A row's features do not depend, to the last bit, on the other rows of its batch.
     """
     import numpy as np
 
@@ -74,7 +80,7 @@ def one_length_batches(rows: Sequence[list[int]], pad_id: int, tokens: int) -> I
 
 
 def _padded(rows: Sequence[list[int]], length: int, pad_id: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Ids and mask (rows, max(length, 1)): a row without tokens is one that is masked."""
+    """Return ids and mask, both (rows, max(length, 1)). A row without tokens becomes one masked token."""
     import numpy as np
 
     ids = np.full((len(rows), max(length, 1)), pad_id, np.int64)

@@ -31,9 +31,9 @@ __all__ = ["Encoder", "load_encoder"]
 log = logging.getLogger(__name__)
 
 CHUNK = 4096
-"""Texts that are tokenised, and sorted by length, at a time, while those before them are computed."""
+"""Number of texts that are tokenised and sorted by length at a time, while the previous chunk is computed."""
 CHUNK_OF_LONG_TEXTS = 256
-"""The same, where a text may have any number of pieces."""
+"""Number of texts in a chunk if long texts are split, as each text may have many pieces."""
 
 Progress = Callable[[int], None]
 """Called with the number of rows done so far."""
@@ -41,25 +41,26 @@ Progress = Callable[[int], None]
 
 @dataclass
 class Counts:
-    """What an encoder has done so far."""
+    """Counts of the work that an encoder has done so far."""
 
     rows: int = 0
-    """Different texts."""
+    """Number of distinct texts."""
     tokens: int = 0
     truncated: int = 0
-    """Texts with more tokens than the encoder takes at once."""
+    """Number of texts with more tokens than the encoder's maximum."""
     halved: int = 0
-    """Batches for which there was not enough memory, and that were run in halves."""
+    """Number of batches that were split in half because memory was short."""
 
 
 class Encoder:
     """An exported encoder on a device.
 
     Args:
-        artefact: as `export_encoder` or `export_int8_encoder` make it; or a tuned one.
-        source: the encoder's own folder, which torch needs on a GPU that ONNX Runtime cannot use.
-        long_texts: `cut` reads the tokens that the encoder takes at once; `mean` reads all, in pieces, and averages their
-            features.
+        artefact: an artefact of `export_encoder` or `export_int8_encoder`, or a fine-tuned encoder.
+        device: `cpu` or `cuda`.
+        source: the pretrained model's folder. torch needs it on a GPU that ONNX Runtime cannot use.
+        long_texts: what to do with texts of more tokens than the encoder's maximum. `cut` ignores the rest;
+            `mean` splits the text into pieces and averages their features, weighted by tokens.
     """
 
     def __init__(
@@ -85,20 +86,21 @@ class Encoder:
         self._lock = threading.Lock()
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text, cut at the encoder's number of tokens, unpadded."""
+        """Return the token ids of each text, cut at the encoder's maximum length and without padding."""
         return tokenize(self._tokenizer, texts)
 
     def encode(self, texts: Sequence[str], layers: Layers = "last", progress: Progress | None = None) -> Features:
-        """Pooled features, normalised if the encoder's own config says so. Each different text is computed once.
+        """Compute pooled features, of unit length if the encoder's config says so. Repeated texts are computed once.
 
         Args:
-            texts: of any length.
-            layers: `last` gives (n, dim), `all` gives (n, layers, dim) from the embeddings to the last block.
+            texts: n texts of any length.
+            layers: `last` returns (n, dim); `all` returns (n, layers, dim), from the embeddings to the last block.
+            progress: called with the number of rows done so far.
 
         Raises:
-            DataError: for what is no text, such as half of a surrogate pair; it names the row.
-            OutOfMemoryError: where not even one row fits.
-            DeviceError: where the GPU no longer answers.
+            DataError: a row is not valid text, such as half of a surrogate pair. The message names the row.
+            OutOfMemoryError: not even one row fits into memory.
+            DeviceError: the GPU no longer answers.
         """
         import numpy as np
 
@@ -116,7 +118,12 @@ class Encoder:
     def encode_distinct(
         self, texts: list[str], layers: Layers, progress: Progress | None = None
     ) -> tuple[Features, NDArray[np.bool_]]:
-        """As `encode`, without a look for repeats; and (n,) whether a text has more tokens than the encoder takes at once."""
+        """Encode texts without looking for repeats.
+
+        Returns:
+            features, (n, dim) or (n, layers, dim) as in `encode`, and (n,) whether each text is longer than the
+            encoder's maximum.
+        """
         import numpy as np
 
         truncated = np.zeros(len(texts), bool)
@@ -128,7 +135,7 @@ class Encoder:
                 for start in range(0, len(texts), size):
                     chunk = self._submit(pool, texts[start : start + size], start, layers)
                     truncated[start : start + size] = chunk.truncated
-                    if before is not None:  # it was computed while this one was tokenised
+                    if before is not None:  # computed while this chunk was tokenised
                         self._collect(before, features, progress)
                     before = chunk
                 if before is not None:
@@ -140,7 +147,7 @@ class Encoder:
         return features, truncated
 
     def _submit(self, pool: ThreadPoolExecutor, texts: list[str], start: int, layers: Layers) -> _Chunk:
-        """Tokenise a chunk and have its batches computed."""
+        """Tokenise a chunk and start the computation of its batches."""
         import numpy as np
 
         encodings = self._tokenizer.encode_batch_fast(texts)
@@ -157,7 +164,7 @@ class Encoder:
         return _Chunk(start, len(texts), truncated, np.array(owners), lengths, results)
 
     def _run(self, ids: NDArray[np.int64], mask: NDArray[np.int64], layers: Layers) -> Features:
-        """A batch; in halves, where there is not enough memory for the whole."""
+        """Run a batch, in smaller parts if memory is short. Later batches are then made smaller from the start."""
         import numpy as np
 
         rows = max(self._tokens // ids.shape[1], 1)
@@ -172,12 +179,12 @@ class Encoder:
                 self.counts.halved += 1
                 if self._tokens > rows * ids.shape[1]:
                     self._tokens = rows * ids.shape[1]
-                    log.warning("not enough memory for %d rows of %d tokens; going on with halves", *ids.shape)
+                    log.warning("not enough memory for %d rows of %d tokens; continuing with half as many", *ids.shape)
         parts = [slice(start, start + rows) for start in range(0, len(ids), rows)]
         return np.concatenate([self._run(ids[part], mask[part], layers) for part in parts])
 
     def _collect(self, chunk: _Chunk, features: Features, progress: Progress | None) -> None:
-        """Wait for a chunk's batches, and write its rows; a text in several pieces has their mean, by tokens."""
+        """Wait for a chunk's batches and write its rows. A split text gets its pieces' mean, weighted by tokens."""
         import numpy as np
 
         pieces = np.empty((len(chunk.owners), *features.shape[1:]), np.float32)
@@ -199,15 +206,15 @@ class Encoder:
 
 @dataclass(frozen=True)
 class _Chunk:
-    """Texts whose batches are being computed."""
+    """A chunk of texts whose batches are being computed."""
 
     start: int
     rows: int
     truncated: NDArray[np.bool_]  # (rows,)
-    owners: NDArray[np.int64]  # (pieces,), the text of each piece; first one piece of each text, then further ones
-    lengths: NDArray[np.float32]  # (pieces,), tokens
+    owners: NDArray[np.int64]  # (pieces,) index of each piece's text: first pieces in text order, then all further ones
+    lengths: NDArray[np.float32]  # (pieces,) number of tokens
     results: list[tuple[NDArray[np.int64], Future[Features]]]
-    """Numbers of pieces, and their features."""
+    """For each batch, the indices of its pieces and their future features."""
 
 
 def load_encoder(
@@ -217,15 +224,19 @@ def load_encoder(
     precision: Literal["fp32", "int8"] = "fp32",
     long_texts: Literal["cut", "mean"] = "cut",
 ) -> Encoder:
-    """An encoder ready to run; exported to the store the first time.
+    """Load an encoder by name or path. The first call exports it to the store.
 
     Args:
-        precision: on a CPU; a GPU has its own half precision. `int8` is 1.6 to 2.2 times as fast as `fp32` (cosine 0.9994).
-        long_texts: see `Encoder`.
+        name_or_path: a bundled name, `org/model`, or a model folder; see `find_encoder`.
+        device: `auto`, `cpu` or `cuda`. `auto` takes a GPU if there is one that can be used.
+        max_tokens: maximum number of tokens of a text; the encoder's own maximum if None or larger.
+        precision: precision on a CPU; a GPU always uses half precision. `int8` is 1.6 to 2.2 times as fast as
+            `fp32`, and its features have a cosine of 0.9994 to those of `fp32`.
+        long_texts: `cut` or `mean`; see `Encoder`.
 
     Raises:
-        EncoderError: where there is no such encoder on this machine.
-        DeviceError: where `device` is not there.
+        EncoderError: the encoder is not on this machine, or cannot be used.
+        DeviceError: the device is not on this machine.
     """
     path = Path(name_or_path)
     source = find_encoder(path if path.is_dir() else str(name_or_path), max_tokens)

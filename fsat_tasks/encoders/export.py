@@ -1,4 +1,4 @@
-"""A pretrained encoder as ONNX with its tokenizer: in float32, and with int8 products for speed."""
+"""Export a pretrained encoder and its tokenizer to ONNX, in float32 or with int8 matrix products."""
 
 from __future__ import annotations
 
@@ -17,16 +17,20 @@ __all__ = ["export_encoder", "export_int8_encoder", "exporter_versions"]
 log = logging.getLogger(__name__)
 
 EXPORTER = ("onnx", "onnxscript", "tokenizers", "torch", "transformers")
-"""Packages whose version may change the exported graph."""
+"""Packages whose versions may change the exported graph."""
 
 
 def exporter_versions() -> dict[str, str]:
-    """Of the packages that the exported graph depends on."""
+    """Return the versions of the packages that the exported graph depends on."""
     return {name: version(name) for name in EXPORTER}
 
 
 def export_encoder(source: EncoderSource, store: Store) -> Artefact:
-    """The encoder as ONNX with its tokenizer, made once per revision: encoder.onnx, tokenizer.json, encoder.json."""
+    """Export the encoder once per revision: encoder.onnx, tokenizer.json and encoder.json.
+
+    Raises:
+        EncoderError: transformers cannot load the model, or its tokenizer has no token to pad with.
+    """
     recipe = Recipe("encoder", versions.ENCODER, exporter_versions(), {"encoder": source.revision})
 
     def write(folder: Path) -> None:
@@ -36,7 +40,7 @@ def export_encoder(source: EncoderSource, store: Store) -> Artefact:
             log.warning("the config of encoder %r names no pooling; the mean over tokens is taken", source.name)
         try:
             body = PooledEncoder(source.folder, source.pooling, source.normalize)
-        except Exception as error:  # whatever transformers makes of a damaged folder
+        except Exception as error:  # transformers raises many types for a damaged folder
             raise EncoderError(
                 f"encoder {source.name!r}",
                 f"a model that transformers can load from {source.folder}",
@@ -61,7 +65,13 @@ def export_encoder(source: EncoderSource, store: Store) -> Artefact:
 
 
 def export_int8_encoder(encoder: Artefact, store: Store) -> Artefact:
-    """The same encoder with int8 products (`quantise`): the same files, two thirds of the size, 1.6 to 2.2 times the speed."""
+    """Export the encoder with int8 matrix products (`quantise`): the same files, and 1.6 to 2.2 times the speed.
+
+    The encoder takes two thirds of the space.
+
+    Raises:
+        EncoderError: the encoder's graph has no matrix product with constant weights.
+    """
     recipe = Recipe(
         "encoder-int8",
         versions.ENCODER_INT8,
@@ -94,14 +104,14 @@ def export_int8_encoder(encoder: Artefact, store: Store) -> Artefact:
 
 
 def _onnxruntime_version() -> str:
-    """It runs the graph that the scales are measured on."""
+    """Return ONNX Runtime's version. It measures the scales, so they may change with it."""
     import onnxruntime
 
     return str(onnxruntime.__version__)
 
 
 def _save_tokenizer(source: EncoderSource, path: Path) -> None:
-    """The fast tokenizer alone, with padding and truncation set as the graph wants them, and with the encoder's prefix."""
+    """Save the fast tokenizer with the graph's padding and truncation. Its normaliser adds the encoder's prefix."""
     from tokenizers import normalizers
     from transformers import AutoTokenizer
 

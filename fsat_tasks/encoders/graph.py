@@ -1,4 +1,4 @@
-"""A transformer encoder as one graph from token ids to the pooled features of every layer: in torch, and as ONNX."""
+"""A transformer encoder as one graph, from token ids to the pooled features of every layer, in torch and as ONNX."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ OPSET = 20
 
 
 class PooledEncoder(nn.Module):  # type: ignore[misc]
-    """A transformers body and its pooling.
+    """A transformers model and its pooling.
 
     Args:
         folder: a model folder with safetensors weights.
-        pooling: `mean` over the tokens that the mask keeps, or the first (`cls`) token.
+        pooling: `mean` averages the tokens that the mask keeps; `cls` takes the first token.
         normalize: whether features are scaled to unit length.
     """
 
@@ -39,14 +39,14 @@ class PooledEncoder(nn.Module):  # type: ignore[misc]
         self.normalize = normalize
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Features of the embedding layer and of every block, the encoder's own output last.
+        """Compute the pooled features of the embedding layer and of every block; the encoder's own output is the last.
 
         Args:
             input_ids: (batch, tokens) int64.
-            attention_mask: (batch, tokens) int64, 1 where there is a token.
+            attention_mask: (batch, tokens) int64, 1 for a token and 0 for padding.
 
         Returns:
-            features (batch, layers, dim) and its last layer (batch, dim), both float32.
+            features of all layers (batch, layers, dim) and of the last layer (batch, dim), both float32.
         """
         hidden = self.body(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True).hidden_states
         pooled = [self._pool(states, attention_mask) for states in hidden]  # layers of (batch, dim)
@@ -57,27 +57,28 @@ class PooledEncoder(nn.Module):  # type: ignore[misc]
             pooled = states[:, 0]  # (batch, dim)
         else:
             weights = mask.unsqueeze(1).to(states.dtype)  # (batch, 1, tokens)
-            weights = weights / weights.sum(2, keepdim=True).clamp(min=1.0)  # first, so that half precision does not overflow
+            # divided before the sum over tokens, which could overflow in half precision
+            weights = weights / weights.sum(2, keepdim=True).clamp(min=1.0)
             pooled = (weights @ states).squeeze(1)
         if not self.normalize:
             return pooled
         pooled = pooled / pooled.abs().amax(1, keepdim=True).clamp(min=1e-6)
-        # products, where sums would do: ONNX Runtime sums a batch of one row in another order
+        # a matrix product instead of a sum: ONNX Runtime sums a batch of one row in another order
         length = (pooled.unsqueeze(1) @ pooled.unsqueeze(2)).squeeze(2).clamp(min=1e-24).sqrt()  # (batch, 1)
         return pooled / length
 
 
 def export_onnx(encoder: PooledEncoder, path: Path) -> None:
-    """Write the encoder as ONNX: input_ids and attention_mask in, `features` and `sentence` out.
+    """Write the encoder as ONNX with inputs `input_ids` and `attention_mask`, and outputs `features` and `sentence`.
 
-    `features` (batch, layers, dim) has every layer; `sentence` (batch, dim) the last alone, for graphs cut there.
-
-    The file depends on nothing but the weights and the versions of torch and onnx: names of this machine are removed.
+    `features` (batch, layers, dim) has every layer. `sentence` (batch, dim) has only the last layer, for graphs that
+    need no other. The file depends only on the weights and on the versions of torch and onnx: stack traces and file
+    names of this machine are removed.
     """
     batch, tokens = torch.export.Dim("batch"), torch.export.Dim("tokens")
     shapes = {"input_ids": {0: batch, 1: tokens}, "attention_mask": {0: batch, 1: tokens}}
     example = torch.ones(2, 16, dtype=torch.int64)
-    encoder.body.set_attn_implementation("eager")  # the plain products: ONNX Runtime fuses them itself
+    encoder.body.set_attn_implementation("eager")  # plain matrix products, which ONNX Runtime fuses itself
     with _quiet_transformers(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
@@ -113,7 +114,7 @@ def _strip_metadata(model: onnx.ModelProto) -> None:
 
 @contextlib.contextmanager
 def _quiet_transformers() -> Iterator[None]:
-    """Keep the progress bars and export notes of libraries away from our own output."""
+    """Silence the progress bars and export messages of transformers and torch."""
     from transformers.utils import logging as transformers_logging
 
     names = ("torch.onnx", "onnxscript", "onnx_ir")

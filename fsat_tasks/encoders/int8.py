@@ -1,10 +1,11 @@
-"""An encoder's graph with int8 matrix products: weights in a scale for each output, activations in one for each token.
+"""Quantise an encoder's matrix products to int8: weights with a scale per output, activations with a scale per token.
 
-A token's scale depends on nothing but the token, so that a row's features do not depend on the batch that it is in; a scale for
-the whole tensor, as `onnxruntime.quantization.quantize_dynamic` takes it, has two and a half times the error besides.
+A token's scale depends only on that token. A row's features therefore do not depend on the other rows of its batch.
+`onnxruntime.quantization.quantize_dynamic` has one scale for the whole tensor instead, and 2.5 times the error.
 
-Outliers move from the activations into the weights (SmoothQuant, Xiao et al. 2023): inputs are centred and divided by
-sqrt(largest input / largest weight) of each channel, both measured on random tokens, so that no data is needed.
+Outliers move from the activations into the weights (SmoothQuant, Xiao et al. 2023). Each input channel is centred and
+divided by sqrt(largest input / largest weight). Both its mean and its largest input are measured on random tokens, so
+no data is needed.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["quantise"]
 
 FLOORS = {"Gelu": -0.17, "Relu": 0.0}
-"""Least values of activations: those behind it are counted from there, in all 256 steps, and not from their middle."""
+"""Minimum of each activation function. Its outputs use all 256 levels from there up, not levels around a mean."""
 CALIBRATION_LENGTHS, CALIBRATION_ROWS = (8, 16, 32, 64), 16
-"""Tokens of a row, and rows of each length."""
+"""Lengths of the random calibration rows in tokens, and the number of rows of each length."""
 CONSTANTS: dict[str, NDArray[Any]] = {
     "int8.least_scale": np.array(1e-12, np.float32),
     "int8.rows": np.array([-1]),
@@ -35,12 +36,12 @@ CONSTANTS: dict[str, NDArray[Any]] = {
 
 
 Nodes = list[tuple[str, list[str], str, dict[str, Any]]]
-"""Operator, inputs, output and attributes; in names, {} stands for the product's own."""
+"""Operator, inputs, output and attributes of each node. {} in a name stands for the name of the matrix product."""
 
 
 @dataclass(frozen=True)
 class _Input:
-    """How the input of a product becomes whole numbers: (x - offset) * factor / scale of its token + zero."""
+    """Quantisation of a product's input x to integers: (x - offset) * factor / scale of the token + zero."""
 
     offset: NDArray[np.float32]  # (channels,)
     factor: NDArray[np.float32]  # (channels,)
@@ -48,23 +49,23 @@ class _Input:
 
     @property
     def steps(self) -> int:
-        """Whole numbers from zero to the largest value."""
+        """Number of integer steps between zero and the largest value."""
         return 255 - self.zero
 
 
 def quantise(
     model: onnx.ModelProto, vocabulary: int, frame: tuple[list[int], list[int]], max_tokens: int = 512
 ) -> onnx.ModelProto:
-    """Every product of the graph with a constant matrix in int8.
+    """Return a copy of the graph in which every product with a constant matrix is computed in int8.
 
     Args:
-        model: an encoder as `export_onnx` writes it; stays as it is.
+        model: an encoder that `export_onnx` wrote. It is not changed.
         vocabulary: number of token ids.
-        frame: token ids that each row begins and ends with.
-        max_tokens: of a row, at most.
+        frame: token ids that every row begins with, and those that it ends with.
+        max_tokens: maximum number of tokens in a row.
 
     Raises:
-        EncoderError: where the graph has no such product.
+        EncoderError: the graph has no product with a constant matrix.
     """
     from onnx import ModelProto, helper, numpy_helper
 
@@ -102,7 +103,7 @@ def quantise(
 def _calibrate(
     model: onnx.ModelProto, names: list[str], vocabulary: int, frame: tuple[list[int], list[int]], max_tokens: int
 ) -> dict[str, NDArray[np.float32]]:
-    """The values (tokens, channels) that random token ids give under these names."""
+    """Run the model on random token ids and return the values (tokens, channels) of the named tensors."""
     from onnx import ModelProto, helper
 
     from fsat_tasks.runtime.session import open_session
@@ -124,6 +125,7 @@ def _calibrate(
 
 
 def _read_input(values: NDArray[np.float32], weight: NDArray[np.float32], floor: float | None) -> _Input:
+    """Choose how a product's input is quantised, from its values (tokens, channels) on random tokens."""
     channels = len(weight)
     if floor is not None:
         return _Input(np.full(channels, floor, np.float32), np.ones(channels, np.float32), zero=0)
@@ -136,14 +138,14 @@ def _read_input(values: NDArray[np.float32], weight: NDArray[np.float32], floor:
 def _integer_product(
     node: onnx.NodeProto, weight: NDArray[np.float32], read: _Input
 ) -> tuple[dict[str, NDArray[Any]], list[onnx.NodeProto]]:
-    """Constants and nodes that stand for x @ weight, (..., channels) @ (channels, outputs)."""
+    """Make the constants and nodes that replace x @ weight, (..., channels) @ (channels, outputs)."""
     from onnx import helper
 
     source, target, name, (channels, outputs) = node.input[0], node.output[0], f"int8.{node.output[0]}", weight.shape
     scaled = weight.astype(np.float64) / read.factor[:, None]
     step = np.maximum(np.abs(scaled).max(axis=0) / 127, 1e-12)  # (outputs,)
     whole = np.clip(np.round(scaled / step), -127, 127).astype(np.int8)
-    # with the rounded weights: then an input of zero has no error, and most inputs are near it
+    # from the rounded weights: their error then cancels at an input of zero, and most inputs are near zero
     at_offset = (read.offset * read.factor).astype(np.float64) @ (whole * step)  # (outputs,)
     centred = read.zero > 0
     constants = {
@@ -191,7 +193,7 @@ def _integer_product(
 
 
 def _join_biases(graph: onnx.GraphProto) -> None:
-    """One addition for the offset and the bias of a product, where one follows the other."""
+    """Merge a product's offset and the bias that follows it into one addition."""
     from onnx import numpy_helper
 
     constants = {value.name: value for value in graph.initializer}

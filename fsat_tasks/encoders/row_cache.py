@@ -1,7 +1,7 @@
-"""Features by the content of a text: what was encoded once, by any task or run, is not encoded again.
+"""A cache of features by the content of a text. A text is encoded once for all tasks and runs.
 
-A segment is an artefact with some rows' keys, features and flags; new rows are a new segment, so that nothing is ever changed
-in place, and what a killed run had finished is there for the next one.
+A segment is an artefact with the keys, features and flags of some rows. New rows are written as a new segment: nothing
+is changed in place, and the next run finds what a killed run had finished.
 """
 
 from __future__ import annotations
@@ -25,19 +25,20 @@ if TYPE_CHECKING:
 __all__ = ["RowCache", "Segment"]
 
 KEY_BYTES = 16
-"""Of a text's hash: two of a billion texts share one with a chance of 1e-21."""
+"""Number of bytes of a text's hash. The chance that any two of a billion texts share a hash is 1e-21."""
 
 SEGMENT, ROW = np.uint64(32), np.uint64(2**32 - 1)
-"""Of a row's place: the bits to shift off, for the segment's number, and those to keep, for the row in the segment."""
+"""A row's place is one integer: the segment's index, shifted left by SEGMENT bits, plus the row's index (mask ROW)."""
 
 
 class RowCache:
-    """The rows that an encoder has encoded, all layers.
+    """Features of all layers of the texts that an encoder has encoded.
 
     Args:
-        encoder: the exported one.
-        numeric_class: of what encodes, which is part of the key.
-        open_encoder: called once, where a text is missing.
+        store: the store that holds the segments.
+        encoder: the exported encoder's artefact.
+        numeric_class: numeric class of the features. Rows of different classes are never mixed.
+        open_encoder: opens the encoder. It is called once, and only if a text is missing.
     """
 
     def __init__(self, store: Store, encoder: Artefact, numeric_class: NumericClass, open_encoder: Callable[[], Encoder]) -> None:
@@ -46,13 +47,13 @@ class RowCache:
         self._step = f"rows-{Recipe('rows', versions.ROWS, {}, self._inputs, numeric_class).key[:16]}"
         config = encoder.json("encoder.json")
         self.shape: tuple[int, int] = (config["layers"], config["dim"])
-        """Of one row."""
+        """(layers, dim) of one row."""
         self.dtype = np.dtype(np.float16 if config["normalize"] else np.float32)
-        """Half precision keeps a unit vector's cosine to 1e-7; features of any length are kept as they are."""
+        """Half precision for unit vectors, whose cosines it keeps to 1e-7; float32 for features of any other length."""
         self.encoded = self.found = self.truncated = 0
-        """Different texts that were encoded and that were there already; and rows whose text was cut."""
+        """Numbers of distinct texts encoded, of distinct texts found in the cache, and of rows whose text was cut."""
         self._whole: set[Path] = set()
-        """Segments whose checksums were compared."""
+        """Folders of segments whose checksums this object has verified."""
         self._list_segments()
 
     def _list_segments(self) -> None:
@@ -62,7 +63,7 @@ class RowCache:
         place = np.concatenate([np.empty(0, np.uint64), *(_places(number, len(keys)) for number, keys in found)])
         order = np.argsort(high, kind="stable")
         self._high, self._place = high[order], place[order]
-        """(rows,) the first half of each key, ascending, and where its row is."""
+        """(rows,) the first half of each key in ascending order, and the place of its row."""
 
     @functools.cached_property
     def _encoder(self) -> Encoder:
@@ -70,14 +71,14 @@ class RowCache:
 
     @property
     def halved(self) -> int:
-        """Batches that there was not enough memory for, and that were run in halves."""
+        """Number of batches that were split in half because memory was short."""
         return self._encoder.counts.halved if self.encoded else 0
 
     def features(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.floating]:
-        """(n, layers, dim) of the texts; those that were never encoded are now, and are kept.
+        """Return the texts' features (n, layers, dim). Missing texts are encoded and added to the cache.
 
         Args:
-            progress: called with the number of rows that are done.
+            progress: called with the number of rows done so far.
         """
         keys = np.array([_key(text) for text in texts], f"S{KEY_BYTES}")
         distinct, first, row_of = np.unique(keys, return_index=True, return_inverse=True)
@@ -100,7 +101,7 @@ class RowCache:
     def _look_up(
         self, keys: NDArray[np.bytes_], features: NDArray[np.floating], truncated: NDArray[np.bool_]
     ) -> NDArray[np.bool_]:
-        """Fill in the rows that are there. Returns (n,) whether a row is missing."""
+        """Fill in the rows that the cache has, and return (n,) whether each row is missing."""
         missing = np.ones(len(keys), bool)
         if not len(self._high):
             return missing
@@ -111,7 +112,7 @@ class RowCache:
             own = np.flatnonzero(here & (segment == number))
             try:
                 same, features_there, truncated_there = self._load_rows(number, self._place[at[own]] & ROW, keys[own])
-            except FileNotFoundError:  # damaged, and set aside by the store; or merged into another by housekeeping
+            except FileNotFoundError:  # the store moved a damaged segment away, or housekeeping merged it
                 self._list_segments()
                 return self._look_up(keys, features, truncated)
             own = own[same]
@@ -121,7 +122,12 @@ class RowCache:
     def _load_rows(
         self, number: int, rows: NDArray[np.uint64], keys: NDArray[np.bytes_]
     ) -> tuple[NDArray[np.bool_], NDArray[np.floating], NDArray[np.bool_]]:
-        """Whether rows of a segment have these keys, and of those that do the features, and whether the text was cut."""
+        """Read rows of one segment.
+
+        Returns:
+            (rows,) whether each row has the expected key; then, only for rows that do, the features
+            (found, layers, dim) and (found,) whether the text was cut.
+        """
         folder = self._folders[number]
         if folder not in self._whole and self._store.find(self._step, folder.name) is None:
             raise FileNotFoundError(folder)
@@ -131,7 +137,7 @@ class RowCache:
         return same, segment.features[rows[same]], segment.truncated[rows[same]]
 
     def _keep(self, keys: NDArray[np.bytes_], features: NDArray[np.floating], truncated: NDArray[np.bool_]) -> None:
-        """Write a segment; `keys` are ascending."""
+        """Write new rows as a segment. `keys` must be in ascending order."""
         segment = Segment(keys, features, truncated)
         high, place = _high(keys), _places(len(self._folders), len(keys))
         self._folders.append(segment.write(self._store, self._step, self._inputs, self._numeric_class).path)
@@ -142,14 +148,20 @@ class RowCache:
 
 @dataclass(frozen=True)
 class Segment:
-    """Rows that are kept together."""
+    """Rows that are stored together as one artefact."""
 
-    keys: NDArray[np.bytes_]  # (rows,), ascending
+    keys: NDArray[np.bytes_]  # (rows,) in ascending order
     features: NDArray[np.floating]  # (rows, layers, dim)
     truncated: NDArray[np.bool_]  # (rows,)
 
     def write(self, store: Store, step: str, inputs: Mapping[str, str], numeric_class: NumericClass) -> Artefact:
-        """Args: inputs: sha256 of the `encoder` and the `tokenizer`."""
+        """Write the segment to the store.
+
+        Args:
+            step: the step's name, under which the store keeps all segments of an encoder.
+            inputs: sha256 of the `encoder` and of the `tokenizer`.
+            numeric_class: numeric class of the features.
+        """
         content = hashlib.sha256(self.keys.tobytes()).hexdigest()
         recipe = Recipe(step, versions.SEGMENT, {}, {**inputs, "keys": content}, numeric_class)
 
@@ -162,7 +174,7 @@ class Segment:
 
     @classmethod
     def read(cls, folder: Path) -> Segment:
-        """Features are mapped, and not read yet."""
+        """Open a segment by memory mapping; nothing is read yet."""
         return cls(*(np.load(folder / f"{field.name}.npy", mmap_mode="r", allow_pickle=False) for field in fields(cls)))
 
 
@@ -171,16 +183,20 @@ def _key(text: str) -> bytes:
 
 
 def _high(keys: NDArray[np.bytes_]) -> NDArray[np.uint64]:
-    """(rows,) the first halves of the keys: whole numbers are found ten times as fast as bytes, and take half the memory."""
+    """Return (rows,) the first half of each key, as an integer.
+
+    Looking integers up is ten times as fast as looking bytes up, and takes half the memory.
+    """
     return keys.view(">u8")[::2].astype(np.uint64)
 
 
 def _places(segment: int, rows: int) -> NDArray[np.uint64]:
+    """Return (rows,) the places of all rows of a segment."""
     return np.arange(rows, dtype=np.uint64) | (np.uint64(segment) << SEGMENT)
 
 
 def _load_keys(folder: Path) -> list[NDArray[np.bytes_]]:
-    """The keys of a segment; none where the folder is no whole one: the store sets it aside when it is made again."""
+    """Return a list with the segment's keys, or an empty list if the file is damaged."""
     try:
         keys: NDArray[np.bytes_] = np.load(folder / "keys.npy", allow_pickle=False)
     except (OSError, ValueError):

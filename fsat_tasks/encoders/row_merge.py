@@ -1,4 +1,4 @@
-"""Small segments of the row cache become larger ones: the same rows, the same bits, fewer files to look into."""
+"""Merge small segments of the row cache into larger ones: the same rows and bits in fewer files."""
 
 from __future__ import annotations
 
@@ -17,20 +17,24 @@ from fsat_tasks.store.artefact import read_manifest
 __all__ = ["groups", "merge"]
 
 SMALL = 16 << 20
-"""Bytes of a segment's features below which it is merged: a shard of 4,096 rows has more."""
+"""Segments with fewer bytes of features than this are merged. A shard of 4,096 rows has more."""
 MERGED = 64 << 20
-"""Bytes of a merged segment's features, at most. It is made in memory, and its checksum is compared whole."""
+"""Maximum number of bytes of a merged segment's features. It is built in memory, and readers verify all of it."""
 
 
 def groups(segments: Iterable[Path]) -> list[list[Path]]:
-    """Segments to make one of each: of one encoder, small, and at least two."""
+    """Group segments to merge. A group has at least two small segments, all of one encoder."""
     return [
         group for _, own in itertools.groupby(segments, lambda path: path.parent.parent) for group in _pack(own) if len(group) > 1
     ]
 
 
 def merge(store: Store, segments: list[Path]) -> Artefact | None:
-    """Write one segment with the rows of all; None where fewer than two are whole. They themselves stay."""
+    """Write one segment with the rows of all, without removing them.
+
+    Returns:
+        the new segment's artefact, or None if fewer than two of the segments are intact.
+    """
     whole: list[tuple[Segment, dict[str, Any]]] = []
     for folder in segments:
         problem, manifest = read_manifest(folder, store.sha256)
@@ -50,7 +54,7 @@ def merge(store: Store, segments: list[Path]) -> Artefact | None:
 
 
 def _pack(segments: Iterable[Path]) -> Iterator[list[Path]]:
-    """Lists of small segments, each as long as one merged segment may be."""
+    """Yield lists of small segments whose total size fits one merged segment."""
     group, total = list[Path](), 0
     for folder in segments:
         size = _bytes(folder)
@@ -65,7 +69,7 @@ def _pack(segments: Iterable[Path]) -> Iterator[list[Path]]:
 
 
 def _bytes(folder: Path) -> int:
-    """Of the features; 0 where they are gone."""
+    """Return the size of a segment's features in bytes; 0 if the file is gone."""
     try:
         return (folder / "features.npy").stat().st_size
     except (FileNotFoundError, NotADirectoryError):

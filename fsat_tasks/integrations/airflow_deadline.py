@@ -1,4 +1,7 @@
-"""The message about a run that is not done in time. Airflow's triggerer sends it, which has no folder of DAGs on its path."""
+"""The callback for a run that misses its deadline.
+
+Airflow's triggerer calls it. It is in this package because the triggerer does not have the DAGs folder on its path.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,11 @@ log = logging.getLogger(__name__)
 
 
 async def tell_of_deadline(hours: float, context: Mapping[str, Any]) -> None:
-    """Log one line: which DAG, run and problem.
+    """Log one error line that names the DAG, the run, the task and the run's state.
 
     Args:
-        hours: the deadline, counted from when the run was queued.
-        context: Airflow's context of the run, with `dag_run` as its REST API shows it.
+        hours: hours after queueing within which the run should have ended.
+        context: Airflow's context of the run, with `dag_run` in the form of the REST API.
     """
     run = context["dag_run"]
     task = (run.get("conf") or {}).get("task") or "not named"

@@ -1,6 +1,6 @@
-"""A private Airflow for this machine: its settings, its database with the DAGs' pools and a login, and its servers until Ctrl-C.
+"""A private Airflow on this machine: its settings, its database with pools and a login, and its servers until Ctrl-C.
 
-Airflow is called as a command; nothing here imports it.
+Airflow is run as a command and never imported here.
 """
 
 from __future__ import annotations
@@ -34,13 +34,17 @@ USER = "admin"
 PASSWORDS = "simple_auth_manager_passwords.json.generated"
 READY = "ready.json"
 START_SECONDS = 600
-"""Seconds to wait for the start on a busy machine; a quiet one takes twenty."""
+"""Maximum time to wait for Airflow to start on a busy machine. On an idle one it takes twenty seconds."""
 STOP_SECONDS = 20
-"""Seconds in which Airflow may end by itself, before the processes that it left behind are ended."""
+"""Time that Airflow has to stop by itself, before the processes that are left are killed."""
 
 
 def environment(home: Path, port: int = 8080) -> dict[str, str]:
-    """The variables that every Airflow process of this home needs: SQLite, the DAGs of ./dags, their pools, this machine only."""
+    """Return the environment of all Airflow processes: SQLite, the DAGs of ./dags and their pools, local addresses only.
+
+    Raises:
+        AirflowError: the DAGs folder has no fsat_tune.py.
+    """
     workspace = Workspace.from_env()
     dags = Path(os.environ.get("AIRFLOW__CORE__DAGS_FOLDER", "dags")).absolute()
     if not (dags / "fsat_tune.py").is_file():
@@ -65,7 +69,7 @@ def environment(home: Path, port: int = 8080) -> dict[str, str]:
         "API__HOST": "127.0.0.1",
         "API__PORT": str(port),
         "API__BASE_URL": address,
-        # these two listen on every address, but answer signed requests only
+        # these two listen on all addresses, but answer only signed requests
         "LOGGING__WORKER_LOG_SERVER_PORT": str(port + 1),
         "LOGGING__TRIGGER_LOG_SERVER_PORT": str(port + 2),
     }
@@ -76,13 +80,14 @@ def environment(home: Path, port: int = 8080) -> dict[str, str]:
 
 
 def prepare(home: Path, gpus: int | None = None) -> bool:
-    """Make the database, the pools and the login. Returns whether there was anything to do.
+    """Make the database, the pools and the login if needed. Return whether anything had to be done.
 
     Args:
-        gpus: slots of the pool of GPU steps; by default as they are, 1 where there is none yet.
+        home: Airflow's home folder.
+        gpus: slots of the pool of GPU steps. By default they stay as they are; a new pool gets 1.
 
     Raises:
-        AirflowError: if Airflow is not installed, or one of its commands fails.
+        AirflowError: Airflow is not installed, or one of its commands fails.
     """
     settings = environment(home)
     command = _command(settings)
@@ -90,7 +95,7 @@ def prepare(home: Path, gpus: int | None = None) -> bool:
     wanted = {"airflow": version("apache-airflow"), "pools": pools, "gpus": gpus or _read_ready(home).get("gpus", 1)}
     if _read_ready(home) == wanted and (home / "airflow.db").is_file():
         return False
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)  # it has the password
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)  # not readable for others, as it holds the password
     with (home / "setup.log").open("wb") as log:
         steps = [
             ["db", "migrate"],
@@ -103,7 +108,7 @@ def prepare(home: Path, gpus: int | None = None) -> bool:
                     f"airflow {' '.join(step[:2])}",
                     "success",
                     f"exit code {done.returncode}",
-                    f"It says why in {home / 'setup.log'}.",
+                    f"See {home / 'setup.log'}.",
                 )
     if login(home) is None:
         _write_private(home / PASSWORDS, json.dumps({USER: secrets.token_urlsafe(12)}))
@@ -112,7 +117,7 @@ def prepare(home: Path, gpus: int | None = None) -> bool:
 
 
 def login(home: Path) -> tuple[str, str] | None:
-    """The name and the password of the only user; None before `prepare`."""
+    """Return name and password of the only user, or None before `prepare`."""
     try:
         passwords = json.loads((home / PASSWORDS).read_text("utf-8"))
         return USER, str(passwords[USER])
@@ -121,24 +126,28 @@ def login(home: Path) -> tuple[str, str] | None:
 
 
 def call(home: Path, arguments: Sequence[str]) -> int:
-    """Call `airflow` with these arguments. Returns its exit code."""
+    """Run `airflow` with these arguments and return its exit code."""
     settings = environment(home)
     return subprocess.run([_command(settings), *arguments], env=settings, check=False).returncode  # noqa: S603 (no shell)
 
 
 @contextmanager
 def serve(home: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Context manager: Airflow's servers, scheduler and workers, healthy when the body starts and gone when it ends.
+    """Run Airflow's servers, scheduler and workers. They are healthy inside the context and stopped after it.
+
+    Args:
+        home: Airflow's home folder.
+        port: port of the UI and API. The next two ports serve logs.
 
     Raises:
-        AirflowError: where a port is taken, or Airflow does not start.
+        AirflowError: one of the ports is in use, or Airflow does not start.
     """
     for needed in (port, port + 1, port + 2):
         if _listens(needed):
-            raise AirflowError(f"port {needed}", "a free one", "one in use", f"Another one: --port {port + 10}.")
+            raise AirflowError(f"port {needed}", "a free port", "one in use", f"Try another one: --port {port + 10}.")
     settings, log = environment(home, port), home / "up.log"
     with log.open("wb") as output:
-        # in a session of its own: Ctrl-C comes to this process alone, and whatever Airflow starts can be found
+        # in an own session: Ctrl-C reaches this process only, and all processes that Airflow starts can be found
         airflow = subprocess.Popen(  # noqa: S603 (no shell)
             [_command(settings), "standalone"],
             env=settings,
@@ -161,7 +170,7 @@ def _variable(pool: str) -> str:
 
 
 def _heed_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a background job of a shell ignores it, and so would Airflow
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore it, and Airflow would too
 
 
 def _wait_until_well(airflow: subprocess.Popen[bytes], port: int, log: Path) -> None:
@@ -173,11 +182,14 @@ def _wait_until_well(airflow: subprocess.Popen[bytes], port: int, log: Path) -> 
                 return
         time.sleep(0.5)
     got = f"exit code {airflow.returncode}" if airflow.returncode is not None else f"no answer within {START_SECONDS} seconds"
-    raise AirflowError("airflow standalone", "to start", got, f"It says why in {log}.")
+    raise AirflowError("airflow standalone", "to start", got, f"See {log}.")
 
 
 def _stop(airflow: subprocess.Popen[bytes]) -> None:
-    """Interrupt Airflow, which then ends its parts; a SIGTERM would leave them behind. Then end what is left of its session."""
+    """Interrupt Airflow, then kill the processes of its session that are left.
+
+    On SIGINT, Airflow stops its parts; on SIGTERM, it leaves them running.
+    """
     airflow.send_signal(signal.SIGINT)
     for number in (signal.SIGTERM, signal.SIGKILL):
         deadline = time.monotonic() + STOP_SECONDS
@@ -192,7 +204,7 @@ def _stop(airflow: subprocess.Popen[bytes]) -> None:
 
 
 def _session(leader: subprocess.Popen[bytes]) -> list[int]:
-    """The processes of the leader's session that still run."""
+    """Return the ids of the living processes in the leader's session."""
     import psutil
 
     leader.poll()
@@ -210,7 +222,7 @@ def _command(settings: dict[str, str]) -> str:
         version("apache-airflow")
         if found is not None:
             return found
-    raise AirflowError("the command airflow", "one beside fsat", "none", "Install it: pip install 'fsat[airflow]'.")
+    raise AirflowError("the command airflow", "one in fsat's environment", "none", "Install it: pip install 'fsat[airflow]'.")
 
 
 def _listens(port: int) -> bool:

@@ -1,7 +1,7 @@
-"""The DVC repository that the data root lies in, and calls of its command `dvc`.
+"""Find the DVC repository of the data folder, and call the `dvc` command.
 
-The command, and not DVC's Python interface: a call is a process of its own, so neither DVC's logging, threads and signal
-handlers nor its imports (half a second, 250 modules) come into a worker of Airflow.
+The command is called instead of DVC's Python API. Each call is a process of its own. DVC's logging,
+threads, signal handlers and imports (half a second, 250 modules) thus stay out of an Airflow worker.
 """
 
 from __future__ import annotations
@@ -23,14 +23,17 @@ __all__ = ["default_remote", "find_repository", "locked", "require_repository", 
 log = logging.getLogger(__name__)
 
 LOCK_SECONDS = 600.0
-"""How long a call waits for other processes of DVC; each holds the repository's lock for a moment or a transfer."""
+"""Maximum time that a call waits for other DVC processes. They hold the lock for a moment, or for a transfer."""
 RETRY_SECONDS = 2.0
 BUSY = ("Unable to acquire lock", "is busy, it is being")
-"""What DVC says where another process of it holds the repository, or a file of it."""
+"""Parts of DVC's messages if another DVC process holds the lock of the repository or of a file."""
 
 
 def find_repository(data: Path) -> Path | None:
-    """The root of the DVC repository that the folder `data` lies in, or None. It has to be in Git, which keeps the .dvc files."""
+    """Return the root of the DVC repository that contains the folder `data`, or None.
+
+    The root must be in a Git repository, which keeps the .dvc files.
+    """
     for folder in (data.resolve(), *data.resolve().parents):
         if (folder / ".dvc").is_dir():
             return folder if any((root / ".git").exists() for root in (folder, *folder.parents)) else None
@@ -38,23 +41,23 @@ def find_repository(data: Path) -> Path | None:
 
 
 def require_repository(data: Path) -> Path:
-    """As `find_repository`. Raises SnapshotError where there is none, or no DVC to call."""
+    """Call `find_repository`, and raise SnapshotError if there is no repository or DVC is not installed."""
     root = find_repository(data)
     if root is None:
         raise SnapshotError(
             f"FSAT_DATA {data}",
             "a folder in a Git repository with DVC",
-            "one in none",
+            "one outside of such a repository",
             "Make one of a folder above it: git init && dvc init.",
         )
     if importlib.util.find_spec("dvc") is None:
-        raise SnapshotError(f"repository {root}", "DVC beside fsat", "none", "Install it: pip install 'fsat[dvc]'.")
+        raise SnapshotError(f"repository {root}", "DVC in fsat's environment", "none", "Install it: pip install 'fsat[dvc]'.")
     return root
 
 
 @contextmanager
 def locked(root: Path) -> Iterator[None]:
-    """One process of fsat at a time works on the repository's snapshots; DVC's own lock is only for the time of a call."""
+    """Hold the lock that lets one fsat process at a time work on snapshots. DVC's own lock covers one call only."""
     from filelock import FileLock
 
     try:
@@ -67,9 +70,12 @@ def locked(root: Path) -> Iterator[None]:
 
 
 def run_dvc(root: Path, *arguments: str) -> str:
-    """Call DVC in the repository, wait for its lock, and return what it prints. Raises DvcError where it fails.
+    """Call DVC in the repository, wait for its lock, and return its output.
 
-    Without --quiet, which keeps back why it failed.
+    --quiet is not used, as it would hide why a call failed.
+
+    Raises:
+        DvcError: DVC ended with an error.
     """
     end = time.monotonic() + LOCK_SECONDS
     while True:
@@ -78,12 +84,12 @@ def run_dvc(root: Path, *arguments: str) -> str:
             return done.stdout
         if not any(sign in done.stderr for sign in BUSY) or time.monotonic() > end:
             raise DvcError(f"dvc {' '.join(arguments)} in {root}: {_complaint(done.stderr) or f'exit code {done.returncode}'}")
-        log.info("another process of DVC is at work in %s; waiting for it", root)
+        log.info("another DVC process is using %s; waiting for it", root)
         time.sleep(RETRY_SECONDS)
 
 
 def default_remote(root: Path) -> str | None:
-    """The name of the repository's default remote, None where it has none."""
+    """Return the name of the repository's default remote, or None if it has none."""
     return next(
         (line.split("=", 1)[1] for line in run_dvc(root, "config", "--list").splitlines() if line.startswith("core.remote=")),
         None,
@@ -91,7 +97,7 @@ def default_remote(root: Path) -> str | None:
 
 
 def uncommitted(root: Path, *names: str) -> list[str]:
-    """The names, if Git has not all of these files as they are, or there is no command `git` to ask; else none."""
+    """Return all names if any of these files is not committed or if there is no `git`; else an empty list."""
     try:
         done = _call(["git", "status", "--porcelain", "-z", "--", *names], root)
     except FileNotFoundError:
@@ -100,13 +106,13 @@ def uncommitted(root: Path, *names: str) -> list[str]:
 
 
 def _call(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    # no shell, and only names that were checked
+    # no shell is used, and task names were checked before
     return subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)  # noqa: S603
 
 
 def _complaint(stderr: str) -> str:
-    """DVC's error in one line, without its links and its plea for a report."""
+    """Return DVC's error in one line, without its links and its request for a bug report."""
     lines = [line.strip() for line in stderr.splitlines()]
     start = next((at for at, line in enumerate(lines) if line.startswith("ERROR: ")), 0)
     kept = [line.removeprefix("ERROR: ") for line in lines[start:] if line and not line.startswith(("<http", "Having any"))]
-    return hide_logins(" ".join(kept))  # a remote's address may have one
+    return hide_logins(" ".join(kept))  # a remote's address may contain a login

@@ -1,4 +1,7 @@
-"""MLflow: where MLFLOW_TRACKING_URI is set, each decision is a run there, once. A server in trouble costs a warning only."""
+"""MLflow tracking: if MLFLOW_TRACKING_URI is set, each decision is logged there once, as a run.
+
+Errors of the server are logged as warnings and never fail a step.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ __all__ = ["track"]
 log = logging.getLogger(__name__)
 
 DEFAULTS = {
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",  # seconds; MLflow's own 120, eight times over, would hold up the run
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",  # seconds; MLflow's default, 120 seconds and eight tries, would delay the run
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
@@ -27,7 +30,10 @@ SERVING = ("tokenizer.json", "config.json", "README.md")
 
 
 def track(task: Task, published: Artefact, model: Artefact, outcome: str) -> None:
-    """Log a decision to MLflow: params, metrics, gates as tags, the report and the ONNX model. Doing it again adds no run."""
+    """Log a decision to MLflow: parameters, metrics, gates as tags, the report and the ONNX model.
+
+    A repeated call adds no run.
+    """
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
         return
@@ -39,7 +45,7 @@ def track(task: Task, published: Artefact, model: Artefact, outcome: str) -> Non
     from mlflow.exceptions import MlflowException
 
     try:
-        with redirect_stdout(sys.stderr):  # MLflow prints links, and standard output may be JSON
+        with redirect_stdout(sys.stderr):  # MLflow prints links; standard output must stay valid JSON
             _log_once(task, published, model, outcome)
     except (MlflowException, OSError) as error:
         said = str(error).split("\n")[0]
@@ -47,7 +53,7 @@ def track(task: Task, published: Artefact, model: Artefact, outcome: str) -> Non
 
 
 def _log_once(task: Task, published: Artefact, model: Artefact, outcome: str) -> None:
-    """A run that a killed process left unfinished is gone on with; in a finished one only the outcome may change."""
+    """Log the decision's run, or continue one that a killed process left. In a finished run only the outcome may change."""
     import mlflow
 
     client = mlflow.MlflowClient()
@@ -98,7 +104,7 @@ def _log_files(task: Task, published: Artefact, model: Artefact) -> None:
         graph,
         name="model",
         signature=_signature(graph.graph),
-        pip_requirements=[f"onnx=={onnx.__version__}", "onnxruntime"],  # given, or MLflow would run the model to find out
+        pip_requirements=[f"onnx=={onnx.__version__}", "onnxruntime"],  # else MLflow would run the model to find them
     )
 
 
@@ -110,7 +116,7 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _signature(graph: Any) -> Any:
-    """Names, types and shapes of the graph's inputs and outputs; -1 where a size is free."""
+    """Return names, types and shapes of the graph's inputs and outputs as a ModelSignature. Free sizes are -1."""
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
     from onnx.helper import tensor_dtype_to_np_dtype

@@ -12,14 +12,14 @@ from fsat_tasks.templates import render
 __all__ = ["render_card"]
 
 FIGURES = {"accuracy": ("accuracy", "accuracy", {}), "macro_f1": ("f1", "macro-F1", {"average": "macro"})}
-"""Of metrics.json -> what the Hub calls it: type, name and arguments."""
+"""Figure in metrics.json -> the Hub's metric: type, name and arguments."""
 
 
 def render_card(task: Task, head: Head, metrics: Mapping[str, Any], parity: Mapping[str, Any], served: str) -> str:
-    """Markdown with a YAML header; accuracy and F1 are in its `model-index`."""
+    """Return the card as Markdown with a YAML header, whose `model-index` has accuracy and F1."""
     from markupsafe import Markup
 
-    header = Markup(_metadata(task, metrics))  # noqa: S704, it is YAML, and quoted as such
+    header = Markup(_metadata(task, metrics))  # noqa: S704, it is YAML, in which everything is quoted
     return render("model_card.md.j2", metadata=header, task=task, head=head, metrics=metrics, parity=parity, served=served)
 
 

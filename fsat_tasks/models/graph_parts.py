@@ -1,4 +1,7 @@
-"""A graph and its weights apart: graphs over the same encoder differ in some kilobytes, and only these are worked on."""
+"""Separate a graph from its weights.
+
+Graphs over the same encoder differ by some kilobytes only. Without the weights, working on them is fast.
+"""
 
 from __future__ import annotations
 
@@ -14,19 +17,19 @@ if TYPE_CHECKING:
 __all__ = ["GraphParts", "half_precision", "take_apart", "whole"]
 
 LARGE = 4096
-"""Bytes of a constant from which it is a weight."""
+"""Constants of at least this many bytes are weights."""
 
 
 @dataclass(frozen=True)
 class GraphParts:
-    """An encoder's graph, in which each weight has its name and no values, and the weights by name."""
+    """An encoder's graph whose weights have names but no values, and the weights by name."""
 
     graph: onnx.ModelProto
     weights: Mapping[str, onnx.TensorProto]
 
     @functools.cached_property
     def halves(self) -> Mapping[str, onnx.TensorProto]:
-        """The float weights in fp16."""
+        """The float32 weights, converted to float16."""
         from onnx import TensorProto
         from onnxruntime.transformers.float16 import convert_tensor_float_to_float16
 
@@ -40,7 +43,7 @@ class GraphParts:
 
 
 def take_apart(path: Path) -> GraphParts:
-    """The parts of a graph's file. They must not be changed."""
+    """Read a graph's file and separate its weights. The result may be shared and must not be changed."""
     import onnx
 
     graph, weights = onnx.load(path), {}
@@ -49,12 +52,12 @@ def take_apart(path: Path) -> GraphParts:
             weights[value.name] = onnx.TensorProto()
             weights[value.name].CopyFrom(value)
             value.ClearField("raw_data")
-            value.dims[:] = [0]  # as many values as it has now
+            value.dims[:] = [0]  # the values are gone
     return GraphParts(graph, weights)
 
 
 def whole(graph: onnx.ModelProto, parts: GraphParts) -> onnx.ModelProto:
-    """A graph that was made of the parts' graph, with the values of its weights; it is changed."""
+    """Put the weights' values back into a graph that was made from `parts.graph`. `graph` is changed and returned."""
     for value in graph.graph.initializer:
         if value.name in parts.weights:
             half = value.data_type != parts.weights[value.name].data_type
@@ -63,9 +66,10 @@ def whole(graph: onnx.ModelProto, parts: GraphParts) -> onnx.ModelProto:
 
 
 def half_precision(graph: onnx.ModelProto, parts: GraphParts) -> onnx.ModelProto:
-    """A graph that was made of the parts' graph in fp16, with the same inputs and outputs, still without the weights' values.
+    """Convert a graph that was made from `parts.graph` to float16, with the same inputs and outputs.
 
-    The conversion's own inference of shapes would need these; it does not look at the values. `graph` is changed.
+    The weights of the result still have no values. Shapes are inferred here, from the weights' shapes alone, as the
+    converter's own inference would need the values. `graph` is changed.
     """
     from onnx.shape_inference import infer_shapes
     from onnxruntime.transformers.float16 import convert_float_to_float16

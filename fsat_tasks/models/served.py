@@ -1,4 +1,4 @@
-"""Run an exported model: its folder alone, ONNX Runtime and the tokenizer; no torch, no transformers."""
+"""Run an exported model from its folder, with ONNX Runtime and the tokenizer alone: no torch, no transformers."""
 
 from __future__ import annotations
 
@@ -20,24 +20,26 @@ if TYPE_CHECKING:
 __all__ = ["ServedModel"]
 
 TOKENS = 1024
-"""Of a batch, padding with them: more would not stay in the processor's cache."""
+"""Maximum number of tokens in a batch, padding included. More would not stay in the processor's cache."""
 
 
 class ServedModel:
-    """A model folder: an ONNX graph, tokenizer.json, config.json.
+    """An exported model: a folder with an ONNX graph, tokenizer.json and config.json.
 
     Args:
-        graph: one of the folder's graphs; by default that which config.json names as served.
-        device: where it runs.
-        kept: what stays open: one session on the CPU for each name of a graph, and one tokenizer.
+        folder: the model's folder.
+        graph: file name of one of the folder's graphs; by default the one that config.json names as `served`.
+        device: `cpu` or `cuda`.
+        kept: cache of open values: one CPU session for each file name of a graph, and one tokenizer.
     """
 
     def __init__(self, folder: Path, graph: str | None = None, device: Device = "cpu", kept: Kept | None = None) -> None:
         config = json.loads((folder / "config.json").read_text("utf-8"))
         self.labels: list[str] = config["labels"]
         self.scope_threshold = float(config["scope_threshold"])
-        """The scope score from which a text is taken for one of the task."""
+        """Minimum scope score of a text that counts as in scope."""
         self.set_thresholds = {coverage: float(value) for coverage, value in config["set_thresholds"].items()}
+        """Coverage -> threshold for sets of labels: a set has all labels with 1 - probability up to the threshold."""
         self._tokenizer, self._pad_id = load_tokenizer(folder / "tokenizer.json", kept)
         path = folder / (graph or config["served"])
         if device == "cpu" and kept is not None:
@@ -46,7 +48,7 @@ class ServedModel:
             self._session = open_session(path, device)
 
     def run(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Probabilities (n, classes), in the order of `labels`, and scope scores (n,)."""
+        """Return probabilities (n, classes) in the order of `labels`, and scope scores (n,)."""
         import numpy as np
 
         probabilities = np.empty((len(texts), len(self.labels)), np.float32)
@@ -59,7 +61,7 @@ class ServedModel:
 
 @dataclass(frozen=True)
 class _File:
-    """A graph's file by what it is, and not by where it is: the store renames what it keeps."""
+    """Identity of a graph's file, independent of its path. The store renames the folder of a new artefact."""
 
     volume: int
     inode: int

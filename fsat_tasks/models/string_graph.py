@@ -1,7 +1,10 @@
-"""A BERT WordPiece tokenizer as an ONNX graph, so that a model takes texts; onnxruntime-extensions has what ONNX lacks.
+"""A BERT WordPiece tokenizer as an ONNX graph, so that a model can take texts.
 
-Its `BertTokenizer` is not used: it leaves the accents of ā and č, and more, as they are, and reads one text at a time.
-Here a table that the tokenizer itself has filled says what becomes of each character, for a whole batch at once.
+Operators that ONNX lacks come from onnxruntime-extensions. Its `BertTokenizer` is not used: it keeps some accents, such
+as those of ā and č, and reads one text at a time. Here a table maps each character to its normalised form, for a whole
+batch at once. The table is made by the original tokenizer.
+
+A *unit* is a character or a special token of a text.
 """
 
 from __future__ import annotations
@@ -22,40 +25,42 @@ __all__ = ["INPUT", "join_tokenizer", "tokenizer_graph"]
 
 INPUT = "texts"
 UNIT, TEXT = "\uf8fe", "\uf8ff"
-"""They end a unit and a text inside the graph. A tokenizer that cleans texts drops them, as all characters for private use."""
+"""Characters that end a unit and a text inside the graph. They are for private use, so `_units` drops them from texts."""
 ASSIGNED = [*range(0xD800), *range(0xF900, 0x40000), *range(0xE0000, 0xE1000)]
-"""Code points that are, or may become, a character: not surrogates, private use, and planes that Unicode leaves empty."""
+"""Code points that are or may become characters: all but surrogates, private use and the planes kept empty."""
 
 Nodes = list[tuple[str, list[str], list[str], dict[str, Any]]]
-"""Operator, inputs, outputs, attributes."""
+"""Operator, inputs, outputs and attributes of each node."""
 EXTENSIONS, ML = {"domain": "ai.onnx.contrib"}, {"domain": "ai.onnx.ml"}
 
 
 @dataclass(frozen=True)
 class _WordPiece:
-    """What the graph needs to know of a tokenizer."""
+    """The properties of a tokenizer that the graph needs."""
 
     vocabulary: dict[str, int]
     unknown: str
     prefix: str
-    """Of a token that goes on with a word."""
+    """Prefix of a token that continues a word."""
     longest_word: int
-    """In characters; a longer one is unknown."""
+    """Maximum number of characters of a word. A longer word is unknown."""
     frame: tuple[str, str]
-    """The tokens around a text."""
+    """The tokens before and after each text."""
     pad_id: int
     max_tokens: int
     special: list[str]
-    """Tokens that stand for themselves where a text has them."""
+    """Tokens that are kept as they are if they occur in a text."""
     characters: dict[str, str]
-    """What becomes of a character that does not stay as it is: blanks around it make it a word of its own."""
+    """Character -> replacement, for characters that change. Blanks around a replacement make it a word of its own."""
 
 
 def tokenizer_graph(path: Path) -> onnx.ModelProto:
-    """From `texts` (n,) to `input_ids` and `attention_mask` (n, tokens), padded to the longest; exactly as tokenizer.json does.
+    """Make the graph from `texts` (n,) to `input_ids` and `attention_mask` (n, tokens), padded to the longest text.
+
+    The ids are exactly those that the tokenizer in tokenizer.json gives.
 
     Raises:
-        EncoderError: where the tokenizer is anything but BERT's WordPiece as transformers writes it.
+        EncoderError: the tokenizer is not BERT's WordPiece in the form that transformers writes.
     """
     import onnx
     from onnx import TensorProto, helper
@@ -82,7 +87,7 @@ def tokenizer_graph(path: Path) -> onnx.ModelProto:
 
 
 def join_tokenizer(front: onnx.ModelProto, model: onnx.ModelProto) -> onnx.ModelProto:
-    """The tokenizer's graph and behind it a model that takes its token ids. Both are changed."""
+    """Join the tokenizer's graph and a model that takes its token ids. Both arguments are changed."""
     import onnx
 
     front.ir_version = model.ir_version = max(front.ir_version, model.ir_version)
@@ -95,6 +100,7 @@ def join_tokenizer(front: onnx.ModelProto, model: onnx.ModelProto) -> onnx.Model
 
 
 def _read(path: Path) -> _WordPiece:
+    """Read a tokenizer.json. Raises EncoderError if the graph cannot reproduce it."""
     from tokenizers import Tokenizer
 
     tokenizer, written = Tokenizer.from_file(str(path)), json.loads(path.read_text("utf-8"))
@@ -131,14 +137,18 @@ def _read(path: Path) -> _WordPiece:
 def _unsupported(path: Path, got: str) -> EncoderError:
     return EncoderError(
         str(path),
-        "BERT's WordPiece tokenizer, with one token before a text and one behind it",
+        "BERT's WordPiece tokenizer, with one token before a text and one after it",
         got,
         "Serve the model by its token ids, as its README.md says.",
     )
 
 
 def _changed_characters(tokenizer: Any) -> dict[str, str]:
-    """Of all Unicode, in one call: the normalizer looks at one character at a time, and leaves digits as they are."""
+    """Return character -> replacement, for all characters of Unicode that the tokenizer changes.
+
+    One call does it for all. A digit separates the characters: the normalizer looks at one character at a time and
+    leaves digits as they are.
+    """
     apart = "0"
     characters = [chr(code) for code in ASSIGNED if chr(code) != apart]
     normalised = tokenizer.normalizer.normalize_str(apart.join(characters)).split(apart)
@@ -150,7 +160,7 @@ def _changed_characters(tokenizer: Any) -> dict[str, str]:
 
 
 def _units(tokenizer: _WordPiece) -> tuple[dict[str, Any], Nodes]:
-    """`unit` (units,): the characters and special tokens of all texts, one after the other; TEXT stands between two texts."""
+    """Make `unit` (units,): the units of all texts, one after the other, with TEXT between two texts."""
     import re
 
     first, last = tokenizer.frame
@@ -158,15 +168,15 @@ def _units(tokenizer: _WordPiece) -> tuple[dict[str, Any], Nodes]:
     return {
         "unit.no_text": "",
         "unit.for_zero": UNIT,
-        "unit.pattern": rf"(?s)\p{{Co}}|({special}|.)",  # what is for private use alone is dropped: \1 is empty
+        "unit.pattern": rf"(?s)\p{{Co}}|({special}|.)",  # private-use characters are dropped: \1 is empty for them
         "unit.rewrite": rf"\1{UNIT}",
         "unit.first": first + UNIT,
         "unit.last": last + UNIT,
         "unit.between": TEXT + UNIT,
     }, [
-        # one more text, which `_rows` takes off again: the operators of the extensions crash where there is none
+        # an extra empty text, which `_rows` removes: the extensions' operators crash if there is no text
         ("Concat", [INPUT, "unit.no_text"], ["unit.texts"], {"axis": 0}),
-        # and they end a text at a zero byte: another character that is dropped takes its place
+        # the operators end a text at a zero byte, so UNIT takes its place; both are dropped later
         ("StringSplit", ["unit.texts"], ["unit.parts", "unit.part_count"], {"delimiter": "\0"}),
         ("StringJoin", ["unit.parts", "unit.for_zero", "last"], ["unit.text"], EXTENSIONS),
         ("StringRegexReplace", ["unit.text", "unit.pattern", "unit.rewrite"], ["unit.marked"], EXTENSIONS),
@@ -179,7 +189,7 @@ def _units(tokenizer: _WordPiece) -> tuple[dict[str, Any], Nodes]:
 
 
 def _normalise(tokenizer: _WordPiece) -> tuple[dict[str, Any], Nodes]:
-    """`normal` (n,): the texts as words with blanks between them."""
+    """Make `normal` (n,): the normalised texts, with blanks between their words."""
     table = tokenizer.characters | {token: f" {token} " for token in tokenizer.special}
     lookup = {"keys_strings": list(table), "values_strings": list(table.values()), "default_string": UNIT}
     return {"normal.unchanged": UNIT, "normal.nothing": ""}, [
@@ -193,7 +203,7 @@ def _normalise(tokenizer: _WordPiece) -> tuple[dict[str, Any], Nodes]:
 
 
 def _word_pieces(tokenizer: _WordPiece) -> tuple[dict[str, Any], Nodes]:
-    """`id` (pieces,) of all texts; `begin` and `end` (n * words,) of each word in them."""
+    """Make `id` (pieces,), the ids of all texts, and `begin` and `end` (n * words,), the range of each word's pieces."""
     settings = {
         "vocab": json.dumps(tokenizer.vocabulary), "suffix_indicator": tokenizer.prefix, "unknown_token": tokenizer.unknown,
         "max_input_chars_per_word": tokenizer.longest_word,
@@ -203,7 +213,7 @@ def _word_pieces(tokenizer: _WordPiece) -> tuple[dict[str, Any], Nodes]:
         "default_int64": tokenizer.vocabulary[tokenizer.unknown],
     }  # fmt: skip
     return {"word.rows": np.empty(0, np.int64)}, [
-        ("StringSplit", ["normal"], ["word.table", "word.count"], {}),  # (n, words); the rest of a row is empty words
+        ("StringSplit", ["normal"], ["word.table", "word.count"], {}),  # (n, words), short rows filled with empty words
         ("Reshape", ["word.table", "flat"], ["word"], {}),
         ("WordpieceTokenizer", ["word", "word.rows"], ["piece", "word.limits", "begin", "end"], settings | EXTENSIONS),
         ("LabelEncoder", ["piece"], ["id"], ids | ML),
@@ -211,7 +221,11 @@ def _word_pieces(tokenizer: _WordPiece) -> tuple[dict[str, Any], Nodes]:
 
 
 def _one_unknown_a_word(tokenizer: _WordPiece) -> tuple[dict[str, Any], Nodes]:
-    """`kept` (pieces,): all but those before the unknown token of a word, which the operator leaves in; `kept.id` their ids."""
+    """Make `kept` (pieces,), which pieces to keep, and `kept.id`, their ids.
+
+    A word with an unknown part must give the unknown token alone. The operator also gives the pieces before that part;
+    they are dropped here.
+    """
     return {"bad.unknown": np.array(tokenizer.vocabulary[tokenizer.unknown]), "one": np.array(1), "zero": np.array(0)}, [
         ("Sub", ["end", "one"], ["bad.last"], {}),
         ("Gather", ["id", "bad.last"], ["bad.last_id"], {}),
@@ -220,7 +234,7 @@ def _one_unknown_a_word(tokenizer: _WordPiece) -> tuple[dict[str, Any], Nodes]:
         ("And", ["bad.is_unknown", "bad.is_word"], ["bad"], {}),
         ("Cast", ["bad"], ["bad.plus"], {"to": 7}),  # 7: int64
         ("Neg", ["bad.plus"], ["bad.minus"], {}),
-        ("Mul", ["begin", "bad.plus"], ["bad.from"], {}),  # of the other words: 0, where 0 is added
+        ("Mul", ["begin", "bad.plus"], ["bad.from"], {}),  # other words have index 0, where 0 is added
         ("Mul", ["bad.last", "bad.plus"], ["bad.to"], {}),
         ("Mul", ["id", "zero"], ["bad.zeros"], {}),
         ("ScatterElements", ["bad.zeros", "bad.from", "bad.plus"], ["bad.opened"], {"reduction": "add"}),
@@ -232,7 +246,7 @@ def _one_unknown_a_word(tokenizer: _WordPiece) -> tuple[dict[str, Any], Nodes]:
 
 
 def _rows(tokenizer: _WordPiece) -> tuple[dict[str, Any], Nodes]:
-    """`input_ids` and `attention_mask` (n, tokens); of a text that is too long the last token stays, which closes it."""
+    """Make `input_ids` and `attention_mask` (n, tokens). A text that is too long is cut before its closing token."""
     limits = {"row.max": np.array(tokenizer.max_tokens), "row.from": np.array([0]), "row.to": np.array([-1])}
     return {"row.pad": np.array(tokenizer.pad_id), **limits}, [
         ("Shape", ["word.table"], ["row.shape"], {}),
@@ -242,7 +256,7 @@ def _rows(tokenizer: _WordPiece) -> tuple[dict[str, Any], Nodes]:
         ("ReduceMax", ["row.ends", "last"], ["row.end_piece"], {}),
         ("Sub", ["row.end_piece", "one"], ["row.last_piece"], {}),
         ("Cast", ["kept"], ["row.kept"], {"to": 7}),
-        ("CumSum", ["row.kept", "zero"], ["row.number"], {}),  # of a piece among those that are kept, from 1
+        ("CumSum", ["row.kept", "zero"], ["row.number"], {}),  # number of each piece among the kept ones, from 1
         ("Gather", ["row.number", "row.first_piece"], ["row.first_number"], {}),
         ("Gather", ["row.number", "row.last_piece"], ["row.stop"], {}),
         ("Sub", ["row.first_number", "one"], ["row.start"], {}),

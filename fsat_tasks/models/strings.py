@@ -1,4 +1,4 @@
-"""The champion as one ONNX file that takes texts: made when it is asked for, and compared with the model on token ids."""
+"""Export a model as one ONNX file that takes texts, and verify it against the model that takes token ids."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["HARD_TEXTS", "MODEL", "StringModel", "export_strings"]
 
 MODEL = "model-strings.onnx"
 ROWS, BATCH = 100, 32
-"""Texts on which answers are compared, at most: the token ids, compared on all, decide them."""
+"""Maximum number of texts whose answers are compared, and texts in a batch. Token ids are compared on all texts."""
 
 HARD_TEXTS = (
     "",
@@ -58,18 +58,18 @@ HARD_TEXTS = (
     "1234567890,.-+",
     "\\1 \\d (.*) %s {0}",
 )
-"""Where tokenizers differ: blanks, accents, scripts, emoji, control characters, names of special tokens, length."""
+"""Texts on which tokenizers differ: blanks, accents, scripts, emoji, control characters, special tokens, length."""
 
 
 def export_strings(task: str, store: Store, model: Artefact) -> Artefact:
     """Put the tokenizer in front of the graph that a model serves.
 
-    Writes model-strings.onnx, whose metadata has the task's `labels`, `scope_threshold` and the `model`'s digest, and
-    parity.json.
+    Writes model-strings.onnx and parity.json. The graph's metadata has `labels`, `scope_threshold`, the `task`'s name
+    and the `model`'s digest.
 
     Raises:
-        InputError: where onnxruntime-extensions is not installed.
-        EncoderError: where the tokenizer is not supported, or the graph does not answer as the model does.
+        InputError: onnxruntime-extensions is not installed.
+        EncoderError: the tokenizer is not supported, or the graph's answers differ from the model's.
     """
     version = _extensions_version()
     recipe = Recipe(
@@ -94,7 +94,7 @@ def export_strings(task: str, store: Store, model: Artefact) -> Artefact:
         facts = {"labels": config["labels"], "scope_threshold": config["scope_threshold"], "task": task, "model": model.digest}
         onnx.helper.set_model_props(graph, {name: _text(value) for name, value in facts.items()})
         onnx.save(graph, folder / MODEL)
-        parity = _same_answers(StringModel(folder / MODEL), model, sorted(texts[:ROWS], key=len))  # less padding
+        parity = _same_answers(StringModel(folder / MODEL), model, sorted(texts[:ROWS], key=len))  # by length: less padding
         write_json(folder / "parity.json", parity | {"texts": len(texts), "served": config["served"]})
         return parity
 
@@ -102,7 +102,7 @@ def export_strings(task: str, store: Store, model: Artefact) -> Artefact:
 
 
 class StringModel:
-    """A graph that takes texts, as ONNX Runtime and onnxruntime-extensions run it."""
+    """A graph that takes texts, run by ONNX Runtime with onnxruntime-extensions."""
 
     def __init__(self, graph: Path | bytes) -> None:
         from onnxruntime_extensions import get_library_path
@@ -112,7 +112,7 @@ class StringModel:
         self._session = open_session(graph, "cpu", custom_operators=get_library_path())
 
     def run(self, texts: Sequence[str]) -> Any:
-        """Both outputs of the graph; for a whole model probabilities (n, classes) and scope (n,)."""
+        """Return both outputs of the graph. A full model gives probabilities (n, classes) and scope scores (n,)."""
         import numpy as np
 
         from fsat_tasks.models.string_graph import INPUT
@@ -135,7 +135,7 @@ def _extensions_version() -> str:
 
 
 def _own_texts(store: Store, model: Artefact) -> list[str]:
-    """Of the model's samples and query rows, while the store has them."""
+    """Return the texts that the model was made and judged with; empty if the store no longer has them."""
     from fsat_tasks.data.tables import Tables
 
     reference = model.manifest["parents"]["validate"]
@@ -148,7 +148,7 @@ def _text(value: Any) -> str:
 
 
 def _same_tokens(front: onnx.ModelProto, path: Path, texts: Sequence[str]) -> None:
-    """Raises EncoderError, which shows the text, where the graph does not give the very ids of the tokenizer."""
+    """Raise EncoderError, with the text, if the graph's token ids differ from the tokenizer's."""
     from fsat_tasks.encoders.batches import load_tokenizer, tokenize
 
     graph, (tokenizer, _) = StringModel(front.SerializeToString()), load_tokenizer(path)
@@ -160,7 +160,7 @@ def _same_tokens(front: onnx.ModelProto, path: Path, texts: Sequence[str]) -> No
 
 
 def _same_answers(graph: StringModel, model: Artefact, texts: Sequence[str]) -> dict[str, Any]:
-    """How far the answers are from the model's. Raises EncoderError where a gate of the task's on parity would hold."""
+    """Compare the graph's answers with the model's. Raises EncoderError if a parity gate of the task would hold it."""
     import numpy as np
 
     from fsat_tasks.models.variants import parity_of

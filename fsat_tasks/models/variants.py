@@ -1,4 +1,4 @@
-"""Smaller variants of an exported graph, and which of them may stand for it."""
+"""Judge smaller variants of an exported graph, and choose the one that is served."""
 
 from __future__ import annotations
 
@@ -21,14 +21,23 @@ __all__ = ["FILES", "FOR_A_GPU", "MODEL", "Judge", "for_a_cpu", "parity_of", "se
 MODEL = "model.onnx"
 FILES = {"fp32": MODEL, "fp16": "model-fp16.onnx", "int8": "model-int8.onnx"}
 FOR_A_GPU = ("fp16",)
-"""A CPU computes these in fp32, and converts on the way: half the file, and slower."""
+"""Variants for a GPU. A CPU converts their weights and computes in fp32: half the file size, but slower."""
 
 Answers = tuple["NDArray[np.floating[Any]]", "NDArray[np.floating[Any]]"]
 """Probabilities (n, classes) and scope scores (n,)."""
 
 
 def parity_of(served: Answers, reference: Answers, threshold: float) -> dict[str, Any]:
-    """How far answers are from those that they should be."""
+    """Compare answers with reference answers to the same texts.
+
+    Args:
+        served, reference: probabilities (n, classes) and scope scores (n,).
+        threshold: minimum scope score of a text that counts as in scope.
+
+    Returns:
+        `rows`, `max_difference` of the probabilities, and the shares of rows with the same label (`label_agreement`)
+        and with the same in-scope decision (`scope_agreement`).
+    """
     import numpy as np
 
     (probabilities, scope), (expected, expected_scope) = served, reference
@@ -42,19 +51,19 @@ def parity_of(served: Answers, reference: Answers, threshold: float) -> dict[str
 
 @dataclass(frozen=True)
 class Judge:
-    """Compares variants in a model folder with its fp32 graph."""
+    """A comparison of the variants in a model folder with the fp32 graph."""
 
     folder: Path
     texts: Sequence[str]
     labels: NDArray[np.int64]  # (n,)
     answers: Answers
-    """Of the fp32 graph on the CPU."""
+    """Answers of the fp32 graph on the CPU."""
     bounds: GateSpec
     kept: Kept
-    """What stays open: the sessions, which `publish` times."""
+    """Cache of the open sessions, which `publish` times later."""
 
     def judge(self, name: str, device: Literal["cpu", "cuda"] = "cpu") -> dict[str, Any]:
-        """Size, parity and whether the variant may be served on the device, with the reason."""
+        """Return a variant's size and parity, and whether it may be served on the device, with the reason."""
         from fsat_tasks.numerics.evidence.paired import compare_paired
 
         model = ServedModel(self.folder, FILES[name], device, self.kept)
@@ -77,11 +86,11 @@ class Judge:
 
 
 def for_a_cpu(variant: Mapping[str, Any]) -> bool:
-    """Whether it tells of a graph on the CPU, and of one that a CPU is fast with."""
+    """Return whether a variant was judged on a CPU and is fast there."""
     return variant["device"] == "cpu" and variant["name"] not in FOR_A_GPU
 
 
 def served_file(variants: Sequence[dict[str, Any]]) -> str:
-    """The smallest that passes on a CPU, of those that it is fast with."""
+    """Return the file of the smallest variant that passes on a CPU and is fast there."""
     passing = [variant for variant in variants if variant["passes"] and for_a_cpu(variant)]
     return str(min(passing, key=lambda variant: variant["bytes"])["file"])

@@ -1,4 +1,8 @@
-"""Approval: whether a person has to agree before the champion moves, what they are shown, and what their answer does."""
+"""Approval of promotions by a person.
+
+This module decides whether a person must agree before the champion moves, writes the page that they see, and carries
+out their answer.
+"""
 
 from __future__ import annotations
 
@@ -31,12 +35,15 @@ log = logging.getLogger(__name__)
 
 NOT_APPROVED = "not approved"
 HOURS_TO_ACT = 24
-"""For which the answered decision may wait for a worker."""
+"""Hours that an answered decision may wait for a worker."""
 FIGURES = ("accuracy", "macro_f1", "min_class_recall", "ece")
 
 
 def awaits_approval(task: Task, store: Store, published: Artefact) -> bool:
-    """Whether the decision would move the champion, which this task does only with a yes that nobody has given yet."""
+    """Return whether a person must still approve this decision.
+
+    They must if the task requires approval, none was given yet, and the decision would move the champion.
+    """
     decision = published.json("decision.json")
     if not task.spec.approval or task.approved or task.dry_run or not decision["promote"]:
         return False
@@ -45,17 +52,25 @@ def awaits_approval(task: Task, store: Store, published: Artefact) -> bool:
 
 
 def record(run: Run, published: Artefact, replaces: int) -> str:
-    """Enter a run's decision in the registry: as it says, or as held if it still awaits approval. Returns the outcome."""
+    """Record a run's decision in the registry and return the outcome. A decision that awaits approval is recorded as held."""
     hold = NOT_APPROVED if awaits_approval(run.task, run.store, published) else ""
     return _enter(run.task, run.store, published, replaces, hold)
 
 
 def settle(task: Task, key: str, replaces: int, approved: bool) -> Artefact:
-    """Do what a person answered about the decision of this key, whatever the data and task.yaml have become since.
+    """Carry out a person's answer, even if the data or task.yaml have changed since the question.
+
+    Args:
+        key: the decision's key in the store.
+        replaces: the champion's version when the person was asked.
+        approved: the answer.
+
+    Returns:
+        the decision's artefact.
 
     Raises:
-        ChampionChangedError: where they approved, and another run has moved the champion since they were asked.
-        StoreError: where the decision or its model is no longer in the store.
+        ChampionChangedError: the person approved, but another run has moved the champion since they were asked.
+        StoreError: the decision or its model is no longer in the store.
     """
     store = Store(Workspace.from_env().store)
     published = store.require({"step": "publish", "key": key}, "the decision that was asked about")
@@ -66,7 +81,7 @@ def settle(task: Task, key: str, replaces: int, approved: bool) -> Artefact:
 
 
 def keep_until_answered(task: Task, store: Store, published: Artefact) -> None:
-    """Have housekeeping keep a decision that a person is asked about, and what it is made of: no history has it yet."""
+    """Keep a pending decision and its inputs from housekeeping until the answer is due. No history names them yet."""
     store.keep_until(published, time.time() + (task.spec.approval_hours + HOURS_TO_ACT) * 3600)
 
 
@@ -78,12 +93,12 @@ def _enter(task: Task, store: Store, published: Artefact, replaces: int, hold: s
 
 
 def find_artefact(store: Store, step: str, key: str) -> Artefact:
-    """An artefact that was made before. Raises StoreError where it is gone."""
-    return store.require({"step": step, "key": key}, "what was decided about")
+    """Find an artefact that an earlier step made. Raises StoreError if it is gone."""
+    return store.require({"step": step, "key": key}, "an artefact of the decision")
 
 
 def approval_page(task: Task, store: Store, published: Artefact) -> str:
-    """Markdown: the gates, the figures beside the champion's, and where the report is."""
+    """Write the page for the approver, as Markdown: gates, figures next to the champion's, and a link to the report."""
     decision = published.json("decision.json")
     gates = [
         (gate.gate, "promote" if gate.promote else "hold", f"{gate.figure:.4g}", f"{gate.bound:.4g}", gate.reason)
@@ -104,7 +119,7 @@ def approval_page(task: Task, store: Store, published: Artefact) -> str:
 
 
 def report_link(key: str) -> str:
-    """Where Airflow's api-server has the report of this decision, from the root of its pages: dags/plugins/fsat_reports.py."""
+    """Return the path of the report on Airflow's api-server, where dags/plugins/fsat_reports.py serves it."""
     return f"fsat/reports/{key}"
 
 
@@ -118,5 +133,5 @@ def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def _plain(text: str) -> str:
-    """A label in a reason may have any letter: none of them is Markdown or a new line of the table."""
+    """Escape a text for a Markdown table, as a label in a reason may contain any character."""
     return re.sub(r"([\\`*_{}\[\]<>|#!~&])", r"\\\1", " ".join(text.split()))

@@ -1,4 +1,4 @@
-"""A challenger beside the champion, on the same rows."""
+"""Compare a challenger with the champion on the same rows."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ log = logging.getLogger(__name__)
 
 
 def choose_opponent(store: Store, champion: Mapping[str, Any] | None, model: Artefact) -> dict[str, Any] | None:
-    """Version and model of the champion that a model has to beat; None where there is none.
+    """Return version and model of the champion that a model has to beat, or None if there is none.
 
-    A model that is the champion by now is judged as it was: beside the one that it replaced.
+    If the model already is the champion, its opponent is the champion that it replaced.
     """
     if champion is None:
         return None
@@ -31,10 +31,19 @@ def choose_opponent(store: Store, champion: Mapping[str, Any] | None, model: Art
 
 
 def compare_with_champion(run: Run, opponent: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Figures of the champion on the rows of the challenger's `evaluate` (see `beside`); None where nothing can be compared.
+    """Compare the champion with a challenger on the rows that the challenger was evaluated on.
 
-    What it said of the same rows when it was evaluated counts. Query rows that are new since, the published model answers now;
-    samples that are new it cannot, since those that it was evaluated on were left out of it: only what both have is compared.
+    The champion's predictions are those of its own evaluation. For query rows that are new since then, the published
+    model predicts now. New samples are not compared: predictions on samples come from models fitted without them, and
+    the published model is not such a model.
+
+    Args:
+        run: the challenger's run, with its data and its evaluation.
+        opponent: `version` and `model` of the champion; see `choose_opponent`.
+
+    Returns:
+        `opponent` with the figures of `quality.comparison`, the challenger's accuracy on the same rows, and the classes
+        that the champion does not know (`missing`). None if the champion's files are gone or no row is shared.
     """
     import numpy as np
     import pyarrow.parquet as pq
@@ -73,7 +82,10 @@ def _answers(run: Run, model: Artefact, texts: list[str]) -> list[str]:
 
 
 def _known_answers(store: Store, model: Artefact, evidence: str) -> dict[str, str]:
-    """Text -> label that the champion gave it when it was evaluated in the same way; empty where that is not known any more."""
+    """Return text -> label from the champion's own evaluation.
+
+    The result is empty if that evaluation is gone, or if its evidence was of another kind (query rows or samples).
+    """
     import pyarrow.parquet as pq
 
     parents = [model.manifest["parents"].get(step) for step in ("evaluate", "validate")]

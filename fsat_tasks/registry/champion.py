@@ -1,4 +1,4 @@
-"""The champion's files and the run that made it: found by the registry's entry, checked by checksum and signature."""
+"""Find the champion's files, or the run that made it, and check checksums and signature."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ __all__ = ["champion_model", "champion_run"]
 
 
 def champion_model(task: str, store: Store | None = None) -> Artefact:
-    """The model folder that the task's champion points to; if FSAT_SIGNING_KEY is set, only if that key signed it.
+    """Return the artefact of the task's champion. Its checksums are verified.
 
     Args:
+        task: name of the task.
         store: by default the one that FSAT_STORE names.
 
     Raises:
-        RegistryError: if there is no champion, or its files are not those that were published.
+        RegistryError: no model is published yet, its files are missing or altered, or FSAT_SIGNING_KEY is set and that
+            key did not sign the champion.
     """
     store = store or Store(Workspace.from_env().store)
     champion = Registry(store.root, task).champion()
@@ -31,10 +33,10 @@ def champion_model(task: str, store: Store | None = None) -> Artefact:
 
 
 def champion_run(task: Task, store: Store) -> Run:
-    """The run that made the champion, with its artefacts up to `export`.
+    """Return the run that made the champion, with its artefacts up to `export`.
 
     Raises:
-        RegistryError: if the task has no champion, or what it was made from is no longer in the store.
+        RegistryError: the task has no champion, or an artefact that it was made from is no longer in the store.
     """
     model = champion_model(task.name, store)
     tuned, validated = (find_published(store, task.name, model.manifest["parents"][step]) for step in ("tune", "validate"))

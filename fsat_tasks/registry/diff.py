@@ -1,4 +1,4 @@
-"""What changed from one model to another: answers, figures and the rows of the data."""
+"""Compare two models of a task: their predictions, their figures and the rows of their data."""
 
 from __future__ import annotations
 
@@ -19,17 +19,19 @@ Json = dict[str, Any]
 
 
 def diff_models(store: Store, task: str, before: Entry, after: Entry) -> Json:
-    """Compare two models of the history by the rows that they were judged on: query rows, or left-out samples.
+    """Compare two models of the history on the rows that they were judged on: query rows, or left-out samples.
 
-    Rows are the same where their text is, wherever it stands in the file; the n-th of equal texts is compared with the n-th.
+    Rows are matched by text, wherever it stands in the file. The n-th of several equal texts is matched with the n-th.
 
     Returns:
-        `before` and `after` (version, model), `figures` (name: before, after), `compared` (rows that both were judged on),
-        `changed` (those with another label), and `data` (split: rows that came, went or were relabelled; texts of the
-        unlabelled pool are counted).
+        - `task`, and `before` and `after`: version and model of each.
+        - `figures`: name -> values before and after.
+        - `compared`: number of rows that both models were judged on.
+        - `changed`: the rows among them whose predicted label differs.
+        - `data`: split -> rows that came, went or were relabelled. Texts of the unlabelled pool are only counted.
 
     Raises:
-        RegistryError: where an artefact of either model is missing or altered.
+        RegistryError: an artefact of either model is missing or altered.
     """
     (old_data, old_result), (new_data, new_result) = (_lineage(store, task, entry) for entry in (before, after))
     old_rows, new_rows = _judged_rows(old_data, old_result), _judged_rows(new_data, new_result)
@@ -53,13 +55,13 @@ def diff_models(store: Store, task: str, before: Entry, after: Entry) -> Json:
 
 
 def _lineage(store: Store, task: str, entry: Entry) -> tuple[Artefact, Artefact]:
-    """The data and the evaluation of a model."""
+    """Return the validated data and the evaluation that a model was made from."""
     parents = find_published(store, task, entry["model"]).manifest["parents"]
     return find_published(store, task, parents["validate"]), find_published(store, task, parents["evaluate"])
 
 
 def _judged_rows(validated: Artefact, evaluated: Artefact) -> dict[tuple[str, int], Json]:
-    """(text, number among equal texts) -> line, label, predicted, probability."""
+    """Return (text, number among equal texts) -> line, label, predicted, probability."""
     import pyarrow.parquet as pq
 
     evidence = evaluated.json("metrics.json")["evidence"]
@@ -96,7 +98,7 @@ def _data_changes(store: Store, old: Artefact, new: Artefact) -> Json:
 
 
 def _count(rows: Split) -> Counter[tuple[str, str | None]]:
-    """(text, label) -> how often."""
+    """Count rows by (text, label). The label is None in an unlabelled split."""
     labels: list[str | None] = [*rows.labels] or [None] * len(rows)
     return Counter(zip(rows.texts, labels, strict=True))
 
@@ -116,7 +118,10 @@ def _row_changes(old: Counter[tuple[str, str | None]], new: Counter[tuple[str, s
 
 
 def _pool_changes(old: Pool, new: Pool) -> Json:
-    """Number of different texts of the pool that came and went, by their 64-bit hashes."""
+    """Count the distinct pool texts that came and went.
+
+    Texts are compared by their 64-bit hashes, which take 8 MB for a million rows.
+    """
     import numpy as np
 
     before, after = old.hashes(), new.hashes()

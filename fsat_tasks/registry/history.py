@@ -1,7 +1,7 @@
-"""What the lines of a registry's history mean: pure functions on entries, oldest first.
+"""Pure functions that interpret a registry's history, a list of entries with the oldest first.
 
-A version is the number of a promoted model. The model gets it once, by its first promotion, and keeps it: whatever makes
-the model the champion again points to that number. A model that is new goes on from the highest.
+A version is the number of a promoted model. A model gets its number at its first promotion and keeps it: if the model
+becomes champion again, the entry has the same number. A new model gets the highest number so far plus one.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ __all__ = ["Entry", "by_hand", "find_entry", "moves", "next_number", "number_of"
 
 Entry = dict[str, Any]
 MOVES = ("promote", "rollback")
-"""Actions that move the champion; the other one is `hold`."""
+"""Actions that move the champion. The only other action is `hold`."""
 SHORTEST_KEY = 8
-"""Letters of a model's key that name it: fewer digits are a version."""
+"""Minimum number of characters that identify a model's key. A number of fewer digits is a version."""
 
 
 def moves(history: Sequence[Entry]) -> list[Entry]:
+    """Return the entries that moved the champion."""
     return [entry for entry in history if entry["action"] in MOVES]
 
 
 def by_hand(entry: Entry) -> bool:
-    """Whether a person moved the champion, and not a run."""
+    """Return whether a person moved the champion, not a run."""
     return "user" in entry
 
 
@@ -46,18 +47,20 @@ def promoted_since(champion: Entry, decision: str, version: int) -> bool:
 
 
 def number_of(history: Sequence[Entry], digest: str) -> int | None:
-    """The version of the model with these bytes, None where it was never promoted."""
+    """Return the version of the model with this digest, or None if it was never promoted."""
     return {entry["model"]["digest"]: entry["version"] for entry in moves(history)}.get(digest)
 
 
 def next_number(history: Sequence[Entry]) -> int:
+    """Return the version that the next new model gets."""
     return 1 + max((entry["version"] for entry in moves(history)), default=0)
 
 
 def trail(history: Sequence[Entry]) -> list[int]:
-    """The way to the present champion, which is last: a promotion goes one on, a rollback back to where the way was before.
+    """Return the promotion path: the versions that led to the present champion, which is last.
 
-    So 1, 2, 3 and a rollback is 1, 2; a second one is 1; and a promotion then 1, 4.
+    A promotion appends a version. A rollback goes back to a version on the path and drops those after it. For example,
+    versions 1, 2, 3 and a rollback give 1, 2. A second rollback gives 1. A promotion of version 4 then gives 1, 4.
     """
     way: list[int] = []
     for entry in moves(history):
@@ -71,19 +74,19 @@ def trail(history: Sequence[Entry]) -> list[int]:
 
 
 def find_entry(history: Sequence[Entry], name: str, task: str) -> Entry:
-    """The newest entry of a version (`3` or `v3`) or of a model's key (its first 8 letters or more).
+    """Find the newest entry of a version (`3` or `v3`) or of a model's key (its first 8 characters or more).
 
     Raises:
-        RegistryError: where there is none, or several models' keys begin so.
+        RegistryError: there is no such entry, or the keys of several models begin with these characters.
     """
     where, fix = f"model {name!r} of task {task!r}", f"fsat history {task} shows all of them."
     if number := re.fullmatch(rf"v?([0-9]{{1,{SHORTEST_KEY - 1}}})", name):
         found = [entry for entry in history if entry["version"] == int(number[1])]
         if not found:
-            raise RegistryError(where, "one of its versions", f"none of them: there are {next_number(history) - 1}", fix)
+            raise RegistryError(where, "one of its versions", f"no such version; the newest is {next_number(history) - 1}", fix)
         return found[-1]
     if not re.fullmatch(rf"[0-9a-f]{{{SHORTEST_KEY},64}}", name):
-        raise RegistryError(where, f"a version, or {SHORTEST_KEY} or more hexadecimal letters of a key", "something else", fix)
+        raise RegistryError(where, f"a version, or {SHORTEST_KEY} or more hexadecimal digits of a key", "something else", fix)
     found = [entry for entry in history if entry["model"]["key"].startswith(name)]
     models = {entry["model"]["digest"] for entry in found}
     if len(models) != 1:
@@ -92,8 +95,17 @@ def find_entry(history: Sequence[Entry], name: str, task: str) -> Entry:
 
 
 def parse_entry(where: str, content: bytes, *actions: str) -> Entry:
-    """Parse an entry and check the fields that others rely on."""
-    fix = "Restore it from a backup; a champion.json that is removed comes back from history.jsonl with the next run or move."
+    """Parse an entry and check its fields.
+
+    Args:
+        where: file and line, for the error.
+        content: one entry as JSON.
+        actions: the actions that are allowed here.
+
+    Raises:
+        RegistryError: the content is not a JSON object, or a field is missing or invalid.
+    """
+    fix = "Restore it from a backup. A damaged champion.json may be removed: the next run or move makes it from history.jsonl."
     try:
         entry = json.loads(content)
     except (ValueError, RecursionError) as error:

@@ -1,8 +1,8 @@
-"""The registry: for each task a pointer to its champion, and a history that only grows.
+"""The registry: a pointer to the champion of each task, and a history that only grows.
 
-`<store>/registry/<task>/champion.json` is replaced atomically; `history.jsonl` gets one line per decision and per move by
-hand. Both change under one lock, the history first: it is what holds, and a move whose process was killed before the
-pointer is finished by the next that writes. What the lines mean is in `history.py`.
+`<store>/registry/<task>/champion.json` is the pointer and is replaced atomically. `history.jsonl` gets one line per
+decision and per move by hand. Both are written under one lock, the history first. The history is authoritative: if a
+process is killed between the two writes, the next writer updates the pointer. `history.py` interprets the lines.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Outcome = Literal["promoted", "unchanged", "held", "kept"]
 
 
 class Registry:
-    """One task's champion and history."""
+    """The champion and the history of one task."""
 
     def __init__(self, store_root: Path, task: str) -> None:
         self.task = check_task_name(task)
@@ -36,63 +36,68 @@ class Registry:
         self.folder = store_root / "registry" / task
 
     def champion(self) -> Entry | None:
-        """The published model's entry: version, model and decision references, metrics. None before the first."""
+        """Return the champion's entry: version, model, decision, metrics. None before the first promotion."""
         path = self.folder / "champion.json"
         content = _read(path)
         return None if content is None else parse_entry(str(path), content, *MOVES)
 
     def history(self) -> list[Entry]:
-        """All entries, oldest first. A line that a killed process left unfinished is not an entry."""
+        """Return all entries, oldest first. A last line that a killed process left unfinished is ignored."""
         path = self.folder / "history.jsonl"
         lines = (_read(path) or b"").split(b"\n")
         return [parse_entry(f"{path}, line {number}", line, *MOVES, "hold") for number, line in enumerate(lines[:-1], start=1)]
 
     def version(self) -> int:
-        """The champion's version, 0 before the first: what a decision or a move says it replaces."""
+        """Return the champion's version, 0 before the first promotion. A decision or move names the version it replaces."""
         return _version(self.champion())
 
     def find(self, name: str) -> Entry:
-        """The newest entry of a version or of a model's key. Raises RegistryError where there is none."""
+        """Find the newest entry of a version or of a model's key. Raises RegistryError if there is none."""
         return find_entry(self.history(), name, self.task)
 
     def number(self, model: Artefact) -> int | None:
-        """The model's version, None where it was never promoted."""
+        """Return the model's version, or None if it was never promoted."""
         return number_of(self.history(), model.digest)
 
     def record(self, model: Artefact, decision: Artefact, replaces: int, hold: str = "") -> Outcome:
-        """Enter a run's decision; make the model the champion if it says promote. Doing it again changes nothing.
+        """Record a run's decision, and move the champion if the decision says promote. A repeated call changes nothing.
 
-        A model with the champion's digest is the champion, whatever key it was made under now: no version, no entry.
+        A model with the champion's digest is the champion, even if its key is another. It gets no version and no entry.
 
-        A move by hand, rollback or promotion, holds until a model that has no version yet is promoted: until then a model
-        that has one is `kept` off, without an entry. So a run on unchanged data, whose model a person took away, does not bring
-        it back; a run on new data is judged as ever.
+        A move by hand holds until a model without a version is promoted. Until then, a run cannot promote a model that
+        has a version: the champion is kept, and no entry is added. A run on unchanged data therefore does not bring back
+        a model that a person has replaced. A run on new data is judged as usual.
 
         Args:
             replaces: the champion's version when the decision was made.
-            hold: why the model is held although the decision says promote; the entry's `reason`.
+            hold: reason to hold the model although the decision says promote. It becomes the entry's `reason`.
+
+        Returns:
+            `promoted`; `unchanged` if the model already was the champion; `held` if the decision or `hold` says so;
+            `kept` if an earlier move by hand prevents the promotion.
 
         Raises:
-            ChampionChangedError: where the model would replace another champion than that one.
-            RegistryError: where the champion or the history cannot be read.
-            StoreError: where the registry cannot be written.
+            ChampionChangedError: the champion is no longer the version `replaces`.
+            RegistryError: the champion or the history cannot be read.
+            StoreError: the registry cannot be written.
         """
         with self._locked():
             return self._record(model, decision, replaces, hold)
 
     def promote(self, name: str, expected: int, reason: str = "", trust: bool = False) -> Entry:
-        """Make a model of the history the champion by hand: a version, or any model, also a held one, by its key.
+        """Make a model of the history the champion by hand.
 
         Args:
-            expected: the version that must be the champion's now; 0 where there is none.
-            trust: also where the present signing key did not sign the model's entry. The new entry is signed.
+            name: a version, or the key of any model of the history, even of a held one.
+            expected: the version that the champion must have now; 0 if there is no champion.
+            trust: accept an entry that the present signing key did not sign. The new entry is signed.
 
         Returns:
-            The champion's entry; the present one where it is that model already, and then nothing changes.
+            the champion's entry. If the model already is the champion, nothing changes.
 
         Raises:
-            ChampionChangedError: where another version is the champion.
-            RegistryError: where there is no such model, or it is altered, missing or not signed.
+            ChampionChangedError: the champion has another version than `expected`.
+            RegistryError: there is no such model, its files are missing or altered, or its entry is not signed.
         """
         with self._locked_history() as history:
             champion, _ = self._settle(history)
@@ -106,7 +111,11 @@ class Registry:
             return self._move("promote", {**target, "version": version}, reason)
 
     def rollback(self, expected: int, to: int | None = None, reason: str = "") -> Entry:
-        """Make the version before the champion the champion again, or an earlier one on the way to it; raises as `promote`."""
+        """Make an earlier version on the promotion path the champion again by hand. Errors are those of `promote`.
+
+        Args:
+            to: the version to go back to; by default the one before the champion.
+        """
         with self._locked_history() as history:
             champion, _ = self._settle(history)
             if champion is not None and champion["version"] == to and self._pointer_signed():
@@ -118,8 +127,8 @@ class Registry:
             if to not in way:
                 raise RegistryError(
                     f"rollback of task {self.task!r}",
-                    "a version on the way to the champion" + (f": {', '.join(map(str, dict.fromkeys(way)))}" if way else ""),
-                    "no version before it" if to is None else str(to),
+                    "an earlier version on the promotion path" + (f": {', '.join(map(str, dict.fromkeys(way)))}" if way else ""),
+                    "none" if to is None else str(to),
                     f"Any version: fsat promote {self.task} VERSION.",
                 )
             target = find_entry(history, str(to), self.task)
@@ -127,9 +136,9 @@ class Registry:
             return self._move("rollback", target, reason)
 
     def restore(self, entry: Entry) -> None:
-        """Enter a version that another registry of this task published, where this one has no version of its own yet.
+        """Add a version that another registry of this task published, and make it the champion.
 
-        It is the champion then. Doing it again changes nothing.
+        Nothing happens if this registry already has a version of its own. A repeated call changes nothing.
         """
         with self._locked():
             versions = [old for old in self.history() if old["version"] is not None]
@@ -152,13 +161,13 @@ class Registry:
 
     @contextmanager
     def _locked_history(self) -> Iterator[list[Entry]]:
-        if not self.history():  # and no folder is made for a name that is mistyped
+        if not self.history():  # checked first, so that a mistyped name makes no folder
             raise RegistryError(f"task {self.task!r}", "a model in its history", "none yet", f"Make one: fsat run {self.task}.")
         with self._locked():
             yield self.history()
 
     def _settle(self, history: list[Entry]) -> tuple[Entry | None, bool]:
-        """The champion as the history has it, and whether its move had to be finished: its process was killed in between."""
+        """Return the champion of the history, and whether the pointer had to be updated after a killed move."""
         last = next(reversed(moves(history)), None)
         pointer = self.champion()
         if last is None:
@@ -188,7 +197,7 @@ class Registry:
             return "held"
         if champion is not None and _same_model(champion, entry):
             pointer = self.champion()
-            # made again under another key, and the old folder may be gone; or from before there was a signing key
+            # the model was made again under another key and its old folder may be gone, or the pointer is unsigned
             if pointer is None or pointer["model"] != entry["model"] or not self._pointer_signed():
                 self._point_to(signed({**champion, "model": entry["model"]}, self.task))
             return "promoted" if finished else "unchanged"
@@ -233,7 +242,7 @@ class Registry:
         path = self.folder / "history.jsonl"
         with path.open("a+b") as file:
             content = path.read_bytes()
-            file.truncate(content.rfind(b"\n") + 1)  # an unfinished line of a killed process
+            file.truncate(content.rfind(b"\n") + 1)  # removes an unfinished line of a killed process
             file.write(canonical_json(entry).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
@@ -261,7 +270,7 @@ def _now() -> str:
 def _user() -> str:
     try:
         name = getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
+    except (KeyError, OSError):  # the user of a container may have no name
         name = f"user {os.getuid()}"
     return name.encode("utf-8", "backslashreplace").decode()
 
@@ -276,7 +285,7 @@ def _read(path: Path) -> bytes | None:
 
 
 def find_published(store: Store, task: str, reference: Mapping[str, str]) -> Artefact:
-    """The artefact that an entry or a manifest names, checksums verified. Raises RegistryError where it is no longer that one."""
+    """Find the artefact that an entry or a manifest names. Raises RegistryError if it is missing or altered."""
     found = store.find(reference["step"], reference["key"])
     if found is None or found.digest != reference["digest"]:
         what = "model" if reference["step"] == "export" else reference["step"]

@@ -1,6 +1,6 @@
 """Signatures of registry entries: HMAC-SHA256 (RFC 2104) with the secret in the file that FSAT_SIGNING_KEY names.
 
-Without the variable nothing is signed and nothing is checked.
+If the variable is not set, nothing is signed and nothing is checked.
 """
 
 from __future__ import annotations
@@ -19,11 +19,15 @@ __all__ = ["check_signature", "signature_problem", "signed", "signing_key"]
 
 VARIABLE = "FSAT_SIGNING_KEY"
 SHORTEST = 32
-"""Bytes: a shorter secret is weaker than the hash."""
+"""Minimum length of the secret in bytes. A shorter secret is weaker than the hash."""
 
 
 def signing_key() -> bytes | None:
-    """The secret, None where the variable is not set. Raises RegistryError where it names no file, or too short a one."""
+    """Read the secret. None if the variable is not set.
+
+    Raises:
+        RegistryError: the variable names no readable file, or the secret is too short.
+    """
     name = os.environ.get(VARIABLE)
     if name is None:
         return None
@@ -38,13 +42,13 @@ def signing_key() -> bytes | None:
 
 
 def signed(entry: Mapping[str, Any], task: str) -> dict[str, Any]:
-    """The entry with the signature of all its fields and the task; without one where no key is named."""
+    """Return the entry with a signature over all its fields and the task. Without a key the entry has no signature."""
     key, rest = signing_key(), {name: value for name, value in entry.items() if name != "signature"}
     return rest if key is None else {**rest, "signature": _sign(rest, task, key)}
 
 
 def signature_problem(entry: Mapping[str, Any], task: str) -> str | None:
-    """What is wrong with an entry's signature; None where it is right, or where no key is named."""
+    """Describe the problem with an entry's signature. None if the signature is valid, or if there is no key."""
     key = signing_key()
     if key is None:
         return None
@@ -54,13 +58,17 @@ def signature_problem(entry: Mapping[str, Any], task: str) -> str | None:
     try:
         expected = _sign({name: value for name, value in entry.items() if name != "signature"}, task, key)
         good = hmac.compare_digest(found.encode(), expected.encode())
-    except (ValueError, RecursionError):  # numbers or letters that canonical JSON does not have: we wrote no such entry
+    except (ValueError, RecursionError):  # values that canonical JSON cannot write: fsat did not write this entry
         good = False
     return None if good else "another one: the entry was altered, or another key signed it"
 
 
 def check_signature(entry: Mapping[str, Any], task: str, where: str, fix: str) -> None:
-    """Raise RegistryError where a key is named and did not sign this entry."""
+    """Raise RegistryError if a signing key is set and did not sign this entry.
+
+    Args:
+        where, fix: parts of the error's message; see `InputError`.
+    """
     if problem := signature_problem(entry, task):
         raise RegistryError(where, f"a signature by the key that {VARIABLE} names", problem, fix)
 

@@ -1,4 +1,4 @@
-"""What is published, for `fsat status` and for machines."""
+"""The state of a task's registry, as `fsat status` shows it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["task_status"]
 
 
 def task_status(workspace: Workspace, task: str) -> dict[str, Any]:
-    """A task's champion with its figures and paths, and the last decision; None where there is none yet."""
+    """Return a task's champion with its figures and paths, and the last entry of its history. Both may be None."""
     registry = Registry(workspace.store, task)
     champion, history = registry.champion(), registry.history()
     return {

@@ -1,4 +1,4 @@
-"""The encoder that a task's features come from: in float32, or in int8 if the task's own samples keep their labels."""
+"""Choose a task's encoder: float32, or int8 if the task asks for it and its samples keep their labels."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ __all__ = ["export_chosen_encoder"]
 log = logging.getLogger(__name__)
 
 LEAST_AGREEMENT = 0.98
-"""Share of the samples that must keep their label when they are left out."""
+"""Minimum share of samples whose leave-one-out label is the same with both encoders."""
 MOST_LOST = 0.01
-"""Share of the samples by which fewer may be right."""
+"""Maximum loss of leave-one-out accuracy from float32 to int8."""
 
 
 def export_chosen_encoder(run: Run) -> Artefact:
-    """The task's encoder as ONNX, exported the first time; in int8 if the task asks for it and its samples allow it."""
+    """Return the task's exported encoder, in int8 if the task asks for it and its samples keep their labels."""
     encoder = export_encoder(run.source, run.store)
     spec = run.task.spec
-    if spec.encoder.precision == "fp32" or pick_device(spec.device) == "cuda":  # a GPU has its own half precision
+    if spec.encoder.precision == "fp32" or pick_device(spec.device) == "cuda":  # a GPU uses half precision
         return encoder
     int8 = export_int8_encoder(encoder, run.store)
     judged = _judge(run, encoder, int8)
@@ -47,9 +47,9 @@ def export_chosen_encoder(run: Run) -> Artefact:
 
 
 def _judge(run: Run, encoder: Artefact, int8: Artefact) -> Artefact:
-    """Compare the labels that left-out samples get on the features of both encoders.
+    """Compare the leave-one-out labels of the samples on the features of both encoders.
 
-    Writes precision.json: whether int8 is accepted, the agreement, and both accuracies.
+    Writes precision.json: whether int8 is accepted, the share of equal labels, both accuracies, the number of samples.
     """
     validated = run.validated
     recipe = Recipe(
@@ -86,7 +86,7 @@ def _judge(run: Run, encoder: Artefact, int8: Artefact) -> Artefact:
 
 
 def _left_out_labels(run: Run, encoder: Artefact, labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(n,) the label that the frozen head gives each sample that it has not seen."""
+    """Return (n,) the frozen head's leave-one-out label of each sample, on the features of this encoder."""
     import numpy as np
     from threadpoolctl import threadpool_limits
 

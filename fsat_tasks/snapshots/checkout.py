@@ -1,4 +1,4 @@
-"""Bring a published version back: from DVC's cache or remote, every file checked, its model in the store again."""
+"""Check out a published version: fetch it from DVC's cache or remote, verify it, and restore its model to the store."""
 
 from __future__ import annotations
 
@@ -21,18 +21,25 @@ __all__ = ["restore_version"]
 
 
 def restore_version(task: str, number: int, out: Path | None = None) -> dict[str, Any]:
-    """Bring back `published/<task>/v<number>/`, copy it to `out`, and put the model and its decision back into the store.
+    """Fetch `published/<task>/v<number>/`, copy it to `out`, and restore the model and its decision to the store.
 
-    A store whose registry has no version of the task takes this one as its champion, so that `fsat predict` works; any other
-    registry stays as it is.
+    If the registry has no version of the task yet, this version becomes the champion, and `fsat predict` works. Any
+    other registry stays as it is.
+
+    Args:
+        task: name of the task.
+        number: the version.
+        out: folder for a copy of the version; no copy is made by default.
 
     Returns:
-        task, version, path, `out`, the model's reference, whether the store lacked it, and the registry's champion.
+        `task`, `version`, `path`, `out`, `model` (its reference), `restored` (whether the model was missing in the
+        store) and `champion` (the registry's version).
 
     Raises:
-        SnapshotError: outside of a repository, where the version is not there, or its files are not those published.
-        DvcError: where the cache has not all of the version, and the remote cannot be reached or has not, either.
-        StoreError: where the store or `out` cannot be written, or has something else in that place.
+        SnapshotError: FSAT_DATA is not in a repository, the version does not exist, or its files are not those that
+            were published.
+        DvcError: the cache lacks a part of the version, and the remote cannot be reached or lacks it too.
+        StoreError: the store or `out` cannot be written, or holds other files in that place.
     """
     workspace = Workspace.from_env()
     version = Version(require_repository(workspace.data), task, number)
@@ -65,7 +72,7 @@ def restore_version(task: str, number: int, out: Path | None = None) -> dict[str
 
 
 def _bring_back(version: Version, meta: Mapping[str, str]) -> dict[str, Any]:
-    """Have DVC fill the version's folder unless it is whole, and return its snapshot.json."""
+    """Let DVC fill the version's folder unless it is complete, verify it, and return its snapshot.json."""
     wrong = _wrong_file(version, meta) if version.folder.is_dir() else None
     if wrong is not None and wrong[1] != MISSING:
         raise SnapshotError(
@@ -77,7 +84,7 @@ def _bring_back(version: Version, meta: Mapping[str, str]) -> dict[str, Any]:
     if wrong is not None:
         cached = _cached(version, meta["md5"], wrong[0])
         fix = f"Remove {cached}, and try again; if that does not help, the remote's copy is damaged too."
-        shutil.rmtree(version.folder, ignore_errors=True)  # DVC has just made it
+        shutil.rmtree(version.folder, ignore_errors=True)  # DVC made it just now
         raise SnapshotError(f"{version.name}/{wrong[0]}", "the file that was published", f"{wrong[1]} from DVC", fix)
     snapshot = read_snapshot(version.folder)
     assert snapshot is not None, "just checked"
@@ -85,7 +92,10 @@ def _bring_back(version: Version, meta: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _wrong_file(version: Version, meta: Mapping[str, str]) -> tuple[str, str] | None:
-    """The first file that is not as published, and what is there instead. A missing one, which DVC may bring, comes last."""
+    """Return the first file that differs from the published one, and what was found there. None if all files are right.
+
+    Altered files come before missing ones, as DVC can only bring back what is missing.
+    """
     path = version.folder / SNAPSHOT
     if not path.is_file():
         return SNAPSHOT, MISSING
@@ -97,7 +107,7 @@ def _wrong_file(version: Version, meta: Mapping[str, str]) -> tuple[str, str] | 
 
 
 def _fetch(version: Version) -> None:
-    """From DVC's cache, or from the remote where the cache has not all of it."""
+    """Fetch the version from DVC's cache, or from the remote if the cache lacks a part of it."""
     target = f"{version.name}.dvc"
     try:
         run_dvc(version.root, "checkout", target)
@@ -106,12 +116,16 @@ def _fetch(version: Version) -> None:
             run_dvc(version.root, "pull", target)
         except DvcError as error:
             remote = default_remote(version.root)
-            source = f"the remote {remote!r} gave not the rest" if remote else "there is no default remote to ask for the rest"
-            raise DvcError(f"{version.name}: DVC's cache has not all of it, and {source}: {error}") from error
+            source = f"remote {remote!r} did not give the rest" if remote else "there is no default remote to ask for the rest"
+            raise DvcError(f"{version.name}: DVC's cache lacks a part of it, and {source}: {error}") from error
 
 
 def _cached(version: Version, md5: str, name: str) -> Path:
-    """Where DVC's cache has, or would have, a file of the version; DVC calls it by its md5, which the directory's listing has."""
+    """Return the path in DVC's cache of a file of the version.
+
+    DVC names cached files by their md5. The listing of the version's folder has them; it is returned for a file that
+    it does not list.
+    """
     objects = Path(run_dvc(version.root, "cache", "dir").strip()) / "files" / "md5"
     listing = objects / md5[:2] / md5[2:]
     files = {entry["relpath"]: entry["md5"] for entry in json.loads(listing.read_text("utf-8"))}
@@ -119,7 +133,7 @@ def _cached(version: Version, md5: str, name: str) -> Path:
 
 
 def _copy(folder: Path, out: Path) -> None:
-    """Copy a version to a folder that is new, empty or such a copy already."""
+    """Copy a version to a folder that is new, empty, or already holds this version."""
     if out.exists():
         if not out.is_dir():
             raise StoreError(f"--out {out}", "a folder", "a file")

@@ -1,4 +1,4 @@
-"""Keep the champion in the repository: its files as one directory of DVC's, named by a small file for Git."""
+"""Snapshots: keep the champion's files in the repository, as one DVC directory with a small .dvc file for Git."""
 
 from __future__ import annotations
 
@@ -22,26 +22,34 @@ __all__ = ["take_snapshot"]
 log = logging.getLogger(__name__)
 
 IN_THE_MODEL = ("encoder.onnx", "encoder.json", "tokenizer.json")
-"""Files of a tuned body that the exported model has too: 90 MB for a MiniLM."""
+"""Files of a fine-tuned encoder that the exported model has too. They are not copied twice: 90 MB for a MiniLM."""
 
 
 def take_snapshot(task: str) -> dict[str, Any]:
-    """Put the champion and what it is made of into `published/<task>/v<version>/`, `dvc add` it, and `dvc push` it.
+    """Copy the champion and what it was made from to `published/<task>/v<version>/`, then `dvc add` and `dvc push` it.
 
-    The folder has `task`, the task's files; `export`, the model; `publish`, the decision and the report; `evaluate`, the
-    metrics; `tune`, the tuned parameters; snapshot.json, the registry's entry and every file's sha256. It is pushed where the
-    repository has a default remote. A version that is there is not made again, only pushed where the remote lacks it.
-    Nothing is committed to Git. What a killed call left, the next one completes.
+    The folder contains:
+
+    - `task`: the task's files;
+    - `export`: the model;
+    - `publish`: the decision and the report;
+    - `evaluate`: the metrics;
+    - `tune`: the tuned parameters;
+    - snapshot.json: the registry's entry and the sha256 of every file.
+
+    It is pushed if the repository has a default remote. An existing version is not made again; it is pushed if the
+    remote lacks it. Nothing is committed to Git. The next call completes what a killed call left.
 
     Returns:
-        task, version, path, whether it was made now, the remote (None where there is none), the repository and which of its
-        files to `commit`.
+        `task`, `version`, `path`, `built` (whether this call made it), `remote` (None without a default remote),
+        `repository`, and `commit` (files that Git does not have yet).
 
     Raises:
-        SnapshotError: outside of a repository, where the version is another model's, or where the task's files have changed
-            since it was published.
-        RegistryError: where there is no champion, or what it is made of is gone.
-        DvcError: where DVC fails, as where the remote cannot be reached; the version is whole here, and only to be pushed.
+        SnapshotError: FSAT_DATA is not in a repository, the version exists with another model, or the task's files have
+            changed since the model was published.
+        RegistryError: there is no champion, or an artefact that it was made from is gone.
+        DvcError: a call of DVC failed. If the remote cannot be reached, the version is complete locally and only
+            the push is missing.
     """
     workspace = Workspace.from_env()
     root = require_repository(workspace.data)
@@ -51,7 +59,7 @@ def take_snapshot(task: str) -> dict[str, Any]:
         meta = version.meta()
         if meta is None:
             _fill(version, entry, Store(workspace.store))
-            run_dvc(root, "add", "--no-relink", version.name)  # the folder stays whole at every moment
+            run_dvc(root, "add", "--no-relink", version.name)  # --no-relink: files stay in place all the time
             version.write_meta(entry["model"]["digest"])
         elif meta["model"] != entry["model"]["digest"]:
             raise SnapshotError(
@@ -77,7 +85,7 @@ def take_snapshot(task: str) -> dict[str, Any]:
 
 
 def _published_entry(registry: Registry) -> dict[str, Any]:
-    """The champion's first promotion; what moves it by hand later says nothing of what it is made of."""
+    """Return the entry of the champion's first promotion. Later entries for moves by hand may differ from it."""
     champion = registry.champion()
     if champion is None:
         raise RegistryError(
@@ -88,11 +96,11 @@ def _published_entry(registry: Registry) -> dict[str, Any]:
 
 
 def _fill(version: Version, entry: Mapping[str, Any], store: Store) -> None:
-    """Make the version's folder, whole or not at all."""
-    if version.folder.exists():  # left by a call that was killed before DVC had it
+    """Make the version's folder atomically."""
+    if version.folder.exists():  # left by a call that was killed before `dvc add`
         found = read_snapshot(version.folder)
         if found is None or found["entry"] != entry or wrong_files(version.folder, found["files"]):
-            raise SnapshotError(str(version.folder), "nothing, or this very snapshot", "something else", "Move it away.")
+            raise SnapshotError(str(version.folder), "no folder, or this same snapshot", "other content", "Move it away.")
         return
     temporary = version.root / ".dvc" / "tmp" / "fsat-snapshot"  # Git and DVC do not look there
     shutil.rmtree(temporary, ignore_errors=True)
@@ -125,10 +133,13 @@ def _collect(task: str, entry: Mapping[str, Any], store: Store, folder: Path) ->
 
 
 def _copy_task(task: Task, store: Store, model: Artefact, folder: Path) -> None:
-    """Copy the task's files if the model is made of them: if the step `validate` makes of them what the model was made of.
+    """Copy the task's files, after a check that the model was made from them.
 
-    The pool may have been another file of that run, one that tasks share, or have grown since: then its rows are copied as they
-    were used, as pool.parquet.
+    The check runs `validate`: its rows and texts must be those that the model was made from. The pool may differ: its
+    file may have grown since, or tasks may share it. In that case the rows that were used are copied, as pool.parquet.
+
+    Raises:
+        SnapshotError: the task's files have changed since the model was made.
     """
     from fsat_tasks.data.pool import POOL, POOL_FILE, Pool
     from fsat_tasks.runs.run import Run
@@ -144,7 +155,7 @@ def _copy_task(task: Task, store: Store, model: Artefact, folder: Path) -> None:
         files |= {POOL: pool.manifest["inputs"][POOL]} if sha256_file(own) == pool.manifest["inputs"][POOL] else {}
     for field, sha256 in files.items():
         source = task.file(field)
-        if source is not None:  # never: `validate` found it
+        if source is not None:  # never None: `validate` found it
             target = folder / source.relative_to(task.folder.resolve())
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)

@@ -1,8 +1,8 @@
-"""A published version in the repository: its folder, its .dvc file, and the checksums that tie the one to the other.
+"""A published version in the repository: its folder, its .dvc file, and the checksums that connect the two.
 
-`published/<task>/v<version>/` holds the files, snapshot.json among them, which has the sha256 of each other file.
-`published/<task>/v<version>.dvc` is for Git: DVC's checksum of the folder and, under `meta`, the model and the sha256 of
-snapshot.json. So whoever trusts the commit can check every file, wherever DVC brought it from.
+`published/<task>/v<version>/` holds the files. One of them, snapshot.json, has the sha256 of every other file.
+`published/<task>/v<version>.dvc` is for Git. It has DVC's checksum of the folder and, under `meta`, the model and the
+sha256 of snapshot.json. Whoever trusts the commit can therefore verify every file, wherever DVC fetched it from.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SHA256 = re.compile("[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Version:
-    """One version of a task in the repository at `root`, there or not."""
+    """One version of a task in the repository at `root`. It need not exist."""
 
     root: Path
     task: str
@@ -38,7 +38,7 @@ class Version:
 
     @property
     def name(self) -> str:
-        """The folder, as a path in the repository."""
+        """The path of the version's folder in the repository."""
         return f"published/{self.task}/v{self.number}"
 
     @property
@@ -50,12 +50,19 @@ class Version:
         return self.root / f"{self.name}.dvc"
 
     def all(self) -> list[int]:
-        """The task's versions that the repository has, in order."""
+        """Return the task's versions in the repository, in ascending order."""
         numbers = (path.stem.removeprefix("v") for path in self.folder.parent.glob("v*.dvc"))
         return sorted(int(number) for number in numbers if number.isdecimal())
 
     def meta(self) -> dict[str, str] | None:
-        """`md5`, DVC's of the folder; `model`, its digest; `snapshot`, the sha256. None before the snapshot is whole."""
+        """Read the .dvc file: `md5` (of the folder, by DVC), `model` (its digest), `snapshot` (sha256 of snapshot.json).
+
+        Returns:
+            the three values, or None if the .dvc file does not exist or `write_meta` has not completed it.
+
+        Raises:
+            SnapshotError: the .dvc file is not one that `fsat snapshot` wrote.
+        """
         from ruamel.yaml import YAML
         from ruamel.yaml.error import YAMLError
 
@@ -76,7 +83,7 @@ class Version:
             ) from None
 
     def write_meta(self, model: str) -> None:
-        """Complete the file that `dvc add` wrote. DVC keeps what is under `meta`."""
+        """Complete the .dvc file that `dvc add` wrote. DVC leaves the part under `meta` alone."""
         ours = {"task": self.task, "version": self.number, "model": model, "snapshot": sha256_file(self.folder / SNAPSHOT)}
         written = self.dvc_file.read_text("utf-8").rstrip("\n").split("\n")
         lines = [*written, "meta:", "  fsat:", *(f"    {name}: {json.dumps(value)}" for name, value in ours.items())]
@@ -86,7 +93,7 @@ class Version:
 
 
 def content(folder: Path) -> dict[str, dict[str, Any]]:
-    """sha256 and bytes of every file of a snapshot but snapshot.json."""
+    """Return name -> sha256 and bytes of every file of a snapshot, except snapshot.json."""
     return {
         path.relative_to(folder).as_posix(): {"sha256": sha256_file(path), "bytes": path.stat().st_size}
         for path in sorted(folder.rglob("*"))
@@ -95,11 +102,11 @@ def content(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def read_snapshot(folder: Path) -> dict[str, Any] | None:
-    """snapshot.json with the registry's entry and the files; None where there is none, or it is another file."""
+    """Read snapshot.json: the registry's entry and the files. None if it is missing or not valid."""
     try:
         snapshot = json.loads((folder / SNAPSHOT).read_text("utf-8"))
         references = [(snapshot["entry"][name], step) for name, step in (("model", "export"), ("decision", "publish"))]
-        # the two become paths of the store
+        # step and key become a path in the store
         valid = all(ref["step"] == step and _SHA256.fullmatch(ref["key"]) and ref["digest"] for ref, step in references)
         return snapshot if valid and isinstance(snapshot["files"], dict) else None
     except (FileNotFoundError, NotADirectoryError, ValueError, LookupError, TypeError, RecursionError):
@@ -107,7 +114,11 @@ def read_snapshot(folder: Path) -> dict[str, Any] | None:
 
 
 def wrong_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """Name -> what is wrong, of the files that are not as snapshot.json has them."""
+    """Compare a folder with the files of its snapshot.json.
+
+    Returns:
+        name -> problem, for every file that is missing, altered or not listed.
+    """
     found = content(folder)
     return {
         name: MISSING if name not in found else "one that is not listed" if name not in files else "another one"

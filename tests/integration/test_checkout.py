@@ -77,7 +77,7 @@ def test_file_that_was_altered_in_the_remote_is_named_and_nothing_comes_into_the
     assert not (there / FOLDER).exists()
     stored(own, there, "export/model.onnx").unlink()
     shutil.rmtree(there / ".dvc" / "cache")
-    with pytest.raises(DvcError, match=r"has not all of it, and the remote 'storage' gave not the rest: dvc pull .*: failed"):
+    with pytest.raises(DvcError, match=r"lacks a part of it, and remote 'storage' did not give the rest: dvc pull .*: failed"):
         restore_version(TASK, 1)
 
 

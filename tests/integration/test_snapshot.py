@@ -88,7 +88,7 @@ def test_without_a_remote_the_version_is_in_the_cache_alone(unkept: Path, cli: A
     assert restore_version(TASK, 1)["champion"] == 1
     shutil.rmtree(unkept / FOLDER)
     shutil.rmtree(unkept / ".dvc" / "cache")
-    with pytest.raises(DvcError, match="v1: DVC's cache has not all of it, and there is no default remote"):
+    with pytest.raises(DvcError, match="v1: DVC's cache lacks a part of it, and there is no default remote"):
         restore_version(TASK, 1)
 
 
@@ -177,4 +177,4 @@ def test_outside_of_git_and_dvc_both_verbs_say_what_to_do(
     enter(tmp_path, tmp_path / "store", monkeypatch)
     code, _, said = cli(*verb)
     assert code == 2
-    assert "expected a folder in a Git repository with DVC, got one in none. Make one" in said
+    assert "expected a folder in a Git repository with DVC, got one outside of such a repository. Make one" in said

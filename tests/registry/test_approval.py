@@ -114,5 +114,5 @@ def test_yes_does_not_overwrite_a_champion_that_moved_meanwhile(asked: tuple[Tas
 def test_decision_that_is_gone_is_said(asked: tuple[Task, Artefact]) -> None:
     task, published = asked
     shutil.rmtree(published.path)
-    with pytest.raises(StoreError, match=r"expected what was decided about, got nothing\. Run the task again\."):
+    with pytest.raises(StoreError, match=r"expected the decision that was asked about, got none that is whole\. Run the task"):
         settle(task, published.key, replaces=0, approved=True)

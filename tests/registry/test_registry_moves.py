@@ -32,7 +32,7 @@ def test_rollback_points_to_the_version_before_and_a_second_one_goes_one_further
         first[name] for name in ("model", "decision", "metrics")
     ]
     before = files(tmp_path)
-    with pytest.raises(RegistryError, match="expected a version on the way to the champion, got no version before it"):
+    with pytest.raises(RegistryError, match="expected an earlier version on the promotion path, got none"):
         registry.rollback(expected=1)
     assert files(tmp_path) == before
 
@@ -58,7 +58,7 @@ def test_rollback_to_a_version_goes_only_back(tmp_path: Path) -> None:
             registry.rollback(expected=1, to=to)
     assert files(tmp_path) == before
     assert registry.promote("3", expected=1)["version"] == 3
-    with pytest.raises(RegistryError, match=r"on the way to the champion: 1, got 2"):
+    with pytest.raises(RegistryError, match=r"on the promotion path: 1, got 2"):
         registry.rollback(expected=3, to=2)
 
 
