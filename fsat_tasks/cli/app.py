@@ -33,9 +33,11 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Few-shot adaptive tuning: a handful of labelled samples in, a calibrated and gated ONNX model out.",
+    help="Few-shot adaptive tuning: make a text classifier from a handful of labelled samples, and publish it only if it "
+    "passes its gates.",
     epilog="Exit codes: 0 done; 1 a fault in fsat or the machine; 2 bad input, nothing was written; "
-    "3 the model was held; 4 drift. Folders: FSAT_DATA (tasks, ./data), FSAT_STORE (artefacts, ./.fsat).",
+    "3 the model was held; 4 drift. Folders: FSAT_DATA has the tasks (default ./data), FSAT_STORE the artefacts "
+    "(default ./.fsat).",
 )
 
 EXIT_HELD = 3
@@ -50,20 +52,24 @@ class Device(StrEnum):
 
 
 Shots = Annotated[int | None, typer.Option(min=1, help="Samples of each class to use. Default: all.", show_default=False)]
-EncoderName = Annotated[str | None, typer.Option("--encoder", help="Encoder. Default: the task's.", show_default=False)]
+EncoderName = Annotated[
+    str | None, typer.Option("--encoder", help="Name of the encoder. Default: the task's.", show_default=False)
+]
 Seed = Annotated[
-    int | None, typer.Option(min=0, max=2**32 - 1, help="Seed of every draw. Default: the task's.", show_default=False)
+    int | None, typer.Option(min=0, max=2**32 - 1, help="Seed of all random draws. Default: the task's.", show_default=False)
 ]
-DeviceName = Annotated[Device | None, typer.Option(help="Where to run. Default: the task's.", show_default=False)]
+DeviceName = Annotated[Device | None, typer.Option(help="Device to run on. Default: the task's.", show_default=False)]
 Out = Annotated[
-    Path | None, typer.Option(help="Also copy the step's files into this folder; for run, the model's.", show_default=False)
+    Path | None,
+    typer.Option(help="Also copy the step's files into this folder; for run, the model's files.", show_default=False),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Leave the champion alone.")]
-Approve = Annotated[bool, typer.Option("--approve", help="Say yes, where task.yaml has approval: true.")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Also print the statistics behind each sentence.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Decide, but do not change the champion.")]
+Approve = Annotated[bool, typer.Option("--approve", help="Approve the model, if task.yaml has approval: true.")]
 
 
 def main() -> None:
-    """Entry point: every expected error becomes one line and an exit code."""
+    """Entry point. Every expected error becomes one line and an exit code."""
     json_lines = False
     try:
         json_lines = logs.configure()
@@ -89,10 +95,11 @@ def _step(step: str, summary: str) -> None:
         as_json: AsJson = False,
         dry_run: DryRun = False,
         approve: Approve = False,
+        verbose: Verbose = False,
     ) -> None:
         from fsat_tasks.tasks.task import load_task
 
-        _run(step, load_task(task, _overrides(shots, encoder, seed, device), dry_run, approve), out, as_json)
+        _run(step, load_task(task, _overrides(shots, encoder, seed, device), dry_run, approve), out, as_json, verbose)
 
     if step != "publish":  # it alone decides
         verb.__annotations__ |= {
@@ -109,7 +116,7 @@ def _overrides(shots: int | None, encoder: str | None, seed: int | None, device:
 def run(
     tasks: Annotated[list[str] | None, typer.Argument(metavar="TASK", help="Names of task folders.", show_default=False)] = None,
     changed: Annotated[
-        bool, typer.Option("--changed", help="Those of them, or of all tasks, whose result is not there yet.")
+        bool, typer.Option("--changed", help="Run only tasks without an up-to-date result; without TASK, of all tasks.")
     ] = False,
     shots: Shots = None,
     encoder: EncoderName = None,
@@ -119,8 +126,9 @@ def run(
     as_json: AsJson = False,
     dry_run: DryRun = False,
     approve: Approve = False,
+    verbose: Verbose = False,
 ) -> None:
-    """All steps: from samples to a published model. Several tasks go one after another, and none stops the others."""
+    """Run all steps, from samples to a published model. Several tasks run in turn, and one that fails stops no other."""
     from fsat_tasks.errors import InputError
     from fsat_tasks.tasks.task import load_task
 
@@ -128,7 +136,7 @@ def run(
     if not names and not changed:
         raise typer.BadParameter("expected the name of a task, or --changed, got neither")
     if len(names) == 1 and not changed:
-        _run("run", load_task(names[0], overrides, dry_run, approve), out, as_json)
+        _run("run", load_task(names[0], overrides, dry_run, approve), out, as_json, verbose)
         return
     if out is not None:
         raise InputError("--out", "one task", "several", "Run them one by one to copy their models.")
@@ -137,10 +145,10 @@ def run(
 
 _step("validate", "Check the task's data with Great Expectations.")
 _step("extract", "Encode every text of the task with ONNX Runtime.")
-_step("tune", "Climb the ladder: prototypes, probe, pool, tuned body.")
-_step("evaluate", "Measure the head and ask the quality gates.")
-_step("export", "Write one ONNX graph and compare it with torch.")
-_step("publish", "Decide, write the report, move the champion.")
+_step("tune", "Tune the model by the methods that help, cheapest first.")
+_step("evaluate", "Measure the model, and ask the quality gates.")
+_step("export", "Write the model as one ONNX graph, and check it.")
+_step("publish", "Decide, write the report, and move the champion.")
 
 
 @app.command()
@@ -150,7 +158,7 @@ def predict(
     file: Annotated[Path | None, typer.Option(help="A .csv, .jsonl, .parquet or text file.", show_default=False)] = None,
     column: Annotated[str, typer.Option(help="Name of the text column in the file.")] = "text",
 ) -> None:
-    """Label texts with the task's champion; one JSON object a line."""
+    """Label texts with the task's champion. One JSON object a line."""
     from fsat_tasks.data.readers import read_lines, read_texts
     from fsat_tasks.errors import InputError
     from fsat_tasks.traffic.predictions import predict as label_texts
@@ -170,8 +178,10 @@ def predict(
 
 
 @app.command()
-def status(task: Annotated[str | None, typer.Argument(help="Default: all tasks.")] = None, as_json: AsJson = False) -> None:
-    """Show each task's champion and its figures; with --json also its files."""
+def status(
+    task: Annotated[str | None, typer.Argument(help="Name of a task. Default: all tasks.")] = None, as_json: AsJson = False
+) -> None:
+    """Show each task's champion. With --json also its figures and files."""
     from fsat_tasks.registry.status import task_status
     from fsat_tasks.tasks.workspace import Workspace
 
@@ -210,13 +220,13 @@ app.add_typer(watch_cli.verbs)
 app.add_typer(strings_cli.verbs)
 
 
-def _run(step: str, task: Task, out: Path | None, as_json: bool) -> None:
+def _run(step: str, task: Task, out: Path | None, as_json: bool, verbose: bool) -> None:
     from fsat_tasks.steps.pipeline import run_steps, summary
 
     store = open_store()
     with store.in_use():  # until what was made is copied and shown
         last = "publish" if step == "run" else step
-        artefacts = run_steps(task, last, None if as_json or logs.in_json() else _reporter(step), store)
+        artefacts = run_steps(task, last, None if as_json or logs.in_json() else _reporter(step, verbose), store)
         if out is not None:
             from fsat_tasks.store.copies import copy_out
 
@@ -224,7 +234,7 @@ def _run(step: str, task: Task, out: Path | None, as_json: bool) -> None:
         if as_json:
             typer.echo(json.dumps({name: summary(artefact) for name, artefact in artefacts.items()}, indent=2))
         else:
-            _print(step, task.name, artefacts)
+            _print(step, task.name, artefacts, verbose)
         if last == "publish" and _held(task, store, artefacts["publish"]):
             sys.exit(EXIT_HELD)
 
@@ -252,12 +262,12 @@ def _held(task: Task, store: Store, published: Artefact) -> bool:
 
     if not awaits_approval(task, store, published):
         return not published.json("decision.json")["promote"]
-    typer.echo("held: not approved. Read the report; to move the champion, the same command with --approve", err=True)
+    typer.echo("held: not approved. Read the report. To approve the model, run the same command with --approve.", err=True)
     return True
 
 
-def _print(step: str, task: str, artefacts: dict[str, Artefact]) -> None:
-    """What a person wants to see of a run: the data warnings of a new check, and the decision."""
+def _print(step: str, task: str, artefacts: dict[str, Artefact], verbose: bool) -> None:
+    """Print what a person wants to see of a run: the data warnings of a new check, a new ladder, and the decision."""
     from fsat_tasks.cli.run_tables import print_decision, print_findings, print_ladder
     from fsat_tasks.registry.registry import Registry
     from fsat_tasks.tasks.workspace import Workspace
@@ -265,14 +275,15 @@ def _print(step: str, task: str, artefacts: dict[str, Artefact]) -> None:
     if artefacts["validate"].built or step == "validate":
         print_findings(artefacts["validate"].json("findings.json"))
     if step == "tune" or ("tune" in artefacts and artefacts["tune"].built):
-        print_ladder(artefacts["tune"])
+        print_ladder(artefacts["tune"], verbose)
     if "publish" in artefacts:
         champion = Registry(Workspace.from_env().store, task).champion()
-        print_decision(task, artefacts["publish"], artefacts["export"], champion)
+        print_decision(task, artefacts["publish"], artefacts["export"], champion, verbose)
 
 
-def _reporter(verb: str) -> Callable[[str, Artefact | None], None]:
+def _reporter(verb: str, verbose: bool) -> Callable[[str, Artefact | None], None]:
     """A line on standard error for each step that did something, and for the one asked for."""
+    from fsat_tasks.cli.run_tables import what_was_done
 
     def report(step: str, artefact: Artefact | None) -> None:
         if artefact is None:
@@ -280,15 +291,6 @@ def _reporter(verb: str) -> Callable[[str, Artefact | None], None]:
                 typer.echo(f"{step:<9} ...\r", err=True, nl=False)
         elif artefact.built or verb in ("run", step):
             done = f"{artefact.manifest['wall_seconds']:.1f} s" if artefact.built else "unchanged"
-            notes = (
-                f"{name} {_short(value)}"
-                for name, value in sorted(artefact.manifest["notes"].items())
-                if not isinstance(value, dict)
-            )
-            typer.echo(f"{step:<9} {done:>9}  {', '.join(notes)}", err=True)
+            typer.echo(f"{step:<9} {done:>9}  {what_was_done(step, artefact.manifest['notes'], verbose)}", err=True)
 
     return report
-
-
-def _short(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -26,11 +26,11 @@ def apply(
     column: Annotated[str | None, typer.Option(help="Name of the text column. Default: the task's.", show_default=False)] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Also copy the results below this folder, by file name.", show_default=False),
+        typer.Option(help="Also copy the results into this folder, in a subfolder for each file.", show_default=False),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Label files of new texts with the champion, and gather what it is unsure of."""
+    """Label files with the champion. Texts that it is unsure of are put aside for review."""
     from fsat_tasks.registry.champion import champion_model
     from fsat_tasks.steps.pipeline import summary
     from fsat_tasks.tasks.task import load_task
@@ -55,8 +55,8 @@ def apply(
         typer.echo(json.dumps(done, indent=2))
     elif any(one["to_review"] for one in done):
         about = totals(done)
-        copy = "" if out else f" Make a copy to edit: fsat apply {task} ... --out FOLDER."
-        typer.echo(f"{about['abstained_share']:.1%} of the rows have no answer.{copy}")
+        copy = "" if out else f" To get a copy that you can edit: fsat apply {task} ... --out FOLDER."
+        typer.echo(f"{100 * about['abstained_share']:.1f} % of the rows have no answer.{copy}")
         typer.echo(f"Fill in labels in review.csv, then: fsat add {task} review.csv")
 
 
@@ -67,11 +67,12 @@ def add(
     text: Annotated[str, typer.Option(help="Name of its text column.")] = "text",
     label: Annotated[str, typer.Option(help="Name of its label column.")] = "label",
     new_label: Annotated[
-        list[str] | None, typer.Option(help="A label that no sample has yet; may be given again.", show_default=False)
+        list[str] | None,
+        typer.Option(help="Allow a label that no sample has yet; may be repeated.", show_default=False),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Append labelled rows, such as those of a filled-in review.csv, to the samples."""
+    """Append labelled rows to the samples, as from a review.csv."""
     from fsat_tasks.data.append import add_samples
     from fsat_tasks.errors import DataError
     from fsat_tasks.tasks.task import load_task
@@ -83,8 +84,8 @@ def add(
     if as_json:
         typer.echo(json.dumps(counts, indent=2))
         return
-    passed = f"{counts['already']} that are there, {counts['held_out']} of the query file, {counts['unlabelled']} unlabelled"
-    typer.echo(f"{task}: added {counts['added']} samples, {counts['out_of_scope']} out-of-scope texts; passed over {passed}")
+    left = f"{counts['already']} already there, {counts['held_out']} in the query file, {counts['unlabelled']} without a label"
+    typer.echo(f"{task}: added {counts['added']} samples, {counts['out_of_scope']} out-of-scope texts; left out {left}")
     if counts["added"]:
         typer.echo(f"Now: fsat run {task}")
 

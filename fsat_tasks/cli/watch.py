@@ -23,8 +23,9 @@ def watch(
         Path | None, typer.Argument(help="File of new texts. Default: the newest of watch.traffic.", show_default=False)
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Also print the statistics behind each sentence.")] = False,
 ) -> None:
-    """Say whether new traffic has drifted; exit code 4 if so."""
+    """Tell whether new texts have drifted. Exit code 4 if so."""
     from fsat_tasks.errors import InputError
     from fsat_tasks.tasks.files import newest_file
     from fsat_tasks.tasks.task import load_task
@@ -41,6 +42,6 @@ def watch(
     else:
         from fsat_tasks.cli.drift_tables import print_drift
 
-        print_drift(drift, str(traffic), str(watched.path / "drift.json"))
+        print_drift(drift, str(traffic), str(watched.path / "drift.json"), verbose)
     if drift["drift"]:
         sys.exit(EXIT_DRIFT)
