@@ -76,7 +76,7 @@ def choose(params: dict[str, Any], dag_run: DagRunProtocol, triggering_asset_eve
         return [{"task": chosen_task(params["task"]), "unlabelled": params["unlabelled"]}]
     from fsat_tasks.steps.changed import changed_tasks
 
-    changed = changed_tasks(overrides=overrides(params))
+    changed = changed_tasks(load=lambda name: load(params, {"task": name, "unlabelled": None}))
     if not changed:
         raise AirflowSkipException("No task has changed since its last decision.")
     return [{"task": name, "unlabelled": None} for name in changed]

@@ -1,4 +1,4 @@
-"""The verbs of the registry: promote, rollback, history, diff. They only parse, call and print."""
+"""The verbs of the registry: status, history, diff, promote, rollback."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from fsat_tasks.cli.common import AsJson
 
 if TYPE_CHECKING:
     from fsat_tasks.registry.registry import Registry
@@ -16,7 +18,26 @@ TaskName = Annotated[str, typer.Argument(help="Name of a task.", show_default=Fa
 Model = Annotated[str, typer.Argument(help="A version, or 8 or more letters of a model's key.", show_default=False)]
 Reason = Annotated[str, typer.Option(help="Reason, for the history.", show_default=False)]
 Expected = Annotated[int | None, typer.Option(min=0, help="Move only if this is the champion's version now.", show_default=False)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+
+@verbs.command()
+def status(
+    task: Annotated[str | None, typer.Argument(help="Name of a task. Default: all tasks.")] = None, as_json: AsJson = False
+) -> None:
+    """Show each task's champion. With --json also its figures and files."""
+    from fsat_tasks.registry.status import task_status
+    from fsat_tasks.tasks.workspace import Workspace
+
+    workspace = Workspace.from_env()
+    if task is not None:
+        workspace.task_folder(task)
+    rows = [task_status(workspace, name) for name in ([task] if task else workspace.task_names())]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    from fsat_tasks.cli.run_tables import print_status
+
+    print_status(rows)
 
 
 @verbs.command()

@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-verbs = typer.Typer()
+from fsat_tasks.cli.common import AsJson
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+verbs = typer.Typer()
 
 
 @verbs.command()

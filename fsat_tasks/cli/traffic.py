@@ -1,19 +1,49 @@
-"""The verbs around new files: apply labels them, add takes back what a person labelled. They only parse, call and print."""
+"""The verbs for new texts: predict and apply label them, watch tells whether they have drifted."""
 
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fsat_tasks.cli.common import AsJson, TaskName, open_store
+from fsat_tasks.cli.common import AsJson, TaskName, Verbose, open_store
 
 if TYPE_CHECKING:
     from fsat_tasks.tasks.task import Task
 
 verbs = typer.Typer()
+
+EXIT_DRIFT = 4
+
+
+@verbs.command()
+def predict(
+    task: TaskName,
+    text: Annotated[str | None, typer.Argument(help="One text. Default: lines of standard input.", show_default=False)] = None,
+    file: Annotated[Path | None, typer.Option(help="A .csv, .jsonl, .parquet or text file.", show_default=False)] = None,
+    column: Annotated[str, typer.Option(help="Name of the text column in the file.")] = "text",
+) -> None:
+    """Label texts with the task's champion. One JSON object a line."""
+    from fsat_tasks.data.readers import read_lines, read_texts
+    from fsat_tasks.errors import InputError
+    from fsat_tasks.traffic.predictions import predict as label_texts
+
+    if text is not None and file is not None:
+        raise InputError("fsat predict", "a text or --file", "both")
+    if file is not None and not file.is_file():
+        raise InputError("--file", "a file", f"{str(file)!r}, which is not there")
+    if text is not None and any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise InputError("text", "UTF-8", "bytes that are not")
+    texts = [text] if text is not None else read_texts(file, column) if file else read_lines(sys.stdin.buffer, "standard input")
+    try:
+        for answer in label_texts(task, texts, open_store()):
+            typer.echo(json.dumps(answer, ensure_ascii=False))
+    except BrokenPipeError:  # the reader of our output has gone, as `head` does: that is no fault, and nothing is left to flush
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @verbs.command()
@@ -61,33 +91,34 @@ def apply(
 
 
 @verbs.command()
-def add(
+def watch(
     task: TaskName,
-    file: Annotated[Path, typer.Argument(help="A .csv, .jsonl or .parquet file, such as a review.csv.", show_default=False)],
-    text: Annotated[str, typer.Option(help="Name of its text column.")] = "text",
-    label: Annotated[str, typer.Option(help="Name of its label column.")] = "label",
-    new_label: Annotated[
-        list[str] | None,
-        typer.Option(help="Allow a label that no sample has yet; may be repeated.", show_default=False),
+    file: Annotated[
+        Path | None, typer.Argument(help="File of new texts. Default: the newest of watch.traffic.", show_default=False)
     ] = None,
     as_json: AsJson = False,
+    verbose: Verbose = False,
 ) -> None:
-    """Append labelled rows to the samples, as from a review.csv."""
-    from fsat_tasks.data.append import add_samples
-    from fsat_tasks.errors import DataError
+    """Tell whether new texts have drifted. Exit code 4 if so."""
+    from fsat_tasks.errors import InputError
+    from fsat_tasks.tasks.files import newest_file
     from fsat_tasks.tasks.task import load_task
+    from fsat_tasks.traffic.watch import watch_traffic
 
-    spec = load_task(task)
-    if not file.is_file() or file.suffix not in (".csv", ".jsonl", ".parquet"):
-        raise DataError("FILE", "a .csv, .jsonl or .parquet file", repr(str(file)))
-    counts = add_samples(spec, file, text, label, new_label or ())
+    if file is not None and not file.is_file():
+        raise InputError("file", "a file", f"{str(file)!r}, which is not there")
+    loaded = load_task(task)
+    traffic = file or newest_file(loaded)
+    watched = watch_traffic(loaded, open_store(), traffic)
+    drift = watched.json("drift.json")
     if as_json:
-        typer.echo(json.dumps(counts, indent=2))
-        return
-    left = f"{counts['already']} already there, {counts['held_out']} in the query file, {counts['unlabelled']} without a label"
-    typer.echo(f"{task}: added {counts['added']} samples, {counts['out_of_scope']} out-of-scope texts; left out {left}")
-    if counts["added"]:
-        typer.echo(f"Now: fsat run {task}")
+        typer.echo(json.dumps({**watched.reference(), "path": str(watched.path), "traffic": str(traffic), **drift}, indent=2))
+    else:
+        from fsat_tasks.cli.drift_tables import print_drift
+
+        print_drift(drift, str(traffic), str(watched.path / "drift.json"), verbose)
+    if drift["drift"]:
+        sys.exit(EXIT_DRIFT)
 
 
 def _paths(task: Task, files: list[Path], out: Path | None) -> list[Path]:
