@@ -1,4 +1,4 @@
-"""What the verbs share: the types of their arguments, and the store."""
+"""Types of the arguments that several verbs have, and the store of a call."""
 
 from __future__ import annotations
 

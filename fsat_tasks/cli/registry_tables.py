@@ -18,7 +18,7 @@ __all__ = ["print_diff", "print_history"]
 ROWS = 40
 """Number of rows of a changed table that are shown; `--json` has all."""
 EFFECTS = ("broken", "relabelled", "fixed", "still wrong")
-"""What became of a row with another label, what a person wants to see first in front."""
+"""Effects of a changed answer, the most interesting one first."""
 LETTERS = 80
 """Number of letters of a text that are shown."""
 KEY_LETTERS = 8

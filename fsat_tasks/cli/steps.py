@@ -153,7 +153,7 @@ def _run_many(names: list[str], changed: bool, load: Callable[[str], Task], as_j
 
 
 def _held(task: Task, store: Store, published: Artefact) -> bool:
-    """Whether a gate held the model, or nobody gave the approval that it needs, and then how to give it."""
+    """Return True if a gate held the model, or if it still needs approval. Print how to approve it."""
     from fsat_tasks.registry.approval import awaits_approval
 
     if not awaits_approval(task, store, published):
@@ -178,7 +178,7 @@ def _print(step: str, task: str, artefacts: dict[str, Artefact], verbose: bool) 
 
 
 def _reporter(verb: str, verbose: bool) -> Callable[[str, Artefact | None], None]:
-    """A line on standard error for each step that did something, and for the one asked for."""
+    """Return a function that prints a line on standard error for each step that did something, and for the one asked for."""
     from fsat_tasks.cli.run_tables import what_was_done
 
     def report(step: str, artefact: Artefact | None) -> None:

@@ -69,7 +69,7 @@ def measure(answers: Answers, names: Sequence[str], seed: int) -> dict[str, Any]
 
 
 def measure_scope(inside: Array, outside: Array, threshold: float) -> dict[str, float]:
-    """How well the scope score tells rows of the task from rows out of its scope.
+    """Measure how well the scope score separates rows of the task from rows out of its scope.
 
     Args:
         inside, outside: (n,) and (m,) scope scores.

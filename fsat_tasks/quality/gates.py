@@ -38,7 +38,7 @@ TITLES = {
 
 @dataclass(frozen=True)
 class GateDecision:
-    """What one gate decided, and why."""
+    """The decision of one gate, and its reason."""
 
     gate: str
     promote: bool

@@ -26,20 +26,20 @@ MOST_DECIMALS = 10
 
 @dataclass(frozen=True)
 class Unit:
-    """How a figure is shown, and how it is told from its bound."""
+    """Format of a figure, of its bound, and of the distance between them."""
 
     scale: float
     """Factor from the figure to what is shown: 100 for shares."""
     decimals: int
     """Decimals of the figure. It gets more where it would look like its bound otherwise."""
     name: str
-    """What follows a figure, with its blank."""
+    """Text after a figure, with its leading blank."""
     difference: str
-    """What follows the difference of two figures: that of two percentages is in points."""
+    """Text after a difference of two figures. The difference of two percentages is in points."""
     bound: str = ""
-    """What follows the bound."""
+    """Text after the bound."""
     significant: bool = False
-    """Whether small figures get two significant digits instead."""
+    """True if small figures get two significant digits instead."""
 
     def show(self, figure: float, bound: float | None = None) -> str:
         """The figure, with enough decimals to tell it from the bound."""
