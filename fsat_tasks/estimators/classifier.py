@@ -94,8 +94,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Args:
             texts: n texts.
             labels: n labels (text, numbers or booleans). If texts have several labels or none: n collections of labels, or a
-                0/1 matrix (n, classes), whose classes are its column numbers. Several labels share one kind of head: there
-                are no rungs, and `unlabelled` and `out_of_scope` are not used.
+                0/1 matrix (n, classes), whose classes are its column numbers. Then there is one
+                kind of head, no rung is tried, and `unlabelled` and `out_of_scope` are not used.
             unlabelled: texts as they come in; they teach the model if held-out samples say that this helps.
             class_names: label -> its meaning in words; by default the label's own words.
             out_of_scope: texts that belong to none of the classes, for `score_samples`.
@@ -212,7 +212,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return float(super().score(texts, labels, sample_weight))
 
     def predict_sets(self, texts: Iterable[str], coverage: float = 0.9) -> NDArray[np.bool_]:
-        """Return conformal sets, (n, classes): True for a text's labels, one of which is right with probability `coverage`."""
+        """Return conformal sets, (n, classes). A text's set holds its true label with at least the probability `coverage`."""
         self._require_one_label("predict_sets")
         require_share(coverage, "coverage")
         held_out = lac_scores(softmax(self._fit.held_out.logits, axis=1))

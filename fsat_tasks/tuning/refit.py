@@ -36,7 +36,7 @@ def refit_rung(fit: Fit, shots: Features, labels: Labels, anchors: Features) -> 
     held_out = judge(probe.held_out, labels)
     if fit.kind is HeadKind.PROBE and fit.weights is None:
         return replace(fit, head=probe.head, held_out=held_out, shots=shots, anchors=anchors)
-    # encoder or pool labels were learnt from the old samples, so leaving them out of the probe alone would flatter it
+    # encoder or pool labels have learnt from the old samples: leaving one out of the probe alone makes it look too easy
     pool = fit.pool
     if len(pool):  # a new sample may be a pool row that has got its label
         pool = pool[~is_copy(mix_layers(pool, fit.layers), mix_layers(shots, fit.layers))]
