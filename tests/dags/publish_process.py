@@ -1,4 +1,4 @@
-"""The task `publish` of fsat_tune on a task whose champion stands. Usage: python publish_process.py RESULT TASK CASES.
+"""The task `publish` of fsat_tune on a task that has a champion. Usage: python publish_process.py RESULT TASK CASES.
 
 CASES are pairs: the champion's version when `decide` judged the model, and the number of the try. RESULT becomes a JSON file: for
 each case, the events that the task sends.

@@ -37,7 +37,7 @@ def read(content: bytes, suffix: str, text: str = "text", label: str | None = "l
 
 
 def lines_of(chunks: Sequence[str]) -> list[int]:
-    """The line that each chunk of a file starts on, as an editor counts."""
+    """Return the line that each chunk of a file starts on, as an editor counts."""
     starts, line = [], 1
     for chunk in chunks:
         starts.append(line)

@@ -1,4 +1,4 @@
-"""Encoders that are tuned side by side: what a killed run leaves and finds, and the end of all where one fails."""
+"""Encoders that are tuned side by side: results that a killed run leaves and the next one finds, and failures, which end all."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tuning.tiny_encoder import CLASSES, DIM, FAST, LABELS, SHOTS, one_hot
 
 @pytest.fixture
 def jobs(source: EncoderSource) -> list[TuningJob]:
-    """Four small jobs, which are done in this process."""
+    """Return four small jobs, which are done in this process."""
     training = TrainingRows(SHOTS, one_hot(LABELS), np.ones((CLASSES, DIM), np.float32))
     return [TuningJob(source, training, replace(FAST, epochs=2), seed, "cpu") for seed in range(4)]
 
@@ -31,7 +31,7 @@ def ignore(_: int) -> None:
 
 
 def files_of(folder: Path) -> dict[str, int]:
-    """When each file was written."""
+    """Return file -> time when it was written."""
     return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
 
 
@@ -94,6 +94,6 @@ def test_where_one_encoder_fails_the_others_are_ended(source: EncoderSource) -> 
 
 
 def children_seconds() -> float:
-    """Processor time of the processes that were started and have ended, which a busy machine does not change."""
+    """Return the processor time of child processes that have ended. A busy machine does not change it."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
