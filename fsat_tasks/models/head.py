@@ -27,7 +27,7 @@ SET_COVERAGES = (0.8, 0.9, 0.95, 0.99)
 
 @dataclass(frozen=True)
 class Head:
-    """A calibrated head, and what is published with it."""
+    """A calibrated head, and the facts that are published with it."""
 
     labels: list[str]
     calibrated: CalibratedHead

@@ -1,4 +1,4 @@
-"""A run: a task on its way through the steps, and what is opened on the way."""
+"""A run: a task on its way through the steps, and the objects that are opened on the way."""
 
 from __future__ import annotations
 

@@ -177,7 +177,7 @@ def _features_by_torch(run: Run, texts: list[str]) -> NDArray[np.float32]:
 
     if run.has_tuned_encoder:
         body = load_torch_encoder(run.source, "cpu", load_file(run.tuned.path / "body.safetensors"))
-    else:  # one encoder serves task after task
+    else:  # kept open for the next tasks
         body = run.kept.get("encoder in torch", run.encoder.digest, lambda: load_torch_encoder(run.source, "cpu"))
     tokenizer, _ = load_tokenizer(run.head_encoder.path / "tokenizer.json", run.kept)
     return encode_rows(body, tokenize(tokenizer, texts))

@@ -48,7 +48,7 @@ def extract(run: Run) -> Artefact:
         OutOfMemoryError: if not even one row fits.
     """
     device = run.task.spec.device
-    if device == "auto":  # a worker without a GPU goes on from what one with a GPU did
+    if device == "auto":  # a worker without a GPU goes on from the result of one with a GPU
         recipe = _recipe(run, export_encoder(run.source, run.store), None)
         found = run.store.find_first(recipe, CUDA_CLASSES)
         if found is not None:
@@ -77,7 +77,7 @@ def encode_shard(run: Run, shard: int) -> dict[str, int]:
 
 
 def shard_counts(run: Run) -> tuple[int, int]:
-    """Return two numbers of shards: those of the small files' texts, which come first, and those of the pool."""
+    """Return the number of shards of the small files' texts, which come first, and the number of shards of the pool."""
     return -(-_text_count(run) // SHARD), -(-_pool_count(run) // SHARD)
 
 

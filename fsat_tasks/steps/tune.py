@@ -126,7 +126,7 @@ def _settings(run: Run, checkpoints: Path) -> LadderSettings:
 
 
 def _material(run: Run, samples: Split) -> Material:
-    """Return the rows that the ladder tunes on. Tasks that share a pool also share its rows, and what is computed from them."""
+    """Return the rows that the ladder tunes on. Tasks that share a pool also share its features and principal directions."""
     from fsat_tasks.numerics.heads.pool_taught import POOL_ROWS
     from fsat_tasks.tuning.material import Material, Pool, Rows
 

@@ -51,7 +51,7 @@ def refit_rung(fit: Fit, shots: Features, labels: Labels, anchors: Features) -> 
 
 
 def _joined(old: HeldOut, refitted: HeldOut) -> HeldOut:
-    """Return the old samples' evidence as it was, and the new samples' from the refit; all from the refit with new classes."""
+    """Join the old samples' evidence as it was with that of new samples from the refit. New classes take all from the refit."""
     if old.logits.shape[1] != refitted.logits.shape[1]:
         return replace(refitted, temperature=old.temperature)
     parts = ((old.logits, refitted.logits), (old.losses, refitted.losses), (old.right, refitted.right))

@@ -121,7 +121,7 @@ class Teacher:
     """Soft labels of the pool, by the best head so far that the pool taught."""
 
     soft_labels: Sequence[Array]
-    """(rows of the fold, classes) for each fold, by a teacher that knew no sample of the fold."""
+    """Soft labels (rows of the fold, classes) for each fold, by a teacher that knew no sample of the fold."""
     log_loss: float
     """Log-loss of the samples, each by a head that had not seen it."""
 

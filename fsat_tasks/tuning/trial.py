@@ -66,7 +66,7 @@ class Fit:
     anchors: Features  # (classes, layers, dim)
     pool: Features  # (m, layers, dim): the rows that taught the head; m is 0 if no pool did
     unseen: Array | None = None
-    """(n, 2) `scope.unseen_views` by encoders that had not seen the sample; None for the pretrained encoder."""
+    """`scope.unseen_views` (n, 2) by encoders that had not seen the sample; None for the pretrained encoder."""
     trace: Sequence[TraceEntry] = ()
     baseline: FrozenHead | None = None
     """The probe on the pretrained encoder, which a fine-tuned model must not be worse than."""

@@ -1,4 +1,4 @@
-"""The founding text's rules: only the norms change, and they explode, collapse or settle where the algebra says so."""
+"""The founding text's rules: only the norms change, and they explode, collapse or settle as the algebra says."""
 
 from __future__ import annotations
 

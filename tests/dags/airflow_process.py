@@ -99,7 +99,7 @@ def _decision(policy: Any, exception: str) -> str:
 
 @contextmanager
 def answering(answer: str | None) -> Iterator[None]:
-    """Answer what a run asks for, as the API does; or let its time run out, as the scheduler does."""
+    """Answer a run's question as the API does, or let its time run out as the scheduler does."""
     ended = Event()
 
     def respond() -> None:

@@ -17,7 +17,7 @@ sys.path.insert(0, os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
 
 
 class Outlet:
-    """Airflow's accessor of an alias: it keeps what is added."""
+    """Stand-in for Airflow's accessor of an alias: it keeps the events that are added."""
 
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []

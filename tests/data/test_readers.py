@@ -1,4 +1,4 @@
-"""The readers: rows come back as they were written, with the lines where they stand, or the error says where it is wrong."""
+"""The readers: rows come back as they were written, with their line numbers, or an error says where the file is wrong."""
 
 from __future__ import annotations
 

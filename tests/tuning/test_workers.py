@@ -21,13 +21,13 @@ from tuning.tiny_encoder import CLASSES, DIM, FAST, LABELS, SHOTS, one_hot
 
 @pytest.fixture
 def jobs(source: EncoderSource) -> list[TuningJob]:
-    """Return four small jobs, which are done in this process."""
+    """Four small jobs, which are done in this process."""
     training = TrainingRows(SHOTS, one_hot(LABELS), np.ones((CLASSES, DIM), np.float32))
     return [TuningJob(source, training, replace(FAST, epochs=2), seed, "cpu") for seed in range(4)]
 
 
 def ignore(_: int) -> None:
-    """Progress that nobody watches."""
+    """Ignore the progress."""
 
 
 def files_of(folder: Path) -> dict[str, int]:

@@ -63,7 +63,7 @@ def class_means(features: Features, labels: Labels) -> Features:
 
 
 def tiny_material(source: EncoderSource, shots: int = 4, pool: int = 0) -> Material:
-    """Return, for each class, shots, an anchor of three of its words, and `pool` unlabelled rows."""
+    """Return a task's rows. Each class has `shots` samples, an anchor of three of its words, and `pool` unlabelled rows."""
     encoder = load_torch_encoder(source, "cpu")
 
     def rows_of(tokens: TokenRows) -> Rows:

@@ -38,7 +38,7 @@ def draw(rows: int, classes: int, seed: int) -> tuple[Array, Labels]:
 
 
 def held_out(losses: list[float], right: float = 0.0) -> HeldOut:
-    """Return evidence with these losses, of which the first rows are right: a share `right` of all."""
+    """Return evidence with these losses. The first rows, a share `right` of all, are right."""
     n = len(losses)
     return HeldOut(np.zeros((n, 2)), 1.0, np.array(losses), np.arange(n) < round(right * n))
 
