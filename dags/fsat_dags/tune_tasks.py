@@ -76,7 +76,7 @@ def choose(params: dict[str, Any], dag_run: DagRunProtocol, triggering_asset_eve
         return [{"task": chosen_task(params["task"]), "unlabelled": params["unlabelled"]}]
     from fsat_tasks.steps.changed import changed_tasks
 
-    changed = changed_tasks(overrides=overrides(params))
+    changed = changed_tasks(load=lambda name: load(params, {"task": name, "unlabelled": None}))
     if not changed:
         raise AirflowSkipException("No task has changed since its last decision.")
     return [{"task": name, "unlabelled": None} for name in changed]
@@ -234,7 +234,7 @@ def _enter(loaded: Task, decided: dict[str, Any], answer: dict[str, Any] | None)
         if asked
         else run_steps(loaded, until="publish", store=store())["publish"]
     )
-    reasons = [f"{gate.gate}: {gate.reason}" for gate in all_gates(published) if not gate.promote]
+    reasons = [f"{gate.gate}: {gate.reason.removesuffix('.')}" for gate in all_gates(published) if not gate.promote]
     # or another run has moved the champion since nobody had to be asked
     if not approved and (asked or awaits(published)):
         reasons.append(NOT_APPROVED)

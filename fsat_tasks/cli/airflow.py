@@ -19,10 +19,11 @@ HOME = Path(".airflow")
 def init(
     home: Home = HOME,
     gpus: Annotated[
-        int | None, typer.Option(min=1, max=64, help="GPU steps at once. Default: as it is, 1 at first.", show_default=False)
+        int | None,
+        typer.Option(min=1, max=64, help="GPU steps at once. Default: unchanged, at first 1.", show_default=False),
     ] = None,
 ) -> None:
-    """Make its database, the pools of the DAGs and a login, if they are not there yet."""
+    """Make its database, the pools of the DAGs and a login, unless they are there already."""
     from fsat_tasks.integrations.airflow_server import prepare
 
     typer.echo(f"Airflow in {home}: {'ready' if prepare(home.absolute(), gpus) else 'was ready'}", err=True)
@@ -30,10 +31,10 @@ def init(
 
 @verbs.command(name="exec", context_settings={"ignore_unknown_options": True})
 def execute(
-    arguments: Annotated[list[str], typer.Argument(metavar="ARGUMENTS", help="What to call airflow with.", show_default=False)],
+    arguments: Annotated[list[str], typer.Argument(metavar="ARGUMENTS", help="Arguments of airflow.", show_default=False)],
     home: Home = HOME,
 ) -> None:
-    """Call the command airflow in it, for example: fsat airflow exec dags list."""
+    """Run the command airflow in it, for example: fsat airflow exec dags list."""
     from fsat_tasks.integrations.airflow_server import call
 
     raise typer.Exit(call(home.absolute(), arguments))
@@ -42,9 +43,9 @@ def execute(
 @verbs.command()
 def up(
     home: Home = HOME,
-    port: Annotated[int, typer.Option(min=1024, max=65533, help="Port of the UI; the next two are used too.")] = 8080,
+    port: Annotated[int, typer.Option(min=1024, max=65533, help="Port of the web pages; the next two are used too.")] = 8080,
 ) -> None:
-    """Start its UI, scheduler and workers, for this machine only, until Ctrl-C."""
+    """Start its web pages, scheduler and workers, for this machine only, until Ctrl-C."""
     from fsat_tasks.integrations.airflow_server import login, prepare, serve
 
     def stop(number: int, _: Any) -> None:

@@ -1,4 +1,4 @@
-"""What `fsat watch` shows on the terminal."""
+"""Tables of `fsat watch` on the terminal."""
 
 from __future__ import annotations
 
@@ -7,33 +7,45 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from fsat_tasks.cli.run_tables import terminal
+from fsat_tasks.cli.run_tables import terminal, with_detail
+from fsat_tasks.quality.wording import PERCENT
 
 __all__ = ["print_drift"]
 
 CLASSES = 10
-"""Classes that are shown: those that moved most."""
+"""Number of classes that are shown: those that moved most."""
+TITLES = {"features": "texts", "scope": "texts from outside", "labels": "class shares"}
+"""Test -> what it compares, in words."""
 
 
-def print_drift(drift: dict[str, Any], traffic: str, path: str) -> None:
-    """The tests, the classes that moved most where there is drift, and the verdict."""
+def print_drift(drift: dict[str, Any], traffic: str, path: str, verbose: bool = False) -> None:
+    """Print the tests, the classes that moved most where there is drift, and the verdict.
+
+    Args:
+        drift: as drift.json has it.
+        traffic: path of the file that was compared.
+        path: path of drift.json.
+        verbose: whether to print the statistics too.
+    """
     console = terminal()
-    table = Table("test", "verdict", "p", "p, family", "what was seen", title=f"{drift['task']}: drift", title_justify="left")
+    table = Table("compared", "verdict", "what was seen", title=f"{drift['task']}: drift", title_justify="left")
     for test in drift["tests"]:
-        verdict = "[red]drift[/]" if test["drift"] else "[green]none[/]"
-        table.add_row(test["test"], verdict, f"{test['p_value']:.3g}", f"{test['adjusted_p_value']:.3g}", escape(test["says"]))
+        seen = with_detail(test["says"], test.get("detail", "") if verbose else "")
+        table.add_row(TITLES.get(test["test"], test["test"]), "[red]drift[/]" if test["drift"] else "[green]none[/]", seen)
     console.print(table)
     if drift["drift"] and drift["classes"]:
-        moved = Table("class", "before", "now", "interval", title="class shares that moved most", title_justify="left")
+        moved = Table("class", "before", "now", "95 % interval", title="class shares that moved most", title_justify="left")
         for row in drift["classes"][:CLASSES]:
-            interval = f"{row['window_low']:.1%} to {row['window_high']:.1%}"
-            moved.add_row(escape(row["label"]), f"{row['reference']:.1%}", f"{row['window']:.1%}", interval)
+            interval = f"{100 * row['window_low']:.1f} to {PERCENT.show(row['window_high'])}"
+            moved.add_row(escape(row["label"]), PERCENT.show(row["reference"]), PERCENT.show(row["window"]), interval)
+        moved.columns[0].overflow = "fold"
         console.print(moved)
     if apart := drift["total_variation"]:
-        distance = f"{apart['estimate']:.2f} ({apart['low']:.2f} to {apart['high']:.2f})"
-        console.print(f"total variation of the class shares: {distance}")
+        between = f"95 % interval {100 * apart['low']:.1f} to {PERCENT.show(apart['high'])}"
+        name = ", the total variation of the class shares" if verbose else ""
+        console.print(f"moved:     {PERCENT.show(apart['estimate'])} of the rows to another class ({between}){name}")
     window, reference = drift["window"]["rows"], drift["reference"]
-    console.print(f"window:    {window} rows of {traffic}", markup=False)
-    console.print(f"reference: {reference['rows']} rows: {reference['says']}", markup=False)
+    console.print(f"window:    {window:,} rows of {traffic}", markup=False)
+    console.print(f"reference: {reference['rows']:,} rows: {reference['says']}", markup=False)
     console.print("verdict: ", "[bold red]drift[/]" if drift["drift"] else "[bold green]no drift[/]")
     console.print(f"details:   {path}", markup=False)

@@ -15,12 +15,12 @@ verbs = typer.Typer()
 @verbs.command()
 def gc(
     keep_days: Annotated[
-        int, typer.Option(min=0, max=36_500, help="Whatever was used in so many days stays. 0: only what is needed now.")
+        int, typer.Option(min=0, max=36_500, help="Keep what was used within so many days. 0: keep only what is needed now.")
     ] = 7,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and write nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be removed, and remove nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
-    """Remove what no model of a history and no run needs from the store."""
+    """Remove artefacts that no model of a history and no run needs."""
     from fsat_tasks.housekeeping.sweep import housekeep
 
     report = housekeep(open_store(), keep_days, dry_run)

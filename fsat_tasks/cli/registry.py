@@ -1,4 +1,4 @@
-"""The verbs of the registry: promote, rollback, history, diff. They only parse, call and print."""
+"""The verbs of the registry: status, history, diff, promote, rollback."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fsat_tasks.cli.common import AsJson
+
 if TYPE_CHECKING:
     from fsat_tasks.registry.registry import Registry
 
@@ -14,9 +16,28 @@ verbs = typer.Typer()
 
 TaskName = Annotated[str, typer.Argument(help="Name of a task.", show_default=False)]
 Model = Annotated[str, typer.Argument(help="A version, or 8 or more letters of a model's key.", show_default=False)]
-Reason = Annotated[str, typer.Option(help="Why, for the history.", show_default=False)]
+Reason = Annotated[str, typer.Option(help="Reason, for the history.", show_default=False)]
 Expected = Annotated[int | None, typer.Option(min=0, help="Move only if this is the champion's version now.", show_default=False)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+
+@verbs.command()
+def status(
+    task: Annotated[str | None, typer.Argument(help="Name of a task. Default: all tasks.")] = None, as_json: AsJson = False
+) -> None:
+    """Show each task's champion. With --json also its figures and files."""
+    from fsat_tasks.registry.status import task_status
+    from fsat_tasks.tasks.workspace import Workspace
+
+    workspace = Workspace.from_env()
+    if task is not None:
+        workspace.task_folder(task)
+    rows = [task_status(workspace, name) for name in ([task] if task else workspace.task_names())]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    from fsat_tasks.cli.run_tables import print_status
+
+    print_status(rows)
 
 
 @verbs.command()
@@ -25,9 +46,9 @@ def promote(
     model: Model,
     reason: Reason = "",
     expected: Expected = None,
-    trust: Annotated[bool, typer.Option("--trust", help="Also where this FSAT_SIGNING_KEY did not sign the entry.")] = False,
+    trust: Annotated[bool, typer.Option("--trust", help="Promote it also if FSAT_SIGNING_KEY did not sign its entry.")] = False,
 ) -> None:
-    """Make any model of the history the champion, also a held one."""
+    """Make a model of the history the champion, even a held one."""
     registry = _registry(task)
     before = registry.version()
     after = registry.promote(model, before if expected is None else expected, _utf8(reason), trust)
@@ -52,7 +73,7 @@ def rollback(
 
 @verbs.command()
 def history(task: TaskName, as_json: AsJson = False) -> None:
-    """Show every decision and move of a task, the newest last."""
+    """Show all decisions and moves of the champion, newest last."""
     from fsat_tasks.tasks.workspace import Workspace
 
     registry = _registry(task)
@@ -71,10 +92,10 @@ def history(task: TaskName, as_json: AsJson = False) -> None:
 def diff(
     task: TaskName,
     before: Model,
-    after: Annotated[str | None, typer.Argument(help="Likewise. Default: the champion.")] = None,
+    after: Annotated[str | None, typer.Argument(help="A second model, named in the same way. Default: the champion.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what changed between two models: labels, figures, data."""
+    """Show how two models differ: labels, figures, data."""
     from fsat_tasks.registry.diff import diff_models
 
     registry = _registry(task)

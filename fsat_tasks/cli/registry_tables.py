@@ -8,32 +8,35 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from fsat_tasks.cli.run_tables import terminal
+from fsat_tasks.cli.run_tables import minute, terminal
+from fsat_tasks.quality.wording import FIGURES, PERCENT, Unit
 from fsat_tasks.registry.history import Entry, by_hand
 from fsat_tasks.registry.signature import signature_problem, signing_key
 
 __all__ = ["print_diff", "print_history"]
 
 ROWS = 40
-"""Rows of a table that has no end of them; `--json` has all."""
+"""Number of rows of a changed table that are shown; `--json` has all."""
 EFFECTS = ("broken", "relabelled", "fixed", "still wrong")
-"""In the order of what a person wants to see first."""
+"""What became of a row with another label, what a person wants to see first in front."""
 LETTERS = 80
-"""Of a text."""
+"""Number of letters of a text that are shown."""
+KEY_LETTERS = 8
+"""Number of letters of a model's key that are shown: as many as name it."""
 
 
 def print_history(task: str, entries: list[Entry], champion: int) -> None:
-    """One line an entry, the newest last."""
+    """Print one line an entry, the newest last."""
     check = signing_key() is not None
-    table = Table("time", "version", "action", "accuracy", "model", "who: why", *(["signed"] if check else []))
+    table = Table("time (UTC)", "version", "action", "accuracy", "model", "who: why", *(["signed"] if check else []))
     for entry in entries:
         version, accuracy = entry["version"], entry["metrics"].get("accuracy")
         table.add_row(
-            escape(entry["time"]),
+            escape(minute(entry["time"])),
             f"v{version}" if version else "-",
             "[red]hold[/]" if entry["action"] == "hold" else entry["action"],
-            "-" if accuracy is None else f"{accuracy:.3f}",
-            escape(entry["model"]["key"][:12]),
+            "-" if accuracy is None else PERCENT.show(accuracy),
+            escape(entry["model"]["key"][:KEY_LETTERS]),
             escape(_one_line(f"{entry['user']}: {entry['reason']}" if by_hand(entry) else entry.get("reason", "the gates"))),
             *(["[red]no[/]" if signature_problem(entry, task) else "yes"] if check else []),
         )
@@ -42,7 +45,7 @@ def print_history(task: str, entries: list[Entry], champion: int) -> None:
 
 
 def print_diff(changes: dict[str, Any]) -> None:
-    """Figures side by side, rows with another label, and rows of the data that came, went or were relabelled."""
+    """Print figures side by side, rows with another label, and rows of the data that came, went or were relabelled."""
     names = [_name(changes[side]) for side in ("before", "after")]
     _print_figures(changes["figures"], names)
     _print_changed(changes["changed"], names)
@@ -54,11 +57,16 @@ def print_diff(changes: dict[str, Any]) -> None:
 
 
 def _print_figures(figures: dict[str, dict[str, Any]], names: list[str]) -> None:
-    table = Table("figure", *names, "difference", title="figures", title_justify="left")
-    for name, sides in figures.items():
-        before, after = sides["before"], sides["after"]
-        numbers = all(isinstance(value, int | float) for value in (before, after))
-        table.add_row(escape(name), _figure(before), _figure(after), f"{after - before:+.4g}" if numbers else "")
+    table = Table("figure", *names, "change", title="figures (--json has all)", title_justify="left")
+    for name, (title, unit) in FIGURES.items():
+        if name in figures:
+            before, after = figures[name]["before"], figures[name]["after"]
+            change = "" if before is None or after is None else f"{100 * (after - before):+.1f} points"
+            table.add_row(title, _figure(before, unit), _figure(after, unit), change)
+    if evidence := figures.get("evidence"):
+        table.add_row("measured on", *(_measured_on(evidence[side], figures["rows"][side]) for side in ("before", "after")), "")
+    if weakest := figures.get("weakest_class"):
+        table.add_row("weakest class", *(escape(str(weakest[side] or "-")) for side in ("before", "after")), "")
     terminal().print(table)
 
 
@@ -72,8 +80,8 @@ def _print_changed(rows: list[dict[str, Any]], names: list[str]) -> None:
             str(row["line"]),
             escape(_one_line(row["text"])),
             escape(row["label"]),
-            escape(f"{row['before']} ({row['probability_before']:.2f})"),
-            escape(f"{row['after']} ({row['probability_after']:.2f})"),
+            escape(f"{row['before']} ({PERCENT.show(row['probability_before'])})"),
+            escape(f"{row['after']} ({PERCENT.show(row['probability_after'])})"),
             f"[{colours[row['effect']]}]{row['effect']}[/]" if row["effect"] in colours else row["effect"],
         )
     terminal().print(table)
@@ -110,11 +118,15 @@ def _print_rest(rows: int) -> None:
 
 
 def _name(side: dict[str, Any]) -> str:
-    return f"v{side['version']}" if side["version"] else escape(side["model"]["key"][:12])
+    return f"v{side['version']}" if side["version"] else escape(side["model"]["key"][:KEY_LETTERS])
 
 
-def _figure(value: Any) -> str:
-    return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else escape(str(value))
+def _figure(value: Any, unit: Unit) -> str:
+    return "-" if value is None else unit.show(value)
+
+
+def _measured_on(evidence: str | None, rows: int | None) -> str:
+    return "-" if rows is None else f"{rows:,} {'query rows' if evidence == 'query' else 'left-out samples'}"
 
 
 def _one_line(text: str) -> str:

@@ -1,9 +1,9 @@
-"""Tables on the terminal."""
+"""Tables on the terminal. They fit 80 columns; `verbose` adds the statistics behind each sentence."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -11,23 +11,42 @@ from rich.markup import escape
 from rich.table import Table
 
 from fsat_tasks.quality.gates import all_gates
+from fsat_tasks.quality.wording import PERCENT, POINTS, plural
 from fsat_tasks.store import Artefact
 
 if TYPE_CHECKING:
     from fsat_tasks.steps.many_tasks import Outcome
 
-__all__ = ["print_decision", "print_findings", "print_ladder", "print_outcome", "print_outcomes", "print_status", "terminal"]
+__all__ = [
+    "minute",
+    "print_decision",
+    "print_findings",
+    "print_ladder",
+    "print_outcome",
+    "print_outcomes",
+    "print_status",
+    "terminal",
+    "what_was_done",
+    "with_detail",
+]
 
 
-def print_decision(task: str, published: Artefact, model: Artefact, champion: dict[str, Any] | None) -> None:
-    """The gates, the decision, who is champion now, and where the model, the report and the manifest are."""
+def print_decision(
+    task: str, published: Artefact, model: Artefact, champion: dict[str, Any] | None, verbose: bool = False
+) -> None:
+    """Print the gates, those that hold first, the decision, the champion, and the paths of model, report and manifest."""
     console = terminal()
-    decision = published.json("decision.json")
+    gates = sorted(all_gates(published), key=lambda gate: gate.promote)
     table = Table("gate", "decision", "reason", title=f"{task}: gates", title_justify="left")
-    for gate in all_gates(published):
-        table.add_row(gate.gate, "[green]promote[/]" if gate.promote else "[red]hold[/]", escape(gate.reason))
+    for gate in gates:
+        reason = with_detail(gate.reason, gate.detail if verbose else "")
+        table.add_row(gate.gate, "[green]passed[/]" if gate.promote else "[red]held[/]", reason)
     console.print(table)
-    console.print("decision:", "[bold green]promote[/]" if decision["promote"] else "[bold red]hold[/]")
+    held = ", ".join(gate.gate for gate in gates if not gate.promote)
+    if published.json("decision.json")["promote"]:
+        console.print("decision: [bold green]promote[/]: all gates passed")
+    else:
+        console.print(f"decision: [bold red]hold[/]: the model did not pass {held}")
     if champion is None:
         console.print("champion: none yet")
     else:
@@ -41,58 +60,105 @@ def print_decision(task: str, published: Artefact, model: Artefact, champion: di
         console.print(f"{name + ':':<10}{path}", markup=False)
 
 
-def print_ladder(tuned: Artefact) -> None:
-    """The rungs: evidence, seconds, what was decided and why."""
-    table = Table("rung", "taken", "log-loss", "accuracy", "seconds", "why", title="the ladder", title_justify="left")
+def print_ladder(tuned: Artefact, verbose: bool = False) -> None:
+    """Print the rungs: whether each was taken, its accuracy on left-out samples, and why."""
+    table = Table("rung", "taken", "accuracy", "why", title="the ladder", title_justify="left")
     seconds = tuned.manifest["notes"]["rung_seconds"]
     for rung in tuned.json("ladder.json"):
-        figures = ("", "", "")
+        accuracy, detail = "", ""
         if rung["log_loss"] is not None:
-            figures = (f"{rung['log_loss']:.3f}", f"{rung['accuracy']:.3f}", f"{seconds[rung['name']]:.1f}")
-        table.add_row(rung["name"], "[green]yes[/]" if rung["taken"] else "no", *figures, escape(rung["reason"]))
+            accuracy = PERCENT.show(rung["accuracy"])
+            change = f"; change: {rung['detail']}" if rung.get("detail") else ""
+            detail = f"log-loss {rung['log_loss']:.3f}, {seconds[rung['name']]:.1f} s{change}" if verbose else ""
+        table.add_row(rung["name"], "[green]yes[/]" if rung["taken"] else "no", accuracy, with_detail(rung["reason"], detail))
     terminal().print(table)
 
 
 def print_outcome(outcome: Outcome) -> None:
-    """One task of several, in one line, and why it was held or could not be run."""
+    """Print one task of several in one line: what became of it, and why it was held or could not be run."""
     why = outcome.error
     if "publish" in outcome.artefacts:
-        why = f"accuracy {outcome.artefacts['evaluate'].manifest['notes']['accuracy']:.3f}"
+        why = f"accuracy {PERCENT.show(outcome.artefacts['evaluate'].manifest['notes']['accuracy'])}"
         held = [gate.gate for gate in all_gates(outcome.artefacts["publish"]) if not gate.promote]
         if outcome.name == "held":
-            why += f", {', '.join(held) or 'not approved'}"
+            why += f", held by {', '.join(held)}" if held else ", not approved"
     terminal().print(f"{outcome.task:<20} {outcome.name:<9} {outcome.seconds:6.1f} s  {why}", markup=False)
 
 
 def print_outcomes(outcomes: Sequence[Outcome]) -> None:
-    """How many tasks there were of each outcome."""
+    """Print how many tasks there were of each outcome."""
     counts = Counter(outcome.name for outcome in outcomes)
     parts = ", ".join(f"{count} {name}" for name, count in counts.items())
     terminal().print(f"{len(outcomes)} tasks" + (f": {parts}" if parts else ", none changed"), markup=False)
 
 
 def print_status(rows: list[dict[str, Any]]) -> None:
-    """One line a task."""
-    table = Table("task", "champion", "accuracy", "ECE", "since", "last decision")
+    """Print one line a task: its champion, and the last decision."""
+    table = Table("task", "champion", "accuracy", "since (UTC)", "last decision")
     for row in rows:
         champion, last = row["champion"], row["last"]
-        figures = ("-",) * 4
+        figures = ("-",) * 3
         if champion:
-            metrics = champion["metrics"]
-            figures = (f"v{champion['version']}", f"{metrics['accuracy']:.3f}", f"{metrics['ece']:.3f}", champion["time"])
+            figures = (f"v{champion['version']}", PERCENT.show(champion["metrics"]["accuracy"]), minute(champion["time"]))
         table.add_row(escape(row["task"]), *figures, last["action"] if last else "none yet")
+    table.columns[0].overflow = "fold"
     terminal().print(table)
+
+
+def print_findings(findings: list[dict[str, Any]]) -> None:
+    """Print the data warnings on standard error."""
+    for finding in findings:
+        lines = ", ".join(map(str, finding["lines"][:10])) + (" ..." if len(finding["lines"]) > 10 else "")
+        where = f"{finding['file']}, {'lines' if len(finding['lines']) > 1 else 'line'} {lines}" if lines else finding["file"]
+        Console(stderr=True, soft_wrap=True, highlight=False).print(f"warning: {where}: {finding['message']}", markup=False)
+
+
+def what_was_done(step: str, notes: Mapping[str, Any], verbose: bool = False) -> str:
+    """The notes of a step's manifest as words; with `verbose` all of them, by their names."""
+    match "" if verbose else step:
+        case "validate":
+            kinds = {
+                "samples": "sample",
+                "query": "query row",
+                "out_of_scope": "out-of-scope text",
+                "unlabelled": "unlabelled row",
+                "warnings": "warning",
+            }
+            return ", ".join(plural(notes[name], noun) for name, noun in kinds.items() if name in notes)
+        case "extract":
+            cut = f", {plural(notes['truncated'], 'text')} cut" if notes.get("truncated") else ""
+            return f"{plural(notes['encoded'], 'text')} of {notes['rows']:,} encoded{cut}"
+        case "tune":
+            return f"rung {notes['rung']}, by {plural(notes['samples'], 'sample')} of {notes['classes']:,} classes"
+        case "evaluate":
+            right, off = PERCENT.show(notes["accuracy"]), POINTS.show(notes["ece"])
+            return f"{right} right, probabilities off by {off}, {_gates(notes)}"
+        case "export":
+            return f"{notes['served']} is served, {_gates(notes)}"
+        case "publish":
+            return "promote" if notes["promote"] else "hold"
+    return ", ".join(f"{name} {_short(value)}" for name, value in sorted(notes.items()) if not isinstance(value, dict))
+
+
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _gates(notes: Mapping[str, Any]) -> str:
+    return "passed" if notes["promote"] else "held"
+
+
+def with_detail(sentence: str, detail: str) -> str:
+    """A cell with a sentence and, dim below it, the statistics; without them if they are empty."""
+    return f"{escape(sentence)}\n[dim]({escape(detail)})[/]" if detail else escape(sentence)
+
+
+def minute(time: str) -> str:
+    """A time of the registry, which is in UTC, to the minute."""
+    return time[:16].replace("T", " ")
 
 
 def terminal() -> Console:
     """A console that cuts nothing off where no terminal says how wide it is."""
     console = Console(soft_wrap=True, highlight=False)
     return console if console.is_terminal else Console(soft_wrap=True, highlight=False, width=200)
-
-
-def print_findings(findings: list[dict[str, Any]]) -> None:
-    """The data warnings, on standard error."""
-    for finding in findings:
-        lines = ", ".join(map(str, finding["lines"][:10])) + (" ..." if len(finding["lines"]) > 10 else "")
-        where = f"{finding['file']}, line {lines}" if lines else finding["file"]
-        Console(stderr=True, soft_wrap=True, highlight=False).print(f"warning: {where}: {finding['message']}", markup=False)

@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-verbs = typer.Typer()
+from fsat_tasks.cli.common import AsJson
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+verbs = typer.Typer()
 
 
 @verbs.command()
@@ -40,7 +40,7 @@ def checkout(
     out: Annotated[Path | None, typer.Option(help="Also copy the version into this folder.", show_default=False)] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Bring a published version back, from DVC's cache or remote."""
+    """Restore a published version from DVC's cache or remote."""
     from fsat_tasks.snapshots.checkout import restore_version
 
     done = restore_version(task, version, out)

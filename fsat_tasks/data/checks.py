@@ -45,7 +45,7 @@ class Finding:
         if not self.lines:
             return self.file
         more = f" and {len(self.lines) - 10} more" if len(self.lines) > 10 else ""
-        return f"{self.file}, line {', '.join(map(str, self.lines[:10]))}{more}"
+        return f"{self.file}, {'lines' if len(self.lines) > 1 else 'line'} {', '.join(map(str, self.lines[:10]))}{more}"
 
     def to_json(self) -> dict[str, Any]:
         """Return the finding as JSON values."""
@@ -113,17 +113,19 @@ def _checks(split: str, bounds: ValidationSpec) -> list[_Check]:
     labelled = split in ("samples", "query")
     checks = [
         check("text", "critical" if labelled else "warning", "no text", gxe.ExpectColumnValuesToNotBeNull, column="clean"),
-        check("duplicates", "warning", "the same text again", gxe.ExpectColumnValuesToBeNull, column="duplicate_of"),
+        check(
+            "duplicates", "warning", "the same text as in an earlier row", gxe.ExpectColumnValuesToBeNull, column="duplicate_of"
+        ),
         check(
             "length",
             "warning",
-            f"over {LONG_TEXT:,} characters: the encoder may cut it",
+            f"a text over {LONG_TEXT:,} characters, of which the model may read only the beginning",
             gxe.ExpectColumnValueLengthsToBeBetween,
             column="clean",
             max_value=LONG_TEXT,
         ),
         check(
-            "script", "warning", "written in another script than most rows", gxe.ExpectColumnValuesToBeNull, column="odd_script"
+            "script", "warning", "another writing system than in most rows", gxe.ExpectColumnValuesToBeNull, column="odd_script"
         ),
     ]
     if labelled:
@@ -131,7 +133,7 @@ def _checks(split: str, bounds: ValidationSpec) -> list[_Check]:
             check(
                 "near_duplicates",
                 "warning",
-                "nearly the same text as another row",
+                "nearly the same text as in an earlier row",
                 gxe.ExpectColumnValuesToBeNull,
                 column="near_duplicate_of",
             ),
@@ -139,7 +141,7 @@ def _checks(split: str, bounds: ValidationSpec) -> list[_Check]:
             check(
                 "label_blanks",
                 "critical",
-                "a label with blanks around it; remove them",
+                "blanks before or after the label (remove them)",
                 gxe.ExpectColumnValuesToMatchRegex,
                 column="label",
                 regex=r"\A\S(?:[\s\S]*\S)?\Z",
@@ -147,7 +149,7 @@ def _checks(split: str, bounds: ValidationSpec) -> list[_Check]:
             check(
                 "conflicts",
                 "critical",
-                "the same text under two labels; keep one",
+                "the same text under two labels (keep one)",
                 gxe.ExpectColumnValuesToBeNull,
                 column="conflict",
             ),
@@ -157,7 +159,7 @@ def _checks(split: str, bounds: ValidationSpec) -> list[_Check]:
             check(
                 "classes",
                 "critical",
-                "at least two classes are needed, found {observed}",
+                "only {observed} class (at least two are needed)",
                 gxe.ExpectColumnUniqueValueCountToBeBetween,
                 column="label",
                 min_value=2,
@@ -165,7 +167,7 @@ def _checks(split: str, bounds: ValidationSpec) -> list[_Check]:
             check(
                 "shots",
                 "critical",
-                f"a class with fewer than {bounds.min_shots} samples (validation.min_shots)",
+                f"a class with fewer than {bounds.min_shots} samples (label more, or lower validation.min_shots)",
                 gxe.ExpectColumnValuesToBeBetween,
                 column="shots",
                 min_value=bounds.min_shots,
@@ -173,7 +175,7 @@ def _checks(split: str, bounds: ValidationSpec) -> list[_Check]:
             check(
                 "balance",
                 "warning",
-                f"a class with over {BALANCE} times the samples of the smallest",
+                f"a class with over {BALANCE} times as many samples as the smallest (label more of the small ones)",
                 gxe.ExpectColumnValuesToBeBetween,
                 column="imbalance",
                 max_value=BALANCE,
@@ -181,7 +183,7 @@ def _checks(split: str, bounds: ValidationSpec) -> list[_Check]:
             check(
                 "size",
                 "warning",
-                f"{{observed:,}} rows, where few-shot sets have at most {bounds.many_rows:,}; is it the right file?",
+                f"{{observed:,}} rows, where few-shot sets have at most {bounds.many_rows:,} (is it the right file?)",
                 gxe.ExpectTableRowCountToBeBetween,
                 max_value=bounds.many_rows,
             ),
@@ -189,19 +191,23 @@ def _checks(split: str, bounds: ValidationSpec) -> list[_Check]:
     if split == "query":
         checks += [
             check(
-                "unknown_label", "critical", "a label that no sample has", gxe.ExpectColumnValuesToBeNull, column="unknown_label"
+                "unknown_label",
+                "critical",
+                "a label that no sample has (correct it, or add samples of it)",
+                gxe.ExpectColumnValuesToBeNull,
+                column="unknown_label",
             ),
             check(
                 "leakage",
                 "critical",
-                "also among the samples: the figures would be too good; remove it from one",
+                "a text that is also among the samples, which makes the figures too good (remove it from one file)",
                 gxe.ExpectColumnValuesToBeNull,
                 column="leaked_from",
             ),
             check(
                 "near_leakage",
                 "warning",
-                "nearly the same as a sample",
+                "nearly the same text as in a sample, which makes the figures a little too good",
                 gxe.ExpectColumnValuesToBeNull,
                 column="nearly_leaked_from",
             ),

@@ -54,7 +54,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Attributes:
         classes_: the labels, in the order of the columns of `predict_proba`.
         multilabel_: whether a text may have several labels, or none.
-        trace_: the rungs in order, as dicts: name, taken, reason, log_loss, accuracy, seconds.
+        trace_: the rungs in order, as dicts: name, taken, reason, log_loss, accuracy, seconds, detail.
         fit_seconds_: seconds of "features", "head" and "total".
         scope_threshold_: minimum scope score of a text that belongs to the task. Only with one label per text.
         adaptation_: what `adapt` accepted and why; None before `adapt`. Only with one label per text.
@@ -121,8 +121,9 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             last = shots.features[:, -1].astype(np.float64), anchors.features[:, -1].astype(np.float64)
             with threadpool_limits(1):  # so small products are slower on several threads
                 self._multilabel = fit_multilabel(last[0], targets.astype(np.float64), last[1])
-            figures = {"log_loss": self._multilabel.log_loss, "accuracy": None, "seconds": None}
-            self.trace_ = [{"name": "sigmoids", "taken": True, "reason": "several labels a text", **figures}]
+            figures = {"log_loss": self._multilabel.log_loss, "accuracy": None, "seconds": None, "detail": ""}
+            reason = "A text may have several labels, so each class is judged alone."
+            self.trace_ = [{"name": "sigmoids", "taken": True, "reason": reason, **figures}]
         else:
             material = Material(source, shots, targets, anchors, Pool(pool))
             fit = self._run_ladder(material, replace(settings, device=self._tuning_device()))

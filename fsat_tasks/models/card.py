@@ -12,11 +12,17 @@ from fsat_tasks.templates import render
 __all__ = ["render_card"]
 
 FIGURES = {"accuracy": ("accuracy", "accuracy", {}), "macro_f1": ("f1", "macro-F1", {"average": "macro"})}
-"""Figure in metrics.json -> the Hub's metric: type, name and arguments."""
+"""Figure of metrics.json -> its metric on the Hub: type, name and arguments."""
 
 
 def render_card(task: Task, head: Head, metrics: Mapping[str, Any], parity: Mapping[str, Any], served: str) -> str:
-    """Return the card as Markdown with a YAML header, whose `model-index` has accuracy and F1."""
+    """Render the card as Markdown with a YAML header, whose `model-index` has accuracy and F1.
+
+    Args:
+        metrics: as metrics.json has them.
+        parity: figures from `parity_of`.
+        served: file of the graph that is served.
+    """
     from markupsafe import Markup
 
     header = Markup(_metadata(task, metrics))  # noqa: S704, it is YAML, in which everything is quoted

@@ -164,16 +164,16 @@ def _same_answers(graph: StringModel, model: Artefact, texts: Sequence[str]) -> 
     import numpy as np
 
     from fsat_tasks.models.variants import parity_of
-    from fsat_tasks.quality.gates import parity_gates
+    from fsat_tasks.quality.graph_gates import parity_gates
     from fsat_tasks.tasks.spec import GateSpec
 
     served = ServedModel(model.path)
     answers = [graph.run(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH)]
     found = (np.concatenate([part[0] for part in answers]), np.concatenate([part[1] for part in answers]))
     parity = parity_of(found, served.run(texts), served.scope_threshold)
-    held = [gate.reason for gate in parity_gates(parity, GateSpec(**model.manifest["config"]["gates"])) if not gate.promote]
-    if held:
-        raise _other("; ".join(held))
+    gates = parity_gates(parity, GateSpec(**model.manifest["config"]["gates"]))
+    if held := [gate.reason.removesuffix(".") for gate in gates if not gate.promote]:
+        raise _other(f"other answers ({'; '.join(held)})")
     return parity
 
 

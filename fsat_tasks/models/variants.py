@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from fsat_tasks.models.served import ServedModel
-from fsat_tasks.quality.gates import variant_gates
+from fsat_tasks.quality.graph_gates import variant_gates
 from fsat_tasks.runtime.kept import Kept
 from fsat_tasks.tasks.spec import GateSpec
 
@@ -63,16 +63,17 @@ class Judge:
     """Cache of the open sessions, which `publish` times later."""
 
     def judge(self, name: str, device: Literal["cpu", "cuda"] = "cpu") -> dict[str, Any]:
-        """Return a variant's size and parity, and whether it may be served on the device, with the reason."""
+        """Size and parity of a variant, and whether it may be served on the device, with the reason and its statistics."""
         from fsat_tasks.numerics.evidence.paired import compare_paired
 
         model = ServedModel(self.folder, FILES[name], device, self.kept)
         found = model.run(self.texts)
         parity = parity_of(found, self.answers, model.scope_threshold)
         right, before = (answers[0].argmax(1) == self.labels for answers in (found, self.answers))
-        held = [gate for gate in variant_gates(parity, compare_paired(right, before), self.bounds) if not gate.promote]
-        reason = "; ".join(gate.reason for gate in held) or (
-            "for a GPU" if device == "cpu" and name in FOR_A_GPU else "as good as fp32"
+        gates = variant_gates(parity, compare_paired(right, before), self.bounds)
+        held = [gate for gate in gates if not gate.promote]
+        reason = " ".join(gate.reason for gate in held) or (
+            "Meant for a GPU." if device == "cpu" and name in FOR_A_GPU else "Answers as the fp32 model does."
         )
         return {
             "name": name,
@@ -82,6 +83,7 @@ class Judge:
             **parity,
             "passes": not held,
             "reason": reason,
+            "detail": "; ".join(gate.detail for gate in gates),
         }
 
 

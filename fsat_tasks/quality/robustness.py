@@ -1,4 +1,4 @@
-"""How much accuracy is lost when query rows are typed as people type them."""
+"""Accuracy that is lost if query rows are written in other ways that people write."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["measure_robustness"]
 
 ROWS = 200
-"""Query rows that are perturbed, drawn by the seed: each kind costs as many more to encode."""
+"""Number of query rows that are perturbed, drawn by the seed. Each kind encodes as many rows again."""
 
 
 def measure_robustness(
@@ -23,11 +23,17 @@ def measure_robustness(
     is_right: Callable[[list[str], NDArray[np.int64]], NDArray[np.bool_]],
     seed: int,
 ) -> dict[str, Any]:
-    """Accuracy on perturbed rows beside that on the same rows as they are, for each kind of `KINDS`.
+    """Compare the accuracy on perturbed rows with that on the same rows as they are, for each kind of `KINDS`.
 
     Args:
-        right: (n,) whether each row is right as it is.
-        is_right: texts and the numbers of their rows -> (m,) whether each is right.
+        texts: n texts.
+        right: (n,) whether the model is right on each text as it is.
+        is_right: texts and the numbers of their rows -> (m,) whether the model is right on each.
+        seed: of the draw, the perturbations and the bootstrap.
+
+    Returns:
+        `rows`, and for each of `kinds` its name, the `accuracy`, and the `drop` with its 95 % interval, `drop_low` and
+        `drop_high`.
     """
     import numpy as np
 

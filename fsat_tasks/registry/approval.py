@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from fsat_tasks.integrations.mlflow import track
-from fsat_tasks.quality.gates import all_gates
+from fsat_tasks.quality.gates import TITLES, all_gates
+from fsat_tasks.quality.wording import FIGURES, Unit
 from fsat_tasks.registry.registry import Registry
 from fsat_tasks.runs.run import Run
 from fsat_tasks.store import Artefact, Store
@@ -36,7 +37,6 @@ log = logging.getLogger(__name__)
 NOT_APPROVED = "not approved"
 HOURS_TO_ACT = 24
 """Hours that an answered decision may wait for a worker."""
-FIGURES = ("accuracy", "macro_f1", "min_class_recall", "ece")
 
 
 def awaits_approval(task: Task, store: Store, published: Artefact) -> bool:
@@ -101,19 +101,29 @@ def approval_page(task: Task, store: Store, published: Artefact) -> str:
     """Write the page for the approver, as Markdown: gates, figures next to the champion's, and a link to the report."""
     decision = published.json("decision.json")
     gates = [
-        (gate.gate, "promote" if gate.promote else "hold", f"{gate.figure:.4g}", f"{gate.bound:.4g}", gate.reason)
+        (
+            TITLES.get(gate.gate, gate.gate),
+            "passed" if gate.promote else "held",
+            gate.reason,
+            f"{gate.figure:.4g}",
+            f"{gate.bound:.4g}",
+        )
         for gate in all_gates(published)
     ]
     champion = Registry(store.root, task.name).champion()
     head = f"champion v{champion['version']}" if champion else "no champion yet"
     before = champion["metrics"] if champion else {}
-    figures = [(name, _number(decision["metrics"].get(name)), _number(before.get(name))) for name in FIGURES]
+    figures = [
+        (title, _number(decision["metrics"].get(name), unit), _number(before.get(name), unit))
+        for name, (title, unit) in FIGURES.items()
+        if name in decision["metrics"]
+    ]
     return "\n\n".join(
         [
-            _table(("gate", "decision", "figure", "bound", "reason"), gates),
+            _table(("gate", "decision", "reason", "figure", "bound"), gates),
             _table(("figure", "this model", head), figures),
             f"[Report]({report_link(published.key)}): `{published.path / 'report.html'}`",
-            f"No answer within {task.spec.approval_hours:g} hours is a no: the champion stays.",
+            f"No answer within {task.spec.approval_hours:g} hours counts as a no, and the champion stays.",
         ]
     )
 
@@ -123,8 +133,8 @@ def report_link(key: str) -> str:
     return f"fsat/reports/{key}"
 
 
-def _number(value: Any) -> str:
-    return "-" if value is None else f"{value:.4g}"
+def _number(value: Any, unit: Unit) -> str:
+    return "-" if value is None else unit.show(value)
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

@@ -1,4 +1,4 @@
-"""What the report shows by features: the map of samples and query rows, and the labels of the pool."""
+"""Content of two sections of the report: the map of samples and query rows, and the labels of the unlabelled rows."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ __all__ = ["draw_map", "label_shares"]
 
 MAP_ROWS, POOL_ROWS = 400, 500
 COLOURS = 10
-"""Classes that are told apart by colour; with more of them the colour says right or wrong."""
+"""Number of classes up to which colours mean classes. With more of them, colours mean right or wrong."""
 NAMED = 24
-"""Classes whose names stand on the map; with more of them it would be full of names."""
+"""Number of classes up to which their names are on the map. With more of them, names would cover it."""
 SHOWN_LABELS = 30
 TEXT = 160
-"""Characters of a text that a point's title shows."""
+"""Number of characters of a text in the title of a point."""
 
 
 def draw_map(rows: Sequence[dict[str, Any]], run: Run) -> dict[str, Any] | None:
-    """Places, colours and titles of at most 400 rows, drawn by the seed; None with fewer than three.
+    """Place at most 400 rows, drawn by the seed, and give each a colour and a title; None for fewer than three rows.
 
     Args:
         rows: split, line, text, label, predicted of samples and query rows.
@@ -67,7 +67,7 @@ def _title(row: dict[str, Any]) -> str:
 
 
 def _names(points: Sequence[dict[str, Any]], labels: Sequence[str]) -> list[dict[str, Any]]:
-    """The classes' names, each at the median of its points and moved down while another is in the way."""
+    """Place the names of the classes at the medians of their points; a name moves down while another is in the way."""
     import numpy as np
 
     if len(labels) > NAMED:
@@ -97,7 +97,7 @@ def _names(points: Sequence[dict[str, Any]], labels: Sequence[str]) -> list[dict
 
 
 def label_shares(run: Run, shots: Counter[str]) -> dict[str, Any] | None:
-    """Shares of the labels among the shots and, as predicted, among at most 500 pool rows; None without a pool."""
+    """Compare the shares of the labels among the samples and, as predicted, among at most 500 pool rows; None without a pool."""
     head, spec = run.head, run.task.spec
     pool = run.pool.draw(min(spec.tune.pool_rows, POOL_ROWS), spec.seed)
     if not len(pool):

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fsat_tasks.data.tables import SPLITS
+from fsat_tasks.quality.gates import TITLES as GATE_TITLES
 from fsat_tasks.report.map import draw_map, label_shares
 from fsat_tasks.report.plots import axis_over, calibration_plot, coverage_plot, share_axis
 from fsat_tasks.report.tables import (
@@ -30,10 +31,12 @@ __all__ = ["render_report"]
 
 
 def render_report(run: Run, decision: Mapping[str, Any]) -> str:
-    """The page: the decision on top, then what to look at first, figures, plots, data and lineage.
+    """Render the page: the decision on top, then what to look at first, figures, plots, data and lineage.
+
+    Statistics are in folds (`<details>`), behind sentences for people.
 
     Args:
-        decision: as decision.json has it, with all gates and the timings. What the run does not have is left out of the page.
+        decision: as decision.json has it, with all gates and the timings. Sections that the run has nothing for are left out.
     """
     sections = _sections(run, decision)
     style, script = source("report.css"), source("report.js")
@@ -48,6 +51,10 @@ def render_report(run: Run, decision: Mapping[str, Any]) -> str:
         # nothing is loaded, and nothing runs but the page's own style and script
         policy=f"default-src 'none'; base-uri 'none'; form-action 'none'; {own}",
         titles=[(name, TITLES[name]) for name in TITLES if sections[name]],
+        gate_titles=GATE_TITLES,
+        rung_titles=RUNG_TITLES,
+        split_titles=SPLIT_TITLES,
+        spellings=SPELLINGS,
         sizes=_sizes(run),
         **sections,
     )
@@ -71,10 +78,31 @@ TITLES = {
     "lineage": "Lineage",
 }
 """Section -> its heading, in the page's order."""
+RUNG_TITLES = {
+    "prototypes": "averages of each class",
+    "probe": "linear classifier",
+    "pool": "classifier that unlabelled rows teach too",
+    "body": "encoder tuned on the samples",
+    "body-pool": "the tuned encoder, with unlabelled rows",
+    "self-training": "encoder tuned on unlabelled rows too",
+}
+SPLIT_TITLES = {
+    "samples": "samples",
+    "query": "query rows",
+    "out_of_scope": "out-of-scope texts",
+    "unlabelled": "unlabelled rows",
+}
+SPELLINGS = {
+    "case": "other capitals",
+    "typos": "typos",
+    "punctuation": "other punctuation",
+    "whitespace": "other spacing",
+}
+"""Kind of `measure_robustness` -> its words."""
 
 
 def _sections(run: Run, decision: Mapping[str, Any]) -> dict[str, Any]:
-    """Each section's content; empty or None if the run has nothing for it."""
+    """Content of each section; empty or None if the run has nothing for it."""
     import pyarrow.parquet as pq
 
     metrics, head, folder = decision["metrics"], run.head, run.evaluated.path
@@ -126,5 +154,5 @@ def _sizes(run: Run) -> dict[str, int]:
 
 
 def _hash(text: str) -> str:
-    """A style or script as the page's content security policy names it."""
+    """Name of a style or script in the content security policy of the page."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

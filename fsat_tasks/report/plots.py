@@ -1,4 +1,4 @@
-"""What the report's plots are drawn with: axes, intervals and the two curves. The page's macros draw them as SVG."""
+"""Axes, intervals and curves of the report's plots, which macros of the page draw as SVG."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Axis", "Frame", "axis_over", "calibration_plot", "coverage_plot", "s
 
 CURVE_POINTS = 200
 COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
-"""Shares of the rows that the coverage table has."""
+"""Shares of the rows in the coverage table."""
 
 
 @dataclass(frozen=True)
@@ -23,16 +23,16 @@ class Axis:
     ticks: tuple[float, ...]
 
     def at(self, value: float) -> float:
-        """Where a figure stands, 0 to 1; one beyond the range at its end."""
+        """Place of a figure on the axis, 0 to 1. Figures beyond the range are at its ends."""
         return min(max((value - self.low) / (self.high - self.low), 0.0), 1.0)
 
     def percent(self, value: float) -> float:
-        """The same in per cent of a cell's width, with room for a dot at both ends."""
+        """Place of a figure in per cent of a cell's width, with room for a dot at both ends."""
         return round(5.0 + 90.0 * self.at(value), 2)
 
 
 def axis_over(values: Iterable[float]) -> Axis:
-    """The range between round figures that holds all the values, at least 0.02 wide, with about four steps."""
+    """Find a range between round figures that holds all the values, at least 0.02 wide, with about four steps."""
     values = list(values)
     low, high = min(values), max(values)
     step = _round_step(max(high - low, 0.02) / 4)
@@ -42,7 +42,7 @@ def axis_over(values: Iterable[float]) -> Axis:
 
 
 def share_axis(values: Iterable[float]) -> Axis:
-    """The same for shares, which do not leave 0..1."""
+    """Find such a range for shares, within 0..1."""
     shares = [min(max(value, 0.0), 1.0) for value in values]
     axis = axis_over([*shares, min(*shares, 0.98)])
     ticks = tuple(tick for tick in axis.ticks if tick <= 1.0)  # the steps divide 1
@@ -50,14 +50,14 @@ def share_axis(values: Iterable[float]) -> Axis:
 
 
 def _round_step(step: float) -> float:
-    """1, 2, 2.5 or 5 times a power of ten, at least `step`."""
+    """Round up to 1, 2, 2.5 or 5 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(step))
     return next(factor * power for factor in (1.0, 2.0, 2.5, 5.0, 10.0) if factor * power >= step * (1 - 1e-9))
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A plot with two axes, in units of its SVG."""
+    """Frame of a plot with two axes, in units of its SVG."""
 
     x: Axis
     y: Axis
@@ -79,7 +79,7 @@ class Frame:
 
 
 def calibration_plot(bins: Sequence[dict[str, float]]) -> dict[str, Any]:
-    """The reliability diagram: each bin with the 95 % interval of its accuracy (Wilson 1927)."""
+    """Lay out the reliability diagram: each bin with the 95 % interval of its accuracy (Wilson 1927)."""
     from scipy.stats import binomtest
 
     rows = sum(one["rows"] for one in bins)
@@ -100,14 +100,14 @@ def calibration_plot(bins: Sequence[dict[str, float]]) -> dict[str, Any]:
 
 
 def coverage_plot(curve: Sequence[tuple[float, float]]) -> dict[str, Any]:
-    """The accuracy of the surest share of the rows, as a curve and at round shares.
+    """Lay out the accuracy of the surest share of the rows, as a curve and at round shares.
 
     Args:
         curve: (coverage, accuracy) pairs.
     """
     curve = sorted(curve)
     every = max(1, len(curve) // CURVE_POINTS)
-    # few rows make the left end jump, and set the scale for nothing
+    # the accuracy of few rows jumps, and would set the scale
     steady = [accuracy for coverage, accuracy in curve if coverage >= 0.05] or [accuracy for _, accuracy in curve]
     frame = Frame(Axis(0.0, 1.0, (0.0, 0.25, 0.5, 0.75, 1.0)), share_axis([*steady, 1.0]))
     table = [{"coverage": share, "accuracy": min(curve, key=lambda point: abs(point[0] - share))[1]} for share in COVERAGES]

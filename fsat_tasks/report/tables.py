@@ -1,4 +1,4 @@
-"""What the report's tables say, gathered from the artefacts of a run."""
+"""Content of the tables of the report, from the artefacts of a run."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ __all__ = [
 Row = dict[str, Any]
 CONFUSIONS, EXAMPLES = 12, 3
 SUSPECTS = 25
-"""Suspected label errors that are shown, the surest first."""
+"""Number of suspected label errors that are shown, the surest first."""
 
 
 def read_figures(path: Path) -> list[dict[str, float]]:
-    """The rows of a CSV file of numbers; none where the file is not there."""
+    """Read the rows of a CSV file of numbers; no rows if there is no such file."""
     if not path.is_file():
         return []
     with path.open(encoding="utf-8", newline="") as file:
@@ -40,7 +40,7 @@ def read_figures(path: Path) -> list[dict[str, float]]:
 
 
 def sample_rows(run: Run) -> list[Row]:
-    """The samples that the head was fitted on, with what models say that had not seen them, and with which probabilities."""
+    """List the samples that the head was fitted on, each with the answer of a model that had not seen it."""
     import numpy as np
     from scipy.special import softmax
 
@@ -60,7 +60,7 @@ def sample_rows(run: Run) -> list[Row]:
 
 
 def label_errors(samples: Sequence[Row], labels: list[str]) -> Row:
-    """Samples with a label that is probably wrong: how many, and the surest of them."""
+    """Count the samples with a label that is probably wrong, and list the surest of them."""
     import numpy as np
 
     from fsat_tasks.numerics.evidence.label_errors import suspected_label_errors
@@ -81,7 +81,7 @@ def label_errors(samples: Sequence[Row], labels: list[str]) -> Row:
 
 
 def class_figures(predictions: Sequence[Row], shots: Counter[str]) -> list[Row]:
-    """Rows, recall, precision and F1 of each class that has rows, the weakest first."""
+    """List rows, recall, precision and F1 of each class that has rows, the weakest class first."""
     truth = Counter(row["label"] for row in predictions)
     predicted = Counter(row["predicted"] for row in predictions)
     right = Counter(row["label"] for row in predictions if row["label"] == row["predicted"])
@@ -100,7 +100,7 @@ def class_figures(predictions: Sequence[Row], shots: Counter[str]) -> list[Row]:
 
 
 def confusions(predictions: Sequence[Row], texts: Mapping[int, str]) -> list[Row]:
-    """The most frequent pairs of a label and what was said instead, with the surest mistakes as examples."""
+    """List the most frequent pairs of a label and a wrong answer, with the surest mistakes as examples."""
     wrong = sorted((row for row in predictions if row["label"] != row["predicted"]), key=lambda row: -row["probability"])
     pairs = Counter((row["label"], row["predicted"]) for row in wrong).most_common(CONFUSIONS)
     return [
@@ -119,7 +119,7 @@ def confusions(predictions: Sequence[Row], texts: Mapping[int, str]) -> list[Row
 
 
 def accuracies(decision: Mapping[str, Any]) -> Row:
-    """This model's accuracy with its interval, and those of what it is compared with on the same rows."""
+    """List the accuracy of this model, the champion and the frozen baseline on the same rows, with their intervals."""
     metrics, champion = decision["metrics"], decision.get("champion")
     bound = next((gate["bound"] for gate in decision["gates"] if gate["gate"] == "accuracy"), None)
     others = []
@@ -133,7 +133,7 @@ def accuracies(decision: Mapping[str, Any]) -> Row:
 
 
 def findings(run: Run) -> list[Row]:
-    """The data warnings, each with the texts of its first lines."""
+    """List the data warnings, each with the texts of its first lines."""
     found = run.validated.json("findings.json")
     texts = {split: run.tables.split(split).text_of_line() for split in {one["file"] for one in found}}
     return [
@@ -143,14 +143,14 @@ def findings(run: Run) -> list[Row]:
 
 
 def variants(exported: Artefact, timings: Mapping[str, Any]) -> list[Row]:
-    """The model's variants with size, agreement and speed."""
+    """List the variants of the model with size, agreement and speed."""
     return [
         {**one, "latency": timings.get(one["file"]) if one["device"] == "cpu" else None} for one in exported.json("variants.json")
     ]
 
 
 def lineage(parents: Iterable[Artefact]) -> list[Row]:
-    """Step, key, digest and what computed the numbers, of each artefact and of the encoder."""
+    """List step, key, digest and numeric class of each artefact and of the encoder."""
     rows = []
     for artefact in parents:
         encoder = artefact.manifest["parents"].get("encoder")
@@ -161,7 +161,7 @@ def lineage(parents: Iterable[Artefact]) -> list[Row]:
 
 
 def package_versions(parents: Iterable[Artefact]) -> dict[str, str]:
-    """Package -> the version that the artefacts were made with; all of them where they differ."""
+    """Map each package to the version that the artefacts were made with; to all versions if they differ."""
     found: dict[str, set[str]] = {}
     for artefact in parents:
         for name, version in artefact.manifest["versions"].items():

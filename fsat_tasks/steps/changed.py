@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from fsat_tasks.errors import InputError
 from fsat_tasks.registry.history import number_of
@@ -35,22 +34,22 @@ def is_done(task: Task, store: LookupStore | None = None) -> bool:
     return decided or number_of(history, run.exported.digest) is not None
 
 
-def changed_tasks(names: Sequence[str] = (), overrides: Mapping[str, Any] | None = None) -> list[str]:
+def changed_tasks(names: Sequence[str] = (), load: Callable[[str], Task] = load_task) -> list[str]:
     """Return the names of the tasks that are not done, in order.
 
     A task with bad input is never done: its run says what is wrong.
 
     Args:
         names: names of the tasks to look at; by default all.
-        overrides: values in place of those of task.yaml; see `load_task`.
+        load: loads the task with a name, with the run's options.
     """
     workspace = Workspace.from_env()
     store = LookupStore(workspace.store)
-    return [name for name in names or workspace.task_names() if not _is_done_by_name(name, overrides, store)]
+    return [name for name in names or workspace.task_names() if not _is_done_by_name(name, load, store)]
 
 
-def _is_done_by_name(name: str, overrides: Mapping[str, Any] | None, store: LookupStore) -> bool:
+def _is_done_by_name(name: str, load: Callable[[str], Task], store: LookupStore) -> bool:
     try:
-        return is_done(load_task(name, overrides), store)
+        return is_done(load(name), store)
     except InputError:
         return False

@@ -10,7 +10,7 @@ from fsat_tasks.data.tables import SLICES_FILE
 from fsat_tasks.models.head import load_baseline
 from fsat_tasks.quality.comparison import beside
 from fsat_tasks.quality.figures import Answers, measure, measure_scope, measure_slices, write_tables
-from fsat_tasks.quality.gates import data_gate, quality_gates
+from fsat_tasks.quality.model_gates import data_gate, quality_gates
 from fsat_tasks.quality.robustness import measure_robustness
 from fsat_tasks.runs.run import Run
 from fsat_tasks.runtime.device import onnx_device, or_on_the_cpu

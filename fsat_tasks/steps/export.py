@@ -16,7 +16,7 @@ from fsat_tasks.models.graph_parts import half_precision, take_apart, whole
 from fsat_tasks.models.head import finite
 from fsat_tasks.models.served import ServedModel
 from fsat_tasks.models.variants import FILES, FOR_A_GPU, MODEL, Judge, parity_of, served_file
-from fsat_tasks.quality.gates import parity_gates, size_gate
+from fsat_tasks.quality.graph_gates import parity_gates, size_gate
 from fsat_tasks.runs.run import Run
 from fsat_tasks.runtime.device import onnx_device, or_on_the_cpu
 from fsat_tasks.runtime.failures import NamedErrors
@@ -129,7 +129,7 @@ def _settings(run: Run) -> dict[str, Any]:
 def _reference_variant(run: Run, folder: Path, parity: dict[str, Any]) -> dict[str, Any]:
     """Return the entry of variants.json for the graph that the smaller ones are compared with."""
     size = (folder / MODEL).stat().st_size
-    verdict = {"passes": True, "reason": "the reference"}
+    verdict = {"passes": True, "reason": "The reference that variants are compared with."}
     return {"name": _precision(run), "device": "cpu", "file": MODEL, "bytes": size, **parity, **verdict}
 
 

@@ -10,7 +10,9 @@ from typing import Any
 from fsat_tasks.models.latency import measure_latency
 from fsat_tasks.models.served import ServedModel
 from fsat_tasks.models.variants import for_a_cpu
-from fsat_tasks.quality.gates import all_gates, champion_gates, decisions_from_json, latency_gates
+from fsat_tasks.quality.gates import all_gates, decisions_from_json
+from fsat_tasks.quality.graph_gates import latency_gates
+from fsat_tasks.quality.opponent_gates import champion_gates
 from fsat_tasks.registry.approval import record
 from fsat_tasks.registry.challenge import choose_opponent, compare_with_champion
 from fsat_tasks.registry.registry import Registry

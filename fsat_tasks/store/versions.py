@@ -4,8 +4,8 @@ dvc.yaml reads this file. A stage runs again if the version of one of its recipe
 the code do not make it run again.
 """
 
-POOL = 1
-VALIDATE = 6
+POOL = 2
+VALIDATE = 7
 
 ENCODER = 3
 ENCODER_INT8 = 1
@@ -14,12 +14,12 @@ ROWS = 2
 SEGMENT = 1
 EXTRACT = 3
 
-TUNE = 11
-EVALUATE = 7
-EXPORT = 8
-PUBLISH = 6
+TUNE = 12
+EVALUATE = 8
+EXPORT = 9
+PUBLISH = 7
 
 APPLY = 1
-WATCH = 1
+WATCH = 2
 ALARM = 2
 STRINGS = 1

@@ -1,4 +1,4 @@
-"""The texts that fsat writes for people, as Jinja templates."""
+"""Jinja templates of the report and the model card."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["render", "source"]
 
 
 def render(name: str, **values: Any) -> str:
-    """Fill a template of this folder. Values are escaped as HTML, in Markdown too; a name that is not given is an error."""
+    """Fill a template of this folder. Values are escaped as HTML, in Markdown too; a missing value is an error."""
     return _environment().get_template(name).render(**values)
 
 
@@ -37,14 +37,14 @@ def _environment() -> Environment:
 
 
 def _breaks(label: str) -> Markup:
-    """A label that may be broken after its underscores, hyphens and dots."""
+    """Allow line breaks in a label after its underscores, hyphens and dots."""
     from markupsafe import Markup
 
     return Markup("<wbr>").join(re.findall(r"[^_.-]*[_.-]+|[^_.-]+", label))
 
 
 def source(name: str) -> Markup:
-    """A style or script of this folder, as it is: it goes into a page unescaped."""
+    """Read a style or script of this folder, for a page that takes it unescaped."""
     from importlib.resources import files
 
     from markupsafe import Markup

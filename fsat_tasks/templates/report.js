@@ -1,5 +1,5 @@
 "use strict";
-// Tables sort by their headings; the map tells of the point that is asked for. The page reads the same without this.
+// Tables sort by their headings; the map tells of the point that is asked for; folds are open on paper. The page reads the same without this.
 (() => {
   const key = (row, column) => row.cells[column].dataset.v ?? row.cells[column].textContent.trim();
 
@@ -33,9 +33,14 @@
     });
   }
 
-  for (const box of document.querySelectorAll(".wide")) {
-    if (box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight) box.tabIndex = 0; // for the arrow keys
-  }
+  const reach = () => {
+    for (const box of document.querySelectorAll(".wide")) {
+      if (box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight) box.tabIndex = 0; // for the arrow keys
+    }
+  };
+  reach();
+  document.addEventListener("toggle", reach, true); // a table in a closed fold has no size
+  addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((fold) => (fold.open = true)));
 
   for (const map of document.querySelectorAll("svg.map")) {
     const said = map.parentElement.querySelector(".said");

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from fsat_tasks.errors import DataError
+from fsat_tasks.quality.wording import PERCENT
 from fsat_tasks.registry.champion import champion_run
 from fsat_tasks.runs.run import Run
 from fsat_tasks.runtime.device import or_on_the_cpu
@@ -38,11 +39,12 @@ Kind = Literal["unlabelled", "query", "samples"]
 
 REFERENCES: dict[Kind, str] = {
     "unlabelled": "the unlabelled rows that the champion was tuned with",
-    "query": "the champion's query rows, since it was tuned without unlabelled rows; where their class shares were chosen and "
-    "not found, that is drift too",
-    "samples": "the champion's samples, since it has neither unlabelled nor query rows; they were chosen, so that class shares "
-    "are not compared, and drift may be no more than that choice",
+    "query": "the champion's query rows, because it was tuned without unlabelled rows. If these rows were picked by hand, their "
+    "class shares may differ from those of the traffic, and that counts as drift",
+    "samples": "the champion's samples, because it has neither unlabelled nor query rows. Samples are picked by hand, so class "
+    "shares are not compared, and the drift may be no more than that choice",
 }
+"""What the window is compared with, as drift.json says it."""
 
 
 def watch_traffic(task: Task, store: Store, traffic: Path) -> Artefact:
@@ -173,7 +175,8 @@ def _compare(reference: _Reference, window: Judged, head: ReferenceHead, signifi
             "p_value": shift.p_value,
             "adjusted_p_value": float(p_value),
             "drift": bool(p_value <= significance),
-            "says": SENTENCES[name](shift),
+            "says": SENTENCES[name](shift, bool(p_value <= significance)),
+            "detail": _statistics(name, shift, float(p_value)),
         }
         for (name, shift), p_value in zip(shifts.items(), adjusted, strict=True)
     ]
@@ -195,11 +198,45 @@ def _compare(reference: _Reference, window: Judged, head: ReferenceHead, signifi
     }
 
 
-SENTENCES: dict[str, Callable[[Shift], str]] = {
-    "features": lambda shift: f"squared MMD of the features {shift.figure:.2g}, by chance {shift.by_chance:.2g}",
-    "labels": lambda shift: f"chi-square distance of the class shares {shift.figure:.2g}, by chance {shift.by_chance:.2g}",
-    "scope": lambda shift: f"{shift.figure:.1%} of the rows out of scope, of the reference's {shift.by_chance:.1%}",
+def _differ(what: str, shift: Shift, drift: bool) -> str:
+    """A sentence on a distance, as a multiple of the mean of the permutations."""
+    times = shift.figure / shift.by_chance if shift.by_chance > 0 else 0.0
+    if not drift and times < LEAST_TIMES:
+        return f"{what} no more than chance gives."
+    return f"{what} {times:,.1f} times as much as chance gives on average: {_verdict(drift)}."
+
+
+def _outside(shift: Shift, drift: bool) -> str:
+    """A sentence on the texts out of scope."""
+    shares = f"{PERCENT.show(shift.figure)} of the texts belong to none of the classes"
+    more = f": {_verdict(drift)}" if drift or shift.figure > shift.by_chance else ""
+    return f"{shares}, against {PERCENT.show(shift.by_chance)} in the reference{more}."
+
+
+def _verdict(drift: bool) -> str:
+    return "too much to be chance" if drift else "that may be chance"
+
+
+LEAST_TIMES = 1.05
+"""Distances below so many times the mean of the permutations are not told apart from it."""
+SENTENCES: dict[str, Callable[[Shift, bool], str]] = {
+    "features": lambda shift, drift: _differ("The texts differ from the reference", shift, drift),
+    "labels": lambda shift, drift: _differ("The shares of the classes differ", shift, drift),
+    "scope": _outside,
 }
+"""Test -> a sentence for people, from the shift and whether it is drift."""
+STATISTICS = {
+    "features": "squared maximum mean discrepancy of the features",
+    "labels": "chi-square distance of the class shares",
+    "scope": "share of the texts out of scope",
+}
+
+
+def _statistics(name: str, shift: Shift, adjusted: float) -> str:
+    """The statistics of a test in one line."""
+    by_chance = "in the reference" if name == "scope" else "by chance"
+    p_values = f"p {shift.p_value:.3g}, with Holm's correction {adjusted:.3g}"
+    return f"{STATISTICS[name]} {shift.figure:.2g}, {by_chance} {shift.by_chance:.2g}; {p_values}"
 
 
 def _classes(labels: list[str], shares: SharesApart) -> list[dict[str, Any]]:

@@ -77,7 +77,7 @@ def try_body(setup: Setup, state: State, cross_fit: CrossFitter = cross_fit) -> 
     if len(material.labels) < FOLDS:
         return TOO_FEW, state
     if _is_left_to_self_training(setup, state):
-        return Skipped("the pool's labels tune the body further: see self-training"), state
+        return Skipped("The unlabelled rows tune the encoder further than the samples alone: see self-training."), state
     plan = _plan_epochs(setup, state.budget)
     if plan.amount == 0:
         return _over_budget(plan, state), state
@@ -103,7 +103,7 @@ def try_body(setup: Setup, state: State, cross_fit: CrossFitter = cross_fit) -> 
 def try_body_pool(setup: Setup, state: State) -> tuple[Trial | Skipped, State]:
     """Try the head that the pool teaches, on features of the encoder that the rung `body` has fine-tuned."""
     if state.body is None:
-        return Skipped("needs the rung 'body'"), state
+        return Skipped("It needs the rung 'body', which gave no encoder."), state
     if state.body.taught is None:
         return NO_POOL, state
     return _trial(setup, state, state.body, state.body.taught, None), state
@@ -117,7 +117,7 @@ def try_self_training(setup: Setup, state: State, cross_fit: CrossFitter = cross
     if len(setup.material.labels) < FOLDS:
         return TOO_FEW, state
     if teacher is None:
-        return Skipped("needs the rung 'pool' or 'body'"), state
+        return Skipped("It needs the rung 'pool' or 'body', and neither gave a model."), state
     plan = _plan_rows(setup, pool, state.budget)
     if plan.amount == 0:
         return _over_budget(plan, state), state
@@ -197,7 +197,9 @@ def _encoding_seconds(setup: Setup, pool: TaskPool | None) -> float:
 
 
 def _over_budget(plan: _Plan, state: State) -> Skipped:
-    return Skipped(f"planned at {plan.seconds:.0f} s; {state.budget:.0f} s of the budget are left")
+    return Skipped(
+        f"It would take about {plan.seconds:.0f} s; {state.budget:.0f} s of the budget are left (tune.budget_seconds)."
+    )
 
 
 def _is_left_to_self_training(setup: Setup, state: State) -> bool:
@@ -216,8 +218,8 @@ def _cross_fit(job: CrossFitJob, state: State, cross_fit: CrossFitter) -> tuple[
     except DivergedError as error:
         return Skipped(str(error)), state
     if tuned.orthogonality_error > MAX_ORTHOGONALITY_ERROR:
-        reason = f"rotations are off by {tuned.orthogonality_error:.1g}, more than {MAX_ORTHOGONALITY_ERROR:.0e}"
-        return Skipped(reason), state
+        off = f"{tuned.orthogonality_error:.1g}, more than {MAX_ORTHOGONALITY_ERROR:.0e}"
+        return Skipped(f"The adapters are no rotations any more: they are off by {off}."), state
     if tuned.taught is not None:
         state = state.taught_by(Teacher(tuned.taught.fold_head.soft_labels, tuned.taught.held_out.log_loss))
     return tuned, state

@@ -28,8 +28,8 @@ PROTOTYPE_PRIOR = 1.0
 PROBE_PRIOR = Prior(0.1, 0.1)
 """Expected gain of the probe over prototypes. On 54 development splits of four sets it was 0.11 nats on average, with a spread
 of 0.1. No test set was part of them."""
-NO_POOL = Skipped("no unlabelled rows besides the samples")
-TOO_FEW = Skipped(f"fewer samples than the {FOLDS} folds of its evidence")
+NO_POOL = Skipped("There are no unlabelled rows besides the samples.")
+TOO_FEW = Skipped(f"There are fewer samples than the {FOLDS} groups that would be left out in turn.")
 
 
 @dataclass(frozen=True, kw_only=True)

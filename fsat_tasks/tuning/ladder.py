@@ -62,13 +62,14 @@ def run_ladder(material: Material, settings: LadderSettings, ladder: Sequence[Ru
         if isinstance(result, Skipped):
             trace.append(TraceEntry(rung.name, False, result.reason, None, None, time.perf_counter() - started))
             continue
-        taken, reason = _decide(result, compare)
+        taken, reason, detail = _decide(result, compare)
         if taken:
             with threadpool_limits(1):
                 fit = result.fit()
             state = replace(state, incumbent=Incumbent(rung, result.held_out, result.provisional))
         held_out = result.held_out
-        trace.append(TraceEntry(rung.name, taken, reason, held_out.log_loss, held_out.accuracy, time.perf_counter() - started))
+        seconds = time.perf_counter() - started
+        trace.append(TraceEntry(rung.name, taken, reason, held_out.log_loss, held_out.accuracy, seconds, detail))
     if fit is None:
         raise ValueError(f"no rung was taken: the first of the ladder, {asked[0].name}, must not be skipped")
     fit = replace(fit, trace=tuple(trace), baseline=setup.probe)
@@ -85,12 +86,12 @@ def balance(fit: Fit, labels: Labels) -> Fit:
     return replace(fit, head=fit.head.shifted(offset * held_out.temperature), held_out=balanced)
 
 
-def _decide(trial: Trial, compare: Compare) -> tuple[bool, str]:
-    """Decide whether the trial is taken. Returns the decision and its reason."""
+def _decide(trial: Trial, compare: Compare) -> tuple[bool, str, str]:
+    """Decide whether the trial is taken. Returns the decision, its reason and the statistics behind it."""
     if trial.incumbent is None:
-        return True, "the first rung"
+        return True, "The first rung: there is nothing to compare it with.", ""
     comparison = compare(trial.held_out, trial.incumbent, trial.prior)
-    return comparison.better, str(comparison)
+    return comparison.better, str(comparison), comparison.statistics
 
 
 def _check(material: Material) -> None:

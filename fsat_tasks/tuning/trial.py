@@ -41,10 +41,13 @@ class TraceEntry:
     name: str
     taken: bool
     reason: str
+    """A sentence for people."""
     log_loss: float | None
     """Calibrated log-loss of held-out samples; None if the rung was skipped."""
     accuracy: float | None
     seconds: float
+    detail: str = ""
+    """Statistics of the comparison in one line; empty if there was none."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,7 +47,7 @@ def test_person_sees_the_gates_the_figures_beside_the_champions_and_the_report(a
     (page,) = asked.rejected["pages"]
     assert page["subject"] == "Promote the new model of asked?"
     assert page["defaults"] == ["Reject"]
-    assert "| gate | decision | figure | bound | reason |" in page["body"]
+    assert "| gate | decision | reason | figure | bound |" in page["body"]
     assert "| figure | this model | champion v1 |" in page["body"]
     report = re.search(r"Report\]\(.*\): `(.*)`", page["body"])
     assert report is not None and Path(report[1]).is_file()

@@ -125,7 +125,7 @@ def test_long_text_is_a_warning_from_its_length_in_characters() -> None:
 
 def test_one_class_alone_is_critical() -> None:
     findings = found(CLEAN[:2])
-    assert findings["samples.csv", "classes"].message == "at least two classes are needed, found 1"
+    assert findings["samples.csv", "classes"].message == "only 1 class (at least two are needed)"
     assert findings["samples.csv", "classes"].severity == "critical"
 
 
@@ -182,7 +182,7 @@ def test_samples_without_any_text_or_label_are_findings_and_no_crash() -> None:
 
 def test_where_names_the_first_ten_lines_and_counts_the_others() -> None:
     finding = Finding("duplicates", "warning", "s.csv", "again", tuple(range(2, 15)))
-    assert finding.where == "s.csv, line 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 3 more"
+    assert finding.where == "s.csv, lines 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 3 more"
     assert Finding("classes", "critical", "s.csv", "one").where == "s.csv"
     assert finding.to_json()["lines"] == list(range(2, 15))
 

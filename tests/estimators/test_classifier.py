@@ -100,7 +100,7 @@ def test_class_names_replace_the_words_of_the_labels(frozen: Make) -> None:
 
 def test_a_pool_of_copies_of_the_samples_teaches_nothing(toy: FewShotClassifier, frozen: Make) -> None:
     classifier = frozen(rungs=(*FROZEN, "pool")).fit(TEXTS, LABELS, unlabelled=TEXTS)
-    assert classifier.trace_[-1]["reason"] == "no unlabelled rows besides the samples"
+    assert classifier.trace_[-1]["reason"] == "There are no unlabelled rows besides the samples."
     np.testing.assert_array_equal(classifier.predict_proba(NEW), toy.predict_proba(NEW))
 
 

@@ -155,7 +155,7 @@ def test_lock_of_another_dvc_process_is_waited_for(here: Path, caplog: pytest.Lo
             assert take_snapshot(TASK)["remote"] == "storage"
         finally:
             log.removeFilter(release)
-    assert "another process of DVC is at work" in caplog.text
+    assert "another DVC process is using" in caplog.text
 
 
 # Nothing to keep

@@ -69,7 +69,7 @@ def test_page_has_a_line_a_gate_whatever_the_labels_are(asked: tuple[Task, Artef
     assert r"a\|b \*c\* \[d\](e)" in gates
     assert figures.splitlines()[0] == "| figure | this model | no champion yet |"
     assert report == f"[Report](fsat/reports/{published.key}): `{published.path / 'report.html'}`"
-    assert silence == "No answer within 24 hours is a no: the champion stays."
+    assert silence == "No answer within 24 hours counts as a no, and the champion stays."
 
 
 def test_nobody_is_asked_where_nobody_has_to_be(asked: tuple[Task, Artefact], store_root: Path) -> None:

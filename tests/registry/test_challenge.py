@@ -65,7 +65,7 @@ def test_first_model_has_nobody_to_beat_and_the_next_must_be_better(
     held = gate(published)
     assert held is not None
     assert not decision["promote"]
-    assert "of version 1 on the same 24 rows" in held["reason"]
+    assert "the champion, version 1: 0 % against 0 % on the same 24 rows" in held["reason"]
     assert Registry(encoder_store, task).version() == 1
 
     write_samples(data_root, task, toy_rows)  # nearly all rows are right now

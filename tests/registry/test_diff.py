@@ -185,10 +185,10 @@ def test_verb_compares_with_the_champion_and_prints_tables_or_json(models: Model
     code, out, err = cli("diff", models.task, "1")
     assert (code, err) == (0, "")
     assert "rows that both were judged on: 5; with another label: 1 (1 broken)" in out
-    assert "animal (0.90)" in out
-    assert "number (0.62)" in out
+    assert "animal (90.0 %)" in out
+    assert "number (62.5 %)" in out
     assert "a [b] pig a [b] pig" in out
-    assert "-0.2" in out
+    assert "-20.0 points" in out
     assert "data: the same" in out
     code, out, _ = cli("diff", models.task, "1", key[:8])
     assert code == 0

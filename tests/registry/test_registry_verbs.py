@@ -50,16 +50,16 @@ def test_verbs_move_the_champion_and_say_so(moved: Path, cli: Cli) -> None:
     rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in out.splitlines() if line.startswith("│")]
     assert code == 0
     assert [row[1:4] for row in rows] == [
-        ["v1", "promote", "0.010"],
-        ["v2", "promote", "0.020"],
-        ["v3", "promote", "0.030"],
-        ["-", "hold", "0.040"],
-        ["v2", "rollback", "0.020"],
-        ["v1", "rollback", "0.010"],
-        ["v4", "promote", "0.040"],
+        ["v1", "promote", "1.0 %"],
+        ["v2", "promote", "2.0 %"],
+        ["v3", "promote", "3.0 %"],
+        ["-", "hold", "4.0 %"],
+        ["v2", "rollback", "2.0 %"],
+        ["v1", "rollback", "1.0 %"],
+        ["v4", "promote", "4.0 %"],
     ]
     assert rows[4][5].endswith(": wrong on [refunds]")
-    assert [rows[0][5], rows[3][4]] == ["the gates", key[:12]]
+    assert [rows[0][5], rows[3][4]] == ["the gates", key[:8]]
     assert "champion: version 4" in out
     assert json.loads(cli("history", TASK, "--json")[1]) == Registry(moved, TASK).history()
     assert json.loads(cli("status", "--json")[1]) == []

@@ -46,7 +46,7 @@ def test_a_task_that_stops_or_is_held_does_not_stop_the_next(three: list[str], c
 
     assert changed_tasks() == [bad]  # a model that is held is a result
     assert changed_tasks([held, "missing", good]) == ["missing"]
-    assert changed_tasks([good], {"seed": 1}) == [good]
+    assert changed_tasks([good], lambda name: load_task(name, {"seed": 1})) == [good]
     code, out, _ = cli("run", held, good, "--json")
     found = json.loads(out)
     assert (code, [found[name]["outcome"] for name in (held, good)]) == (3, ["held", "unchanged"])

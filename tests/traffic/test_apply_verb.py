@@ -77,7 +77,7 @@ def test_result_in_the_store_is_whole_and_a_new_copy_takes_the_place_of_the_old(
     [
         (["nowhere.csv"], "FILE: expected a file, got 'nowhere.csv', which is not there"),
         ([], "task.yaml: apply.files: expected a file, a folder or a pattern, got none"),
-        (["data.zip"], "FILE: expected a .csv, .jsonl, .parquet, .txt file, got 'data.zip'"),
+        (["data.zip"], "FILE: expected a .csv, .jsonl, .parquet or .txt file, got 'data.zip'"),
         (["a/n.txt", "b/n.txt", "--out", "out"], "--out: expected files with different names"),
     ],
 )

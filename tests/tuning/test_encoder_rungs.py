@@ -114,7 +114,7 @@ def test_body_is_left_to_self_training_where_the_pool_teaches() -> None:
     given = material(pool=10)
     state = State(240.0, Incumbent(POOL, evidence(given)))
     result, after = try_body(setup_of(given), state, lambda _: cross_fitted(given))
-    assert result == Skipped("the pool's labels tune the body further: see self-training")
+    assert result == Skipped("The unlabelled rows tune the encoder further than the samples alone: see self-training.")
     assert after is state
     without = setup_of(given, ("prototypes", "probe", "pool", "body"))
     assert isinstance(try_body(without, state, lambda _: cross_fitted(given))[0], Trial)
@@ -148,7 +148,7 @@ def test_a_tight_budget_takes_epochs_and_then_the_pool_from_body(encoder: Path) 
 def test_encoders_whose_rotations_are_off_are_refused() -> None:
     given = material()
     result, after = try_body(setup_of(given), State(240.0), lambda _: cross_fitted(given, 0.01))
-    assert result == Skipped("rotations are off by 0.01, more than 1e-03")
+    assert result == Skipped("The adapters are no rotations any more: they are off by 0.01, more than 1e-03.")
     assert after.body is None
 
 
@@ -167,9 +167,9 @@ def test_fine_tuning_that_diverges_is_a_rung_that_is_skipped_and_paid_for(encode
 def test_body_pool_needs_the_encoders_of_body_and_a_pool() -> None:
     given = material()
     setup = setup_of(given)
-    assert try_body_pool(setup, State(240.0))[0] == Skipped("needs the rung 'body'")
+    assert try_body_pool(setup, State(240.0))[0] == Skipped("It needs the rung 'body', which gave no encoder.")
     state = State(240.0, body=cross_fitted(given))
-    assert try_body_pool(setup, state)[0] == Skipped("no unlabelled rows besides the samples")
+    assert try_body_pool(setup, state)[0] == Skipped("There are no unlabelled rows besides the samples.")
 
 
 def test_body_pool_is_taught_by_the_pool_on_the_encoders_of_body() -> None:
@@ -192,9 +192,9 @@ def test_self_training_says_what_it_needs() -> None:
     without, given = material(), material(pool=10)
     few = replace(given, shots=given.shots.at(np.arange(3)), labels=given.labels[:3])
     for rows, expected in (
-        (without, "no unlabelled rows besides the samples"),
-        (few, "fewer samples than the 4 folds of its evidence"),
-        (given, "needs the rung 'pool' or 'body'"),
+        (without, "There are no unlabelled rows besides the samples."),
+        (few, "There are fewer samples than the 4 groups that would be left out in turn."),
+        (given, "It needs the rung 'pool' or 'body', and neither gave a model."),
     ):
         assert try_self_training(setup_of(rows), State(240.0))[0] == Skipped(expected)
 
@@ -243,18 +243,18 @@ def test_a_tight_budget_takes_pool_rows_from_self_training(encoder: Path) -> Non
 def test_a_budget_that_is_too_small_says_what_was_planned(encoder: Path) -> None:
     fit = run_ladder(material(pool=2, folder=encoder, tokens=TOKENS), LadderSettings(budget_seconds=0.0))
     reasons = {rung.name: rung.reason for rung in fit.trace}
-    assert re.fullmatch(r"planned at \d+ s; 0 s of the budget are left", reasons["body"])
-    assert reasons["body-pool"] == "needs the rung 'body'"
-    assert re.fullmatch(r"planned at \d+ s; 0 s of the budget are left", reasons["self-training"])
+    for name in ("body", "self-training"):
+        assert re.fullmatch(r"It would take about \d+ s; 0 s of the budget are left \(tune.budget_seconds\)\.", reasons[name])
+    assert reasons["body-pool"] == "It needs the rung 'body', which gave no encoder."
     assert fit.weights is None
 
 
 def test_rungs_that_fine_tune_say_what_they_need() -> None:
     trace = run_ladder(material(2, 1), LadderSettings()).trace
     assert {rung.name: rung.reason for rung in trace[3:]} == {
-        "body": "fewer samples than the 4 folds of its evidence",
-        "body-pool": "needs the rung 'body'",
-        "self-training": "no unlabelled rows besides the samples",
+        "body": "There are fewer samples than the 4 groups that would be left out in turn.",
+        "body-pool": "It needs the rung 'body', which gave no encoder.",
+        "self-training": "There are no unlabelled rows besides the samples.",
     }
     assert not any(rung.taken for rung in trace[3:])
 
@@ -264,8 +264,8 @@ def test_where_the_pool_taught_the_whole_ladder_leaves_the_body_to_self_training
     ladder = ladder_with(lambda _: cross_fitted(given))
     trace = run_ladder(given, LadderSettings(), ladder).trace
     assert [rung.reason for rung in trace[3:5]] == [
-        "the pool's labels tune the body further: see self-training",
-        "needs the rung 'body'",
+        "The unlabelled rows tune the encoder further than the samples alone: see self-training.",
+        "It needs the rung 'body', which gave no encoder.",
     ]
     assert trace[5].log_loss is not None
     without = LadderSettings(rungs=("prototypes", "probe", "pool", "body"))

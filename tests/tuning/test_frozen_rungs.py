@@ -102,7 +102,7 @@ def test_a_pool_without_a_new_row_is_none(copies: bool) -> None:
     if copies:
         given = replace(given, pool=Pool(given.shots))
     state = State(240.0)
-    assert try_pool(setup_of(given), state) == (Skipped("no unlabelled rows besides the samples"), state)
+    assert try_pool(setup_of(given), state) == (Skipped("There are no unlabelled rows besides the samples."), state)
 
 
 @pytest.mark.parametrize("labels", [[0], [0, 1], [0, 0], [1, 0, 2]])
@@ -110,7 +110,7 @@ def test_fewer_samples_than_folds_are_not_taught_by_the_pool(labels: list[int]) 
     features = clusters(3, 1, 1, 0.5)[0][labels]
     given = with_shots(features + 0.1 * np.arange(len(labels))[:, None, None], np.array(labels), 3)
     result, _ = try_pool(setup_of(given), State(240.0))
-    assert result == Skipped("fewer samples than the 4 folds of its evidence")
+    assert result == Skipped("There are fewer samples than the 4 groups that would be left out in turn.")
 
 
 def test_no_pool_is_looked_at_where_no_rung_asks_for_it() -> None:

@@ -62,7 +62,7 @@ def test_clusters_are_learnt_up_to_the_pool_and_each_rung_lowers_the_loss() -> N
     fit = run_ladder(given, FROZEN)
     assert_sound(fit, given)
     assert taken(fit) == list(FROZEN_RUNGS)
-    assert fit.trace[0].reason == "the first rung"
+    assert fit.trace[0].reason == "The first rung: there is nothing to compare it with."
     assert len(fit.pool) == len(given.pool)
     fresh, truth = clusters(8, 100, 3, 2.0)
     losses = [
@@ -79,8 +79,8 @@ def test_a_rung_is_taken_just_where_its_reason_says_that_it_is_better(seed: int)
     fit = run_ladder(given, replace(FROZEN, seed=seed))
     assert_sound(fit, given)
     for rung in fit.trace[1:]:
-        numbers = re.fullmatch(r"log-loss (\S+) \(standard error (\S+)\)(, expected (\S+))?, accuracy (\S+)", rung.reason)
-        assert numbers is not None, rung.reason
+        numbers = re.fullmatch(r"log-loss (\S+) \(standard error (\S+)\)(, expected (\S+))?, accuracy (\S+)", rung.detail)
+        assert numbers is not None, rung.detail
         loss, error, accuracy = (float(numbers[group]) for group in (1, 2, 5))
         if rung.name == "probe":  # with a prior; how much accuracy may be lost depends on rows that are not told
             assert not rung.taken or float(numbers[4]) < 0
@@ -149,7 +149,7 @@ def test_a_ladder_whose_first_rung_is_skipped_is_refused() -> None:
 
 def test_the_first_rung_is_taken_whatever_it_is() -> None:
     fit = run_ladder(material(), LadderSettings(), (PROBE,), always(False))
-    assert [(rung.taken, rung.reason) for rung in fit.trace] == [(True, "the first rung")]
+    assert [(rung.taken, rung.reason) for rung in fit.trace] == [(True, "The first rung: there is nothing to compare it with.")]
 
 
 def test_head_of_the_ladder_is_the_one_fitted_again_at_its_setting() -> None:

@@ -39,7 +39,7 @@ def test_the_same_samples_give_the_same_model(rungs: tuple[str, ...]) -> None:
     [
         ((), 0, HeadKind.PROTOTYPES),
         (("probe",), 0, HeadKind.PROBE),
-        (FROZEN_RUNGS, 10, HeadKind.TAUGHT),
+        (FROZEN_RUNGS, 2, HeadKind.TAUGHT),
         (("probe", "body"), 0, HeadKind.PROBE),
     ],
 )

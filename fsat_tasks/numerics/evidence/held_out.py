@@ -92,6 +92,31 @@ class Comparison:
         return (weights[0] * self.gain + weights[1] * self.prior.mean) / sum(weights)
 
     def __str__(self) -> str:
+        """A sentence for people: the verdict, and what changes for the samples. `statistics` has the figures behind it."""
+        factor = float(np.exp(self.gain))  # of the right label's probability, in the geometric mean
+        if factor >= 2.0:
+            probability = f"{factor:,.1f} times as much probability"
+        elif abs(factor - 1.0) < 0.005:
+            probability = "as much probability as before"
+        else:
+            probability = f"{100.0 * abs(factor - 1.0):.0f} % {'more' if factor > 1.0 else 'less'} probability"
+        points = f"{100.0 * abs(self.accuracy):.1f} points"
+        accuracy = f"{'rises' if self.accuracy > 0.0 else 'falls'} by {points}" if points != "0.0 points" else "stays the same"
+        link = "but" if self.gain * self.accuracy < 0.0 else "and"
+        return f"{self._verdict()}: on left-out samples the right label gets {probability}, {link} accuracy {accuracy}."
+
+    def _verdict(self) -> str:
+        if self.better:
+            if self.prior is None:
+                return "Better by more than the margin of error"
+            return "Better" if self.gain > 0.0 else "Better as a rule, which these few samples do not refute"
+        if self.accuracy < (0.0 if self.prior is None else -ACCURACY_ERRORS * self.accuracy_error):
+            return "Less accurate"
+        return "No better" if self.expected <= 0.0 else "Not better by more than the margin of error"
+
+    @property
+    def statistics(self) -> str:
+        """The figures in one line."""
         expected = "" if self.prior is None else f", expected {-self.expected:+.3f}"
         return f"log-loss {-self.gain:+.3f} (standard error {self.error:.3f}){expected}, accuracy {self.accuracy:+.3f}"
 

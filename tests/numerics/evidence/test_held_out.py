@@ -106,9 +106,50 @@ def test_a_challenger_needs_a_gain_beyond_its_standard_error_and_no_loss_of_accu
 
 def test_a_comparison_says_its_figures() -> None:
     one, two = held_out([0.5, 0.75], 1.0), held_out([1.0, 1.5], 0.5)
-    assert str(compare(one, two)) == "log-loss -0.625 (standard error 0.319), accuracy +0.500"
+    assert compare(one, two).statistics == "log-loss -0.625 (standard error 0.319), accuracy +0.500"
     with_prior = "log-loss -0.625 (standard error 0.319), expected -0.412, accuracy +0.500"
-    assert str(compare(one, two, Prior(0.2, compare(one, two).error))) == with_prior
+    assert compare(one, two, Prior(0.2, compare(one, two).error)).statistics == with_prior
+
+
+PRIOR = Prior(0.1, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("found", "sentence"),
+    [
+        (
+            Comparison(0.1, 0.05, 0.02),
+            "Better by more than the margin of error: on left-out samples the right label gets 11 % more probability, and "
+            "accuracy rises by 2.0 points.",
+        ),
+        (
+            Comparison(0.02, 0.05, 0.0),
+            "Not better by more than the margin of error: on left-out samples the right label gets 2 % more probability, and "
+            "accuracy stays the same.",
+        ),
+        (
+            Comparison(-0.1, 0.05, 0.02),
+            "No better: on left-out samples the right label gets 10 % less probability, but accuracy rises by 2.0 points.",
+        ),
+        (
+            Comparison(1.1, 0.05, -0.1),
+            "Less accurate: on left-out samples the right label gets 3.0 times as much probability, but accuracy falls by "
+            "10.0 points.",
+        ),
+        (
+            Comparison(0.1, 0.05, -0.2, 0.05, PRIOR),
+            "Less accurate: on left-out samples the right label gets 11 % more probability, but accuracy falls by 20.0 points.",
+        ),
+        (
+            Comparison(-0.001, 0.05, -0.01, 0.05, PRIOR),
+            "Better as a rule, which these few samples do not refute: on left-out samples the right label gets as much "
+            "probability as before, and accuracy falls by 1.0 points.",
+        ),
+    ],
+)
+def test_a_comparison_is_a_sentence_whose_verdict_is_the_decision(found: Comparison, sentence: str) -> None:
+    assert str(found) == sentence
+    assert found.better == sentence.startswith("Better")
 
 
 @given(st.floats(-1, 1), st.floats(0.1, 1), st.floats(-1, 1), st.floats(0.1, 1))

@@ -1,0 +1,148 @@
+"""Gates on the data and on the figures of `evaluate`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from fsat_tasks.quality.gates import GateDecision
+from fsat_tasks.quality.opponent_gates import baseline_gate
+from fsat_tasks.quality.wording import COUNT, PERCENT, POINTS, interval, plural
+from fsat_tasks.tasks.spec import GateSpec
+
+__all__ = ["data_gate", "quality_gates"]
+
+SPELLINGS = {
+    "case": "Other capitals cost",
+    "typos": "Typos cost",
+    "punctuation": "Other punctuation costs",
+    "whitespace": "Other spacing costs",
+}
+"""Kind of `measure_robustness` -> the beginning of its sentence."""
+
+
+def data_gate(warnings: int, bounds: GateSpec) -> GateDecision:
+    """Gate on the number of warnings of the data checks."""
+    says = f"The data checks gave {plural(warnings, 'warning')}"
+    gate = GateDecision.at_most("data", warnings, bounds.max_warnings, COUNT, lambda _: says, "warnings")
+    return gate if warnings else replace(gate, reason="The data checks gave no warning.")
+
+
+def quality_gates(metrics: Mapping[str, Any], bounds: GateSpec) -> list[GateDecision]:
+    """Gates on the figures of `evaluate`.
+
+    Args:
+        metrics: as metrics.json has them. Without out-of-scope rows, query rows or slices the gates on these are left out.
+    """
+    rows = f"the {metrics['rows']:,} {'query rows' if metrics['evidence'] == 'query' else 'left-out samples'}"
+    gates = [
+        GateDecision.at_least(
+            "accuracy",
+            metrics["accuracy"],
+            bounds.min_accuracy,
+            PERCENT,
+            lambda figure: f"{figure} of {rows} get the right label",
+            "accuracy",
+            f"; {interval(metrics, 'accuracy')}",
+        ),
+        GateDecision.at_least(
+            "macro_f1",
+            metrics["macro_f1"],
+            bounds.min_macro_f1,
+            PERCENT,
+            lambda figure: f"With every class counted alike, the score (macro-F1) is {figure}",
+            "macro-F1",
+        ),
+        GateDecision.at_least(
+            "class_recall",
+            metrics["min_class_recall"],
+            bounds.min_class_recall,
+            PERCENT,
+            lambda figure: f"The weakest class, {metrics['weakest_class']!r}, is found in {figure} of its rows",
+            "least recall of a class",
+        ),
+        _calibration_gate(metrics, bounds),
+        baseline_gate(metrics, bounds),
+        GateDecision.at_least(
+            "coverage",
+            metrics["coverage"],
+            bounds.min_coverage,
+            PERCENT,
+            lambda figure: f"{figure} of the task's own texts are recognised as such",
+            "share of rows in scope",
+        ),
+    ]
+    if "oos_auroc" in metrics:
+        gates.append(
+            GateDecision.at_least(
+                "out_of_scope",
+                metrics["oos_auroc"],
+                bounds.min_oos_auroc,
+                PERCENT,
+                lambda figure: f"A text of the task and one from outside are told apart in {figure} of pairs (guessing: 50 %)",
+                "AUROC of the scope score",
+                f"; share of the texts from outside that are refused {metrics['oos_refused']:.4g}",
+            )
+        )
+    if "robustness" in metrics:
+        gates.append(_robustness_gate(metrics["robustness"], bounds.max_drop))
+    if "slices" in metrics:
+        gates.append(_slices_gate(metrics["slices"], bounds.min_slice_accuracy))
+    return gates
+
+
+def _calibration_gate(metrics: Mapping[str, Any], bounds: GateSpec) -> GateDecision:
+    ece, chance = metrics["ece"], metrics["ece_by_chance"]
+    excess = max(ece - chance, 0.0)
+    off = f"Stated probabilities are off by {POINTS.show(ece)} on average"
+    gate = GateDecision.at_most(
+        "ece",
+        excess,
+        bounds.max_ece,
+        POINTS,
+        lambda figure: f"{off}, beyond chance by {figure}",
+        "calibration error beyond chance",
+        f"; expected calibration error {ece:.4g}, that of a perfectly calibrated model {chance:.4g}",
+    )
+    return gate if excess else replace(gate, reason=f"{off}, no more than chance explains.")
+
+
+def _robustness_gate(robustness: Mapping[str, Any], bound: float) -> GateDecision:
+    """The kind of change that costs most must not surely cost more than the bound."""
+    worst = max(robustness["kinds"], key=lambda kind: kind["drop"])
+    drop, surely = worst["drop"], max(worst["drop_low"], 0.0)
+    promote, limit = surely <= bound, f"the {POINTS.limit(bound)} allowed"
+    rows = f"on {plural(robustness['rows'], 'row')}"
+    costs = f"{SPELLINGS[worst['kind']]} {POINTS.show(drop, bound)} of accuracy {rows}"
+    if not promote:
+        least = f"at least {POINTS.show(surely, bound)} when chance is set aside"
+        reason = f"{costs}, {least}, {POINTS.apart(surely, bound)} over {limit}."
+    elif drop > bound:
+        reason = f"{costs}. That is over {limit}, but not beyond chance: it may be as little as {POINTS.show(surely)}."
+    elif drop > 0:
+        reason = f"{costs}, within {limit}."
+    else:
+        reason = f"Other capitals, typos, punctuation and spacing cost no accuracy {rows}."
+    detail = f"least drop by {worst['kind']} {surely:.4g} {'<=' if promote else '>'} {bound:.4g}; "
+    detail += f"drop {drop:.4g}, {interval(worst, 'drop')}"
+    return GateDecision("robustness", promote, reason, surely, bound, detail)
+
+
+def _slices_gate(slices: Iterable[Mapping[str, Any]], bound: float) -> GateDecision:
+    """No slice's accuracy may surely lie below the bound."""
+    weakest = min(slices, key=lambda part: part["accuracy_high"])
+    accuracy, perhaps = weakest["accuracy"], weakest["accuracy_high"]
+    promote, limit = perhaps >= bound, f"the {PERCENT.limit(bound)} required"
+    where = f"Where {weakest['column']} is {weakest['value']!r}"
+    right = f"{where}, {PERCENT.show(accuracy, bound)} of {plural(weakest['rows'], 'row')} get the right label"
+    if not promote:
+        most = f"at most {PERCENT.show(perhaps, bound)} when chance is set aside"
+        reason = f"{right}, {most}, {PERCENT.apart(perhaps, bound)} short of {limit}."
+    elif accuracy < bound:
+        reason = f"{right}. That is short of {limit}, but not beyond chance: it may be as much as {PERCENT.show(perhaps)}."
+    else:
+        reason = f"{right}, {'above' if accuracy > bound else 'just'} {limit}."
+    detail = f"highest accuracy of the slice {perhaps:.4g} {'>=' if promote else '<'} {bound:.4g}; "
+    detail += f"accuracy {accuracy:.4g}, {interval(weakest, 'accuracy')}"
+    return GateDecision("slices", promote, reason, perhaps, bound, detail)

@@ -1,0 +1,132 @@
+"""Tables on the terminal: they fit 80 columns, say what held a model first, and keep the statistics for `--verbose`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fsat_tasks.cli.drift_tables import print_drift
+from fsat_tasks.cli.run_tables import print_decision, print_findings, print_ladder, print_status, what_was_done
+from fsat_tasks.quality.gates import GateDecision
+from fsat_tasks.store import Artefact
+from fsat_tasks.store.files import write_json
+
+REASON = (
+    "Not better beyond chance than the champion, version 3: 84.0 % against 80.0 % on the same 300 rows (9 rows gained, 8 lost)."
+)
+DETAIL = "McNemar's exact test, one-sided, better: p 0.5 > 0.05; 9 gained, 8 lost; accuracy of the other 0.8"
+GATES = [
+    GateDecision("accuracy", True, "84.0 % of the 300 query rows get the right label.", 0.84, 0.6, "accuracy 0.84 >= 0.6"),
+    GateDecision("champion", False, REASON, 0.5, 0.05, DETAIL),
+]
+
+
+@pytest.fixture(autouse=True)
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal of 80 columns."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+def lines_of(text: str) -> list[str]:
+    return re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()
+
+
+def words_of(text: str) -> str:
+    """The text without frames and line breaks."""
+    return " ".join(re.sub(r"[^\w\s.,:;%()<>='+-]", " ", " ".join(lines_of(text))).split())
+
+
+def artefact(folder: Path, notes: dict[str, Any], **files: Any) -> Artefact:
+    folder.mkdir()
+    for name, content in files.items():
+        write_json(folder / f"{name}.json", content)
+    manifest = {"step": folder.name, "key": "k", "digest": "d", "notes": notes}
+    return Artefact(folder, manifest)
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_decision_says_first_what_held_the_model(verbose: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    gates = [gate.to_json() for gate in GATES]
+    published = artefact(tmp_path / "p", {}, decision={"promote": False, "gates": gates}, timings={"gates": []})
+    print_decision("task", published, artefact(tmp_path / "m", {}, config={"served": "m.onnx"}), None, verbose)
+    out = capsys.readouterr().out
+    table = [line for line in lines_of(out) if line.startswith(("┏", "│", "└"))]
+    assert {len(line) for line in table} <= set(range(81))
+    held, passed = (next(i for i, line in enumerate(table) if name in line) for name in ("champion", "accuracy"))
+    assert held < passed
+    assert REASON.split(":")[0] in words_of(out)
+    assert "decision: hold: the model did not pass champion" in words_of(out)
+    assert ("McNemar's exact test" in words_of(out)) == verbose
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_ladder_shows_sentences_and_its_statistics_on_demand(
+    verbose: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rungs = [
+        {"name": "prototypes", "taken": True, "reason": "The first rung.", "log_loss": 1.2, "accuracy": 0.5, "detail": ""},
+        {"name": "probe", "taken": False, "reason": "No better.", "log_loss": 1.3, "accuracy": 0.6, "detail": "log-loss +0.1"},
+        {"name": "body", "taken": False, "reason": "It would take long.", "log_loss": None, "accuracy": None, "detail": ""},
+    ]
+    print_ladder(artefact(tmp_path / "t", {"rung_seconds": {"prototypes": 0.5, "probe": 1.0}}, ladder=rungs), verbose)
+    out = capsys.readouterr().out
+    assert max(map(len, lines_of(out))) <= 80
+    assert "50.0 %" in out and "It would take long." in out
+    assert ("log-loss 1.300, 1.0 s; change: log-loss +0.1" in words_of(out)) == verbose
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_drift_shows_sentences_and_its_statistics_on_demand(verbose: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    test = {"test": "features", "drift": True, "says": "The texts differ.", "detail": "p 0.001", "p_value": 0.001}
+    share = {"label": "a" * 90, "reference": 0.1, "window": 0.4, "window_low": 0.3, "window_high": 0.5}
+    drift = {
+        "task": "task",
+        "drift": True,
+        "tests": [test],
+        "classes": [share],
+        "total_variation": {"estimate": 0.3, "low": 0.2, "high": 0.4},
+        "window": {"rows": 500},
+        "reference": {"rows": 2000, "says": "the rows"},
+    }
+    print_drift(drift, "new.jsonl", "drift.json", verbose)
+    out = capsys.readouterr().out
+    assert max(len(line) for line in lines_of(out) if line.startswith("│")) <= 80
+    assert "The texts differ." in out and "30.0 % of the rows to another class" in words_of(out)
+    assert ("p 0.001" in out) == verbose
+
+
+def test_status_cuts_no_name(capsys: pytest.CaptureFixture[str]) -> None:
+    champion = {"version": 12, "metrics": {"accuracy": 0.9}, "time": "2026-01-02T03:04:05+00:00"}
+    print_status([{"task": "n" * 60, "champion": champion, "last": {"action": "hold"}}])
+    out = capsys.readouterr().out
+    assert max(map(len, lines_of(out))) <= 80
+    assert out.count("n") >= 60 and "2026-01-02 03:04" in out and "90.0 %" in out
+
+
+def test_findings_name_their_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    print_findings([{"file": "samples", "lines": [3, 4], "message": "no text"}, {"file": "query", "lines": [2], "message": "x"}])
+    assert lines_of(capsys.readouterr().err) == ["warning: samples, lines 3, 4: no text", "warning: query, line 2: x"]
+
+
+@pytest.mark.parametrize(
+    ("step", "notes", "words"),
+    [
+        ("validate", {"samples": 1, "query": 420, "texts": 9, "warnings": 0}, "1 sample, 420 query rows, 0 warnings"),
+        ("extract", {"rows": 1234, "encoded": 34, "truncated": 1}, "34 texts of 1,234 encoded, 1 text cut"),
+        ("tune", {"rung": "pool", "samples": 140, "classes": 14}, "rung pool, by 140 samples of 14 classes"),
+        ("evaluate", {"accuracy": 0.652, "ece": 0.049, "promote": True}, "65.2 % right, probabilities off by 4.9 points, passed"),
+        ("export", {"served": "model.onnx", "promote": False}, "model.onnx is served, held"),
+        ("publish", {"promote": True}, "promote"),
+        ("other", {"b": 1, "a": 0.12345, "c": {}}, "a 0.123, b 1"),
+    ],
+)
+def test_notes_of_a_step_are_words(step: str, notes: dict[str, Any], words: str) -> None:
+    assert what_was_done(step, notes) == words
+
+
+def test_verbose_notes_are_all_of_them() -> None:
+    assert what_was_done("tune", {"rung": "pool", "log_loss": 1.1644, "seconds": {}}, verbose=True) == "log_loss 1.16, rung pool"
