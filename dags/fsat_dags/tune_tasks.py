@@ -235,7 +235,7 @@ def _enter(loaded: Task, decided: dict[str, Any], answer: dict[str, Any] | None)
         else run_steps(loaded, until="publish", store=store())["publish"]
     )
     reasons = [f"{gate.gate}: {gate.reason.removesuffix('.')}" for gate in all_gates(published) if not gate.promote]
-    # or another run has moved the champion since nobody had to be asked
+    # nobody had to be asked then, but another run has moved the champion since
     if not approved and (asked or awaits(published)):
         reasons.append(NOT_APPROVED)
     return published, reasons

@@ -53,7 +53,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     Attributes:
         classes_: the labels, in the order of the columns of `predict_proba`.
-        multilabel_: whether a text may have several labels, or none.
+        multilabel_: True if a text may have several labels, or none.
         trace_: the rungs in order, as dicts: name, taken, reason, log_loss, accuracy, seconds, detail.
         fit_seconds_: seconds of "features", "head" and "total".
         scope_threshold_: minimum scope score of a text that belongs to the task. Only with one label per text.
@@ -94,8 +94,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Args:
             texts: n texts.
             labels: n labels (text, numbers or booleans). If texts have several labels or none: n collections of labels, or a
-                0/1 matrix (n, classes), whose classes are its column numbers. Then there is one
-                kind of head, no rung is tried, and `unlabelled` and `out_of_scope` are not used.
+                0/1 matrix (n, classes), whose classes are its column numbers. Then there is one kind of head, no rung is
+                tried, and `unlabelled` and `out_of_scope` are not used.
             unlabelled: texts as they come in; they teach the model if held-out samples say that this helps.
             class_names: label -> its meaning in words; by default the label's own words.
             out_of_scope: texts that belong to none of the classes, for `score_samples`.

@@ -44,7 +44,7 @@ REFERENCES: dict[Kind, str] = {
     "samples": "the champion's samples, because it has neither unlabelled nor query rows. Samples are picked by hand, so class "
     "shares are not compared, and the drift may be no more than that choice",
 }
-"""What the window is compared with, as drift.json says it."""
+"""Kind of reference -> words of drift.json for it."""
 
 
 def watch_traffic(task: Task, store: Store, traffic: Path) -> Artefact:
@@ -199,7 +199,7 @@ def _compare(reference: _Reference, window: Judged, head: ReferenceHead, signifi
 
 
 def _differ(what: str, shift: Shift, drift: bool) -> str:
-    """A sentence on a distance, as a multiple of the mean of the permutations."""
+    """Return a sentence about a distance, as a multiple of the permutations' mean."""
     times = shift.figure / shift.by_chance if shift.by_chance > 0 else 0.0
     if not drift and times < LEAST_TIMES:
         return f"{what} no more than chance gives."
@@ -207,7 +207,7 @@ def _differ(what: str, shift: Shift, drift: bool) -> str:
 
 
 def _outside(shift: Shift, drift: bool) -> str:
-    """A sentence on the texts out of scope."""
+    """Return a sentence about the texts out of scope."""
     shares = f"{PERCENT.show(shift.figure)} of the texts belong to none of the classes"
     more = f": {_verdict(drift)}" if drift or shift.figure > shift.by_chance else ""
     return f"{shares}, against {PERCENT.show(shift.by_chance)} in the reference{more}."
@@ -218,7 +218,7 @@ def _verdict(drift: bool) -> str:
 
 
 LEAST_TIMES = 1.05
-"""Distances below so many times the mean of the permutations are not told apart from it."""
+"""Distances below this multiple of the permutations' mean are reported as no more than chance."""
 SENTENCES: dict[str, Callable[[Shift, bool], str]] = {
     "features": lambda shift, drift: _differ("The texts differ from the reference", shift, drift),
     "labels": lambda shift, drift: _differ("The shares of the classes differ", shift, drift),
@@ -233,7 +233,7 @@ STATISTICS = {
 
 
 def _statistics(name: str, shift: Shift, adjusted: float) -> str:
-    """The statistics of a test in one line."""
+    """Return the statistics of a test in one line."""
     by_chance = "in the reference" if name == "scope" else "by chance"
     p_values = f"p {shift.p_value:.3g}, with Holm's correction {adjusted:.3g}"
     return f"{STATISTICS[name]} {shift.figure:.2g}, {by_chance} {shift.by_chance:.2g}; {p_values}"
