@@ -1,8 +1,8 @@
 """Encoders fine-tuned fold by fold. Each is tuned without one fold of the samples and judged on it; their mean is the result.
 
-So the time that evidence costs is not spent twice. The mean of weights that were tuned from one start lies in the same basin, and is as
-good as an encoder tuned on all samples ("model soups", Wortsman et al. 2022; measured in docs/method.md). The samples left out
-tell how far to go from the pretrained weights to the tuned ones, and which layers to read (WiSE-FT, Wortsman et al. 2022b).
+So the time that evidence costs is not spent twice. The mean of weights that were tuned from one start lies in the same basin, and
+is as good as an encoder tuned on all samples ("model soups", Wortsman et al. 2022; measured in docs/method.md). The samples left
+out tell how far to go from the pretrained weights to the tuned ones, and which layers to read (WiSE-FT, Wortsman et al. 2022b).
 """
 
 from __future__ import annotations
