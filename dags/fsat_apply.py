@@ -1,12 +1,12 @@
 """### Label new files with a task's champion
 
-Every row of every new file gets a label, its calibrated probability and whether the text is one of the task. Where the
-model is unsure it abstains, and the text goes to `review.csv`, for a person to label. A file is new if the present champion
-has not labelled its contents, so you may run this, clear a task or retry it at any time: nothing is done twice.
+Every row of every new file gets a label, its calibrated probability, and a mark that says whether the text is in scope. If the
+model is unsure it abstains, and the text goes to `review.csv` for a person to label. A file is new if the present champion
+has not labelled its contents. You may run this, clear a task or retry it at any time: nothing is done twice.
 
 - **Done:** each file has an artefact, whose path is in the XCom of its `label` task. The asset `predictions-TASK` has an event.
 - **Skipped:** no file is new; no event goes out.
-- **Failed:** a file cannot be read: its log names the line and says what to do. The other files are labelled and told of.
+- **Failed:** a file cannot be read: its log names the line and says what to do. The other files are labelled and counted.
 
 Copy a `review.csv`, fill in its column `label`, and feed it back with `fsat add TASK review.csv`. The page `docs/airflow.md` of
 fsat describes the form and the event, `docs/apply.md` the files.
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 PREDICTIONS = AssetAlias("fsat-predictions")
 MOST_FILES = 1000
-"""Files of one run: Airflow allows 1,024 mapped tasks (`max_map_length`)."""
+"""Maximum number of files in one run: Airflow allows 1,024 mapped tasks (`max_map_length`)."""
 
-ALL_DOC = "#### Fail where a file failed\n\nThe others are labelled and told of all the same."
+ALL_DOC = "#### Fail the run if a file failed\n\nThe other files are labelled and counted all the same."
 
 PARAMS = {
     "task": task_param(),
@@ -45,7 +45,7 @@ PARAMS = {
 }
 
 
-@task(doc_md="#### Find the new files\n\nThose that the present champion has not labelled; skipped where there is none.")
+@task(doc_md="#### Find the new files\n\nA file is new if the present champion has not labelled it. Skipped if there is none.")
 def find(params: dict[str, Any]) -> list[dict[str, str]]:
     """List the files that the champion has not labelled, as paths below FSAT_DATA, each with the task's name."""
     from fsat_tasks.registry.champion import champion_model
@@ -64,15 +64,15 @@ def find(params: dict[str, Any]) -> list[dict[str, str]]:
 
 
 @task(
-    doc_md="#### Label one file\n\nIn its artefact, whose path is in the log:\n\n"
+    doc_md="#### Label one file\n\nThe log has the path of its artefact, with these files:\n\n"
     "- **predictions.parquet:** line, text, label, probability, whether the model abstained, and the likely labels\n"
-    "- **review.csv:** what it abstained on, the most useful first\n- **summary.json:** counts",
+    "- **review.csv:** texts that it abstained on, the most useful first\n- **summary.json:** counts",
     map_index_template="{{ task.op_kwargs['work']['file'] }}",
     max_active_tis_per_dag=2,  # each keeps all cores of its worker busy
     multiple_outputs=False,
 )
 def label(work: dict[str, str]) -> dict[str, Any]:
-    """Label one file; pass on the task's name, the artefact's key and the counts."""
+    """Label one file. Returns the task's name, the artefact's key and the counts."""
     from fsat_tasks.registry.champion import champion_model
     from fsat_tasks.steps.pipeline import summary
     from fsat_tasks.tasks.task import load_task
@@ -84,7 +84,7 @@ def label(work: dict[str, str]) -> dict[str, Any]:
 
 
 @task(
-    doc_md="#### Tell of the figures\n\nOf all files that were labelled, as an event of the asset `predictions-TASK`.",
+    doc_md="#### Send the counts\n\nAn event of the asset `predictions-TASK` has the counts of all files that were labelled.",
     multiple_outputs=False,
     outlets=[PREDICTIONS],
     trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS,

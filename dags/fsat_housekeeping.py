@@ -1,14 +1,14 @@
 """### Remove from the store what nothing needs any more
 
-The same as `fsat gc` by hand. The store (FSAT_STORE) keeps every artefact that was ever made; this DAG removes those that neither
-a champion nor an entry of a history nor a living run reaches, and that nobody has used for some days. It also removes what killed
-runs left half-done, and merges small segments of the row cache into larger ones, so that no text is encoded again.
+It does the same as the command `fsat gc`. The store (FSAT_STORE) keeps every artefact that was ever made. This DAG removes an
+artefact if neither a champion, nor an entry of a history, nor a living run needs it, and if nobody has used it for some days. It
+also removes unfinished artefacts of killed runs. It merges small segments of the row cache, so that no text is encoded again.
 
-You may run it at any time, beside runs of `fsat_tune`: what they use stays. Its log, and the XCom of `clean`, say how much of
-what went and stayed, and why. To try first what it would do, trigger it with **Dry run**.
+You may run it at any time, beside runs of `fsat_tune`: the artefacts that they use stay. Its log and the XCom of `clean` say how
+much was removed, how much stayed, and why. To see first what it would do, trigger it with **Dry run**.
 
-A registry that cannot be read fails at once, before anything is removed: the log names file and line. A store that cannot be
-written or locked is tried twice more. The page `docs/airflow.md` of fsat describes the form and the schedule.
+If a registry cannot be read, the run fails at once, before anything is removed: the log names file and line. If the store cannot
+be written or locked, the run tries twice more. The page `docs/airflow.md` of fsat describes the form and the schedule.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ PARAMS = {
     multiple_outputs=False,
 )
 def clean(params: dict[str, Any]) -> dict[str, Any]:
-    """Remove what nothing needs; the report is the XCom."""
+    """Remove the artefacts that nothing needs. Returns the report."""
     from fsat_tasks.housekeeping.sweep import housekeep
 
     report = housekeep(store(), params["keep_days"], params["dry_run"])

@@ -1,7 +1,7 @@
 """### The task's own schedule
 
-Made from `schedules` and `triggers` in the task's task.yaml. All it does is to start the DAG that its name begins with, for this
-task, with the form's defaults. To change when it runs, change task.yaml; to stop it for a while, pause it here.
+The schedule comes from `schedules` and `triggers` in the task's task.yaml. This DAG only starts the DAG that its name begins
+with, for this task, with the form's defaults. To change when it runs, change task.yaml; to stop it for a while, pause it here.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ VERBS = ("tune", "watch", "apply")
 
 
 def read_scheduled() -> dict[str, TaskSpec]:
-    """The specifications of the tasks that have a schedule or a trigger; a broken one is left out: its run says why.
+    """Return task name -> specification of each task that has a schedule or a trigger.
 
-    A process that runs a task of one DAG reads that DAG's task.yaml alone.
+    A task with a broken task.yaml is left out: its run says why. A process that runs one DAG reads that DAG's task.yaml alone.
     """
     workspace, found, wanted = Workspace.from_env(), {}, get_parsing_context().dag_id
     for name in workspace.task_names():
@@ -46,12 +46,12 @@ def read_scheduled() -> dict[str, TaskSpec]:
 
 
 def dag_ids(task_name: str) -> dict[str, str]:
-    """The id of the task's DAG for each verb."""
+    """Return verb -> id of the task's DAG."""
     return {verb: f"fsat_{verb}_{task_name}" for verb in VERBS}
 
 
 def when(line: str | None, assets: Sequence[str]) -> Any:
-    """The `schedule` of a DAG: by the clock, on an event of any of the assets, or both; None for neither."""
+    """Return the `schedule` of a DAG: by a cron line, on an event of any of the assets, or both; None for neither."""
     events = AssetAny(*(Asset.ref(name=name) for name in assets)) if assets else None
     if line is None or events is None:
         return line or events

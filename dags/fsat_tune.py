@@ -1,14 +1,14 @@
 """### From a few labelled samples to a published ONNX model
 
 Each task of this DAG is one step of fsat: the same function that the command line and DVC call. Its artefact goes to the store
-(FSAT_STORE); XCom has the artefact's key, its path and a few figures. What is in the store already is not made again, so you may
-clear a step, retry it or run it twice at any time.
+(FSAT_STORE); XCom has the artefact's key, its path and a few figures. An artefact that is in the store already is not made
+again. You may clear a step, retry it or run it twice at any time.
 
 A run works on one task folder or on several, side by side: `validate` and the group `model` have one instance for each.
 
 - **Promoted:** `publish` is green, and the asset `champion-TASK` has an event.
-- **Held:** `publish` is skipped, the champion stays. Its log names each gate that failed, with figure and bound.
-- **Failed:** the log of the failed task ends with what is wrong in which file, and what to do. Then clear the task.
+- **Held:** `publish` is skipped, and the champion stays. Its log names each gate that failed, with figure and bound.
+- **Failed:** the log of the failed task ends with the file, what is wrong in it, and what to do. Then clear the task.
 
 The page `docs/airflow.md` of fsat describes the form, approval, schedules, events and pools.
 """
@@ -91,12 +91,12 @@ DECIDE_DOC = (
     "#### Decide from the gates whether to promote the model or to hold it\n\n"
     "- **report.html:** the run on one page\n- **decision.json:** promote or hold, and each gate with its reason"
 )
-APPROVE_DOC = "#### Ask a person\n\nOnly where `approval` is asked for and the champion would move. Silence is a no."
+APPROVE_DOC = "#### Ask a person\n\nOnly if `approval` is set and the champion would move. No answer in time counts as a no."
 
 
 @task_group
 def model(of: tasks.Chosen) -> None:
-    """From the checked texts to the champion, once for each of the run's tasks."""
+    """Run the steps after `validate`, up to the champion, once for each of the run's tasks."""
     decided = DecideOperator(task_id="decide", of=of, doc_md=DECIDE_DOC, map_index_template="{{ task.of['task'] }}")
     approved = ApproveOperator(
         task_id="approve",
@@ -110,7 +110,7 @@ def model(of: tasks.Chosen) -> None:
 
 
 def when() -> Any:
-    """On drift, and by FSAT_SCHEDULE where it is set."""
+    """Return the DAG's schedule: on drift, and also by FSAT_SCHEDULE if it is set."""
     line = os.environ.get("FSAT_SCHEDULE")
     if not line:
         return tasks.DRIFT

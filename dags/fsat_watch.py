@@ -1,15 +1,16 @@
 """### Is new traffic still like the rows that the champion was tuned with?
 
-A window, the newest rows of the task's traffic, is compared with the unlabelled rows of the run that made the champion: the same
-function as `fsat watch`. Drift becomes an asset event, which starts `fsat_tune` with the new traffic as its unlabelled pool.
+This DAG compares a window, the newest rows of the task's traffic, with the unlabelled rows of the run that made the champion. It
+calls the same function as `fsat watch`. Drift sends an asset event, which starts `fsat_tune` with the new traffic as its
+unlabelled pool.
 
 - **No drift:** success without an event; XCom and the log have the figures.
-- **Drift:** success, and the asset `drift-TASK` has an event with the figures. The same window beside the same champion is
-  told of once; to have it sent again, clear the task.
+- **Drift:** success, and the asset `drift-TASK` has an event with the figures. Drift of the same window with the same champion
+  is sent once; to have it sent again, clear the task.
 - **Failed:** no champion, no traffic, or a file that cannot be read. The log says what to do.
 
-The page `docs/watch.md` of fsat describes the tests, `docs/airflow.md` the form and the event. Give it a schedule as slow as new
-rows come: windows that overlap are new ones, and each may be told of.
+The page `docs/watch.md` of fsat describes the tests, `docs/airflow.md` the form and the event. Let its
+schedule be as slow as new rows come: windows that overlap are different windows, and each may send an event.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ PARAMS = {
 
 @task(
     task_id="watch",
-    doc_md="#### Compare the newest rows with the champion's reference\n\nIn its artefact, whose path is in the log:\n\n"
+    doc_md="#### Compare the newest rows with the champion's reference\n\nThe log has the path of its artefact:\n\n"
     "- **drift.json:** the verdict, each test with figure and p-value, and the class shares with intervals",
     multiple_outputs=False,
     outlets=[DRIFT],
@@ -51,7 +52,7 @@ PARAMS = {
 def watch_window(
     params: dict[str, Any], ti: RuntimeTaskInstanceProtocol, outlet_events: OutletEventAccessorsProtocol
 ) -> dict[str, Any]:
-    """Compare the window, and tell of drift that nobody was told of."""
+    """Compare the window with the reference, and send an event if its drift was not announced before."""
     from fsat_tasks.steps.pipeline import summary
     from fsat_tasks.tasks.files import newest_file
     from fsat_tasks.tasks.task import load_task
@@ -71,7 +72,7 @@ def watch_window(
             test["says"],
         )
     log.info("%s of %s, details: %s", "Drift" if drift["drift"] else "No drift", traffic, watched.path / "drift.json")
-    # a former try may have been killed before Airflow had its event; and who clears the task wants it again
+    # an earlier try may have been killed before Airflow had its event; and a person who clears the task wants it again
     if drift["drift"] and (first_alarm(store(), watched) or ti.try_number > 1):
         asset = Asset(name=f"drift-{loaded.name}", uri=f"fsat://drift/{loaded.name}")
         outlet_events[DRIFT].add(asset, extra=drift_event(loaded, watched, traffic))

@@ -1,6 +1,6 @@
-"""Ask the Airflow component of this container whether it is well. Docker's HEALTHCHECK calls this file in both images.
+"""Ask the Airflow component of this container whether it is healthy. Docker's HEALTHCHECK calls this file in both images.
 
-Standard library only. Exit code 0: well, or no Airflow component runs here (`fsat`, a shell); else not well.
+It uses the standard library only. Exit code 0: healthy, or no Airflow component runs here (`fsat`, a shell). Else: not healthy.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _SECONDS = 30  # less than the HEALTHCHECK's own timeout, so that the reason is 
 
 
 def component(command_line: str) -> str | None:
-    """The last Airflow component that a command line starts: `airflow db migrate && airflow scheduler` is a scheduler."""
+    """Return the last Airflow component that a command line starts: `airflow db migrate && airflow scheduler` is a scheduler."""
     found = _COMPONENT.findall(command_line)
     return found[-1] if found else None
 
 
 def main() -> int | str:
-    """Return 0, or what is wrong."""
+    """Return 0, or a message that says what is wrong."""
     name = component(Path("/proc/1/cmdline").read_text().replace("\0", " "))
     try:
         if name is None:
@@ -46,7 +46,7 @@ def _ask(*command: str) -> int:
 
 
 def _ask_server(every_part: bool) -> int | str:
-    """Read the api-server's health page. An api-server is well where its database is; standalone, where all parts are."""
+    """Read the api-server's health page. An api-server is healthy if its database is, standalone if all parts are."""
     port = os.environ.get("AIRFLOW__API__PORT", "8080")
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v2/monitor/health", timeout=_SECONDS) as answer:
         parts = json.load(answer)

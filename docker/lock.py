@@ -1,6 +1,7 @@
-"""Write docker/*.lock: what the images install, with version and the sha256 of every file on PyPI. `make lock` calls it.
+"""Write docker/*.lock: the packages that the images install, with version and the sha256 of every file on PyPI.
 
-Versions are those of constraints.txt, and what that lacks, such as CUDA's libraries, the newest that fit.
+`make lock` calls it. Versions come from constraints.txt. A package that is not there, such as CUDA's libraries, gets the newest
+version that fits.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PYTHON, PLATFORM = "3.11.14", "x86_64-manylinux_2_28"
-"""Those of the images."""
+"""Python version and platform of the images."""
 CUDA = re.compile(r"torch|triton|(nvidia|cuda)-.*")
-"""torch, and what only its build for CUDA wants: another build comes from an index of its own."""
+"""torch, and packages that only its build for CUDA needs. They have a lock file of their own, because other builds of torch come
+from an index of their own."""
 
 
 SPEC = re.compile(r"croniter|pydantic|ruamel\.yaml")
-"""What reading a task.yaml needs, as the DAG files do for its schedules."""
+"""Packages that reading a task.yaml needs. The DAG files read it for its schedules."""
 
 
 def main() -> None:
@@ -34,7 +36,7 @@ def main() -> None:
 
 
 def compiled(requirements: list[str]) -> dict[str, str]:
-    """Each package that these need, and its lines of a requirements file."""
+    """Resolve requirements. Returns package -> its lines of a requirements file."""
     command = [
         "uv",
         "pip",

@@ -8,7 +8,7 @@ GOOD = b"text,label\na cat asleep,animal\nthe dog barks,animal\nbook a flight,tr
 
 
 def said_once(result: tuple[int, str, str]) -> str:
-    """The error, after the checks that hold for every kind of bad input."""
+    """Return the error, after the checks that every kind of bad input must pass."""
     code, out, err = result
     assert (code, out) == (2, ""), err
     assert err.startswith("fsat: ")
@@ -18,6 +18,6 @@ def said_once(result: tuple[int, str, str]) -> str:
 
 
 def assert_nothing_written(store: Path) -> None:
-    """No artefact, nothing half-written, no registry; empty folders do not matter, and no lock."""
+    """Check that the store has no artefact, no half-written file and no registry. Empty folders and a lock do not matter."""
     written = [path for path in store.rglob("*") if path.is_file() or path.name.startswith(".")]
     assert [path for path in written if path != store / "runs" / ".lock"] == []

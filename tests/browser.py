@@ -22,15 +22,15 @@ os.dup2(commands, 3)
 os.dup2(answers, 4)
 os.execv(sys.argv[3], sys.argv[3:])
 """
-"""Starts a browser with its pipes where it looks for them: commands come on descriptor 3, answers go to 4."""
+"""Program that starts a browser with its pipes where it expects them: commands on descriptor 3, answers on 4."""
 
 
 class BrowserError(Exception):
-    """What the browser answers in place of a result."""
+    """An error that the browser answers in place of a result."""
 
 
 class Tab:
-    """One page. What the browser says of it is kept in `events`."""
+    """One page. `events` has the browser's messages about it."""
 
     def __init__(self, commands: int, answers: int) -> None:
         self._commands, self._answers = commands, os.fdopen(answers, "rb")
@@ -55,7 +55,7 @@ class Tab:
                 return answer["result"]
 
     def open(self, page: Path | str, width: int = 1280, dark: bool = False) -> None:
-        """Load a file or an address, as a screen of this width shows it, and wait until it is there."""
+        """Load a file or an address on a screen of this width, and wait until it is there."""
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600)
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
         self.events.clear()
@@ -64,7 +64,7 @@ class Tab:
             self._next()
 
     def ask(self, expression: str) -> Any:
-        """The value of a JavaScript expression in the page."""
+        """Return the value of a JavaScript expression in the page."""
         result = self._evaluate(expression)
         assert "exceptionDetails" not in result, result["exceptionDetails"]
         return result["result"].get("value")
@@ -78,14 +78,14 @@ class Tab:
             self.call("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
 
     def wait(self, expression: str, seconds: float = 120) -> None:
-        """Until a JavaScript expression is true, as it is some time in a page that a program builds up."""
+        """Wait until a JavaScript expression is true. A page that a program builds up takes some time."""
         deadline = time.monotonic() + seconds
         while not self._is_true(expression):
             assert time.monotonic() < deadline, f"not within {seconds} s: {expression}; the page says: {self.text()[-2000:]}"
             time.sleep(0.3)
 
     def wait_for_text(self, address: str, text: str, seconds: float) -> None:
-        """Until a page, which is loaded again and again as by a person who waits, has this text."""
+        """Load the page again and again, as a person who waits does, until it has this text."""
         deadline = time.monotonic() + seconds
         while True:
             self.open(address)
@@ -94,7 +94,7 @@ class Tab:
             assert time.monotonic() < deadline, f"not within {seconds} s: {text}; the page says: {self.text()[-2000:]}"
 
     def settle(self) -> None:
-        """Until nothing on the page moves any more, but for what always does."""
+        """Wait until nothing on the page moves any more, except animations without end."""
         endless = "one.effect.getTiming().iterations === Infinity"
         self.wait(f"document.getAnimations().every(one => one.playState !== 'running' || {endless})")
 
@@ -106,11 +106,11 @@ class Tab:
         self.click(f"[data-clicked={json.dumps(text)}]")
 
     def text(self) -> str:
-        """What a person can read on the page."""
+        """Return the text that a person can read on the page."""
         return str(self.ask("document.body.innerText"))
 
     def type(self, selector: str, text: str) -> None:
-        """Type into a field, in place of what is in it."""
+        """Type into a field, in place of its content."""
         self.click(selector)
         self.ask(f"document.querySelector({json.dumps(selector)}).select()")
         self.call("Input.insertText", text=text)
@@ -120,12 +120,12 @@ class Tab:
         self.call("Input.dispatchKeyEvent", type="keyUp", key="Enter", code="Enter", windowsVirtualKeyCode=13)
 
     def screenshot(self, path: Path) -> None:
-        """The whole page as PNG."""
+        """Return the whole page as PNG."""
         data = self.call("Page.captureScreenshot", captureBeyondViewport=True)["data"]
         path.write_bytes(base64.b64decode(data))
 
     def complaints(self) -> list[str]:
-        """Errors and warnings on the console, exceptions, and what the page's policy blocked."""
+        """Return errors and warnings on the console, exceptions, and requests that the page's policy blocked."""
         self.ask("0")  # what was said before has arrived with the answer
         said = []
         for event in self.events:
@@ -137,11 +137,11 @@ class Tab:
         return said
 
     def requests(self) -> list[str]:
-        """Addresses that the page asked for, its own among them."""
+        """Return the addresses that the page asked for, including its own."""
         return [event["params"]["request"]["url"] for event in self.events if event["method"] == "Network.requestWillBeSent"]
 
     def _is_true(self, expression: str) -> bool:
-        """Not so where it fails, as between two pages."""
+        """True if the expression is true. A failure, as between two pages, counts as false."""
         try:
             return self._evaluate(f"Boolean({expression})")["result"].get("value") is True
         except BrowserError:
@@ -163,10 +163,10 @@ class Tab:
 
 @contextmanager
 def open_tab(browser: str, profile: Path) -> Iterator[Tab]:
-    """A tab of a browser that ends with the block.
+    """Open a tab of a browser that ends with the block.
 
     Args:
-        profile: a folder for the browser's own files.
+        profile: folder for the browser's own files.
     """
     to_browser, from_us = os.pipe()
     to_us, from_browser = os.pipe()
@@ -199,5 +199,5 @@ def open_tab(browser: str, profile: Path) -> Iterator[Tab]:
 
 
 def find_browser() -> str | None:
-    """Its path; None where there is none."""
+    """Return the browser's path, or None if there is none."""
     return next((path for name in NAMES if (path := shutil.which(name))), None)

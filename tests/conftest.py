@@ -24,7 +24,7 @@ settings.register_profile("fsat", deadline=None, max_examples=60)
 settings.load_profile("fsat")
 
 PLANTED = "planted-secret"
-"""Part of every secret below. Nothing that fsat or Airflow writes or prints may have it: tests/integration/test_secrets.py."""
+"""Part of every secret below. tests/integration/test_secrets.py checks that fsat and Airflow never write or print it."""
 
 # all processes of the tests inherit them
 os.environ |= {
@@ -45,7 +45,7 @@ def run_fsat(
     variables: Mapping[str, str] | None = None,
     **options: Any,
 ) -> subprocess.CompletedProcess[str]:
-    """The real command line in a process of its own, with more variables; `options` are those of subprocess.run."""
+    """Run the real command line in a process of its own, with more variables; `options` are those of subprocess.run."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("FSAT_", "AIRFLOW_", "DVC_"))}
     environment |= {"FSAT_DATA": str(data), "FSAT_STORE": str(store), "COLUMNS": "200"} | dict(variables or {})
     result = subprocess.run(
@@ -67,7 +67,7 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session")
 def planted() -> str:
-    """What every planted secret has in it."""
+    """Part that every planted secret has."""
     return PLANTED
 
 
@@ -115,7 +115,7 @@ def encoder_store(demo_store: Path, store_root: Path) -> Path:
 
 @pytest.fixture
 def demo_copy(demo_store: Path, encoder_store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """This test's store with all that the demo run made, which it may change; FSAT_DATA names the repository's tasks."""
+    """A store of this test's own with all artefacts of the demo run, for changes; FSAT_DATA names the repository's tasks."""
     shutil.copytree(demo_store, encoder_store, ignore=shutil.ignore_patterns(*ENCODERS), dirs_exist_ok=True)
     monkeypatch.setenv("FSAT_DATA", str(ROOT / "data"))
     return encoder_store
@@ -123,7 +123,7 @@ def demo_copy(demo_store: Path, encoder_store: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.fixture
 def make_task(data_root: Path, store_root: Path) -> Callable[..., str]:
-    """Write a task folder: make_task(rows, **keys of task.yaml) -> its name; as `write_task`."""
+    """Write a task folder: make_task(rows, **keys of task.yaml) -> its name; see `write_task`."""
     made: list[str] = []
 
     def make(rows: Sequence[Row] | bytes, **keys: Any) -> str:
@@ -137,7 +137,7 @@ def make_task(data_root: Path, store_root: Path) -> Callable[..., str]:
 
 @pytest.fixture
 def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """The command line in this process, which spares the imports: cli("validate", name) -> exit code, stdout, stderr."""
+    """Call the command line in this process, without new imports: cli("validate", name) -> exit code, stdout, stderr."""
     from fsat_tasks.cli.app import main
 
     monkeypatch.setenv("COLUMNS", "200")

@@ -10,12 +10,12 @@ STEPS = ("validate", "extract", "tune", "evaluate", "export", "publish")
 
 
 def artefacts(store: Path) -> dict[str, str]:
-    """Step -> digest, of a store with one artefact a step; the row cache has one for each shard, and is left out."""
+    """Return step -> digest for a store with one artefact per step. The row cache has one per shard, and is left out."""
     manifests = [json.loads(path.read_text()) for path in store.glob("[!r]*/*/*/manifest.json")]
     assert len({manifest["step"] for manifest in manifests}) == len(manifests)
     return {manifest["step"]: manifest["digest"] for manifest in manifests}
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    """Path below the folder -> content, of every file."""
+    """Return path below the folder -> content of every file."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -21,14 +21,14 @@ Make = Callable[..., Encoder]
 
 
 class FakeBackend:
-    """Features that tell ids apart at no cost. `fits` rows have room; call number `breaks` and those after it fail."""
+    """A backend whose features tell ids apart at no cost. `fits` rows have room; calls from number `breaks` on fail."""
 
     tokens, workers, one_length = 64, 2, True
 
     def __init__(self, fits: int | None = None, breaks: int | None = None, seconds: float = 0) -> None:
         self.fits, self.breaks, self.seconds = fits, breaks, seconds
         self.asked: list[int] = []
-        """Rows of each call."""
+        """Number of rows of each call."""
         self.rows: list[list[int]] = []
         """Ids of each row that was computed."""
 

@@ -1,4 +1,4 @@
-"""Kill a process at a known place, with its code as it is: processes that tests start in this folder import it."""
+"""Kill of a process at a known place, without changes to its code. Processes that tests start in this folder import it."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ TESTS = Path(__file__).parent
 
 
 def is_write(event: str, arguments: tuple[object, ...]) -> bool:
-    """Whether an audit event is that a file is opened to be written."""
+    """True if an audit event says that a file is opened for writing."""
     flags = arguments[2] if event == "open" else 0
     return isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR) != 0
 
 
 def kill_at(pattern: str, room: int | None = None) -> None:
-    """Kill this process when it opens a file to write, or starts another process, whose name or command has the pattern.
+    """Kill this process when it opens a file for writing, or starts a process, whose name or command has the pattern.
 
     Args:
-        room: bytes that it still writes to that file. The system then kills it by SIGXFSZ, with the rest unwritten.
+        room: number of bytes that it still writes to that file. Then the system kills it by SIGXFSZ, with the rest unwritten.
     """
 
     def look(event: str, arguments: tuple[object, ...]) -> None:

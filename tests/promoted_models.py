@@ -12,7 +12,7 @@ TASK = "task"
 
 
 def build(root: Path, number: int, promote: bool = True) -> tuple[Artefact, Artefact]:
-    """Model `number` and the decision about it, whole in the store."""
+    """Make model `number` and the decision about it in the store."""
 
     def write_model(folder: Path) -> None:
         (folder / "model.onnx").write_text(str(number))
@@ -32,7 +32,7 @@ def record(root: Path, number: int, promote: bool = True) -> str:
 
 
 def registry_of(root: Path, *numbers: int) -> Registry:
-    """A registry into which runs promoted these models."""
+    """Return a registry into which runs promoted these models."""
     for number in numbers:
         assert record(root, number) == "promoted"
     return Registry(root, TASK)

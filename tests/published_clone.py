@@ -34,7 +34,7 @@ def enter(clone: Path, store: Path, patch: pytest.MonkeyPatch) -> None:
 
 
 def make_repository(folder: Path, hub: Path, remote: Path | None) -> None:
-    """A clone of the new repository `hub` with DVC and the demo task."""
+    """Make a new repository `hub`, and clone it with DVC and the demo task."""
     git(folder.parent, "init", "--quiet", "--bare", str(hub))
     git(folder.parent, "clone", "--quiet", str(hub), str(folder))
     (folder / ".dvc").mkdir()  # what `dvc init` and `dvc remote add` write
@@ -51,13 +51,13 @@ def set_remote(clone: Path, url: Path) -> None:
 
 
 def tree(folder: Path) -> dict[str, tuple[int, int]]:
-    """Every file with what changes when it is written again."""
+    """Return path -> inode and time of every file, which change if it is written again."""
     files = (path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): (path.stat().st_ino, path.stat().st_mtime_ns) for path in files}
 
 
 def stored(cache: Path, clone: Path, name: str) -> Path:
-    """The object of a file of the version in DVC's cache or a remote of it."""
+    """Return the path of a published file's object in DVC's cache or in a remote."""
     md5 = re.search(r"md5: (\w+\.dir)", (clone / DVC_FILE).read_text("utf-8"))
     assert md5 is not None
     listing = json.loads((cache / "files" / "md5" / md5[1][:2] / md5[1][2:]).read_text("utf-8"))

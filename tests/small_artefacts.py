@@ -21,7 +21,7 @@ def refuse(folder: Path) -> None:
 
 
 def files_below(folder: Path) -> list[str]:
-    """Files but for the lock, and folders of unfinished artefacts."""
+    """Return the files without the lock, and the folders of unfinished artefacts."""
     found = (path for path in folder.rglob("*") if path.is_file() or path.name.startswith("."))
     return sorted(str(path.relative_to(folder)) for path in found if path != folder / "runs" / ".lock")
 

@@ -28,7 +28,7 @@ class StubModel(ServedModel):
     Args:
         die_at: number of the call of `run`, from 0, at which it kills its process.
         log: file to which each call adds a line with its number of texts.
-        seconds: that each call takes.
+        seconds: seconds that each call takes.
     """
 
     def __init__(self, die_at: int = -1, log: str = "", seconds: float = 0.0) -> None:
@@ -52,7 +52,7 @@ class StubModel(ServedModel):
 
 
 def stub_labeller(task: Task, store: Store, stub: StubModel, shard_rows: int = SHARD, version: int = 1) -> Labeller:
-    """A labeller whose model is the stub; of the model's artefact nothing but the digest counts."""
+    """Return a labeller whose model is the stub. Only the digest of the model's artefact matters."""
     model = store.build(Recipe("export", version, {}, {}), lambda folder: (folder / str(version)).touch())
     return Labeller(task, store, model, lambda folder: stub, shard_rows)
 
@@ -60,13 +60,13 @@ def stub_labeller(task: Task, store: Store, stub: StubModel, shard_rows: int = S
 def start_labelling(
     task: str, file: Path, die_at: int = -1, log: str = "", shard: int = 10, seconds: float = 0
 ) -> subprocess.Popen[str]:
-    """Start a process that labels a file in shards of so many rows; FSAT_DATA and FSAT_STORE are this process's."""
+    """Start a process that labels a file in shards. Its FSAT_DATA and FSAT_STORE are those of this process."""
     arguments = map(str, (task, file, die_at, log, shard, seconds))
     return subprocess.Popen([sys.executable, __file__, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[str, bool, int]:
-    """Digest, whether it was built, and the most memory, in KB."""
+    """Return the process's results: digest, True if the artefact was built, and peak memory in KB."""
     said, error = process.communicate()
     assert process.returncode == 0, error
     digest, built, peak = said.split()

@@ -29,7 +29,7 @@ def build(store: Store, step: str, number: int = 0, **parents: Artefact) -> Arte
 
 
 def decide(store: Store, number: int, promote: bool = True) -> tuple[Artefact, Artefact]:
-    """A model and the decision about it, and all that is before them, as a run makes it."""
+    """Make a model, the decision about it, and all artefacts that they come from, as a run does."""
 
     def write(folder: Path) -> None:
         write_json(folder / "decision.json", {"promote": promote, "metrics": {}})
@@ -55,7 +55,7 @@ def age(store: Store, days: float) -> None:
 
 
 def content(root: Path) -> dict[str, tuple[float, bytes]]:
-    """Files and their times."""
+    """Return the files and their times."""
     return {
         str(path.relative_to(root)): (path.stat().st_mtime, path.read_bytes() if path.is_file() else b"")
         for path in root.rglob("*")
@@ -63,13 +63,13 @@ def content(root: Path) -> dict[str, tuple[float, bytes]]:
 
 
 def steps(store: Store) -> dict[str, int]:
-    """Step -> number of artefacts."""
+    """Return step -> number of artefacts."""
     found = [path.parent.parent.parent.name for path in store.root.glob("*/??/*/manifest.json") if path.parent.name[0] != "."]
     return {step: found.count(step) for step in found}
 
 
 class Numbers(Encoder):
-    """An encoder of its own kind: a text's features are its letters, and it counts the texts."""
+    """A stand-in for an encoder: a text's features are its letters, and it counts the texts."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []

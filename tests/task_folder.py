@@ -20,7 +20,7 @@ def write_task(folder: Path, rows: Sequence[Row] | bytes, **keys: Any) -> None:
 
     Args:
         rows: (text, label) pairs, or the bytes of samples.csv.
-        keys: of task.yaml. One that names a file may have rows or bytes too.
+        keys: keys of task.yaml. A key that names a file may have rows or bytes too.
     """
     folder.mkdir(parents=True)
     keys.setdefault("tune", {"body": "off"})  # tuning a body takes seconds, and is tested where it is the point

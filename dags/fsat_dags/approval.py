@@ -1,4 +1,4 @@
-"""The operators of fsat_tune that come before the champion moves: the decision, and the question to a person."""
+"""Operators of fsat_tune that run before the champion moves: the decision, and the question to a person."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ReportLink(BaseOperatorLink):
     name = "Report"
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
-        """Called when the task has ended, with its instance; the empty text after a failure."""
+        """Return the report's address, or the empty text after a failure. Airflow calls this when the task has ended."""
         from fsat_tasks.registry.approval import report_link
 
         made = ti_key.xcom_pull(task_ids=ti_key.task_id, map_indexes=ti_key.map_index)
@@ -27,9 +27,10 @@ class ReportLink(BaseOperatorLink):
 
 
 class DecideOperator(BaseOperator):
-    """The step publish without its effect on the champion.
+    """Runs the step publish without its effect on the champion.
 
-    Returns the artefact's summary, and besides `of`, the task, and `replaces`, the champion's version when the model was judged.
+    The result is the artefact's summary with two more keys: `of`, the task, and `replaces`, the champion's version when the
+    model was judged.
     """
 
     template_fields = ("of",)
@@ -49,7 +50,7 @@ class DecideOperator(BaseOperator):
 
 
 class ApproveOperator(ApprovalOperator):
-    """Airflow's approval of what `decide` decided; skipped where nobody has to be asked."""
+    """Asks a person to approve the decision of `decide`; skipped if nobody has to be asked."""
 
     template_fields = (*ApprovalOperator.template_fields, "decided")
 
@@ -71,7 +72,7 @@ class ApproveOperator(ApprovalOperator):
         super().execute(context)
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
-        """Called with the answer. A no is entered in the registry here, since it skips publish."""
+        """Handle the answer. A no is entered in the registry here, because it skips `publish`."""
         from fsat_tasks.registry.approval import settle
 
         if event.get("chosen_options") == [self.REJECT]:

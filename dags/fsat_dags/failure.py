@@ -1,4 +1,4 @@
-"""The message that a failed try leaves in its log, and who else may be told."""
+"""Notifiers of failed tries: the message in the log of a try, and room for others such as mail."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ log = logging.getLogger(__name__)
 
 
 class FailureLog(BaseNotifier):
-    """The last line in the log of a failed try: which step of which task, what is wrong where, and what to do."""
+    """Writes the last line in the log of a failed try: which step of which task, what is wrong where, and what to do."""
 
     def notify(self, context: Any) -> None:
-        """Called after each failed try, by the worker; or by the dag-processor, if the worker is gone."""
+        """Write the line. The worker calls this after each failed try, or the dag-processor if the worker is gone."""
         ti, error = context["ti"], context.get("exception")
         name = ti.rendered_map_index or context["params"].get("task") or ti.dag_id
-        if error is None:  # from the dag-processor, for a process that can say nothing any more
+        if error is None:  # the dag-processor calls, because the process has died
             log.error("%s of %s is gone: it was killed, or its worker was lost. What it had done is kept.", ti.task_id, name)
             return
         expected = isinstance(error, InputError)

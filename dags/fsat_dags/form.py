@@ -14,10 +14,10 @@ from fsat_tasks.tasks.workspace import TASK_FILE, Workspace
 
 
 def task_param(more: str = "") -> Param:
-    """The field for a task's name; empty for the only task.
+    """Return the field for a task's name. If it is empty, the run takes the only task.
 
     Args:
-        more: a sentence on what else may stand there.
+        more: a sentence about other values that the field takes.
     """
     return Param(
         None,
@@ -31,18 +31,18 @@ def task_param(more: str = "") -> Param:
 
 
 def text_param(title: str, length: int, description: str, **options: Any) -> Param:
-    """A field for text of at most `length` characters; empty for none."""
+    """Return a field for text of at most `length` characters. It may be empty."""
     return Param(None, type=["null", "string"], minLength=1, maxLength=length, title=title, description=description, **options)
 
 
 def chosen_task(name: str | None) -> str:
-    """The name of the task that the form chooses.
+    """Return the name of the task that the form chooses.
 
     Args:
         name: the field's value; None for the only task.
 
     Raises:
-        TaskError: if there is no such task, or `name` is None and there is not just one. It lists the tasks.
+        TaskError: if there is no such task, or if `name` is None and there is not exactly one task. It lists the tasks.
     """
     workspace = Workspace.from_env()
     if name is not None:

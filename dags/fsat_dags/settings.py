@@ -46,9 +46,9 @@ DEFAULT_ARGS: dict[str, Any] = {
 
 
 def placement(kind: str, *options: str) -> dict[str, Any]:
-    """Options of a task that are set by variables, such as `pool` by FSAT_GPU_POOL; an unset one is left to Airflow's default.
+    """Return options of a task that variables set, such as `pool` by FSAT_GPU_POOL. Unset ones are left to Airflow's defaults.
 
-    The variables are read where DAG files are parsed.
+    The variables are read when DAG files are parsed.
     """
     values = {option: os.environ.get(f"FSAT_{kind}_{option.upper()}") for option in options}
     return {option: value for option, value in values.items() if value}
@@ -62,10 +62,10 @@ DVC = placement("DVC", "pool")
 
 
 def deadline() -> DeadlineAlert | None:
-    """An alert for runs that are not done FSAT_DEADLINE_HOURS after they were queued: one line in the triggerer's log.
+    """Return an alert for runs that are not done FSAT_DEADLINE_HOURS after they were queued: one line in the triggerer's log.
 
-    None for 0, which is the default, because `dag.test()` of Airflow 3.3 cannot end a run that has a deadline. The triggerer
-    says it, because a late run may wait for a worker.
+    It is None for 0, the default, because `dag.test()` of Airflow 3.3 cannot end a run that has a deadline. The triggerer
+    writes the line, because a late run may itself be waiting for a worker.
 
     Raises:
         AirflowError: if the variable is no number.
@@ -83,7 +83,7 @@ def deadline() -> DeadlineAlert | None:
 
 
 def settings() -> dict[str, Any]:
-    """The arguments that every DAG of a task has."""
+    """Return the arguments that fsat_tune, fsat_watch and fsat_apply share."""
     return {
         "catchup": False,
         "max_active_runs": 4,
@@ -94,7 +94,7 @@ def settings() -> dict[str, Any]:
 
 
 def store() -> Store:
-    """The store of FSAT_STORE."""
+    """Return the store that FSAT_STORE names."""
     from fsat_tasks.store import Store
 
     return Store(Workspace.from_env().store, caller="airflow")

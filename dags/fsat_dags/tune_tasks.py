@@ -1,4 +1,4 @@
-"""The tasks of the DAG fsat_tune: each calls a function of fsat_tasks and tells Airflow what came of it.
+"""Tasks of the DAG fsat_tune. Each calls a function of fsat_tasks and passes the result to Airflow.
 
 A test calls the function of a task as `choose.function(...)`. `multiple_outputs=False` keeps Airflow from storing each key of a
 returned dictionary as an XCom of its own.
@@ -30,13 +30,13 @@ CHAMPIONS = AssetAlias("fsat-champions")
 DRIFT = AssetAlias("fsat-drift")
 
 CHANGED = "*"
-"""Every task that changed; it stands in place of a task's name, which it cannot be."""
+"""Form value for every task that changed. No task can have this name."""
 
 Chosen = dict[str, str | None]
-"""One of the run's tasks: `task`, its name, and `unlabelled`, the file of unlabelled texts in place of task.yaml's."""
+"""One of the run's tasks: `task` is its name, `unlabelled` a file of unlabelled texts in place of task.yaml's."""
 
 NAME = "{{ task.op_kwargs['of']['task'] }}"
-"""The name of a mapped instance in the UI: the task that it works on."""
+"""Name of a mapped instance in the UI: the task that it works on."""
 
 
 def load(params: Mapping[str, Any], of: Chosen, decide_only: bool = False) -> Task:
@@ -48,7 +48,7 @@ def load(params: Mapping[str, Any], of: Chosen, decide_only: bool = False) -> Ta
 
 
 def overrides(params: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of the form that hold for every task of the run."""
+    """Return the values of the form that apply to every task of the run."""
     approval = {"yes": True, "no": False}.get(params["approval"])  # the form's menus show words only
     return {field: params[field] for field in ("shots", "encoder", "seed", "device")} | {"approval": approval}
 
@@ -64,11 +64,11 @@ def run_step(name: str, of: Chosen, params: Mapping[str, Any]) -> dict[str, Any]
 
 
 @task(
-    doc_md="#### Choose the tasks\n\nThe form's, all that changed, or those that drifted. A name that does not exist fails here,"
-    " and the log lists the tasks. It ends as skipped where there is nothing to do.",
+    doc_md="#### Choose the tasks\n\nThe task of the form, all that changed, or those that drifted. A name that does not exist"
+    " fails here, and the log lists the tasks. It ends as skipped if there is nothing to do.",
 )
 def choose(params: dict[str, Any], dag_run: DagRunProtocol, triggering_asset_events: Mapping[Any, Any]) -> list[Chosen]:
-    """Name the tasks of this run."""
+    """Return the tasks of this run."""
     events = triggering_asset_events.get(DRIFT, ())
     if drifted := {event.extra["task"]: event.extra.get("unlabelled") for event in events}:
         return [{"task": name, "unlabelled": file} for name, file in drifted.items()]
@@ -83,7 +83,7 @@ def choose(params: dict[str, Any], dag_run: DagRunProtocol, triggering_asset_eve
 
 
 @task(
-    doc_md="#### Check the data with Great Expectations\n\nIn its artefact, whose path is in the log:\n\n"
+    doc_md="#### Check the data with Great Expectations\n\nThe log has the path of its artefact, with these files:\n\n"
     "- **findings.json:** the warnings\n- **rows.parquet, texts.parquet:** the data as the next steps read them",
     map_index_template=NAME,
     multiple_outputs=False,
@@ -94,16 +94,16 @@ def validate(of: Chosen, params: dict[str, Any]) -> dict[str, Any]:
 
 
 @task(
-    doc_md="#### Split the pools into shards\n\nOf 4,096 texts each, so that workers share the load of a large pool."
-    " Tasks whose data are not sound are left out; they fail again in their group, and so in the run.",
+    doc_md="#### Split the pools into shards\n\nA shard has 4,096 texts, so that workers share the load of a large pool."
+    " A task with bad data is left out; it fails again in its group, and so the run fails.",
     trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS,
 )
 def split(checked: Iterable[dict[str, Any] | None], params: dict[str, Any]) -> list[dict[str, Any]]:
     """Number the shards of the pools.
 
     Args:
-        checked: what `validate` returned for each task that is sound. `choose` has all tasks, but must not stand directly before
-            this one: its success would meet the trigger rule even if every `validate` failed.
+        checked: result of `validate` for each task with sound data. `choose` has all tasks, but must not be directly upstream:
+            its success would meet the trigger rule even if every `validate` failed.
     """
     from fsat_tasks.steps.shards import shards
 
@@ -144,7 +144,7 @@ def extract(of: Chosen, params: dict[str, Any]) -> dict[str, Any]:
     doc_md="#### Go up the ladder, from prototypes to a tuned encoder, as far as evidence and budget allow\n\n"
     "- **head.safetensors, head.json:** the head's weights, labels and settings\n"
     "- **ladder.json:** every rung, its evidence, and whether it was taken\n"
-    "- **body.safetensors, encoder.onnx:** the tuned encoder, where one was taken",
+    "- **body.safetensors, encoder.onnx:** the tuned encoder, if one was taken",
     map_index_template=NAME,
     multiple_outputs=False,
     **GPU,
@@ -156,8 +156,8 @@ def tune(of: Chosen, params: dict[str, Any]) -> dict[str, Any]:
 
 @task(
     doc_md="#### Measure the head and ask the quality gates\n\n"
-    "- **metrics.json, gates.json:** the figures and what the gates say of them\n"
-    "- **predictions.parquet, confusion.csv, reliability.csv:** where it is right, wrong and too sure",
+    "- **metrics.json, gates.json:** the figures and the gates' decisions\n"
+    "- **predictions.parquet, confusion.csv, reliability.csv:** rows that it gets right or wrong, and how sure it is",
     map_index_template=NAME,
     multiple_outputs=False,
 )
@@ -179,11 +179,11 @@ def export(of: Chosen, params: dict[str, Any]) -> dict[str, Any]:
 
 
 @task(
-    doc_md="#### Promote the model, or hold it and end as skipped\n\n- **report.html, decision.json:** those of `decide`",
+    doc_md="#### Promote the model, or hold it and end as skipped\n\n- **report.html, decision.json:** the files of `decide`",
     map_index_template="{{ task.op_kwargs['decided']['of']['task'] }}",
     multiple_outputs=False,
     outlets=[CHAMPIONS],
-    trigger_rule=TriggerRule.NONE_FAILED,  # where nobody has to be asked, `approve` is skipped
+    trigger_rule=TriggerRule.NONE_FAILED,  # if nobody has to be asked, `approve` is skipped
 )
 def publish(
     decided: dict[str, Any],
@@ -192,11 +192,11 @@ def publish(
     ti: RuntimeTaskInstanceProtocol,
     outlet_events: OutletEventAccessorsProtocol,
 ) -> dict[str, Any]:
-    """Move the champion and send its event; or skip, where the model is held.
+    """Move the champion and send its event, or skip if the model is held.
 
     Args:
-        decided: what `decide` returned.
-        answer: what `approve` returned; None where nobody was asked, or somebody has set its state by hand.
+        decided: result of `decide`.
+        answer: result of `approve`; None if nobody was asked, or if somebody has set its state by hand.
     """
     from fsat_tasks.registry.history import promoted_since
     from fsat_tasks.registry.registry import Registry
@@ -204,7 +204,7 @@ def publish(
 
     loaded = load(params, decided["of"])
     registry = Registry(store().root, loaded.name)
-    # a former try may have been killed after it had moved the champion, and before Airflow had its event
+    # an earlier try may have been killed after it had moved the champion, and before Airflow had its event
     version = decided["replaces"] if ti.try_number > 1 else registry.version()
     published, reasons = _enter(loaded, decided, answer)
     if reasons:
@@ -218,7 +218,7 @@ def publish(
 
 
 def _enter(loaded: Task, decided: dict[str, Any], answer: dict[str, Any] | None) -> tuple[Artefact, list[str]]:
-    """Enter the decision in the registry. Returns its artefact and the reasons to hold the model, none for a promotion."""
+    """Enter the decision in the registry. Returns its artefact and the reasons to hold the model; a promotion has none."""
     from fsat_tasks.quality.gates import all_gates
     from fsat_tasks.registry.approval import NOT_APPROVED, awaits_approval, find_artefact, settle
     from fsat_tasks.steps.pipeline import run_steps
@@ -227,7 +227,7 @@ def _enter(loaded: Task, decided: dict[str, Any], answer: dict[str, Any] | None)
         return awaits_approval(loaded, store(), decision)
 
     key, approved = decided["key"], answer is not None and ApprovalOperator.APPROVE in answer["chosen_options"]
-    # without an answer, somebody may have set the state of `approve` by hand: that is no approval
+    # if there is no answer, somebody may have set the state of `approve` by hand: that is no approval
     asked = answer is not None or (loaded.spec.approval and awaits(find_artefact(store(), "publish", key)))
     published = (
         settle(loaded, key, decided["replaces"], approved)
@@ -235,14 +235,14 @@ def _enter(loaded: Task, decided: dict[str, Any], answer: dict[str, Any] | None)
         else run_steps(loaded, until="publish", store=store())["publish"]
     )
     reasons = [f"{gate.gate}: {gate.reason.removesuffix('.')}" for gate in all_gates(published) if not gate.promote]
-    # or another run has moved the champion since nobody had to be asked
+    # nobody had to be asked then, but another run has moved the champion since
     if not approved and (asked or awaits(published)):
         reasons.append(NOT_APPROVED)
     return published, reasons
 
 
 @task(
-    doc_md="#### Keep the champion with DVC\n\nIn `published/TASK/`: a folder and a .dvc file for each version."
+    doc_md="#### Keep the champion with DVC\n\nEach version is a folder and a .dvc file in `published/TASK/`."
     " `fsat checkout TASK VERSION` brings one back.",
     map_index_template=NAME,
     max_active_tis_per_dag=1,  # DVC locks the repository
@@ -250,7 +250,7 @@ def _enter(loaded: Task, decided: dict[str, Any], answer: dict[str, Any] | None)
     **DVC,
 )
 def snapshot(of: Chosen, made: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
-    """Keep the champion in the repository; or skip, where there is nothing or no place to keep it."""
+    """Keep the champion in the repository, or skip if there is nothing or no place to keep it."""
     from fsat_tasks.integrations.dvc import find_repository
     from fsat_tasks.registry.approval import find_artefact
     from fsat_tasks.registry.registry import Registry

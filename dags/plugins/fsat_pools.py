@@ -1,6 +1,6 @@
-"""A plugin for Airflow's scheduler: it says when a run of fsat begins that needs a pool which does not exist.
+"""A plugin for Airflow's scheduler. It warns if a run of fsat begins that needs a pool which does not exist.
 
-Airflow keeps the tasks of such a pool waiting without an error. A task cannot look itself: Airflow 3.3 shows no pools to tasks.
+Airflow keeps the tasks of such a pool waiting without an error. A task cannot check this: Airflow 3.3 shows tasks no pools.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ log = logging.getLogger(__name__)
 
 
 class PoolCheck:
-    """Compares the pools of a run's tasks with those that there are."""
+    """Compares the pools of a run's tasks with those that exist."""
 
     @hookimpl
     def on_dag_run_running(self, dag_run: Any, msg: str) -> None:
-        """Called by the scheduler when a run begins. A missing pool is in its log and in the run's note, and the run goes on."""
+        """Write a missing pool to the scheduler's log and the run's note. The scheduler calls this when a run begins."""
         from airflow.models.pool import Pool
         from sqlalchemy import select
         from sqlalchemy.orm import object_session

@@ -1,6 +1,6 @@
-"""A plugin for Airflow's api-server: the report of a run, at fsat/reports/KEY, for whoever may see the runs of fsat_tune.
+"""A plugin for Airflow's api-server. It serves the report of a run at fsat/reports/KEY to users who may see runs of fsat_tune.
 
-KEY is that of the artefact of `decide` or `publish`. The api-server reads it from FSAT_STORE.
+KEY is the key of the artefact of `decide` or `publish`. The api-server reads it from FSAT_STORE.
 """
 
 from functools import cached_property
@@ -14,12 +14,12 @@ HEADERS = {
     " script-src 'unsafe-inline'; img-src data:",
     "X-Content-Type-Options": "nosniff",
 }
-"""A report quotes texts of users. Whatever they are, the page reaches neither Airflow's cookie nor its API, and loads nothing;
-that its own script alone runs is the policy in the page."""
+"""Headers of a report, which quotes texts of users. Whatever the texts are, the page reaches neither Airflow's cookie nor its
+API, and loads nothing. A policy in the page itself lets no script run but its own."""
 
 
 class FsatReports(AirflowPlugin):
-    """Only the api-server asks for `fastapi_apps`; all other processes of Airflow load no web framework for it."""
+    """Registers the page. Only the api-server asks for `fastapi_apps`, so other processes of Airflow load no web framework."""
 
     name = "fsat_reports"
 
@@ -29,7 +29,7 @@ class FsatReports(AirflowPlugin):
 
 
 def make_app() -> Any:
-    """The application below /fsat."""
+    """Return the application below /fsat."""
     from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
     from airflow.api_fastapi.core_api.security import requires_access_dag
     from fastapi import Depends, FastAPI, HTTPException
@@ -41,7 +41,7 @@ def make_app() -> Any:
 
     @app.get("/reports/{key}", dependencies=[may_see])
     def report(key: Annotated[str, PathParam(pattern="^[0-9a-f]{64}$")]) -> HTMLResponse:
-        from fsat_tasks.store import Store  # not before: a server without fsat has to start
+        from fsat_tasks.store import Store  # imported late: a server without fsat has to start
         from fsat_tasks.tasks.workspace import Workspace
 
         path = Store(Workspace.from_env().store).folder("publish", key) / "report.html"

@@ -1,4 +1,4 @@
-"""What is odd about a row: its duplicates, near duplicates, conflicting labels, leaks and script. Each is a column of a table."""
+"""Oddities of rows: duplicates, near duplicates, conflicting labels, leaks and scripts. Each is a column of a table."""
 
 from __future__ import annotations
 

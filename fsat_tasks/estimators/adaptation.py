@@ -1,4 +1,4 @@
-"""What a classifier has adapted to: the class shares of new texts, and their neighbours."""
+"""Adaptation of a classifier to new texts: to their class shares, and to their neighbours."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["Adaptation"]
 
 @dataclass(frozen=True)
 class Adaptation:
-    """An offset of each class, and the texts whose neighbours were asked."""
+    """An offset for each class, and probabilities of the texts that their neighbours refined."""
 
     bias: Array  # (classes,), added to the calibrated logits
     rows: Mapping[str, Array]
     """Text -> probabilities (classes,)."""
 
     def probabilities(self, logits: Array, texts: Sequence[str]) -> Array:
-        """(n, classes) from the calibrated logits of the texts, (n, classes)."""
+        """Return probabilities (n, classes) from the calibrated logits (n, classes) of the texts."""
         probabilities: Array = softmax(logits + self.bias, axis=1)
         for at, text in enumerate(texts):
             if text in self.rows:

@@ -1,4 +1,4 @@
-"""Read what users of the library give, and say where it is wrong."""
+"""Checks of the arguments that users of the library pass. An error says where an argument is wrong."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LABELS = (str, bool, int, float, np.bool_, np.integer, np.floating)
 
 
 def read_labels(labels: Any, n: int) -> tuple[NDArray[Any], Labels, bool]:
-    """The classes; positions in them, (n,), or a 0/1 matrix (n, classes); and whether it is the matrix."""
+    """Return the classes; the labels as positions (n,) or as a 0/1 matrix (n, classes); and True if it is the matrix."""
     if n == 0:
         raise DataError("texts", "at least one text", "none")
     if getattr(labels, "ndim", 1) == 2:
@@ -68,7 +68,7 @@ def _read_matrix(matrix: NDArray[Any], n: int) -> tuple[NDArray[Any], Labels]:
 
 
 def class_words(labels: list[Any], class_names: Mapping[Any, str] | None) -> list[str]:
-    """What each label means, in words: as given, or the label's own."""
+    """Return the meaning of each label in words: the given ones, or the label's own."""
     given = {} if class_names is None else class_names
     if not isinstance(given, Mapping):
         raise DataError("class_names", "a mapping of labels to words", type(given).__name__)
@@ -81,13 +81,13 @@ def class_words(labels: list[Any], class_names: Mapping[Any, str] | None) -> lis
 
 
 def require_share(value: float, where: str) -> None:
-    """Raises DataError for what is no share, 0 to 1."""
+    """Raise DataError if a value is not a share, 0 to 1."""
     if not 0.0 <= value <= 1.0:
         raise DataError(where, "a share, 0 to 1", str(value))
 
 
 def read_settings(parameters: Mapping[str, Any]) -> LadderSettings:
-    """The settings of the ladder from an estimator's parameters. Raises DataError for a value that is unknown or out of range."""
+    """Return the ladder's settings from an estimator's parameters. Raises DataError if one is unknown or out of range."""
     rungs = RUNGS if parameters["rungs"] is None else tuple(read_texts(parameters["rungs"], "rungs"))
     for name, values, known in (
         ("rungs", rungs, RUNGS),

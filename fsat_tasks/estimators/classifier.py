@@ -1,4 +1,4 @@
-"""The library face: a scikit-learn classifier of texts that runs the tuning ladder when it is fitted."""
+"""The library's scikit-learn classifier of texts. It runs the tuning ladder when it is fitted."""
 
 from __future__ import annotations
 
@@ -38,26 +38,26 @@ __all__ = ["FewShotClassifier"]
 
 
 class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """A calibrated text classifier from a few labelled texts a class.
+    """A calibrated text classifier, trained on a few labelled texts per class.
 
     Args:
         encoder: a bundled name, `org/model`, or a folder with a transformers model; see `load_encoder`.
         rungs: names of the ladder's rungs that may be taken (`fsat_tasks.tuning.ladder.RUNGS`); all by default.
-        budget_seconds: planned time of fine-tuning, at most; a rung that would take longer is skipped.
-        body: how the encoder is fine-tuned: "full", or by adapters, "lora" or "oft".
-        class_weight: "balanced" makes every class count alike, however many samples it has; by default classes with more
+        budget_seconds: maximum planned time of fine-tuning; a rung that would take longer is skipped.
+        body: how the encoder is fine-tuned: "full" for all weights, "lora" or "oft" for adapters.
+        class_weight: "balanced" makes every class count alike, however many samples it has. By default classes with more
             samples are held more likely.
-        coverage: share of the texts of the task that should pass as in scope, 0 to 1; see `in_scope`.
+        coverage: share of the task's texts that should pass as in scope, 0 to 1; see `in_scope`.
         device: "auto", "cpu" or "cuda".
-        seed: of all that is drawn; the same seed gives the same model on the same machine.
+        seed: seed of every random draw; the same seed gives the same model on the same machine.
 
     Attributes:
         classes_: the labels, in the order of the columns of `predict_proba`.
-        multilabel_: whether a text may have several labels, or none.
+        multilabel_: True if a text may have several labels, or none.
         trace_: the rungs in order, as dicts: name, taken, reason, log_loss, accuracy, seconds, detail.
         fit_seconds_: seconds of "features", "head" and "total".
-        scope_threshold_: the score from which a text is taken for one of the task; with one label a text.
-        adaptation_: what `adapt` accepted and why; None before. With one label a text.
+        scope_threshold_: minimum scope score of a text that belongs to the task. Only with one label per text.
+        adaptation_: what `adapt` accepted and why; None before `adapt`. Only with one label per text.
     """
 
     def __init__(
@@ -93,15 +93,15 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Args:
             texts: n texts.
-            labels: n labels (text, numbers or booleans); or, for texts with several labels or none, n collections of labels or
-                a 0/1 matrix (n, classes), whose classes are its column numbers. Several labels have one head: no rungs, and
-                no use of `unlabelled` and `out_of_scope`.
-            unlabelled: texts as they come in; they teach the model where held-out samples say that this helps.
-            class_names: label -> what it means, in words; by default the label's own words.
+            labels: n labels (text, numbers or booleans). If texts have several labels or none: n collections of labels, or a
+                0/1 matrix (n, classes), whose classes are its column numbers. Then there is one kind of head, no rung is
+                tried, and `unlabelled` and `out_of_scope` are not used.
+            unlabelled: texts as they come in; they teach the model if held-out samples say that this helps.
+            class_names: label -> its meaning in words; by default the label's own words.
             out_of_scope: texts that belong to none of the classes, for `score_samples`.
 
         Raises:
-            DataError: for texts, labels or parameters that cannot be used; it names the row. The classifier stays as it was.
+            DataError: if texts, labels or parameters cannot be used; it names the row. The classifier stays as it was.
         """
         started = time.perf_counter()
         settings = read_settings(self.get_params())
@@ -119,7 +119,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         extracted = time.perf_counter()
         if several:
             last = shots.features[:, -1].astype(np.float64), anchors.features[:, -1].astype(np.float64)
-            with threadpool_limits(1):  # products this small lose by sharing
+            with threadpool_limits(1):  # so small products are slower on several threads
                 self._multilabel = fit_multilabel(last[0], targets.astype(np.float64), last[1])
             figures = {"log_loss": self._multilabel.log_loss, "accuracy": None, "seconds": None, "detail": ""}
             reason = "A text may have several labels, so each class is judged alone."
@@ -144,14 +144,16 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         classes: Sequence[Any] | None = None,
         class_names: Mapping[Any, str] | None = None,
     ) -> FewShotClassifier:
-        """Add samples, of new classes too, and fit the head again; the encoder and the settings stay as they are.
+        """Add samples, also of new classes, and fit the head again. The encoder and the settings stay as they are.
 
         Args:
-            classes: taken for scikit-learn's sake; new classes are found in the labels.
-            class_names: of the new classes, or other words for old ones.
+            texts: n more texts.
+            labels: n labels.
+            classes: not used; scikit-learn's interface has it. New classes are found in the labels.
+            class_names: label -> its meaning in words, for new classes or in place of earlier words.
 
         Raises:
-            DataError: as `fit`; and where there are several labels a text.
+            DataError: as in `fit`, and if texts have several labels.
         """
         if not self.__sklearn_is_fitted__():
             return self.fit(texts, labels, class_names=class_names)
@@ -174,7 +176,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         plain[changed] = self._encoder.encode(new_words, "all")
         pretrained = np.concatenate([self._pretrained[0], self._encoder.encode(texts, "all")]), plain
         all_labels = np.concatenate([at[self._labels], np.searchsorted(united, fresh)[targets]])
-        with threadpool_limits(1):  # products this small lose by sharing
+        with threadpool_limits(1):  # so small products are slower on several threads
             fit = refit_rung(self._fit, shots, all_labels, names)
             if self.class_weight == "balanced":
                 fit = balance(fit, all_labels)
@@ -183,7 +185,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def predict(self, texts: Iterable[str]) -> NDArray[Any]:
-        """The most probable label of each text, (n,); with several labels a text, a 0/1 matrix (n, classes)."""
+        """Return the most probable label of each text, (n,); with several labels per text, a 0/1 matrix (n, classes)."""
         probabilities = self.predict_proba(texts)
         if self.multilabel_:
             return (probabilities >= 0.5).astype(np.int64)
@@ -191,7 +193,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return labels
 
     def predict_proba(self, texts: Iterable[str]) -> Array:
-        """Calibrated probabilities, (n, classes), in the order of `classes_`."""
+        """Return calibrated probabilities, (n, classes), in the order of `classes_`."""
         check_is_fitted(self)
         texts = read_texts(texts, "texts")
         if self.multilabel_:
@@ -202,7 +204,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self._adaptation.probabilities(self._head.logits(self._features(texts)) / self._head.temperature, texts)
 
     def score(self, texts: Iterable[str], labels: Any, sample_weight: Any = None) -> float:
-        """Accuracy on n texts; with several labels a text, the share of texts that get all of them right."""
+        """Return the accuracy on n texts; with several labels per text, the share of texts with all labels right."""
         check_is_fitted(self)
         if self.multilabel_ and getattr(labels, "ndim", 1) != 2:
             rows = zip(self.predict(texts), labels, strict=True)
@@ -211,26 +213,26 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return float(super().score(texts, labels, sample_weight))
 
     def predict_sets(self, texts: Iterable[str], coverage: float = 0.9) -> NDArray[np.bool_]:
-        """Conformal sets: (n, classes), true for labels of which one is right with at least the probability `coverage`."""
+        """Return conformal sets, (n, classes). A text's set holds its true label with at least the probability `coverage`."""
         self._require_one_label("predict_sets")
         require_share(coverage, "coverage")
         held_out = lac_scores(softmax(self._fit.held_out.logits, axis=1))
         return prediction_sets(lac_scores(self.predict_proba(texts)), conformal_threshold(held_out, self._labels, coverage))
 
     def score_samples(self, texts: Iterable[str]) -> Array:
-        """How much each text looks like one of the task, (n,); higher is more."""
+        """Return the scope score of each text, (n,); a higher one looks more like the task's texts."""
         self._require_one_label("score_samples")
         return self._head.scope_scores(self._features(read_texts(texts, "texts")))
 
     def in_scope(self, texts: Iterable[str]) -> NDArray[np.bool_]:
-        """Whether each text is one of the task: about the share `coverage` of the task's texts are."""
+        """Return True for each text that belongs to the task, (n,). About the share `coverage` of the task's texts passes."""
         return self.score_samples(texts) >= self.scope_threshold_
 
     def adapt(self, texts: Iterable[str]) -> FewShotClassifier:
-        """A copy that has adapted to unlabelled texts as they come in: to their class shares, and to their neighbours.
+        """Return a copy that has adapted to unlabelled texts as they come in: to their class shares, and to their neighbours.
 
-        Each only where hidden samples say that it helps; `adaptation_` says what was accepted and why. The class shares
-        count for every text, the neighbours for the texts that were given here.
+        Each part is accepted only if hidden samples say that it helps; `adaptation_` says what was accepted and why. The
+        class shares apply to every text, the neighbours only to the texts given here.
         """
         self._require_one_label("adapt")
         texts = read_texts(texts, "texts")
@@ -241,7 +243,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             adapted.adaptation_ = "not tried: class_weight holds all classes for equally likely"
             return adapted
         layers, setting, features = self._fit.layers, self._fit.setting, self._features(texts)
-        # a fine-tuned encoder has seen the shots: hidden from it they would have to look like new ones
+        # a fine-tuned encoder has seen the shots, so hidden shots would not look like new texts to it
         plain = features if self._fit.weights is None else self._encoder.encode(texts, "all")
         rows, shots, names = (mix_layers(part, layers) for part in (plain, *self._pretrained))
         hidden, folds = hidden_shot_logits(rows, shots, self._labels, names, setting)
@@ -280,7 +282,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.scope_threshold_ = self._head.scope_threshold
 
     def _features(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(n, layers, dim), by the fine-tuned encoder if there is one."""
+        """Return features (n, layers, dim), by the fine-tuned encoder if there is one."""
         weights = None if self.multilabel_ else self._fit.weights
         if weights is None or not texts:
             return self._encoder.encode(texts, "all")

@@ -27,12 +27,12 @@ SET_COVERAGES = (0.8, 0.9, 0.95, 0.99)
 
 @dataclass(frozen=True)
 class Head:
-    """A calibrated head, and what is published with it."""
+    """A calibrated head, and the facts that are published with it."""
 
     labels: list[str]
     calibrated: CalibratedHead
     lines: list[int]
-    """Lines of the samples file that it was fitted on."""
+    """Line numbers of the samples that it was fitted on."""
     rung: str
     """The last rung that was taken."""
     set_thresholds: dict[str, float]
@@ -45,12 +45,12 @@ class Head:
 
     @property
     def temperature(self) -> float:
-        """What logits are divided by."""
+        """Divisor of the logits."""
         return self.calibrated.temperature
 
     @property
     def scope_threshold(self) -> float:
-        """The scope score from which a text belongs to the task."""
+        """Minimum scope score of a text that belongs to the task."""
         return self.calibrated.scope_threshold
 
     @property
@@ -59,11 +59,11 @@ class Head:
         return self.calibrated.memory
 
     def probabilities(self, features: Features) -> Array:
-        """(n, all layers, dim) to (n, classes)."""
+        """Return probabilities (n, classes) from features (n, all layers, dim)."""
         return self.calibrated.probabilities(features)
 
     def scope_scores(self, features: Features) -> Array:
-        """(n, all layers, dim) to (n,); higher is more in scope."""
+        """Return scope scores (n,) from features (n, all layers, dim); higher is more in scope."""
         return self.calibrated.scope_scores(features)
 
 
@@ -94,7 +94,7 @@ def save_head(head: Head, folder: Path) -> None:
 
 
 def load_head(tuned: Artefact) -> Head:
-    """The head of a `tune` artefact, in float64."""
+    """Read the head of a `tune` artefact, in float64."""
     import numpy as np
     from safetensors.numpy import load_file
 
@@ -125,14 +125,14 @@ def load_head(tuned: Artefact) -> Head:
 
 @dataclass(frozen=True)
 class Baseline:
-    """The frozen probe: a linear head on the pretrained encoder's features, learnt from the samples alone."""
+    """The frozen probe: a linear head on the pretrained encoder's features, fitted on the samples alone."""
 
     weight: NDArray[np.float32]  # (classes, layers * dim)
     bias: NDArray[np.float32]  # (classes,)
     held_out: NDArray[np.float32]  # (samples, classes), logits of each sample, left out
 
     def labels(self, features: Features) -> Labels:
-        """(n, all layers, dim) to (n,), the position of each row's likeliest class."""
+        """Return the position of each row's likeliest class, (n,), from features (n, all layers, dim)."""
         from fsat_tasks.numerics.geometry.layers import mix_layers
 
         rows = mix_layers(features, self.layers(features.shape[2]))
@@ -155,12 +155,12 @@ def save_baseline(frozen: FrozenHead, folder: Path) -> None:
 
 
 def load_baseline(tuned: Artefact) -> Baseline:
-    """The frozen probe of a `tune` artefact."""
+    """Read the frozen probe of a `tune` artefact."""
     from safetensors.numpy import load_file
 
     return Baseline(**load_file(tuned.path / "baseline.safetensors"))
 
 
 def finite(value: float) -> float | str:
-    """A number that JSON can hold. Infinity becomes text, which float() reads."""
+    """Return a value that JSON can hold. Infinity and NaN become text, which float() reads."""
     return value if math.isfinite(value) else str(value)

@@ -21,9 +21,9 @@ Part = tuple[dict[str, Any], Nodes]
 
 
 def join_head(encoder: onnx.ModelProto, head: CalibratedHead) -> onnx.ModelProto:
-    """The encoder's graph followed by the head: `probabilities` (batch, classes) and `scope` (batch,) out.
+    """Return the encoder's graph followed by the head. Its outputs are `probabilities` (batch, classes) and `scope` (batch,).
 
-    Where the head takes the last layer alone, the graph is cut at `sentence`, so the pooling of the others is gone.
+    If the head reads the last layer alone, the graph is cut at `sentence`, which drops the pooling of the other layers.
     """
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -47,12 +47,12 @@ def join_head(encoder: onnx.ModelProto, head: CalibratedHead) -> onnx.ModelProto
 
 
 def _unit_row(head: CalibratedHead, source: str) -> Part:
-    """`head.row` (batch, layers * dim): the layers side by side, each of unit length."""
+    """Return the part that computes `head.row` (batch, layers * dim): the layers side by side, each of unit length."""
     import numpy as np
 
     layers: Nodes = []
-    constants = {"head.shape": np.array([0, head.linear.weight.shape[1]])}  # 0: as many rows as came
-    if head.layers > 1:  # of (batch, all layers, dim) the last ones
+    constants = {"head.shape": np.array([0, head.linear.weight.shape[1]])}  # 0 keeps the number of rows
+    if head.layers > 1:  # the last ones of (batch, all layers, dim)
         constants |= {"head.first": np.array([-head.layers]), "head.end": np.array([2**31]), "head.axis": np.array([1])}
         layers = [("Slice", [source, "head.first", "head.end", "head.axis"], ["head.layers"], {})]
         source = "head.layers"
@@ -64,7 +64,10 @@ def _unit_row(head: CalibratedHead, source: str) -> Part:
 
 
 def _class_probabilities(head: CalibratedHead) -> Part:
-    """`logits`, calibrated, and `probabilities`; temperature and the equal share of each layer are in the weights."""
+    """Return the part that computes calibrated `logits` and `probabilities`, both (batch, classes).
+
+    The weights include the temperature and the equal share of each layer.
+    """
     weight = head.linear.weight.T / (head.temperature * np.sqrt(head.layers))
     constants = {"head.weight": weight, "head.bias": head.linear.bias.astype(np.float32) / head.temperature}
     linear: Nodes = [("Gemm", ["head.row", "head.weight", "head.bias"], ["logits"], {})]
@@ -79,13 +82,13 @@ def _class_probabilities(head: CalibratedHead) -> Part:
 
 
 def _memory_logits(memory: Memory | None) -> Part:
-    """`memory.logits` (batch, classes), as `numerics.memory.Memory.logits` gives them; nothing without a memory."""
+    """Return the part that computes `memory.logits` (batch, classes), like `Memory.logits`; an empty part without a memory."""
     if memory is None:
         return {}, []
     from fsat_tasks.numerics.heads.memory import DOUBT, LEAST_WEIGHT, NEAREST, SHARPNESS
 
     constants = {
-        "memory.basis": memory.basis,  # (layers * dim, directions); the length of the product does not matter
+        "memory.basis": memory.basis,  # (layers * dim, directions); the product is normalised next
         "memory.keys": memory.keys.T * SHARPNESS,  # (directions, rows)
         "memory.labels": memory.labels * (1.0 - DOUBT),  # (rows, classes)
         "memory.doubt": np.array(DOUBT / memory.labels.shape[1]),
@@ -115,7 +118,10 @@ def _memory_logits(memory: Memory | None) -> Part:
 
 
 def _scope_score(head: CalibratedHead) -> Part:
-    """`scope`, as `numerics.scope.scope_scores` gives it; the equal share of each layer is in the constants."""
+    """Return the part that computes `scope` (batch,), like `CalibratedHead.scope_scores`.
+
+    The constants include the equal share of each layer.
+    """
     model, share = head.scope, 1.0 / np.sqrt(head.layers)
     constants = {
         "scope.prototypes": model.prototypes.T * share,  # (layers * dim, classes)

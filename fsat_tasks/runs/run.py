@@ -1,4 +1,4 @@
-"""A run: a task on its way through the steps, and what is opened on the way."""
+"""A run: a task on its way through the steps, and the objects that are opened on the way."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ __all__ = ["Run"]
 
 
 class Run:
-    """A task, the store, and the artefacts that the run has so far. What is made of them is opened once.
+    """A task, the store, and the artefacts that the run has so far. Everything that is read from them is opened once.
 
     Args:
-        artefacts: by step; the steps add theirs.
-        kept: what stays open for the next task of this process; by default nothing does.
+        artefacts: step -> artefact; each step adds its own.
+        kept: objects that stay open for the next task of this process; by default none.
     """
 
     def __init__(
@@ -47,38 +47,38 @@ class Run:
         self._caches: dict[NumericClass, RowCache] = {}
         self._tuned_encoders: dict[Device, Encoder] = {}
 
-    # The artefacts of the steps. A step that has not run yet is a KeyError.
+    # The artefacts of the steps. Before a step has run, its property raises KeyError.
 
     @property
     def validated(self) -> Artefact:
-        """The task's rows."""
+        """Artefact of `validate`: the task's rows."""
         return self.artefacts["validate"]
 
     @property
     def extracted(self) -> Artefact:
-        """Which features the rows have."""
+        """Artefact of `extract`: shape and checksum of the rows' features, which lie in the row cache."""
         return self.artefacts["extract"]
 
     @property
     def tuned(self) -> Artefact:
-        """The head, and the fine-tuned encoder if there is one."""
+        """Artefact of `tune`: the head, and the fine-tuned encoder if there is one."""
         return self.artefacts["tune"]
 
     @property
     def evaluated(self) -> Artefact:
-        """Figures and gates."""
+        """Artefact of `evaluate`: figures and gates."""
         return self.artefacts["evaluate"]
 
     @property
     def exported(self) -> Artefact:
-        """The model."""
+        """Artefact of `export`: the model."""
         return self.artefacts["export"]
 
-    # What is opened from them.
+    # Objects that are opened from the artefacts.
 
     @cached_property
     def source(self) -> EncoderSource:
-        """The folder of the pretrained encoder. Raises EncoderError if it is not on this machine."""
+        """Source of the pretrained encoder. Raises EncoderError if it is not on this machine."""
         encoder = self.task.spec.encoder
         return find_encoder(encoder.name, encoder.max_tokens, self.store.sha256)
 
@@ -104,21 +104,21 @@ class Run:
 
     @property
     def has_tuned_encoder(self) -> bool:
-        """Whether the head takes the features of a fine-tuned encoder."""
+        """True if the head reads features of a fine-tuned encoder."""
         return "encoder.onnx" in self.tuned.manifest["files"]
 
     @property
     def head_encoder(self) -> Artefact:
-        """The exported encoder that the head takes its features from: the fine-tuned or the pretrained one."""
+        """The exported encoder whose features the head reads: the fine-tuned or the pretrained one."""
         return self.tuned if self.has_tuned_encoder else self.encoder
 
     # Features, (n, layers, dim) float32.
 
     def head_features(self, texts: Sequence[str], device: Device) -> NDArray[np.float32]:
-        """The features that the head takes.
+        """Return the features that the head reads.
 
         Args:
-            device: where a fine-tuned encoder runs.
+            device: device of a fine-tuned encoder; the pretrained one runs as in `features`.
         """
         if not self.has_tuned_encoder:
             return self.features(texts)
@@ -127,13 +127,13 @@ class Run:
         return self._tuned_encoders[device].encode(list(texts), "all")
 
     def features(self, texts: Sequence[str], numeric_class: NumericClass | None = None) -> NDArray[np.float32]:
-        """The features by the pretrained encoder. Texts that the row cache does not have are encoded and kept.
+        """Return features by the pretrained encoder. Texts that the row cache lacks are encoded and cached.
 
         Args:
-            numeric_class: what encodes; by default that of `extract`.
+            numeric_class: numeric class of the features; by default that of `extract`.
 
         Raises:
-            DeviceError: if something has to be encoded, and this machine has nothing of that class.
+            DeviceError: if a text has to be encoded, and this machine cannot do so in that class.
         """
         numeric_class = numeric_class or NumericClass.parse(self.extracted.manifest["numeric_class"])
         if numeric_class not in self._caches:
@@ -142,22 +142,22 @@ class Run:
         return found
 
     def encoding_class(self, device: Device) -> NumericClass:
-        """The class of features that are encoded on a device after `extract`: on a GPU only if `extract` ran on one."""
+        """Return the numeric class of texts that are encoded after `extract`. It is a GPU's only if `extract` ran on a GPU."""
         on_gpu = device == "cuda" and NumericClass.parse(self.extracted.manifest["numeric_class"]) in CUDA_CLASSES
         return encoding_class("cuda" if on_gpu else "cpu", self.encoder.json("encoder.json")["precision"])
 
     def open_cache(self, encoder: Artefact, numeric_class: NumericClass) -> RowCache:
-        """The row cache of an exported encoder."""
+        """Open the row cache of an exported encoder."""
         from fsat_tasks.encoders.row_cache import RowCache
 
-        run = weakref.proxy(self)  # a cycle would keep what the run holds until the garbage collector comes
+        run = weakref.proxy(self)  # a reference cycle would keep the run alive until the garbage collector comes
         return RowCache(self.store, encoder, numeric_class, lambda: run.open_encoder(encoder, numeric_class))
 
     def open_encoder(self, encoder: Artefact, numeric_class: NumericClass) -> Encoder:
-        """An exported encoder, ready to run.
+        """Open an exported encoder.
 
         Raises:
-            DeviceError: if this machine has nothing of that class. Rows of two classes are never mixed.
+            DeviceError: if this machine cannot encode in that class. Rows of two classes are never mixed.
         """
         device = pick_device(self.task.spec.device) if numeric_class.device == "cuda" else "cpu"
         here = encoding_class(device, encoder.json("encoder.json")["precision"])

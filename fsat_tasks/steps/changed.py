@@ -1,4 +1,4 @@
-"""Which tasks have anything to do."""
+"""Tasks that are not done: a run of them would make an artefact or enter a decision."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ __all__ = ["changed_tasks", "is_done"]
 
 
 def is_done(task: Task, store: LookupStore | None = None) -> bool:
-    """Whether a run would find every step's artefact in the store, and its decision in the registry.
+    """True if a run would find every step's artefact in the store, and its decision or its model in the registry.
 
     Args:
-        store: by default the one that FSAT_STORE names.
+        store: store to search; by default the one that FSAT_STORE names.
     """
     run = Run(replace(task, dry_run=True), store or LookupStore(Workspace.from_env().store))
     try:
@@ -35,11 +35,13 @@ def is_done(task: Task, store: LookupStore | None = None) -> bool:
 
 
 def changed_tasks(names: Sequence[str] = (), load: Callable[[str], Task] = load_task) -> list[str]:
-    """The tasks that are not done, in order. One with bad input is never done: its run says what is wrong.
+    """Return the names of the tasks that are not done, in order.
+
+    A task with bad input is never done: its run says what is wrong.
 
     Args:
-        names: by default all tasks.
-        load: gives the task of a name, with the run's options.
+        names: names of the tasks to look at; by default all.
+        load: loads the task with a name, with the run's options.
     """
     workspace = Workspace.from_env()
     store = LookupStore(workspace.store)

@@ -1,4 +1,4 @@
-"""Step 4, evaluate: figures on the query rows, or on left-out samples if there are none, and the quality gates."""
+"""Step 4, evaluate: measure the head on the query rows, or on left-out samples if there are none, and ask the quality gates."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ __all__ = ["evaluate"]
 def evaluate(run: Run) -> Artefact:
     """Measure the tuned head.
 
-    Writes metrics.json, gates.json, predictions.parquet (line, label, predicted, probability), and for plots confusion.csv,
-    reliability.csv and coverage.csv.
+    Writes metrics.json, gates.json and predictions.parquet (line, label, predicted, probability). The report plots
+    confusion.csv, reliability.csv and coverage.csv, which are written too.
     """
     return or_on_the_cpu(run.task.spec.device, lambda device: _evaluate(run, device))
 
@@ -76,7 +76,7 @@ def _write(run: Run, device: Device, folder: Path) -> dict[str, Any]:
 
 
 def _answer_query(run: Run, device: Device) -> Answers:
-    """The query rows."""
+    """Return the head's answers to the query rows."""
     query, head = run.tables.query, run.head
     features = run.head_features(query.texts, device)
     pretrained = run.features(query.texts) if run.has_tuned_encoder else features
@@ -91,7 +91,7 @@ def _answer_query(run: Run, device: Device) -> Answers:
 
 
 def _answer_left_out(run: Run) -> Answers:
-    """The samples, each by a head that has not seen it."""
+    """Return answers to the samples, each by a head that has not seen it."""
     import numpy as np
     from scipy.special import softmax
 
@@ -108,7 +108,7 @@ def _answer_left_out(run: Run) -> Answers:
 
 
 def _robustness(run: Run, answers: Answers, device: Device) -> dict[str, Any]:
-    """Accuracy on perturbed query rows. The row cache has no use for these texts."""
+    """Measure accuracy on perturbed query rows. Their features are not cached, because no other step reads them."""
     if run.has_tuned_encoder:
         encode = partial(run.head_features, device=device)
     else:

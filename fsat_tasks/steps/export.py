@@ -35,18 +35,19 @@ if TYPE_CHECKING:
 __all__ = ["export"]
 
 PARITY_ROWS = 500
+"""Maximum number of rows on which graphs are compared."""
 BESIDE_A_GPU = replace(CPU_CLASS, compared_on="cuda")
-"""The class of graphs that were compared on a GPU, too."""
+"""Numeric class of graphs that were also compared on a GPU."""
 BOUNDS = {"max_parity_error", "max_variant_error", "min_variant_agreement", "significance", "max_megabytes"}
-"""Bounds of the gates that this step asks."""
+"""Names of the bounds that this step's gates use."""
 
 
 def export(run: Run) -> Artefact:
     """Join encoder and head into one graph, and compare it with torch on the samples and query rows.
 
-    Writes model.onnx and its smaller variants, tokenizer.json, and config.json, which names the variant that is served;
-    README.md, the model card; variants.json, parity.json and gates.json. If this step finds a GPU that ONNX Runtime can use,
-    variants.json says what the graphs answer there, too.
+    Writes model.onnx and its smaller variants; tokenizer.json; config.json, which names the variant that is served; README.md,
+    the model card; variants.json, parity.json and gates.json. If ONNX Runtime can use a GPU here, variants.json also compares
+    the graphs on it.
     """
     return or_on_the_cpu(run.task.spec.device, lambda device: _export(run, onnx_device(device)))
 
@@ -110,7 +111,7 @@ def _write(run: Run, beside_a_gpu: bool, folder: Path) -> dict[str, Any]:
 
 
 def _settings(run: Run) -> dict[str, Any]:
-    """What config.json says, but for the served file."""
+    """Return the content of config.json without the name of the served file."""
     head, config = run.head, run.head_encoder.json("encoder.json")
     return {
         "task": run.task.name,
@@ -126,21 +127,21 @@ def _settings(run: Run) -> dict[str, Any]:
 
 
 def _reference_variant(run: Run, folder: Path, parity: dict[str, Any]) -> dict[str, Any]:
-    """The graph that the smaller ones are compared with, as variants.json has it."""
+    """Return the entry of variants.json for the graph that the smaller ones are compared with."""
     size = (folder / MODEL).stat().st_size
     verdict = {"passes": True, "reason": "The reference that variants are compared with."}
     return {"name": _precision(run), "device": "cpu", "file": MODEL, "bytes": size, **parity, **verdict}
 
 
 def _smaller(run: Run) -> Iterator[tuple[str, onnx.ModelProto]]:
-    """The variants by name, one in memory at a time; none of an encoder that is in int8 itself."""
+    """Yield the smaller variants with their names, one in memory at a time. An encoder in int8 has none."""
     if _precision(run) == "fp32":
         yield "int8", _joined(run, export_int8_encoder(run.head_encoder, run.store))
         yield "fp16", _joined(run, run.head_encoder, half=True)
 
 
 def _joined(run: Run, encoder: Artefact, half: bool = False) -> onnx.ModelProto:
-    """The graph of an encoder followed by the head."""
+    """Return the graph of an encoder followed by the head."""
     from fsat_tasks.models.head_graph import join_head
 
     kind, path = encoder.json("encoder.json")["precision"], encoder.path / "encoder.onnx"
@@ -150,7 +151,7 @@ def _joined(run: Run, encoder: Artefact, half: bool = False) -> onnx.ModelProto:
 
 
 def _parity_rows(run: Run) -> tuple[list[str], NDArray[np.int64]]:
-    """Texts and labels of the rows on which graphs are compared: query rows first, then samples."""
+    """Return texts and class numbers (n,) of the rows on which graphs are compared: query rows first, then samples."""
     splits = (run.tables.query, run.tables.samples)
     texts = [text for split in splits for text in split.texts][:PARITY_ROWS]
     labels = [label for split in splits for label in split.labels][:PARITY_ROWS]
@@ -158,9 +159,9 @@ def _parity_rows(run: Run) -> tuple[list[str], NDArray[np.int64]]:
 
 
 def _reference(run: Run, texts: list[str]) -> Answers:
-    """Probabilities and scope scores by the encoder as transformers runs it, the head in float64.
+    """Return reference probabilities and scope scores: the encoder runs in transformers, the head in float64.
 
-    An int8 encoder is its own reference: that it may stand for the other one was decided before its features were used.
+    An int8 encoder is its own reference: `runs.precision` has accepted it in place of the float32 one.
     """
     if _precision(run) == "int8":
         features = Encoder(run.head_encoder, "cpu").encode(texts, "all")
@@ -176,7 +177,7 @@ def _features_by_torch(run: Run, texts: list[str]) -> NDArray[np.float32]:
 
     if run.has_tuned_encoder:
         body = load_torch_encoder(run.source, "cpu", load_file(run.tuned.path / "body.safetensors"))
-    else:  # one encoder serves task after task
+    else:  # kept open for the next tasks
         body = run.kept.get("encoder in torch", run.encoder.digest, lambda: load_torch_encoder(run.source, "cpu"))
     tokenizer, _ = load_tokenizer(run.head_encoder.path / "tokenizer.json", run.kept)
     return encode_rows(body, tokenize(tokenizer, texts))

@@ -1,8 +1,8 @@
 """Step 2, extract: the encoder's features of every text of the task.
 
-Texts are encoded in shards of some thousand, each of which is kept by the row cache when it is done: a killed run goes on with
-the next one, several workers may take a shard each, and a text that any run has encoded is not encoded again. The features
-stay in the row cache, where the steps that follow read those that they need.
+Texts are encoded in shards of 4,096, and the row cache keeps each finished shard. A killed run goes on with the next shard,
+several workers may take a shard each, and a text that any run has encoded is not encoded again. Later steps read the features
+that they need from the row cache.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ SHARD = 4096
 
 
 def extract(run: Run) -> Artefact:
-    """Encode the texts, all layers: those of the small files, and the pool's rows that are used (`Pool.draw`).
+    """Encode the texts of the small files, then the pool rows that are used (`Pool.draw`), with the features of all layers.
 
-    Writes features.json: shape, type and sha256 of the features in this order, which `Run.features` gives. Labels play no
-    part in it: a corrected label costs no encoder time.
+    Writes features.json: shape, type and sha256 of the features in this order. `Run.features` gives the features themselves.
+    Labels play no part: a corrected label costs no encoder time.
 
     Raises:
         EncoderError, DeviceError: if the encoder or the device is not on this machine.
         OutOfMemoryError: if not even one row fits.
     """
     device = run.task.spec.device
-    if device == "auto":  # a worker without a GPU goes on from what one with a GPU did
+    if device == "auto":  # a worker without a GPU goes on from the result of one with a GPU
         recipe = _recipe(run, export_encoder(run.source, run.store), None)
         found = run.store.find_first(recipe, CUDA_CLASSES)
         if found is not None:
@@ -57,10 +57,13 @@ def extract(run: Run) -> Artefact:
 
 
 def encode_shard(run: Run, shard: int) -> dict[str, int]:
-    """Encode one shard of the task's texts into the row cache, where `extract` finds it; by any of several workers.
+    """Encode one shard of the task's texts into the row cache, where `extract` finds it. Any worker may do so.
+
+    Args:
+        shard: number of the shard, from 0.
 
     Returns:
-        The number of texts that were encoded, and of those that were there already.
+        The numbers of texts that were encoded, of texts that the cache had, and of batches that were halved for memory.
     """
 
     def encode(device: Device) -> dict[str, int]:
@@ -74,7 +77,7 @@ def encode_shard(run: Run, shard: int) -> dict[str, int]:
 
 
 def shard_counts(run: Run) -> tuple[int, int]:
-    """Number of shards that the texts of the task's small files are encoded in, and after them those of its pool."""
+    """Return the number of shards of the small files' texts, which come first, and the number of shards of the pool."""
     return -(-_text_count(run) // SHARD), -(-_pool_count(run) // SHARD)
 
 
@@ -126,7 +129,7 @@ def _open_cache(run: Run, device: Device) -> RowCache:
 
 
 def _encode(run: Run, cache: RowCache) -> dict[str, Any]:
-    """Encode all texts, a shard in memory at a time. Returns shape, type and sha256 of their features."""
+    """Encode all texts, one shard in memory at a time. Returns shape, type and sha256 of their features."""
     done, content = 0, hashlib.sha256()
     with progress("extract", _text_count(run) + _pool_count(run)) as report:
         for texts in _shards(run):
@@ -140,7 +143,7 @@ def _report_from(report: Callable[[int], None], before: int, rows: int) -> None:
 
 
 def _shards(run: Run, first: int = 0) -> Iterator[list[str]]:
-    """The texts in shards, from the `first` one on: those of the small files, then the pool's, which other tasks may share."""
+    """Yield the texts shard by shard, from number `first` on: the small files, then the pool, which other tasks may share."""
     texts, (before, _) = run.tables.texts, shard_counts(run)
     for start in range(first * SHARD, len(texts), SHARD):
         yield texts[start : start + SHARD]

@@ -1,4 +1,4 @@
-"""Several tasks, one after another in one process: what they share is loaded once, and none stops the others."""
+"""Several tasks, run one after another in one process. What they share is loaded once, and none stops the others."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ EXIT_FAULT, EXIT_BAD_INPUT, EXIT_HELD = 1, 2, 3
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one task's run."""
+    """Outcome of one task's run."""
 
     task: str
     exit_code: int
-    """What `fsat run` of this task alone would end with."""
+    """Exit code of `fsat run` for this task alone."""
     seconds: float
     artefacts: Mapping[str, Artefact]
-    """By step; empty where the run stopped."""
+    """Step -> artefact; empty if the run stopped with an error."""
     error: str = ""
 
     @property
     def name(self) -> str:
-        """In a word or two."""
+        """The outcome in a word or two."""
         named = {EXIT_FAULT: "failed", EXIT_BAD_INPUT: "bad input", EXIT_HELD: "held"}
         if self.exit_code in named:
             return named[self.exit_code]
@@ -45,11 +45,11 @@ class Outcome:
 
 
 def run_many(names: Iterable[str], load: Callable[[str], Task], report: Callable[[Outcome], None], store: Store) -> list[Outcome]:
-    """Run all steps of each task, in this order. A task that cannot be run, or is held, does not stop those behind it.
+    """Run all steps of each task, in this order. A task that fails or is held does not stop the next ones.
 
     Args:
-        load: gives the task of a name, with the run's options.
-        report: called with each outcome as it is there.
+        load: loads the task with a name, with the run's options.
+        report: called with each outcome once it is known.
     """
     outcomes, kept = [], Kept()
     for name in names:
@@ -59,7 +59,7 @@ def run_many(names: Iterable[str], load: Callable[[str], Task], report: Callable
 
 
 def worst_exit_code(outcomes: Iterable[Outcome]) -> int:
-    """2 where any task has bad input, else 1 where any failed, else 3 where any was held, else 0."""
+    """Return 2 if any task has bad input, else 1 if any failed, else 3 if any was held, else 0."""
     codes = {outcome.exit_code for outcome in outcomes}
     return next((code for code in (EXIT_BAD_INPUT, EXIT_FAULT, EXIT_HELD) if code in codes), 0)
 

@@ -1,4 +1,4 @@
-"""The order of the steps. Each is a function of a run: it takes what the steps before it made, and returns one artefact."""
+"""The order of the steps. A step is a function of a run: it reads the artefacts of earlier steps and returns one of its own."""
 
 from __future__ import annotations
 
@@ -28,6 +28,6 @@ STEPS: dict[str, Step] = {
 
 
 def steps_until(last: str) -> list[tuple[str, Step]]:
-    """The steps up to `last`, and it."""
+    """Return the steps up to and including `last`, with their names."""
     names = list(STEPS)
     return [(name, STEPS[name]) for name in names[: names.index(last) + 1]]

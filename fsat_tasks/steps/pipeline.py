@@ -1,4 +1,4 @@
-"""The one way to run the steps that the command line, DVC and Airflow share."""
+"""The one way to run the steps, which the command line, DVC and Airflow share."""
 
 from __future__ import annotations
 
@@ -21,27 +21,29 @@ __all__ = ["Report", "run_steps", "summary"]
 log = logging.getLogger(__name__)
 
 Report = Callable[[str, Artefact | None], None]
-"""Called with each step's name before it starts (and None) and after it (and its artefact)."""
+"""Called twice for each step: with its name and None before it starts, with its name and its artefact after it."""
 
 
 def run_steps(
     task: Task, until: str = "publish", report: Report | None = None, store: Store | None = None, kept: Kept | None = None
 ) -> dict[str, Artefact]:
-    """Run the steps up to `until`. What the store has already is not done again.
+    """Run the steps up to `until`. An artefact that the store has already is not made again.
 
-    Each caller may ask for any step, in any process: whatever came before it and is missing, damaged or out of date
-    is made first.
+    A caller may ask for any step, in any process: artefacts of earlier steps that are missing, damaged or out of date
+    are made first.
 
     Args:
-        store: by default the one that FSAT_STORE names.
-        kept: what stays open for the next task of this process.
+        until: name of the last step to run.
+        report: called before and after each step.
+        store: the store; by default the one that FSAT_STORE names.
+        kept: objects that stay open for the next task of this process.
 
     Returns:
-        The artefact of each step.
+        Step -> artefact.
     """
     run = Run(task, store or Store(Workspace.from_env().store), kept=kept)
     steps = steps_until(until)
-    if until != "validate":  # what is missing on this machine is said before anything is written
+    if until != "validate":  # fail before anything is written if this machine lacks encoder or device
         _ = run.source
         pick_device(task.spec.device)
     if until == "publish":
@@ -60,5 +62,5 @@ def run_steps(
 
 
 def summary(artefact: Artefact) -> dict[str, Any]:
-    """What a caller passes on about an artefact: references and small numbers, never data."""
+    """Return the facts of an artefact that a caller passes on: references and small numbers, never data."""
     return {**artefact.reference(), "path": str(artefact.path), "built": artefact.built, **artefact.manifest["notes"]}

@@ -26,11 +26,11 @@ log = logging.getLogger(__name__)
 
 
 def publish(run: Run) -> Artefact:
-    """Decide about the exported model.
+    """Decide whether to promote the exported model.
 
     Writes decision.json (promote, gates, metrics, the champion on the same rows), timings.json and report.html. Unless the task
-    is a dry run, the registry then records the decision, and a promoted model becomes the champion, or is held if a person has
-    yet to approve it.
+    is a dry run, the registry then records the decision. A promoted model becomes the champion, but is held as long as a person
+    has yet to approve it.
     """
     task = run.task
     registry = Registry(run.store.root, task.name)
@@ -103,7 +103,7 @@ def _write(run: Run, opponent: Mapping[str, Any] | None, folder: Path) -> dict[s
 
 
 def _time_variants(run: Run) -> dict[str, dict[str, float]]:
-    """Latency of each graph that a CPU may serve, by its file."""
+    """Measure the latency of each graph that may be served on a CPU. Returns file -> figures."""
     files = [variant["file"] for variant in run.exported.json("variants.json") if for_a_cpu(variant)]
     return {file: measure_latency(ServedModel(run.exported.path, file, kept=run.kept), run.tables.texts) for file in files}
 

@@ -1,4 +1,4 @@
-"""The encoding of many texts, shared out between workers."""
+"""Encoding of many texts, shared out between workers."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ log = logging.getLogger(__name__)
 
 
 def shards(tasks: Sequence[Task], store: Store | None = None) -> list[tuple[int, int]]:
-    """The work that is to be shared out before `extract`: pairs of a task's number and of a shard of its texts.
+    """Return the encoding that workers may share before `extract`: pairs of a task's number and the number of a shard.
 
-    A pool that several tasks have in common is there once; few texts are left to the step itself. A task whose data are not sound
-    is left out: its own steps say what is wrong.
+    Shards of a pool that several tasks share are listed once. Small files whose texts fit one shard are left to `extract`.
+    A task with bad input is left out: its own steps say what is wrong.
 
     Args:
-        store: by default the one that FSAT_STORE names.
+        store: the store; by default the one that FSAT_STORE names.
     """
     found: dict[tuple[object, ...], tuple[int, int]] = {}
     store = store or Store(Workspace.from_env().store)
@@ -38,7 +38,7 @@ def shards(tasks: Sequence[Task], store: Store | None = None) -> list[tuple[int,
             log.warning("%s: %s", task.name, error)
             continue
         with store.in_use():
-            encoder = export_chosen_encoder(run)  # made once, and not by every worker at the same time
+            encoder = export_chosen_encoder(run)  # once here, or every worker would export it
         of_texts, of_pool = shard_counts(run)
         found |= {(number, shard): (number, shard) for shard in range(of_texts) if of_texts > 1}
         if run.pool.artefact is not None:
@@ -49,7 +49,7 @@ def shards(tasks: Sequence[Task], store: Store | None = None) -> list[tuple[int,
 
 
 def run_shard(task: Task, shard: int, store: Store | None = None) -> dict[str, int]:
-    """Encode one shard; with all of them done, by whichever workers, the step `extract` only gathers them."""
+    """Encode one shard. Once all shards are done, by whichever workers, the step `extract` only gathers them."""
     store = store or Store(Workspace.from_env().store)
     with store.in_use(), at_work(task.name, "encode"):
         return encode_shard(Run(task, store, run_steps(task, "validate", store=store)), shard)

@@ -1,4 +1,4 @@
-"""Step 3, tune: run the ladder on the samples, from prototypes to a tuned body, as far as evidence and budget allow."""
+"""Step 3, tune: run the ladder on the samples, from prototypes to a fine-tuned encoder, as far as evidence and budget allow."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ __all__ = ["choose_shots", "tune"]
 def tune(run: Run) -> Artefact:
     """Run the ladder.
 
-    Writes head.safetensors and head.json, the head; ladder.json, every rung with its evidence and what became of it;
-    held_out.npy, (samples, classes), the calibrated logits of samples that the model had not seen; and baseline.safetensors, the
-    frozen probe that it is compared with. If the encoder was fine-tuned, also body.safetensors, its weights, and encoder.onnx,
-    encoder.json and tokenizer.json, the encoder with these weights.
+    Writes head.safetensors and head.json, the head; ladder.json, every rung with its evidence and its outcome; held_out.npy,
+    (samples, classes), calibrated logits of the samples by heads that had not seen them; and baseline.safetensors, the frozen
+    probe that the model is compared with. If the encoder was fine-tuned, it also writes body.safetensors, the tuned weights, and
+    encoder.onnx, encoder.json and tokenizer.json, the exported encoder with these weights.
     """
     recipe, spec = _recipe(run), run.task.spec
     may_be = [recipe.numeric_class]
-    if spec.tune.body != "off":  # what another kind of machine has tuned will do, if the task asks for no device
+    if spec.tune.body != "off":  # a result of another kind of machine will do, unless the task asks for a device
         may_be = [*map(_with, (one for one in PLANNED_CLASSES if spec.device in ("auto", one.device))), *may_be]
     found = run.store.find_first(recipe, may_be)
     if found is not None:
@@ -74,7 +74,7 @@ def _recipe(run: Run) -> Recipe:
 
 
 def _with(planned: NumericClass | None) -> NumericClass:
-    """The class of a head in float64 and of the encoder that is tuned with it."""
+    """Return the numeric class of a head in float64, with that of the encoder that may be tuned with it."""
     return NumericClass("numpy", "cpu", "fp64", also=planned)
 
 
@@ -126,7 +126,7 @@ def _settings(run: Run, checkpoints: Path) -> LadderSettings:
 
 
 def _material(run: Run, samples: Split) -> Material:
-    """What the ladder tunes on. Tasks that share a pool share its rows, too, and what is made of them."""
+    """Return the rows that the ladder tunes on. Tasks that share a pool also share its features and principal directions."""
     from fsat_tasks.numerics.heads.pool_taught import POOL_ROWS
     from fsat_tasks.tuning.material import Material, Pool, Rows
 
@@ -140,7 +140,7 @@ def _material(run: Run, samples: Split) -> Material:
     def pool() -> Pool:
         return Pool(rows(list(run.pool.texts(run.pool.draw(count, spec.seed)))))
 
-    count = min(spec.tune.pool_rows, POOL_ROWS)  # no more is looked at
+    count = min(spec.tune.pool_rows, POOL_ROWS)  # the ladder reads no more
     references = [run.pool.artefact and run.pool.artefact.reference(), run.encoder.reference()]
     key = json.dumps([*references, run.extracted.manifest["numeric_class"], count, spec.seed, reads_tokens])
     labels = run.tables.class_numbers(samples.labels)
@@ -183,7 +183,7 @@ def _save_encoder(run: Run, weights: Any, folder: Path) -> None:
 
 
 def choose_shots(labels: NDArray[np.int64], shots: int | None, seed: int) -> NDArray[np.int64]:
-    """Positions of at most `shots` rows of each class, drawn by the seed, in their old order; all if it is None."""
+    """Return ascending positions of at most `shots` rows of each class, drawn by the seed; all positions if it is None."""
     import numpy as np
 
     if shots is None:

@@ -25,12 +25,12 @@ __all__ = ["validate"]
 def validate(run: Run) -> Artefact:
     """Check the task's data.
 
-    Writes texts.parquet (each different text of the small files once), rows.parquet (split, line, text_id, label), slices.parquet
-    (line, column and value of query rows, for the columns that task.yaml names under `slices`), pool.json (digest and rows of the
-    pool, which is an artefact of its own and a parent of this one) and findings.json.
+    Writes texts.parquet (each distinct text of the small files once), rows.parquet (split, line, text_id, label), slices.parquet
+    (line, column and value of query rows, for the columns that task.yaml names under `slices`), pool.json (digest and number of
+    rows of the pool, which is an artefact of its own and a parent of this one) and findings.json (the warnings).
 
     Raises:
-        DataError: if a file cannot be read or a critical check fails; nothing is written then.
+        DataError: if a file cannot be read or a critical check fails. Nothing is written then.
     """
     spec, store = run.task.spec, run.store
     files = {split: path for split in SPLITS if (path := run.task.file(split)) is not None}
@@ -72,7 +72,7 @@ def _write(task: Task, files: dict[str, Path], pool: Artefact | None, folder: Pa
 
 
 def _check(task: Task, rows: dict[str, Rows], pool: Artefact | None) -> list[Finding]:
-    """The warnings about all files. Raises DataError if a check is critical."""
+    """Return the warnings about all files. Raises DataError if a critical check fails."""
     from fsat_tasks.data.checks import check_rows
     from fsat_tasks.data.oddities import count_scripts
 
@@ -89,7 +89,7 @@ def _check(task: Task, rows: dict[str, Rows], pool: Artefact | None) -> list[Fin
 
 
 def _class_names(task: Task, samples: Rows) -> dict[str, str]:
-    """Label -> name, in label order, which is the order of the classes from here on."""
+    """Return label -> class name, in label order. This is the order of the classes in all later steps."""
     labels = sorted({label for label in samples.labels if label is not None})
     unknown = sorted(set(task.spec.classes) - set(labels))
     if unknown:

@@ -1,7 +1,7 @@
 """Label files of new texts with a task's champion.
 
-A file may be of any size: it is read row by row and labelled in shards, each of which is kept in the store's scratch folder
-when it is done. So a killed call goes on with its next shard, and ends with the same bits as one that was not killed.
+A file may be of any size. It is read row by row and labelled in shards, and the store's scratch folder keeps each finished
+shard. A killed call goes on with its next shard, and its result has the same bits as that of a call that was not killed.
 """
 
 from __future__ import annotations
@@ -33,26 +33,26 @@ __all__ = ["PREDICTIONS", "Labeller", "label_texts", "totals"]
 
 PREDICTIONS = "predictions.parquet"
 SHARD = 2048
-"""Rows of a shard by default. They are in the key: the last bit of a probability may depend on them."""
+"""Default number of rows in a shard. It is part of the key: the last bit of a probability may depend on it."""
 SET_COVERAGE = "0.9"
-"""How often the prediction sets hold the true label, of the coverages in the model's config.json."""
+"""Coverage of the prediction sets: the share of texts whose set holds the true label. It is a key in the model's config.json."""
 FIGURES = ("rows", "answered", "out_of_scope", "unsure", "blank")
-"""Counts of rows; each row is answered, or out of scope, or unsure, or has no text."""
+"""Names of the counts. Each row is answered, out of scope, unsure or blank; a blank row has no text."""
 
 Row = tuple[int, str | None]
-"""Line and text."""
+"""Line number and text."""
 
 
 class Labeller:
     """A task's champion, opened once for any number of files.
 
-    The model abstains on a text that is out of scope, and on one whose likeliest label has a probability below
-    `apply.min_probability`. With calibrated probabilities that is the best rule if a wrong label costs
-    1 / (1 - min_probability) times what a person's look does (Chow 1970).
+    The model abstains on a text that is out of scope, and on a text whose likeliest label has a probability below
+    `apply.min_probability`. With calibrated probabilities this is the optimal rule if a wrong label costs
+    1 / (1 - min_probability) times as much as a person's look (Chow 1970).
 
     Args:
-        model: as `champion_model` gives it.
-        open_model: opens the model's folder, once a text is to be labelled.
+        model: the champion's artefact; see `champion_model`.
+        open_model: opens the model's folder when the first text is labelled.
         shard_rows: number of rows that are labelled, and held in memory, at a time.
     """
 
@@ -72,27 +72,27 @@ class Labeller:
         return self._open_model(self.model.path)
 
     def find(self, file: Path) -> Artefact | None:
-        """What `label` has made of the file's contents with this model; None if it has not."""
+        """Return the result of `label` for the file's contents and this model, or None if there is none yet."""
         recipe = self._recipe(file)
         return self.store.find(recipe.step, recipe.key)
 
     def label(self, file: Path) -> Artefact:
-        """Label every row of a .csv, .jsonl, .parquet or .txt file; found, if this model has labelled these contents before.
+        """Label every row of a .csv, .jsonl, .parquet or .txt file. The result is only looked up if it is in the store already.
 
-        Writes predictions.parquet: for each row of the file, in its order, line, text, label, probability, margin to the second
-        label, in_scope, abstained, and labels, the set that holds the true one with a chance of 90 %, likeliest first. A row
-        without a text has no label. review.csv: the texts it abstains on, each once, smallest margin first, 1000 at most.
-        summary.json: the counts.
+        Writes three files. predictions.parquet has one row for each row of the file, in its order: line, text, label,
+        probability, margin to the second label, in_scope, abstained, and labels, a set that holds the true label with a chance
+        of 90 %, likeliest first. A row without a text has no label. review.csv has the texts that the model abstained on, each
+        once, smallest margin first, at most 1000. summary.json has the counts.
 
         Raises:
-            DataError: if the file cannot be read, before any row is labelled; or if it changed meanwhile.
+            DataError: if the file cannot be read, which is found before any row is labelled; or if it changes meanwhile.
         """
         state = _state(file)
         found = self.find(file)
         if found is not None:
             return found
         recipe = self._recipe(file)
-        rows = sum(1 for _ in self._rows(file))  # a bad last row is known now, and not after hours
+        rows = sum(1 for _ in self._rows(file))  # finds a bad last row now, and not after hours
         with at_work(self.task.name, "apply"), self.store.in_use(), self.store.scratch(recipe) as shards:
 
             def write(folder: Path) -> dict[str, Any]:
@@ -134,7 +134,7 @@ class Labeller:
             yield line, text
 
     def _write(self, file: Path, count: int, shards: Path, folder: Path) -> dict[str, int]:
-        """Label shard by shard; those that a killed call left in `shards` are taken as they are."""
+        """Label shard by shard. Shards that a killed call left in the folder `shards` are taken as they are."""
         import pyarrow.parquet as pq
 
         figures, labels, review, done = Counter(dict.fromkeys(FIGURES, 0)), Counter[str](), Review(), 0
@@ -160,7 +160,7 @@ class Labeller:
 
 
 def totals(results: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Sums of the counts of several results, and the shares of rows without an answer and out of scope."""
+    """Add up the counts of several results, and compute the shares of rows without an answer and of rows out of scope."""
     results = list(results)
     counts = {name: sum(result[name] for result in results) for name in FIGURES}
     rows = max(counts["rows"], 1)
@@ -173,7 +173,7 @@ def totals(results: Iterable[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _state(file: Path) -> tuple[int, ...]:
-    """What changes when a file is written."""
+    """Return inode, size and time of the last change, which tell whether a file was written."""
     try:
         found = file.stat()
     except OSError as error:
@@ -199,10 +199,10 @@ def _schema() -> pa.Schema:
 
 
 def label_texts(model: ServedModel, rows: Sequence[Row], least: float) -> pa.Table:
-    """The predictions of some rows; a text that comes twice is computed once.
+    """Return the predictions of some rows. A text that occurs twice is computed once.
 
     Args:
-        least: probability of a label below which it is none.
+        least: minimum probability of a label; below it the model abstains.
     """
     import numpy as np
     import pyarrow as pa
@@ -211,7 +211,7 @@ def label_texts(model: ServedModel, rows: Sequence[Row], least: float) -> pa.Tab
 
     place: dict[str, int] = {}
     at = [place.setdefault(text, len(place)) if text and text.strip() else None for _, text in rows]
-    p, scope = model.run(list(place))  # (n, classes), (n,) of n different texts
+    p, scope = model.run(list(place))  # (n, classes), (n,) for n distinct texts
     names, order = pa.array(model.labels, pa.string()), np.argsort(-p, axis=1, kind="stable")
     first, second = (np.take_along_axis(p, order[:, [rank]], axis=1)[:, 0] for rank in (0, 1))
     in_scope = scope >= model.scope_threshold
@@ -237,7 +237,7 @@ def label_texts(model: ServedModel, rows: Sequence[Row], least: float) -> pa.Tab
 
 
 def _write_shard(table: pa.Table, path: Path) -> None:
-    """In one piece: a shard under its name is whole, whoever was killed."""
+    """Write a shard in one piece: a file under its final name is whole, whatever process was killed."""
     import pyarrow.parquet as pq
 
     part = path.with_suffix(f".{os.getpid()}.part")
@@ -249,7 +249,7 @@ def _write_shard(table: pa.Table, path: Path) -> None:
 
 
 def _count(table: pa.Table, figures: Counter[str], labels: Counter[str], review: Review) -> None:
-    """Add a shard to the counts and to the review."""
+    """Add a shard's rows to the counts, and its unanswered texts to the review."""
     import pyarrow.compute as pc
 
     answered = table.filter(pc.invert(table["abstained"]))

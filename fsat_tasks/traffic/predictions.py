@@ -21,10 +21,10 @@ def predict(task: str, texts: Iterable[str], store: Store | None = None) -> Iter
     Texts are taken 64 at a time, so memory stays bounded on an endless input.
 
     Args:
-        store: by default the one that FSAT_STORE names.
+        store: the store; by default the one that FSAT_STORE names.
 
     Raises:
-        RegistryError: where the task has no champion, or its files are not the ones that were published.
+        RegistryError: if the task has no champion, or its files are not the ones that were published.
     """
     model = ServedModel(champion_model(task, store).path)
     rest = iter(texts)

@@ -1,7 +1,7 @@
 """The reference head, trained on labelled samples only. Drift tests use it to judge both the reference rows and new traffic.
 
-Its features are those of the pretrained encoder. The deployed model has seen the pool that new traffic is compared with, so it is
-surer of those rows than of new ones. The reference head has not seen them.
+It reads features of the pretrained encoder. The deployed model has seen the pool that new traffic is compared with, so it is
+more confident on those rows than on new ones. The reference head has not seen them.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ __all__ = ["Judged", "ReferenceHead", "fit_reference_head"]
 
 @dataclass(frozen=True)
 class Judged:
-    """Rows, and what the head says about them."""
+    """Rows, with the head's probabilities and scope decisions."""
 
     rows: Array  # (n, layers * dim) features of unit length
     probabilities: Array  # (n, classes), calibrated
-    outside: NDArray[np.bool_]  # (n,) whether a row is out of scope
+    outside: NDArray[np.bool_]  # (n,) true for rows out of scope
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -43,10 +43,10 @@ class ReferenceHead:
     calibrated: CalibratedHead
     prior: Array  # (classes,) the class shares that it was fitted on
     samples: Judged
-    """The samples, each by a head that has not seen it."""
+    """The samples, each judged by a head that has not seen it."""
 
     def judge(self, features: Features) -> Judged:
-        """(n, all layers, dim)."""
+        """Judge rows by their features, (n, all layers, dim)."""
         from fsat_tasks.numerics.geometry.layers import mix_layers
 
         rows, head = mix_layers(features, self.calibrated.layers), self.calibrated
@@ -54,10 +54,10 @@ class ReferenceHead:
 
 
 def fit_reference_head(run: Run, numeric_class: NumericClass) -> ReferenceHead:
-    """The reference head of the champion's run.
+    """Fit the reference head of the champion's run.
 
     Args:
-        numeric_class: what encodes samples and class names.
+        numeric_class: numeric class of the features of samples and class names.
     """
     from scipy.special import softmax
 

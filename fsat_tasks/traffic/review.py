@@ -1,4 +1,4 @@
-"""The rows on which a model abstains, for a person to label: the most useful first, as a table that `fsat add` takes back."""
+"""Review file: rows on which a model abstains, for a person to label. The most useful come first; `fsat add` reads it back."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ __all__ = ["REVIEW", "Doubt", "Review", "copy_result"]
 
 REVIEW = "review.csv"
 MOST = 1000
-"""Texts in the file: more than a person labels, and a bound on the memory."""
+"""Maximum number of texts in the file: more than a person labels, and a bound on the memory."""
 COLUMNS = ("text", "label", "suggested", "probability", "reason")
 
 
 class Doubt(NamedTuple):
-    """A text without an answer. Doubts sort by use: margin sampling (Scheffer et al. 2001), the likeliest two classes nearest."""
+    """A text on which the model abstained. Doubts sort by margin, smallest first: margin sampling (Scheffer et al. 2001)."""
 
     margin: float
-    """Probability of the likeliest class less that of the second."""
+    """Probability of the likeliest class minus that of the second."""
     text: str
     suggested: str
     probability: float
@@ -49,9 +49,9 @@ class Review:
         return sorted(self._doubts.values())[: self.most]
 
     def write(self, path: Path) -> int:
-        """Write the table, with the labels left to a person, and count its rows."""
+        """Write the table and return its number of rows. A person fills in its empty column of labels."""
         rows = self.rows()
-        with path.open("w", encoding="utf-8-sig", newline="") as file:  # Excel reads UTF-8 by this mark alone
+        with path.open("w", encoding="utf-8-sig", newline="") as file:  # Excel takes a file for UTF-8 only with this mark
             table = csv.writer(file)
             table.writerow(COLUMNS)
             table.writerows((row.text, "", row.suggested, f"{row.probability:.4f}", row.reason) for row in rows)
@@ -60,7 +60,7 @@ class Review:
 
 
 def copy_result(store: Store, result: Artefact, folder: Path) -> None:
-    """Copy a result's files to a folder, unless a person has worked on the review file there. Raises StoreError then."""
+    """Copy a result's files to a folder. Raises StoreError if a person has changed the review file there."""
     review = folder / REVIEW
     if review.is_file() and sha256_file(review) not in (result.sha256(REVIEW), _former_sha256(store, folder)):
         raise StoreError(
@@ -73,7 +73,7 @@ def copy_result(store: Store, result: Artefact, folder: Path) -> None:
 
 
 def _former_sha256(store: Store, folder: Path) -> str | None:
-    """Of the review file as it was copied there; None where that cannot be known any more."""
+    """Return the sha256 of the review file as it was copied there, or None if that cannot be known any more."""
     try:
         former = json.loads((folder / "artefact.json").read_text("utf-8"))
         found = store.find(former["step"], former["key"])

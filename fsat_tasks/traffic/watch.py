@@ -1,6 +1,6 @@
-"""Watch: is a window of new traffic still like the rows that the champion was tuned with?
+"""Watch: test whether a window of new traffic is still like the rows that the champion was tuned with.
 
-No step of the pipeline: it takes the champion as it is published, and moves nothing.
+This is no step of the pipeline. It reads the published champion and moves nothing.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["drift_event", "first_alarm", "watch_traffic"]
 
 REFERENCE_ROWS = 2000
-"""Of the pool, drawn by the seed: four times the window, more would see little more."""
+"""Maximum number of pool rows in the reference, drawn by the seed. Four times the default window; more would see little more."""
 
 Kind = Literal["unlabelled", "query", "samples"]
 
@@ -44,19 +44,19 @@ REFERENCES: dict[Kind, str] = {
     "samples": "the champion's samples, because it has neither unlabelled nor query rows. Samples are picked by hand, so class "
     "shares are not compared, and the drift may be no more than that choice",
 }
-"""What the window is compared with, as drift.json says it."""
+"""Kind of reference -> words of drift.json for it."""
 
 
 def watch_traffic(task: Task, store: Store, traffic: Path) -> Artefact:
     """Compare the traffic's newest rows with the champion's reference: features, class shares, share of rows out of scope.
 
     Writes drift.json: the verdict, each test with its figure and p-value, and the class shares with their intervals. Only texts
-    that were never encoded cost encoder time: on a machine without the GPU that the champion was made on, these are all.
+    that were never encoded cost encoder time. A machine without the GPU that the champion was made on has to encode all of them.
 
     Raises:
-        RegistryError: if the task has no champion, or what it was made from is no longer in the store.
+        RegistryError: if the task has no champion, or the artefacts that it was made from are no longer in the store.
         DataError: if the traffic cannot be read.
-        DeviceError: if the task wants a device that is not here.
+        DeviceError: if the task asks for a device that this machine lacks.
     """
     with at_work(task.name, "watch"):
         run, window = champion_run(task, store), read_window(task, traffic)
@@ -98,14 +98,14 @@ def _watch(run: Run, texts: list[str], file: str, device: Device) -> Artefact:
 
 
 def first_alarm(store: Store, watched: Artefact) -> bool:
-    """Whether nobody was told before of drift in this window beside this champion, on any machine; from now on somebody was."""
+    """True if drift in this window, with this champion, was announced by no earlier call on any machine. This call counts."""
     about = watched.manifest
     recipe = Recipe("alarm", versions.ALARM, config=about["config"], inputs=about["inputs"], parents={"watch": watched})
     return store.build(recipe, lambda folder: None).built
 
 
 def drift_event(task: Task, watched: Artefact, traffic: Path) -> dict[str, Any]:
-    """What is told of drift: the task, the traffic's path as `unlabelled` of task.yaml wants it, and the figures."""
+    """Return the content of a drift event: the task, the traffic's path as a value of `unlabelled` in task.yaml, the figures."""
     drift = watched.json("drift.json")
     return {
         "task": task.name,
@@ -124,7 +124,7 @@ class _Reference:
 
 
 class _Judge:
-    """Rows as the reference head sees them, without texts that taught it."""
+    """Judges texts by the reference head. Texts that the head was trained on are left out."""
 
     def __init__(self, run: Run, head: ReferenceHead, numeric_class: NumericClass) -> None:
         self._run, self._head, self._numeric_class = run, head, numeric_class
@@ -132,17 +132,17 @@ class _Judge:
 
     @property
     def samples(self) -> Judged:
-        """The samples, each by a head that has not seen it."""
+        """The samples, each judged by a head that has not seen it."""
         return self._head.samples
 
     def __call__(self, texts: Iterable[str]) -> Judged | None:
-        """None if fewer than two texts are left."""
+        """Judge the texts; None if fewer than two are left."""
         new = [text for text in texts if text not in self._taught]
         return self._head.judge(self._run.features(new, self._numeric_class)) if len(new) > 1 else None
 
 
 def _reference(run: Run, judge: _Judge) -> _Reference:
-    """The rows that the window is compared with: the pool's, or the query rows, or the samples."""
+    """Return the rows that the window is compared with: the pool's, else the query rows, else the samples."""
     config = run.extracted.manifest["config"]
     rows = run.pool.draw(min(REFERENCE_ROWS, config.get("pool_rows", REFERENCE_ROWS)), config.get("seed", 0))
     if run.pool.size and (pool := judge(run.pool.texts(rows))):
@@ -199,7 +199,7 @@ def _compare(reference: _Reference, window: Judged, head: ReferenceHead, signifi
 
 
 def _differ(what: str, shift: Shift, drift: bool) -> str:
-    """A sentence on a distance, as a multiple of the mean of the permutations."""
+    """Return a sentence about a distance, as a multiple of the permutations' mean."""
     times = shift.figure / shift.by_chance if shift.by_chance > 0 else 0.0
     if not drift and times < LEAST_TIMES:
         return f"{what} no more than chance gives."
@@ -207,7 +207,7 @@ def _differ(what: str, shift: Shift, drift: bool) -> str:
 
 
 def _outside(shift: Shift, drift: bool) -> str:
-    """A sentence on the texts out of scope."""
+    """Return a sentence about the texts out of scope."""
     shares = f"{PERCENT.show(shift.figure)} of the texts belong to none of the classes"
     more = f": {_verdict(drift)}" if drift or shift.figure > shift.by_chance else ""
     return f"{shares}, against {PERCENT.show(shift.by_chance)} in the reference{more}."
@@ -218,7 +218,7 @@ def _verdict(drift: bool) -> str:
 
 
 LEAST_TIMES = 1.05
-"""Distances below so many times the mean of the permutations are not told apart from it."""
+"""Distances below this multiple of the permutations' mean are reported as no more than chance."""
 SENTENCES: dict[str, Callable[[Shift, bool], str]] = {
     "features": lambda shift, drift: _differ("The texts differ from the reference", shift, drift),
     "labels": lambda shift, drift: _differ("The shares of the classes differ", shift, drift),
@@ -233,14 +233,14 @@ STATISTICS = {
 
 
 def _statistics(name: str, shift: Shift, adjusted: float) -> str:
-    """The statistics of a test in one line."""
+    """Return the statistics of a test in one line."""
     by_chance = "in the reference" if name == "scope" else "by chance"
     p_values = f"p {shift.p_value:.3g}, with Holm's correction {adjusted:.3g}"
     return f"{STATISTICS[name]} {shift.figure:.2g}, {by_chance} {shift.by_chance:.2g}; {p_values}"
 
 
 def _classes(labels: list[str], shares: SharesApart) -> list[dict[str, Any]]:
-    """Each class's share, those that moved most first."""
+    """Return the share of each class, with the largest change first."""
     rows = [
         {"label": label, "reference": float(before), "window": float(after), "window_low": float(low), "window_high": float(high)}
         for label, before, after, low, high in zip(labels, shares.reference, shares.window, shares.low, shares.high, strict=True)

@@ -1,4 +1,4 @@
-"""The window of traffic that is watched: the newest rows of a file."""
+"""Window of traffic that is watched: the newest rows of a file."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ __all__ = ["read_window"]
 
 
 def read_window(task: Task, file: Path) -> list[str]:
-    """The file's last rows with a text, at most `watch.window` of them; the file may be of any size.
+    """Return the texts of the file's last rows, at most `watch.window`. Rows without a text do not count.
+
+    The file may be of any size.
 
     Raises:
-        DataError: where the file cannot be read, or has fewer than two such rows.
+        DataError: if the file cannot be read, or has fewer than two such rows.
     """
     if file.suffix not in TABLES:
         raise DataError(str(file), f"a {', '.join(TABLES[:-1])} or {TABLES[-1]} file", repr(file.suffix))

@@ -1,4 +1,4 @@
-"""The planned time of fine-tuning, by a count of operations instead of a clock."""
+"""Planned time of fine-tuning, from a count of operations instead of a clock."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ RATES = {
     NumericClass("torch", "cpu", "bf16"): 50e9,
     NumericClass("torch", "cuda", "bf16"): 2e13,
 }
-"""Floating point operations a second that training reaches, of a core or a GPU. Plans are made with these figures and not
-with a clock: a busy machine takes longer, but tunes the same model."""
+"""Floating point operations per second that training reaches on one core or one GPU. Plans use these figures instead of a
+clock: a busy machine takes longer, but tunes the same model."""
 OPERATIONS_TO_TRAIN, OPERATIONS_TO_ENCODE = 6, 2
-"""Operations for each weight and token: two forward, four backward."""
+"""Operations per weight and token: two in the forward pass, and four more in the backward pass of training."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What tokens cost: the encoder's size, and the speed of the device."""
+    """Cost of tokens, from the encoder's size and the device's speed."""
 
     weights: int
-    """Weights outside the embeddings."""
+    """Number of weights outside the embeddings."""
     rate: float
-    """Floating point operations a second, of all encoders that are tuned side by side."""
+    """Floating point operations per second, summed over the encoders that are tuned side by side."""
 
     def seconds(self, trained: int, encoded: int) -> float:
-        """Planned time to train over so many tokens, and to encode so many."""
+        """Return the planned seconds to train on a number of tokens and to encode another number."""
         return self.weights * (OPERATIONS_TO_TRAIN * trained + OPERATIONS_TO_ENCODE * encoded) / self.rate
 
 
 def tuning_cost(source: EncoderSource, device: Literal["cpu", "cuda"]) -> Cost:
-    """Cost of an encoder on a device of this machine, from the shapes in its safetensors files."""
+    """Return the cost of an encoder on a device of this machine, from the shapes in its safetensors files."""
     from safetensors import safe_open
 
     weights = 0

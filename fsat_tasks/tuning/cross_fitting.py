@@ -1,8 +1,8 @@
-"""Encoders fine-tuned fold by fold: each without a fold of the samples, which gives the evidence; their mean is the result.
+"""Encoders fine-tuned fold by fold. Each is tuned without one fold of the samples and judged on it; their mean is the result.
 
-So the time that evidence costs is not spent twice. The mean of weights tuned from one start lies in the same basin, and is as
-good as an encoder tuned on all samples ("model soups", Wortsman et al. 2022; measured in docs/method.md). The samples left out
-tell how much of the way from the pretrained weights to go, and which layers to read (WiSE-FT, Wortsman et al. 2022b).
+So the time that evidence costs is not spent twice. The mean of weights that were tuned from one start lies in the same basin, and
+is as good as an encoder tuned on all samples ("model soups", Wortsman et al. 2022; measured in docs/method.md). The samples left
+out tell how far to go from the pretrained weights to the tuned ones, and which layers to read (WiSE-FT, Wortsman et al. 2022b).
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
     from fsat_tasks.tuning.fine_tuning import Weights
 
     TuneEncoders = Callable[[Sequence[TuningJob], Path | None, Callable[[int], None]], list[tuple[Weights, float]]]
-    """The jobs, the folder of checkpoints and the progress -> each job's weights and orthogonality error."""
+    """Jobs, folder of checkpoints and progress callback -> weights and orthogonality error of each job."""
 
 __all__ = ["CrossFit", "CrossFitJob", "SoftRows", "TunedHead", "cross_fit", "probe_on_folds"]
 
 
 SHARE_OF_SHOTS = 0.25
-"""The shots are repeated until they are about so large a share of the pool rows."""
+"""Ratio of shots to pool rows. The shots are repeated until they reach about this ratio."""
 DISTANCES = (1.0, 0.5)
-"""Distances from the pretrained weights that are tried, as a share of the way to the tuned ones."""
+"""Distances from the pretrained weights that are tried: 0 is the pretrained weights, 1 the tuned ones."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class SoftRows:
 
 @dataclass(frozen=True, kw_only=True)
 class CrossFitJob:
-    """What is fine-tuned fold by fold, and how."""
+    """Rows and settings of one `cross_fit`."""
 
     material: Material
     setting: Candidate
@@ -63,19 +63,19 @@ class CrossFitJob:
     seed: int
     device: Literal["cpu", "cuda"] = "cpu"
     checkpoints: Path | None = None
-    """A folder where each fold's encoder is kept once it is tuned, and found by a run that follows a killed one."""
+    """Folder for each fold's encoder once it is tuned. A run that follows a killed one finds it there."""
     pool: TaskPool | None = None
     """Pool rows that teach a head on the tuned features; None for the probe alone."""
     soft_rows: Sequence[SoftRows] = ()
-    """Pool rows that take part in the tuning, for each fold; empty if the shots alone do."""
+    """Pool rows that each fold's encoder is fine-tuned on; empty to use the shots alone."""
 
 
 @dataclass(frozen=True)
 class TunedHead:
-    """A head on the mean encoder's features; its evidence is by the folds' encoders."""
+    """A head on the mean encoder's features. Its evidence comes from the folds' encoders."""
 
     fold_head: FoldHead
-    unseen: Array  # (n, 2) `scope.unseen_views` of the samples by the encoders that had not seen them
+    unseen: Array  # (n, 2) `scope.unseen_views` of the samples, by encoders that had not seen them
 
     @property
     def held_out(self) -> HeldOut:
@@ -84,7 +84,7 @@ class TunedHead:
 
 @dataclass(frozen=True, kw_only=True)
 class CrossFit:
-    """The mean of encoders that were fine-tuned fold by fold, with the evidence of heads on its features."""
+    """The mean of encoders that were fine-tuned fold by fold, with the heads on its features and their evidence."""
 
     weights: Weights
     shots: Features  # (n, layers, dim), by the mean encoder
@@ -97,14 +97,14 @@ class CrossFit:
 
 
 def cross_fit(job: CrossFitJob, tune: TuneEncoders = tune_encoders) -> CrossFit:
-    """Fine-tune an encoder without each fold, judge it on that fold, and take the mean of all.
+    """Fine-tune one encoder without each fold, judge it on that fold, and return the mean of all.
 
     Args:
-        job: what is tuned, and how.
+        job: rows and settings.
         tune: fine-tunes the folds' encoders.
 
     Raises:
-        DivergedError: for features that are no finite numbers.
+        DivergedError: if features are NaN or infinite.
     """
     from fsat_tasks.tuning.fine_tuning import average_weights, encode_rows, load_torch_encoder, weights_between
 
@@ -143,7 +143,7 @@ def probe_on_folds(material: Material, setting: Candidate) -> HeldOut:
 
 
 def _tune_folds(job: CrossFitJob, tune: TuneEncoders) -> list[tuple[Weights, float]]:
-    """The weights of each fold's encoder, and its orthogonality error."""
+    """Return the weights of each fold's encoder, and its orthogonality error."""
     fold = stratified_folds(job.material.labels, FOLDS)
     jobs = []
     for k in range(FOLDS):
@@ -154,7 +154,7 @@ def _tune_folds(job: CrossFitJob, tune: TuneEncoders) -> list[tuple[Weights, flo
 
 
 class _FoldEncoders:
-    """The encoders of all folds, at any distance from the pretrained one."""
+    """Encoders of all folds, at any distance from the pretrained one."""
 
     def __init__(self, job: CrossFitJob, tuned: Sequence[Weights]) -> None:
         from fsat_tasks.tuning.fine_tuning import load_torch_encoder, tuned_weights
@@ -163,19 +163,19 @@ class _FoldEncoders:
         self.pretrained = tuned_weights(load_torch_encoder(job.material.source, "cpu"))
 
     def views(self, distance: float) -> list[FoldView]:
-        """Samples and anchors, by each fold's encoder."""
+        """Return the features of samples and anchors by each fold's encoder, without pool rows."""
         material = self._job.material
         own = [material.shots.tokens, material.anchors.tokens]
         none = material.shots.features[:0]
         return [FoldView(shots, anchors, none) for shots, anchors in self._encode(distance, [own] * FOLDS)]
 
     def with_pool(self, views: Sequence[FoldView], distance: float, pool: TaskPool) -> list[FoldView]:
-        """The views with the pool rows that each fold's encoder sees."""
+        """Return the views with the pool rows that each fold's encoder sees."""
         encoded = self._encode(distance, [[pool.rows.at(rows).tokens] for rows in pool.folds])
         return [replace(view, pool=part) for view, (part,) in zip(views, encoded, strict=True)]
 
     def _encode(self, distance: float, parts: Sequence[Sequence[TokenRows]]) -> list[list[Features]]:
-        """The parts of each fold by its own encoder, that far from the pretrained one."""
+        """Encode the parts of each fold by its own encoder, at this distance from the pretrained one."""
         from fsat_tasks.tuning.fine_tuning import encode_rows, load_torch_encoder, one_thread_each, weights_between
 
         source, device = self._job.material.source, self._job.device
@@ -187,7 +187,7 @@ class _FoldEncoders:
 
 
 def _training_rows(material: Material, seen: NDArray[np.bool_], soft: SoftRows | None) -> TrainingRows:
-    """The shots that are seen; beside soft rows they are repeated until they are `SHARE_OF_SHOTS` of these."""
+    """Return the shots that are seen and the soft rows. Beside soft rows, shots are repeated up to `SHARE_OF_SHOTS` of them."""
     hard = np.eye(len(material.anchors), dtype=np.float32)[material.labels[seen]]  # (shots, classes)
     shots, vectors = material.shots.at(np.flatnonzero(seen)).tokens, _class_vectors(material, seen)
     if soft is None:
@@ -197,6 +197,6 @@ def _training_rows(material: Material, seen: NDArray[np.bool_], soft: SoftRows |
 
 
 def _class_vectors(material: Material, seen: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """(classes, dim): where the class vectors start, the sums of anchor and samples on the last layer."""
+    """Return the initial class vectors (classes, dim): sums of anchor and samples on the last layer."""
     shots, anchors = material.shots.features[seen, -1].astype(np.float64), material.anchors.features[:, -1].astype(np.float64)
     return class_sums(shots, material.labels[seen], anchors, 1.0).astype(np.float32)

@@ -1,6 +1,6 @@
-"""The rungs that fine-tune the encoder: on the samples, and on pool rows with soft labels.
+"""Rungs that fine-tune the encoder: on the samples, and on pool rows with soft labels.
 
-Their evidence leaves out a fold of the samples at a time; see `cross_fit`.
+Their evidence leaves out one fold of the samples at a time; see `cross_fit`.
 """
 
 from __future__ import annotations
@@ -36,12 +36,13 @@ __all__ = ["BODY", "BODY_POOL", "SELF_TRAINING", "CrossFitter", "try_body", "try
 CrossFitter = Callable[[CrossFitJob], CrossFit]
 
 FEWEST_EPOCHS = 3
-"""Epochs of fine-tuning on the samples, at least; with a budget for fewer the rung is skipped."""
+"""Minimum number of epochs of fine-tuning on the samples. The rung is skipped if the budget allows fewer."""
 FEWEST_SELF_TRAINING_ROWS = 500
-"""Minimum number of pool rows that a fold's encoder is fine-tuned on. All rows of the fold are used if the budget allows."""
+"""Minimum number of pool rows that a fold's encoder is fine-tuned on. If the budget allows, it is tuned on all of them."""
 BODY_PRIOR = Prior(0.03, 0.04)
 """Expected gain of a fine-tuned encoder: 0.014 to 0.29 nats on eight development splits, 0.03 in the median."""
 MAX_ORTHOGONALITY_ERROR = 1e-3
+"""Maximum orthogonality error of `fine_tune`; with more, the adapters are no rotations any more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +101,7 @@ def try_body(setup: Setup, state: State, cross_fit: CrossFitter = cross_fit) -> 
 
 
 def try_body_pool(setup: Setup, state: State) -> tuple[Trial | Skipped, State]:
-    """Try the head that the pool teaches, on features of the encoder that the rung `body` fine-tuned."""
+    """Try the head that the pool teaches, on features of the encoder that the rung `body` has fine-tuned."""
     if state.body is None:
         return Skipped("It needs the rung 'body', which gave no encoder."), state
     if state.body.taught is None:
@@ -109,7 +110,7 @@ def try_body_pool(setup: Setup, state: State) -> tuple[Trial | Skipped, State]:
 
 
 def try_self_training(setup: Setup, state: State, cross_fit: CrossFitter = cross_fit) -> tuple[Trial | Skipped, State]:
-    """Try an encoder that is fine-tuned afresh, on the samples and on pool rows with the teacher's soft labels."""
+    """Try an encoder that is fine-tuned from the pretrained one, on samples and on pool rows with the teacher's soft labels."""
     settings, pool, teacher = setup.settings, setup.pool, state.teacher
     if pool is None:
         return NO_POOL, state
@@ -134,7 +135,7 @@ def try_self_training(setup: Setup, state: State, cross_fit: CrossFitter = cross
             for rows, soft in zip(pool.folds, teacher.soft_labels, strict=True)
         ],
     )
-    # the prior counts where the evidence took what the pool taught before
+    # the prior applies only if evidence has accepted a head that the pool taught
     prior = BODY_PRIOR if state.incumbent is not None and state.incumbent.rung.taught else None
     tuned, state = _cross_fit(job, state, cross_fit)
     if isinstance(tuned, Skipped):
@@ -149,18 +150,18 @@ SELF_TRAINING = Rung("self-training", try_self_training, Need.POOL | Need.BUDGET
 
 @dataclass(frozen=True)
 class _Plan:
-    """What the budget allows."""
+    """A plan within the budget."""
 
     amount: int
-    """Epochs, or pool rows of each fold; 0 if the budget does not allow the fewest."""
+    """Number of epochs, or of pool rows of each fold; 0 if the budget does not allow the minimum."""
     seconds: float
-    """Planned seconds; of the fewest if `amount` is 0."""
+    """Planned seconds; those of the minimum if `amount` is 0."""
     pool: TaskPool | None
-    """The pool that is encoded, too; None if there is no time for it."""
+    """Pool that is encoded, too; None if there is no time for it."""
 
 
 def _plan_epochs(setup: Setup, budget: float) -> _Plan:
-    """Epochs of fine-tuning on the samples; without the pool if there is no time to encode it."""
+    """Plan the epochs of fine-tuning on the samples. The pool is left out if there is no time to encode it."""
     epoch, most = setup.cost.seconds((FOLDS - 1) * setup.material.shots.token_count, 0), setup.settings.epochs
     for pool in (setup.pool, None):
         fixed = _encoding_seconds(setup, pool)
@@ -171,11 +172,11 @@ def _plan_epochs(setup: Setup, budget: float) -> _Plan:
 
 
 def _plan_rows(setup: Setup, pool: TaskPool, budget: float) -> _Plan:
-    """Pool rows on which each fold's encoder is fine-tuned, beside the samples."""
+    """Plan the number of pool rows that each fold's encoder is fine-tuned on, beside the samples."""
     most, epochs = len(pool.folds[0]), setup.settings.self_training_epochs
     samples = setup.cost.seconds((FOLDS - 1) * epochs * setup.material.shots.token_count, 0)
     fixed = _encoding_seconds(setup, pool) + samples
-    # the samples are repeated until they are a share of the pool rows
+    # repeated samples make up SHARE_OF_SHOTS of the pool rows
     tokens = int(FOLDS * epochs * (1.0 + SHARE_OF_SHOTS) * pool.rows.token_count)
     row = setup.cost.seconds(tokens, 0) / len(pool.rows)
     rows = most if row == 0 else min(int((budget - fixed) / row), most)
@@ -184,7 +185,10 @@ def _plan_rows(setup: Setup, pool: TaskPool, budget: float) -> _Plan:
 
 
 def _encoding_seconds(setup: Setup, pool: TaskPool | None) -> float:
-    """Each fold's encoder takes samples and anchors at each distance and its pool rows; the mean encoder takes all rows."""
+    """Return the planned seconds of encoding.
+
+    Each fold's encoder encodes samples and anchors at each distance, and its pool rows once. The mean encoder encodes all rows.
+    """
     rows = setup.material.shots.token_count + setup.material.anchors.token_count
     unlabelled = 0
     if pool is not None:
@@ -199,7 +203,7 @@ def _over_budget(plan: _Plan, state: State) -> Skipped:
 
 
 def _is_left_to_self_training(setup: Setup, state: State) -> bool:
-    """Whether the pool's head is the incumbent, and a rung above fine-tunes on the pool, for which the budget is enough."""
+    """True if the pool's head is the incumbent, and the budget is enough for a rung that fine-tunes on the pool."""
     if state.incumbent is None or not state.incumbent.rung.taught or setup.pool is None:
         return False
     if not any(Need.POOL | Need.BUDGET in rung.needs for rung in setup.rungs):
@@ -208,7 +212,7 @@ def _is_left_to_self_training(setup: Setup, state: State) -> bool:
 
 
 def _cross_fit(job: CrossFitJob, state: State, cross_fit: CrossFitter) -> tuple[CrossFit | Skipped, State]:
-    """Fine-tune fold by fold; the head that the pool teaches may be the next rung's teacher."""
+    """Fine-tune fold by fold. The head that the pool teaches may become the next rung's teacher."""
     try:
         tuned = cross_fit(job)
     except DivergedError as error:

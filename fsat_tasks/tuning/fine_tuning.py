@@ -1,8 +1,8 @@
-"""Fine-tune an encoder in torch: wholly, or by low-rank or orthogonal adapters that are merged afterwards.
+"""Fine-tuning of an encoder in torch: of all its weights, or of low-rank or orthogonal adapters that are merged afterwards.
 
-The loss of a batch is the cross-entropy of the cosines to one learnt vector a class, plus the supervised contrastive loss
-(Khosla et al. 2020, eq. 2) between its rows: linear in rows, no list of pairs. Targets may be soft, so that unlabelled
-rows take part with the soft labels of a teacher.
+The loss of a batch is the cross-entropy of the cosines to one learnt vector per class, plus the supervised contrastive loss
+(Khosla et al. 2020, eq. 2) between its rows. An epoch is linear in the rows: there is no list of pairs. Targets may be soft, so
+that unlabelled rows take part with the soft labels of a teacher.
 """
 
 from __future__ import annotations
@@ -36,22 +36,23 @@ __all__ = [
 Weights = dict[str, Tensor]
 
 TOKENS_PER_STEP = 1024
-"""Padded tokens of a training batch: small enough for the cache, and more steps an epoch than a large batch gives."""
+"""Maximum number of padded tokens in a training batch. It fits the cache, and gives more steps per epoch than a large batch."""
 TOKENS_PER_BATCH = {"cpu": 1024, "cuda": 32768}
-"""Padded tokens of a batch that is only encoded: what a core's cache holds, three times as fast as eight times as many."""
+"""Device -> maximum number of padded tokens in a batch that is only encoded. On the CPU they fit a core's cache, which is three
+times as fast as a batch of eight times as many."""
 WARM_UP = 0.1
-"""Share of the steps over which the learning rate rises; over the rest it falls to zero."""
+"""Share of the steps in which the learning rate rises. In the other steps it falls to zero."""
 GRADIENT_NORM = 1.0
 CLASS_LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 0.01
 RANK = 16
 """Rank of a low-rank adapter (Hu et al. 2022)."""
 BLOCK = 32
-"""Rows of an orthogonal adapter's blocks (Qiu et al. 2023)."""
+"""Size of the blocks of an orthogonal adapter (Qiu et al. 2023)."""
 
 
 def load_torch_encoder(source: EncoderSource, device: str, weights: Mapping[str, Tensor] | None = None) -> PooledEncoder:
-    """Load the encoder in torch on a device, with the tuned weights in the place of its own."""
+    """Load the encoder in torch on a device. Tuned weights replace its own, if they are given."""
     encoder = PooledEncoder(source.folder, source.pooling, source.normalize)
     if weights:
         unknown = encoder.load_state_dict(dict(weights), strict=False).unexpected_keys
@@ -69,7 +70,7 @@ def fine_tune(
     seed: int,
     progress: Callable[[int], None] | None = None,
 ) -> float:
-    """Fine-tune the encoder in place; adapters are merged into it.
+    """Fine-tune the encoder in place. Adapters are merged into it.
 
     Args:
         encoder: the encoder, on the device to tune on.
@@ -79,7 +80,7 @@ def fine_tune(
         progress: called with the number of rows done so far, of n * epochs.
 
     Returns:
-        The orthogonality error: largest entry of |R.T R - I| over the rotations learnt; 0 for other methods.
+        The orthogonality error: the largest entry of |R.T R - I| over the learnt rotations; 0 for other methods.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
@@ -126,13 +127,13 @@ def fine_tune(
 def encode_rows(
     encoder: PooledEncoder, rows: TokenRows, exact: bool = True, tokens_per_batch: int | None = None
 ) -> NDArray[np.float32]:
-    """Encode rows; gives features of every layer, (n, layers, dim).
+    """Encode rows and return features of every layer, (n, layers, dim).
 
     Args:
         encoder: the encoder, on its device.
         rows: n rows of token ids.
-        exact: in float32; else in the mixed precision of training, faster and with three digits.
-        tokens_per_batch: padded tokens of a batch, at most; by default what the device takes well.
+        exact: True for float32; False for the mixed precision of training, which is faster and has three digits.
+        tokens_per_batch: maximum number of padded tokens in a batch; by default that of TOKENS_PER_BATCH.
     """
     device, config = next(encoder.parameters()).device, encoder.body.config
     most = TOKENS_PER_BATCH[device.type] if tokens_per_batch is None else tokens_per_batch
@@ -149,7 +150,7 @@ def encode_rows(
 
 
 def tuned_weights(encoder: PooledEncoder) -> Weights:
-    """The weights that fine-tuning may change, on the CPU."""
+    """Return copies of the weights that fine-tuning may change, on the CPU."""
     frozen = {id(parameter) for parameter in _kept(encoder)}
     return {
         name: parameter.detach().cpu().contiguous().clone()
@@ -159,13 +160,13 @@ def tuned_weights(encoder: PooledEncoder) -> Weights:
 
 
 def average_weights(encoders: Sequence[Weights]) -> Weights:
-    """The mean of encoders tuned from one start: as good as one tuned on all their rows (Wortsman et al. 2022)."""
+    """Return the mean of encoders tuned from one start. It is as good as one tuned on all rows (Wortsman et al. 2022)."""
     return {name: torch.stack([weights[name] for weights in encoders]).mean(0) for name in encoders[0]}
 
 
 @contextlib.contextmanager
 def one_thread_each() -> Iterator[None]:
-    """Switch torch's own threads off, while encoders run side by side."""
+    """Switch torch's own threads off while encoders run side by side."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -175,18 +176,18 @@ def one_thread_each() -> Iterator[None]:
 
 
 def weights_between(pretrained: Weights, tuned: Weights, distance: float) -> Weights:
-    """The weights that lie so far on the way from the pretrained (0) to the tuned ones (1)."""
+    """Return the weights at a distance on the way from the pretrained (0) to the tuned ones (1)."""
     return {name: torch.lerp(pretrained[name], weight, distance) for name, weight in tuned.items()}
 
 
 def _kept(encoder: PooledEncoder) -> list[nn.Parameter]:
-    """Parameters that are never tuned: token embeddings, of which a few shots see almost none, and an unused pooler."""
+    """Return the parameters that are never tuned: token embeddings, of which few shots see almost none, and an unused pooler."""
     pooler = getattr(encoder.body, "pooler", None)
     return [*encoder.body.get_input_embeddings().parameters(), *(pooler.parameters() if pooler is not None else [])]
 
 
 def _with_adapters(encoder: PooledEncoder, method: str) -> Any:
-    """The model whose weights are tuned: the encoder's own, or adapters on all its linear layers."""
+    """Return the model to train: the encoder's own, or one with adapters on all its linear layers."""
     encoder.requires_grad_(method == "full")
     if method == "full":
         for parameter in _kept(encoder):
@@ -205,7 +206,7 @@ def _with_adapters(encoder: PooledEncoder, method: str) -> Any:
 
 
 def _batches(lengths: NDArray[np.int64], most_rows: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
-    """All rows once, in batches of like lengths, in random order: padding would else be most of the work."""
+    """Split all rows into batches of similar lengths, in random order. Without this, padding would be most of the work."""
     order = np.argsort(lengths + rng.uniform(-2, 2, len(lengths)), kind="stable")
     batches, start = [], 0
     while start < len(order):
@@ -221,12 +222,12 @@ def _batches(lengths: NDArray[np.int64], most_rows: int, rng: np.random.Generato
 
 
 def _rate(step: int, steps: int) -> float:
-    """Linear warm-up, then linear to zero."""
+    """Return the factor of the learning rate: it rises linearly to 1 in the warm-up, then falls linearly to zero."""
     return min((step + 1) / max(WARM_UP * steps, 1.0), 1.0) * max(1.0 - step / steps, 0.0)
 
 
 def _contrastive(unit: Tensor, labels: Tensor, temperature: float) -> Tensor:
-    """Supervised contrastive loss of unit rows (batch, dim); 0 where no label is there twice."""
+    """Return the supervised contrastive loss of unit rows (batch, dim); 0 if no label occurs twice."""
     same = labels[:, None] == labels[None, :]  # (batch, batch)
     itself = torch.eye(len(labels), dtype=torch.bool, device=unit.device)
     positives = same & ~itself
@@ -237,7 +238,7 @@ def _contrastive(unit: Tensor, labels: Tensor, temperature: float) -> Tensor:
 
 
 def _pad(rows: TokenRows, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Ids and mask, (rows, longest); the padding's id does not matter, since the mask hides it."""
+    """Return ids and mask, (rows, longest). The id of the padding does not matter, because the mask hides it."""
     ids = torch.zeros(len(rows), max(*map(len, rows), 1), dtype=torch.int64)
     mask = torch.zeros_like(ids)
     for at, row in enumerate(rows):
@@ -247,7 +248,7 @@ def _pad(rows: TokenRows, device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 def _mixed_precision(device: torch.device) -> contextlib.AbstractContextManager[Any]:
-    """bfloat16 where the processor has instructions for it."""
+    """Return a context that computes in bfloat16, on a GPU or if the processor has instructions for it."""
     precision: contextlib.AbstractContextManager[Any] = torch.autocast(
         device.type, torch.bfloat16, enabled=device.type == "cuda" or has_bfloat16()
     )
@@ -263,7 +264,7 @@ def _orthogonality_error(model: nn.Module) -> float:
 
 
 def _rotations(model: nn.Module) -> Iterator[Tensor]:
-    """The blocks of every orthogonal adapter, (blocks, size, size), as they are merged."""
+    """Yield the blocks of every orthogonal adapter, (blocks, size, size), as they are merged."""
     for module in model.modules():
         if module.__class__.__name__ == "OFTRotationModule":
             yield module.get_weight().detach()

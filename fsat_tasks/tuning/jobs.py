@@ -1,4 +1,4 @@
-"""What one fine-tuning of an encoder is given; plain data, which needs no torch."""
+"""Jobs of fine-tuning an encoder: plain data, which needs no torch."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ TokenRows = Sequence[Sequence[int]]
 
 @dataclass(frozen=True)
 class FineTuningSettings:
-    """How an encoder is fine-tuned."""
+    """Settings of fine-tuning."""
 
     method: Literal["full", "lora", "oft"] = "full"
     epochs: int = 6
     learning_rate: float = 1e-4
     temperature: float = 0.15
-    """Divides the cosines: lower is sharper, and overfits sooner."""
+    """Divisor of the cosines. A lower one is sharper, and overfits sooner."""
     contrastive: float = 0.5
     """Weight of the supervised contrastive loss."""
     rows_per_step: int = 128
-    """Rows of a training batch, at most."""
+    """Maximum number of rows in a training batch."""
 
 
 @dataclass(frozen=True)
 class TrainingRows:
-    """Rows that an encoder is fine-tuned on, and where its class vectors start."""
+    """Rows that an encoder is fine-tuned on, and its initial class vectors."""
 
     tokens: TokenRows  # n rows
     targets: NDArray[np.float32]  # (n, classes), the probability of each class; rows sum to 1

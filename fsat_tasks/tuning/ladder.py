@@ -1,4 +1,4 @@
-"""The adaptive tuning loop: a ladder of rungs, cheapest first; a rung is taken if held-out samples say that it helps.
+"""The adaptive tuning loop: a ladder of rungs, cheapest first. A rung is taken if held-out samples say that it helps.
 
 A rung is compared with the incumbent, the rung taken last, by the log-loss of the same samples, row by row.
 """
@@ -32,21 +32,23 @@ Compare = Callable[[HeldOut, HeldOut, Prior | None], Comparison]
 LADDER = (PROTOTYPES, PROBE, POOL, BODY, BODY_POOL, SELF_TRAINING)
 """All rungs, from the lowest; the first is always taken."""
 RUNGS = tuple(rung.name for rung in LADDER)
+"""Names of all rungs."""
 FROZEN_RUNGS = tuple(rung.name for rung in LADDER if rung.frozen)
 """Names of the rungs that leave the encoder as it is."""
 
 
 def run_ladder(material: Material, settings: LadderSettings, ladder: Sequence[Rung] = LADDER, compare: Compare = compare) -> Fit:
-    """Try the rungs from the lowest, as far as the budget allows; gives the model of the rung taken last.
+    """Try the rungs from the lowest up, as far as the budget allows, and return the model of the rung taken last.
 
     Args:
-        material: the rows to tune on.
-        settings: which rungs may be tried, and with what.
+        material: rows to tune on.
+        settings: the rungs that may be tried, the budget, and how to tune.
         ladder: all rungs; the first is tried in any case.
-        compare: says whether a rung is better than the incumbent.
+        compare: decides whether a rung is better than the incumbent.
 
     Raises:
-        DataError: for features that are not finite, or all the same.
+        DataError: if features are not finite, or the same for all samples.
+        ValueError: if no rung was taken.
     """
     _check(material)
     asked = [rung for rung in ladder if rung is ladder[0] or settings.rungs is None or rung.name in settings.rungs]
@@ -55,7 +57,7 @@ def run_ladder(material: Material, settings: LadderSettings, ladder: Sequence[Ru
     trace: list[TraceEntry] = []
     for rung in asked:
         started = time.perf_counter()
-        with threadpool_limits(1 if rung.frozen else None):  # products this small lose by sharing
+        with threadpool_limits(1 if rung.frozen else None):  # so small products are slower on several threads
             result, state = rung.attempt(setup, state)
         if isinstance(result, Skipped):
             trace.append(TraceEntry(rung.name, False, result.reason, None, None, time.perf_counter() - started))
@@ -75,7 +77,7 @@ def run_ladder(material: Material, settings: LadderSettings, ladder: Sequence[Ru
 
 
 def balance(fit: Fit, labels: Labels) -> Fit:
-    """Shift the logits for classes that are equally likely, by an offset of each class (`balance_strength`)."""
+    """Shift the logits as if all classes were equally likely, by an offset for each class (`balance_strength`)."""
     held_out = fit.held_out
     log_prior = np.log(shots_prior(labels, len(fit.anchors)))
     offset = -balance_strength(held_out.logits, labels, log_prior) * log_prior  # (classes,)
@@ -85,7 +87,7 @@ def balance(fit: Fit, labels: Labels) -> Fit:
 
 
 def _decide(trial: Trial, compare: Compare) -> tuple[bool, str, str]:
-    """Whether the trial is taken, why, and the statistics behind it."""
+    """Decide whether the trial is taken. Returns the decision, its reason and the statistics behind it."""
     if trial.incumbent is None:
         return True, "The first rung: there is nothing to compare it with.", ""
     comparison = compare(trial.held_out, trial.incumbent, trial.prior)

@@ -1,4 +1,4 @@
-"""What the ladder tunes on: samples, class anchors and pool rows, with their features and token ids."""
+"""Rows that the ladder tunes on: samples, class anchors and pool rows, with their features and token ids."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ principal directions. Rows of a task then no longer rotate the directions, so ta
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Texts as token ids, with the pretrained encoder's features of them."""
+    """Texts as token ids, with their features by the pretrained encoder."""
 
     features: Features  # (n, layers, dim)
     tokens: TokenRows
@@ -31,23 +31,23 @@ class Rows:
         return len(self.features)
 
     def at(self, rows: NDArray[np.int64]) -> Rows:
-        """Some of the rows, by number."""
+        """Return some of the rows, by number."""
         return Rows(self.features[rows], [self.tokens[i] for i in rows.tolist()])
 
     @property
     def token_count(self) -> int:
-        """Tokens of all rows together."""
+        """Number of tokens of all rows together."""
         return sum(map(len, self.tokens))
 
 
 class Pool:
     """Unlabelled rows, and their principal directions once a task has asked for them.
 
-    Whoever owns the pool owns its directions: tasks that are given the same object share them, and they go with it.
+    The directions belong to this object: tasks that are given the same object share them.
 
     Args:
         rows: the rows; there may be none.
-        most: rows that one task uses at most, drawn with its seed.
+        most: maximum number of rows that one task uses, drawn with its seed.
     """
 
     def __init__(self, rows: Rows, most: int = POOL_ROWS) -> None:
@@ -58,25 +58,26 @@ class Pool:
         return len(self.rows)
 
     def drawn(self, seed: int) -> Rows:
-        """The rows that a task with this seed uses; the same object if these are all."""
+        """Return the rows that a task with this seed uses; the same object if it uses all rows."""
         numbers = draw_pool(len(self.rows), seed, self.most)
         return self.rows if len(numbers) == len(self.rows) else self.rows.at(numbers)
 
     def directions(self, layers: int, seed: int, own: Features) -> PoolDirections:
-        """Principal directions of the drawn rows, of which there must be some.
+        """Return the principal directions of the drawn rows. There must be at least one row.
 
-        A large pool has directions of its own, found once; the directions of a smaller one follow the task's rows too.
+        A large pool has directions of its own, which are computed once. The directions of a smaller pool also depend on the
+        task's rows.
 
         Args:
-            layers: the last so many layers are mixed.
+            layers: number of last layers that are mixed.
             seed: seed of the draw.
-            own: (n, all layers, dim), samples and class anchors of the task.
+            own: features (n, all layers, dim) of the task's samples and class anchors.
         """
         used, count = self.drawn(seed), min(DIRECTIONS, layers * own.shape[2])
         if len(used) >= PLENTY * max(len(own), count):
             if (layers, seed) not in self._directions:
                 self._directions[layers, seed] = find_directions(used.features, layers)
-            if self._directions[layers, seed].basis.shape[1] == count:  # a pool of few texts, often repeated, spans fewer
+            if self._directions[layers, seed].basis.shape[1] == count:  # few texts, often repeated, span fewer
                 return self._directions[layers, seed]
         return find_directions(used.features, layers, own)
 

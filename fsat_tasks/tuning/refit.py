@@ -1,4 +1,4 @@
-"""The rung that was taken, fitted again on more samples."""
+"""Refit of the rung that was taken, on more samples."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ __all__ = ["refit_rung"]
 
 
 def refit_rung(fit: Fit, shots: Features, labels: Labels, anchors: Features) -> Fit:
-    """Fit the head again on more samples; encoder and settings stay.
+    """Fit the head again on more samples. Encoder and settings stay.
 
     Args:
         fit: the model so far.
-        shots: (n, layers, dim), the old samples first, by the model's encoder.
-        labels: (n,) in 0..classes-1; there may be new classes.
-        anchors: (classes, layers, dim).
+        shots: features (n, layers, dim) by the model's encoder, old samples first.
+        labels: class numbers (n,), from 0; there may be new classes.
+        anchors: features (classes, layers, dim) by the model's encoder.
     """
     if fit.kind is HeadKind.PROTOTYPES:
         rows, names = mix_layers(shots, fit.layers), mix_layers(anchors, fit.layers)
@@ -36,9 +36,9 @@ def refit_rung(fit: Fit, shots: Features, labels: Labels, anchors: Features) -> 
     held_out = judge(probe.held_out, labels)
     if fit.kind is HeadKind.PROBE and fit.weights is None:
         return replace(fit, head=probe.head, held_out=held_out, shots=shots, anchors=anchors)
-    # the old samples taught the encoder or the pool's labels: left out by the probe alone they look too easy
+    # encoder or pool labels have learnt from the old samples: leaving one out of the probe alone makes it look too easy
     pool = fit.pool
-    if len(pool):  # a row of the pool may have got its label
+    if len(pool):  # a new sample may be a pool row that has got its label
         pool = pool[~is_copy(mix_layers(pool, fit.layers), mix_layers(shots, fit.layers))]
     return replace(
         fit,
@@ -51,7 +51,7 @@ def refit_rung(fit: Fit, shots: Features, labels: Labels, anchors: Features) -> 
 
 
 def _joined(old: HeldOut, refitted: HeldOut) -> HeldOut:
-    """The old samples' evidence as it was, if the classes are the same, and the new samples' by the refit."""
+    """Join the old samples' evidence as it was with that of new samples from the refit. New classes take all from the refit."""
     if old.logits.shape[1] != refitted.logits.shape[1]:
         return replace(refitted, temperature=old.temperature)
     parts = ((old.logits, refitted.logits), (old.losses, refitted.losses), (old.right, refitted.right))

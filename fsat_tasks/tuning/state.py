@@ -1,4 +1,4 @@
-"""What a rung is, and what it is given: the setup, which no rung changes, and the state, which each rung hands on."""
+"""Rungs and their inputs: the setup, which no rung changes, and the state, which each rung passes on to the next."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ __all__ = ["Incumbent", "LadderSettings", "Need", "Rung", "Setup", "State", "Tea
 
 @dataclass(frozen=True, kw_only=True)
 class LadderSettings:
-    """How far up the ladder a run may go, and with what."""
+    """Settings of the ladder: the rungs that may be tried, the budget, and how to tune."""
 
     rungs: Sequence[str] | None = None
     """Names of the rungs that may be tried besides the first; None for all."""
     budget_seconds: float = 240.0
-    """Planned time of fine-tuning, at most."""
+    """Maximum planned time of fine-tuning."""
     fine_tuning: Literal["full", "lora", "oft"] = "full"
     class_weight: Literal["balanced"] | None = None
-    """`balanced`: every class counts alike, however many samples it has; see `balance`."""
+    """`balanced` makes every class count alike, however many samples it has; see `balance`."""
     seed: int = 0
     device: Literal["cpu", "cuda"] = "cpu"
     """Device that encoders are fine-tuned on."""
     checkpoints: Path | None = None
-    """A folder where fine-tuned encoders are kept until the run is done; see `cross_fit`."""
+    """Folder that keeps fine-tuned encoders until the run is done; see `cross_fit`."""
     epochs: int = 6
-    """Epochs of fine-tuning on the samples; fewer if the budget is short. More gave nothing on any set tried."""
+    """Maximum number of epochs of fine-tuning on the samples; a short budget has fewer. More gave nothing on any set tried."""
     self_training_epochs: int = 2
 
 
 class Need(Flag):
-    """What a rung uses besides the samples and the pretrained encoder."""
+    """Resources that a rung uses besides the samples and the pretrained encoder."""
 
     NOTHING = 0
     POOL = auto()
@@ -60,27 +60,27 @@ class Rung:
 
     name: str
     attempt: Callable[[Setup, State], tuple[Trial | Skipped, State]]
-    """Tries the rung, or says why not; gives the state for the next rung, too."""
+    """Tries the rung, or says why it is skipped. Returns the state for the next rung, too."""
     needs: Need = Need.NOTHING
 
     @property
     def frozen(self) -> bool:
-        """Whether the rung works on features of the pretrained encoder."""
+        """True if the rung works on features of the pretrained encoder."""
         return not self.needs & (Need.BUDGET | Need.BODY)
 
     @property
     def taught(self) -> bool:
-        """Whether the pool teaches its head."""
+        """True if the pool teaches the rung's head."""
         return Need.POOL in self.needs
 
 
 class Setup:
-    """What stays the same on all rungs: the rows, the settings, and what follows from them, found once it is asked for.
+    """The data that stays the same on all rungs: rows, settings, and facts that follow from them, computed on first use.
 
     Args:
-        material: the rows.
-        settings: the settings.
-        rungs: the rungs that are tried.
+        material: rows of the task.
+        settings: settings of the ladder.
+        rungs: rungs that are tried.
     """
 
     def __init__(self, material: Material, settings: LadderSettings, rungs: Sequence[Rung]) -> None:
@@ -94,14 +94,14 @@ class Setup:
 
     @cached_property
     def pool(self) -> TaskPool | None:
-        """Pool rows that teach; None if no rung asks for them, or if there are none besides the samples."""
+        """Pool rows that teach the task; None if no rung asks for them, or if there are none besides copies of samples."""
         if not any(rung.taught for rung in self.rungs):
             return None
         return find_task_pool(self.material, self.probe.chosen.layers, self.settings.seed)
 
     @cached_property
     def cost(self) -> Cost:
-        """What fine-tuning costs on the device."""
+        """Cost of fine-tuning on the device."""
         return tuning_cost(self.material.source, self.settings.device)
 
 
@@ -118,24 +118,24 @@ class Incumbent:
 
 @dataclass(frozen=True)
 class Teacher:
-    """Soft labels of the pool by the best head so far that the pool taught."""
+    """Soft labels of the pool, by the best head so far that the pool taught."""
 
     soft_labels: Sequence[Array]
-    """(rows of the fold, classes) for each fold, by a teacher that knew no sample of the fold."""
+    """Soft labels (rows of the fold, classes) for each fold, by a teacher that knew no sample of the fold."""
     log_loss: float
     """Log-loss of the samples, each by a head that had not seen it."""
 
 
 @dataclass(frozen=True)
 class State:
-    """What the rungs tried so far leave to the next one."""
+    """State of the ladder after the rungs tried so far; input of the next rung."""
 
     budget: float
     """Planned seconds of fine-tuning that are left."""
     incumbent: Incumbent | None = None
     teacher: Teacher | None = None
     body: CrossFit | None = None
-    """The encoders that the rung `body` fine-tuned."""
+    """The encoders that the rung `body` has fine-tuned; None before."""
 
     @property
     def evidence(self) -> HeldOut | None:
@@ -147,12 +147,12 @@ class State:
         return replace(self, budget=self.budget - seconds)
 
     def judged_by_folds(self, held_out: HeldOut) -> State:
-        """Put evidence by folds in the place of the incumbent's, if that is provisional."""
+        """Replace the incumbent's evidence by evidence by folds, if it is provisional."""
         if self.incumbent is None or not self.incumbent.provisional:
             return self
         return replace(self, incumbent=replace(self.incumbent, held_out=held_out, provisional=False))
 
     def taught_by(self, teacher: Teacher) -> State:
-        """Take the teacher, unless the one so far has the lower log-loss."""
+        """Take the teacher if it is the first, or if its log-loss is lower than that of the present one."""
         better = self.teacher is None or teacher.log_loss < self.teacher.log_loss
         return replace(self, teacher=teacher) if better else self

@@ -1,4 +1,4 @@
-"""The rows of an unlabelled pool that teach one task."""
+"""Rows of an unlabelled pool that teach one task."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from fsat_tasks.tuning.material import Material, Rows
 __all__ = ["TaskPool", "find_task_pool"]
 
 FOLD_POOL = 4096
-"""Pool rows that the encoder of one fold sees; each fold draws its own."""
+"""Maximum number of pool rows that the encoder of one fold sees. Each fold draws its own."""
 
 
 @dataclass(frozen=True)
 class TaskPool:
-    """Pool rows that teach one task: the drawn rows that are no copies of its samples. There is at least one."""
+    """Pool rows that teach one task: the drawn rows without copies of its samples. There is at least one row."""
 
     rows: Rows
     directions: PoolDirections  # of these rows
     folds: tuple[NDArray[np.int64], ...]
-    """Numbers of the rows that each fold's encoder sees, in the order in which they are taken."""
+    """Row numbers that each fold's encoder sees, in the order in which they are used."""
 
 
 def find_task_pool(material: Material, layers: int, seed: int) -> TaskPool | None:
-    """Choose the pool rows that teach a task; None if no drawn row is other than a copy of a sample."""
+    """Choose the pool rows that teach a task; None if the pool is empty or all drawn rows are copies of samples."""
     if not len(material.pool):
         return None
     own = np.concatenate([material.shots.features, material.anchors.features])

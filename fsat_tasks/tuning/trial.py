@@ -1,4 +1,4 @@
-"""What a rung of the ladder gives: a trial with its evidence, or why it was skipped; and the model of a rung that is taken."""
+"""Results of a rung: a trial with its evidence, or the reason why it was skipped; and the model of a rung that is taken."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ __all__ = ["Fit", "HeadKind", "Skipped", "TraceEntry", "Trial", "fit_head"]
 
 
 class HeadKind(Enum):
-    """How a head is fitted."""
+    """Kinds of heads, by how they are fitted."""
 
     PROTOTYPES = auto()
     PROBE = auto()
     TAUGHT = auto()
-    """On samples and on what the pool says, with the pool's memory if that helps."""
+    """Fitted on samples and on pool rows, with the pool's memory if that helps."""
 
 
 @dataclass(frozen=True)
 class TraceEntry:
-    """What became of one rung."""
+    """Outcome of one rung."""
 
     name: str
     taken: bool
@@ -58,7 +58,7 @@ class Fit:
     kind: HeadKind
     layers: int
     setting: Candidate
-    """The probe's setting, for a fit on more samples."""
+    """Setting of the probe, for a refit on more samples."""
     share: float = 0.0
     """Share of the pool's memory in the head."""
     held_out: HeldOut
@@ -67,9 +67,9 @@ class Fit:
     """Weights of the fine-tuned encoder; None for the pretrained one."""
     shots: Features  # (n, layers, dim), by that encoder
     anchors: Features  # (classes, layers, dim)
-    pool: Features  # (m, layers, dim): the rows that taught the head, none if no pool did
+    pool: Features  # (m, layers, dim): the rows that taught the head; m is 0 if no pool did
     unseen: Array | None = None
-    """(n, 2) `scope.unseen_views` by encoders that had not seen the sample; None for the pretrained encoder."""
+    """`scope.unseen_views` (n, 2) by encoders that had not seen the sample; None for the pretrained encoder."""
     trace: Sequence[TraceEntry] = ()
     baseline: FrozenHead | None = None
     """The probe on the pretrained encoder, which a fine-tuned model must not be worse than."""
@@ -84,7 +84,7 @@ class Skipped:
 
 @dataclass(frozen=True, kw_only=True)
 class Trial(ABC):
-    """A rung that was tried: its evidence, and what the evidence is compared with."""
+    """A rung that was tried, with its evidence and the evidence that it is compared with."""
 
     held_out: HeldOut
     incumbent: HeldOut | None
@@ -92,7 +92,7 @@ class Trial(ABC):
     prior: Prior | None = None
     """Expected gain of such a rung; None if the evidence stands for itself."""
     provisional: bool = False
-    """Whether the evidence is leave-one-out and gives way to evidence by folds once a rung is judged by folds."""
+    """True if the evidence is leave-one-out. Evidence by folds replaces it once another rung is judged by folds."""
 
     @abstractmethod
     def fit(self) -> Fit:
@@ -102,7 +102,11 @@ class Trial(ABC):
 def fit_head(
     shots: Features, labels: Labels, anchors: Features, pool: Features, setting: Candidate, share: float
 ) -> LinearHead | TaughtHead:
-    """Fit the head on all samples: taught by the pool, with this share of its memory, or the probe if the pool is empty."""
+    """Fit the head on all samples: the head that the pool teaches, or the probe if the pool is empty.
+
+    Args:
+        share: share of the pool's memory in the head.
+    """
     if len(pool):
         directions = find_directions(pool, setting.layers, np.concatenate([shots, anchors]))
         return fit_heads(prepare(shots, labels, anchors, directions, setting), np.ones(len(labels), bool)).taught(share)

@@ -1,7 +1,7 @@
-"""Fine-tune encoders side by side, each in a process of its own on one thread.
+"""Fine-tuning of encoders side by side, each in a process of its own on one thread.
 
-Two threads on one small encoder mostly wait for each other (1.1 times one thread's speed, and many times slower on a busy
-machine); two encoders on one thread each do not. And the result does not depend on the number of cores.
+Two threads on one small encoder mostly wait for each other: they reach 1.1 times the speed of one, and are many times slower on a
+busy machine. Two encoders on one thread each do not wait, and the result does not depend on the number of cores.
 """
 
 from __future__ import annotations
@@ -33,26 +33,27 @@ if TYPE_CHECKING:
 __all__ = ["tune_encoders"]
 
 WORTH_A_PROCESS = 6_000
-"""Tokens of training from which a process pays, which takes some seconds to start."""
+"""Number of training tokens from which a process pays. It takes some seconds to start."""
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "1073741824"}
-"""Environment of the processes. Memory that a step gives back is kept for the next: pages that come and go took a third
-of the time."""
+"""Environment variables of the processes. Freed memory is kept for the next step: fetching its pages anew took a third of the
+time."""
 ARRAYS = ("tokens", "lengths", "targets", "class_vectors")
-"""Files of a job's arrays: the tokens of all rows on end, how many each row has, and the arrays of `TrainingRows`."""
+"""Files of a job's arrays: the tokens of all rows end to end, the number of tokens of each row, and the arrays of
+`TrainingRows`."""
 NO_MEMORY = ("MemoryError", "out of memory", "not enough memory", "can't allocate memory")
-"""Words of Python, CUDA and torch's allocators for a lack of memory."""
+"""Words by which Python, CUDA and torch's allocators report a lack of memory."""
 
 
 def tune_encoders(
     jobs: Sequence[TuningJob], checkpoints: Path | None, report: Callable[[int], None], at_once: int | None = None
 ) -> list[tuple[Weights, float]]:
-    """Fine-tune an encoder for each job; gives its weights and its orthogonality error.
+    """Fine-tune one encoder for each job, and return its weights and its orthogonality error.
 
     Args:
-        jobs: the encoders.
-        checkpoints: a folder for the weights; those that it holds from a run that was killed are not tuned again.
-        report: called with the number of rows tuned so far, of all jobs.
-        at_once: processes at the same time, at most; by default one for each core.
+        jobs: encoders to fine-tune.
+        checkpoints: folder for the weights. Weights that a killed run left there are not tuned again.
+        report: called with the number of rows done so far, summed over all jobs.
+        at_once: maximum number of processes at the same time; by default one for each core.
 
     Raises:
         OutOfMemoryError: if there is not enough memory for an encoder.
@@ -87,7 +88,7 @@ def tune_encoders(
                 try:
                     for done_work in as_completed(work):
                         done_work.result()
-                except BaseException:  # the others would work on for nobody
+                except BaseException:  # nobody needs the work of the others any more
                     pool.shutdown(wait=False, cancel_futures=True)
                     processes.kill()
                     raise
@@ -122,7 +123,7 @@ def _is_memory(message: str) -> bool:
 
 
 class _Processes:
-    """The processes that fine-tune; all can be ended when one fails."""
+    """Processes that fine-tune. All can be ended when one fails."""
 
     def __init__(self) -> None:
         self._running: set[subprocess.Popen[str]] = set()
@@ -136,7 +137,7 @@ class _Processes:
                 process.kill()
 
     def tune(self, job: TuningJob, file: Path, report: Callable[[int], None]) -> None:
-        """Run this module on the job's files; it prints the number of rows done."""
+        """Run this module in a process on the job's files. The process prints the number of rows done."""
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
             _write_job(job, file, folder)
@@ -203,7 +204,7 @@ def _main(folder: Path) -> None:
     job = TuningJob(source, training, FineTuningSettings(**plain["settings"]), plain["seed"], plain["device"])
 
     def report(rows: int) -> None:
-        if os.getppid() != plain["parent"]:  # nobody waits for this any more
+        if os.getppid() != plain["parent"]:  # the parent has ended
             sys.exit(1)
         print(rows, flush=True)  # noqa: T201
 

@@ -1,4 +1,4 @@
-"""The benchmark command on a tiny set: tables, plots and JSON; what is done stays; what fails is told."""
+"""The benchmark command on a tiny set: tables, plots and JSON. Finished work stays; failures are reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The founding text's rules: only the norms change, and they explode, collapse or settle where the algebra says so."""
+"""The founding text's rules: only the norms change, and they explode, collapse or settle as the algebra says."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def norms(head: LinearHead) -> Array:
 
 
 def one_row(z: Array, alpha: float, iterations: int = 10, theta: tuple[float, float] = (1.0, 0.0)) -> float:
-    """The norm of a single class after tuning to a single row."""
+    """Return the norm of a single class after tuning to a single row."""
     head = geometric_tuning(np.atleast_2d(z), np.zeros(1, np.int64), np.array([theta]), alpha, iterations)
     return float(norms(head)[0])
 

@@ -99,7 +99,7 @@ print(time.process_time(), re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/statu
 def test_many_more_rows_than_meant_are_a_warning_within_time_and_memory(
     make_task: MakeTask, data_root: Path, tmp_path: Path
 ) -> None:
-    """Measured: 7 s and 0.4 GB, of which the imports are 4 s and 0.3 GB."""
+    """The run takes 7 s and 0.4 GB, of which the imports take 4 s and 0.3 GB."""
     task = make_task([(f"row {i} says hello to number {i * 7919 % 100_003}", f"class{i % 50}") for i in range(100_000)])
     process = subprocess.run(
         [sys.executable, "-c", MEASURED, task],

@@ -65,7 +65,7 @@ def test_limit_on_the_size_of_files_is_refused(
 def test_each_later_step_refuses_a_full_store(
     step: str, demo_copy: Path, small_disk: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Links lead to the artefacts that the step needs, on a disk with room; its own folder is on the full disk."""
+    """The step's own folder is on the full disk. Links lead to the artefacts that it needs, on a disk with room."""
     steps = list(STEPS)
     for made in demo_copy.iterdir():
         if made.name not in ("registry", "runs", *steps[steps.index(step) :]):

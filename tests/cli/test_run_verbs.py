@@ -1,4 +1,4 @@
-"""The verbs run and those of single steps: work is done once, and what is printed is what was done."""
+"""The verbs run and those of single steps: work is done once, and the output says what was done."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Airflow in a process of its own, with a home of its own: its settings and its logging touch no other test."""
+"""Calls of Airflow in a process of its own, with a home of its own: its settings and its logging touch no other test."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Answer:
 
 
 def call_airflow(script: str, folder: Path, data: Path, store: Path, *arguments: object, **variables: str) -> Answer:
-    """Run a script of this folder, whose arguments are the file for its answer and these as JSON, such as the conf of each run.
+    """Run a script of this folder. Its arguments are the file for its answer, and the given ones as JSON, such as confs of runs.
 
     Args:
-        folder: for Airflow's own files and the answer.
-        variables: of its environment, besides.
+        folder: folder for Airflow's own files and the answer.
+        variables: more variables of its environment.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "FSAT_", "DVC_"))}
     environment |= {

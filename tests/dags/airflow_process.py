@@ -2,7 +2,7 @@
 
 Usage: python airflow_process.py RESULT [CONF...]. RESULT becomes a JSON file: how the file parses, what the DAG is, and
 for each CONF, a JSON object, what a run with it left in the database. Without a CONF there is no database. A CONF's
-"answer" is no param, but what a person answers where the run asks for approval.
+"answer" is no param: it is a person's answer when the run asks for approval.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ EXCEPTIONS = ("InputError", "DataError", "DeviceError", "StoreError", "OutOfMemo
 
 
 def imported_by_the_file() -> dict[str, Any]:
-    """The modules that the file's import adds to those of any DAG, and the seconds that it takes."""
+    """Return the modules that the file's import adds to those of any DAG, and the seconds that it takes."""
     from airflow.sdk import DAG, Asset, AssetAlias, ExceptionRetryPolicy, Param, chain, task
 
     with DAG("any", schedule=None, params={"any": Param(1)}):
@@ -67,12 +67,12 @@ def describe(bag: Any) -> dict[str, Any]:
 
 
 def _short(task_id: str, map_index: int = 0) -> str:
-    """The task's id without the group's name; from the second mapped instance on, with its number."""
+    """Return the task's id without the group's name; from the second mapped instance on, with its number."""
     return task_id.removeprefix("model.") + (f"[{map_index}]" if map_index > 0 else "")
 
 
 def _param(param: Any) -> dict[str, Any]:
-    """A parameter's form, and which of some values it accepts."""
+    """Return a parameter's form, and the values among some that it accepts."""
     from airflow.sdk.exceptions import ParamValidationError
 
     default, accepted = param.value, []
@@ -99,7 +99,7 @@ def _decision(policy: Any, exception: str) -> str:
 
 @contextmanager
 def answering(answer: str | None) -> Iterator[None]:
-    """Answer what a run asks for, as the API does; or let its time run out, as the scheduler does."""
+    """Answer a run's question as the API does, or let its time run out as the scheduler does."""
     ended = Event()
 
     def respond() -> None:
@@ -139,7 +139,7 @@ def sweep() -> None:
 
 
 def run(dag: Any, conf: dict[str, Any]) -> dict[str, Any]:
-    """Run the DAG and read what is known of it afterwards."""
+    """Run the DAG, and read facts of the run from the database."""
     from airflow.models.asset import AssetEvent
     from airflow.models.hitl import HITLDetail
     from airflow.models.xcom import XComModel

@@ -11,7 +11,7 @@ from airflow_process import DAGS, _param, run
 
 
 def instances(run_id: str) -> list[dict[str, Any]]:
-    """State, shown name and tries of each instance of the mapped task."""
+    """Return state, shown name and tries of each instance of the mapped task."""
     from airflow.models.taskinstance import TaskInstance
     from airflow.utils.session import create_session
     from sqlalchemy import select

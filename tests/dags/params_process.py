@@ -1,8 +1,8 @@
 """Hostile params for the functions of the DAGs, in a process of its own. Usage: python params_process.py RESULT OUTSIDE.
 
-RESULT becomes a JSON file: `free`, the params of text that is not chosen from a list, as DAG.PARAM; `said`, what each hostile
-value ends in, for each of these and for what an asset event, or `find` of fsat_apply, may name; and `chosen`, what `choose` makes
-of no name, with one task and with two, and of a name that does not exist.
+RESULT becomes a JSON file with three keys. `free` has the params with free text, as DAG.PARAM. `said` has the outcome of each
+hostile value, for each of these params, and for the names in an asset event or from `find` of fsat_apply. `chosen` has
+the result of `choose` for no name, with one task and with two, and for a name that does not exist.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TASK = "task-0"
 
 
 def hostile(outside: str) -> list[str]:
-    """Ways out of the data root, by '..', from the root and by a link; a NUL; and what a shell would make something of."""
+    """Return hostile values: ways out of the data root by '..', from the root and by a link; a NUL; and characters of a shell."""
     return [
         "../..",
         "../../..",
@@ -46,14 +46,14 @@ def hostile(outside: str) -> list[str]:
 
 
 def choose(task: str | None) -> Any:
-    """The tasks that `choose` of fsat_tune returns for a form with this task."""
+    """Return the tasks that `choose` of fsat_tune returns for a form with this task."""
     from fsat_dags import tune_tasks
 
     return tune_tasks.choose.function({"task": task, "unlabelled": None}, SimpleNamespace(run_type="manual"), {})
 
 
 def functions() -> dict[str, Callable[[str], Any]]:
-    """Each text that a person or an event gives, and the function that gets it first."""
+    """Return each text that a person or an event gives -> the function that gets it first."""
 
     import fsat_apply
     import fsat_watch
@@ -93,7 +93,7 @@ def said(function: Callable[[str], Any], value: str) -> str:
 
 
 def complaint(task: str | None) -> str:
-    """The error of `choose` for a form with this task."""
+    """Return the error of `choose` for a form with this task."""
     from fsat_tasks.errors import InputError
 
     try:

@@ -1,4 +1,4 @@
-"""The task `publish` of fsat_tune on a task whose champion stands. Usage: python publish_process.py RESULT TASK CASES.
+"""The task `publish` of fsat_tune on a task that has a champion. Usage: python publish_process.py RESULT TASK CASES.
 
 CASES are pairs: the champion's version when `decide` judged the model, and the number of the try. RESULT becomes a JSON file: for
 each case, the events that the task sends.
@@ -17,7 +17,7 @@ sys.path.insert(0, os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
 
 
 class Outlet:
-    """Airflow's accessor of an alias: it keeps what is added."""
+    """Stand-in for Airflow's accessor of an alias: it keeps the events that are added."""
 
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []

@@ -1,6 +1,7 @@
 """The plugin dags/plugins/fsat_reports.py, asked by people. Usage: python reports_process.py RESULT PATHS.
 
-RESULT becomes a JSON file: what somebody without a login, one who may see nothing, and one who may see runs get for each path.
+RESULT becomes a JSON file: the answers for each path to three people, one without a login, one who may see nothing, and one who
+may see runs.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ DAGS = os.environ["AIRFLOW__CORE__DAGS_FOLDER"]
 
 
 def asked(app: Any, paths: list[str], may_see: bool | None) -> dict[str, dict[str, Any]]:
-    """The answers to a person who may see runs, or not; None for somebody without a login."""
+    """Return the answers to a person who may see runs (True), who may not (False), or who has no login (None)."""
     from airflow.api_fastapi.core_api import security
     from fastapi.testclient import TestClient
 

@@ -16,7 +16,7 @@ from airflow_process import DAGS, run
 
 
 def when(dag: Any) -> dict[str, Any]:
-    """The cron line and the assets' names, as the scheduler reads them from its database."""
+    """Return the cron line and the assets' names, as the scheduler reads them from its database."""
     from airflow.serialization.serialized_objects import DagSerialization
 
     timetable = DagSerialization.from_dict(DagSerialization.to_dict(dag)).timetable
@@ -27,7 +27,7 @@ def when(dag: Any) -> dict[str, Any]:
 
 
 def read_for(dag_id: str) -> list[str]:
-    """The tasks whose task.yaml is read by a process that runs a task of this DAG."""
+    """Return the tasks whose task.yaml is read by a process that runs a task of this DAG."""
     import fsat_schedules
 
     with patch.dict(os.environ, {"_AIRFLOW_PARSING_CONTEXT_DAG_ID": dag_id}):

@@ -1,4 +1,4 @@
-"""The DAG of housekeeping: how its file parses, when it runs, and what a run of it does to a store."""
+"""The DAG of housekeeping: its file, its schedule, and the effect of a run on a store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The plugin that serves reports: to whom, which, and as what; Airflow itself runs in reports_process.py."""
+"""The plugin that serves reports: who may see them, which ones there are, and with which headers.
+
+Airflow itself runs in reports_process.py.
+"""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from tune_call import NO_POOL, OPEN_GATES, TASKS, UNASKED, ask_airflow, copy_ext
 
 @dataclass(frozen=True)
 class Asked:
-    """Runs of one task with approval, after one another: no, silence, yes, the same model again, and held by a gate."""
+    """Runs of one task with approval, one after another: no, no answer, yes, the same model again, and held by a gate."""
 
     rejected: dict[str, Any]
     timed_out: dict[str, Any]

@@ -19,7 +19,7 @@ from tune_call import DEMO, NO_POOL, OPEN_GATES, STEPS, TASKS, UNASKED, ask_airf
 
 @dataclass(frozen=True)
 class Runs:
-    """One run each of four tasks, after one another in the same store, and then one of all that changed: `broken` and `dry`.
+    """One run each of four tasks in the same store, and then one run of all tasks that changed: `broken` and `dry`.
 
     The task folders lie in a repository with DVC.
     """

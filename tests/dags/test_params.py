@@ -17,7 +17,7 @@ GIVEN = [
     "fsat_watch.task",
     "fsat_watch.traffic",
 ]
-"""Params that take free text, and not one of a list."""
+"""Params that take free text."""
 
 
 @pytest.fixture(scope="module")

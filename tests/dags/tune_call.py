@@ -17,7 +17,7 @@ STEPS = ["validate", "extract", "tune", "evaluate", "export", "publish"]
 TASKS = ["choose", "validate", "split", "encode", *STEPS[1:-1], "decide", "approve", "publish", "snapshot"]
 """The tasks of the DAG, in order."""
 UNASKED = dict.fromkeys(TASKS, "success") | {"approve": "skipped"}
-"""States of a run that nobody has to approve."""
+"""States of the tasks in a run that nobody has to approve."""
 NO_POOL = {"encode": "skipped"}
 """States that differ if the task has no unlabelled texts."""
 OPEN_GATES = "min_accuracy: 0.0, min_macro_f1: 0.0, min_class_recall: 0.0, max_ece: 1.0"
@@ -30,7 +30,7 @@ def ask_airflow(folder: Path, data: Path, store: Path, *confs: dict[str, Any], *
 
 
 def call_dags(call: str, home: Path, **variables: str) -> str:
-    """Output of Python for a line that imports modules of dags/."""
+    """Return Python's output for a line that imports modules of dags/."""
     environment = os.environ | {"AIRFLOW_HOME": str(home), **variables}
     environment["PYTHONPATH"] = f"{DAGS}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
     done = subprocess.run([sys.executable, "-c", call], env=environment, capture_output=True, text=True, check=False)
@@ -38,7 +38,7 @@ def call_dags(call: str, home: Path, **variables: str) -> str:
 
 
 def few_samples(folder: Path, gates: str, more: str = "") -> None:
-    """Write a task on the demo's samples alone: evaluated on left-out samples, and quick."""
+    """Write a task with the demo's samples alone. It is evaluated on left-out samples, and quick."""
     folder.mkdir(parents=True)
     shutil.copyfile(DEMO / "samples.csv", folder / "samples.csv")
     text = f"samples: samples.csv\ntune: {{body: 'off'}}\ngates: {{{gates}}}\n{more}"
@@ -46,7 +46,7 @@ def few_samples(folder: Path, gates: str, more: str = "") -> None:
 
 
 def copy_extracted(demo_store: Path, store: Path, *champions: str) -> None:
-    """Link the dear artefacts of the demo into another store, and give tasks its champion."""
+    """Link the demo's artefacts that take long to make into another store, and give tasks its champion."""
     for step in ("encoder", "encoder-int8", "extract"):
         shutil.copytree(demo_store / step, store / step, copy_function=os.link)
     for name in champions:

@@ -11,7 +11,7 @@ from airflow_process import DAGS, run
 
 
 def note(run_id: str, dag: Any) -> str:
-    """The note that dags/plugins/fsat_pools.py gives a run which begins."""
+    """Return the note that dags/plugins/fsat_pools.py gives a run which begins."""
     from airflow.models.dagrun import DagRun
     from airflow.utils.session import create_session
     from sqlalchemy import select

@@ -1,4 +1,4 @@
-"""Feeding labels back: the task's files grow by what is new and right, byte for byte as they were before it, or not at all."""
+"""Feeding labels back: the task's files grow by rows that are new and right, or not at all. Earlier bytes stay the same."""
 
 from __future__ import annotations
 

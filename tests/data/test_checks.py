@@ -1,4 +1,4 @@
-"""The data checks: each says what is wrong, in which file and on which lines, and is silent where nothing is."""
+"""The data checks: each says what is wrong, in which file and on which lines. It says nothing about sound data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`fsat init`: the task folder that it makes is one that loads, and nothing is left where it cannot be made."""
+"""`fsat init`: the task folder that it makes loads, and nothing is left if it cannot be made."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def test_what_the_pool_is_read_with_is_part_of_its_key(shared: list[str], data_r
 
 
 def test_the_script_of_most_rows_of_all_files_is_the_common_one(make_task: MakeTask, toy_rows: Rows) -> None:
-    """12 samples outvote the three rows of the pool, whose own common script is another; two do not."""
+    """The pool's three rows have another script. Twelve samples outvote them, two do not."""
     many = make_task(toy_rows, unlabelled=CYRILLIC.encode())
     few = make_task([toy_rows[0], toy_rows[-1]], unlabelled=CYRILLIC.encode(), validation={"min_shots": 1})
     assert warnings(check(many)) == {("unlabelled", "script"): [2, 3, 4]}

@@ -1,4 +1,4 @@
-"""The readers: rows come back as they were written, with the lines where they stand, or the error says where it is wrong."""
+"""The readers: rows come back as they were written, with their line numbers, or an error says where the file is wrong."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def read(content: bytes, suffix: str, text: str = "text", label: str | None = "l
 
 
 def lines_of(chunks: Sequence[str]) -> list[int]:
-    """The line that each chunk of a file starts on, as an editor counts."""
+    """Return the line that each chunk of a file starts on, as an editor counts."""
     starts, line = [], 1
     for chunk in chunks:
         starts.append(line)

@@ -1,4 +1,4 @@
-"""docker/compose.yaml and docker/helm-values.yaml: what holds of every container, and that no secret is in them."""
+"""docker/compose.yaml and docker/helm-values.yaml: rules that every container follows, and no secrets in them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docker/*.lock, what the images install: as constraints.txt and pyproject.toml say, every file by its sha256, no more."""
+"""docker/*.lock: the packages that constraints.txt and pyproject.toml ask for and no others, every file by its sha256."""
 
 from __future__ import annotations
 

@@ -19,15 +19,15 @@ from servers import start_postgres, start_redis
 
 ROOT = Path(__file__).parents[2]
 POOLS = {"gpu": 2, "dvc": 1}
-"""Slots of each; FSAT_GPU_POOL and FSAT_DVC_POOL name them."""
+"""Pool -> number of slots. FSAT_GPU_POOL and FSAT_DVC_POOL name the pools."""
 COMPONENTS = ("scheduler", "dag-processor", "triggerer", "api-server")
 NOT_FOR_WORKERS = ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "AIRFLOW__CORE__FERNET_KEY")
-"""Workers reach the database only for Celery's results; docker/compose.yaml does not give them these either."""
+"""Variables that workers do not get, as in docker/compose.yaml: they reach the database only for Celery's results."""
 
 
 @contextmanager
 def cluster(folder: Path, **environment: str) -> Iterator[Cluster]:
-    """A running cluster; `environment` is set in all of its processes. None of them is left afterwards."""
+    """Run a cluster; `environment` is set in all of its processes. None of them is left afterwards."""
     (folder / "airflow").mkdir()
     processes = Processes(folder / "airflow")
     # pytest's folders are closed to the database's own user
@@ -39,7 +39,7 @@ def cluster(folder: Path, **environment: str) -> Iterator[Cluster]:
 
 
 class Cluster:
-    """Made by `cluster`, with every component healthy."""
+    """A running cluster from `cluster`, with every component healthy."""
 
     def __init__(self, processes: Processes, database: Path, environment: Mapping[str, str]) -> None:
         self._processes = processes
@@ -96,16 +96,16 @@ class Cluster:
         self._api.post(f"/dags/{dag}/dagRuns", json=body).raise_for_status()
 
     def runs(self, dag: str) -> dict[str, str]:
-        """The state of each run."""
+        """Return the state of each run."""
         return {run["dag_run_id"]: run["state"] for run in self.get(f"/dags/{dag}/dagRuns")["dag_runs"]}
 
     def task_instances(self, dag: str) -> list[dict[str, Any]]:
-        """Those of all runs."""
+        """Return the task instances of all runs."""
         found: list[dict[str, Any]] = self.get(f"/dags/{dag}/dagRuns/~/taskInstances", limit=1000)["task_instances"]
         return found
 
     def wait(self, what: str, done: Callable[[], bool], seconds: float = PATIENCE) -> None:
-        """Wait until it is done. Fails where it takes longer, or a process ends meanwhile, and says the ends of all logs."""
+        """Wait until `done` says so. Fails with the ends of all logs if that takes too long or a process ends meanwhile."""
         self._processes.wait(what, done, seconds)
 
     def ends_of_logs(self) -> str:
@@ -123,7 +123,7 @@ AIRFLOW = (sys.executable, "-m", "airflow")
 
 
 def settings(port: int, database: str, broker: str) -> dict[str, str]:
-    """Airflow's, as environment variables."""
+    """Return Airflow's settings, as environment variables."""
     url = f"http://127.0.0.1:{port}"
     values = {
         "CORE__EXECUTOR": "CeleryExecutor",

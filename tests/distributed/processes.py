@@ -1,4 +1,4 @@
-"""Processes of a test, each in a session of its own: whatever it starts can be found, and is ended with it."""
+"""Processes of a test, each in a session of its own: its children can be found, and are ended with it."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from contextlib import suppress
 from pathlib import Path
 
 PATIENCE = 600
-"""Seconds that anything may take, on a machine that is busy with other work."""
+"""Maximum number of seconds to wait for anything, on a machine that is busy with other work."""
 
 
 class Processes:
-    """Their logs, one each, lie in the folder."""
+    """Processes with one log each in the folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, name: str, *command: str, env: Mapping[str, str] | None = None, user: str | None = None) -> None:
-        """Start one, as another user if wanted, and do not wait for it."""
+        """Start a process, as another user if wanted, and do not wait for it."""
         account = {} if user is None else {"user": user, "group": user, "extra_groups": []}
         with (self.folder / f"{name}.log").open("ab") as log:
             self._running[name] = subprocess.Popen(
@@ -38,13 +38,13 @@ class Processes:
             )
 
     def run(self, name: str, *command: str, env: Mapping[str, str] | None = None, user: str | None = None) -> None:
-        """Start one and wait until it is done. Fails where it fails."""
+        """Start a process and wait until it is done. Fails if it fails."""
         self.start(name, *command, env=env, user=user)
         code = self._running.pop(name).wait(PATIENCE)
         assert code == 0, f"{' '.join(command)}: exit code {code}\n{self.ends_of_logs()}"
 
     def kill(self, name: str) -> None:
-        """SIGKILL one and all that it started, as the end of its machine does."""
+        """SIGKILL a process and all that it started, as the end of its machine does."""
         process = self._running.pop(name)
         while pids := _session(process.pid):
             for pid in pids:
@@ -54,7 +54,7 @@ class Processes:
         process.wait()
 
     def end(self) -> None:
-        """Ask all to stop, and kill what has not after some seconds."""
+        """Ask all processes to stop, and kill those that have not after some seconds."""
         for process in self._running.values():
             process.terminate()
         until = time.monotonic() + 5
@@ -64,7 +64,7 @@ class Processes:
             self.kill(name)
 
     def wait(self, what: str, done: Callable[[], bool], seconds: float = PATIENCE) -> None:
-        """Wait until it is done. Fails where a process ends meanwhile, or the time is up, and says the ends of all logs."""
+        """Wait until `done` says so. Fails with the ends of all logs if a process ends meanwhile, or the time is up."""
         until = time.monotonic() + seconds
         while not done():
             ended = [name for name, process in self._running.items() if process.poll() is not None]
@@ -94,7 +94,7 @@ def listens(port: int) -> bool:
 
 
 def _session(leader: int) -> list[int]:
-    """The processes of a session. Airflow gives each task a process group of its own, but no session."""
+    """Return the processes of a session. Airflow gives each task a process group of its own, but no session."""
     found = []
     for path in Path("/proc").glob("[0-9]*"):
         with suppress(ProcessLookupError, FileNotFoundError):

@@ -10,7 +10,7 @@ from processes import Processes, listens
 
 
 def missing() -> str | None:
-    """What this machine lacks, or None."""
+    """Return a message about the programs that this machine lacks, or None."""
     lacks = [name for name, found in (("PostgreSQL", _postgres()), ("Redis", shutil.which("redis-server"))) if not found]
     return f"not installed: {', '.join(lacks)}. Run tests/distributed/install.sh as root." if lacks else None
 
@@ -61,7 +61,7 @@ def start_postgres(processes: Processes, folder: Path, port: int, password: str)
 
 
 def start_redis(processes: Processes, port: int, password: str) -> str:
-    """Start it, and return its address once it listens."""
+    """Start Redis, and return its address once it listens."""
     settings = {"port": port, "bind": "127.0.0.1", "requirepass": password, "save": '""', "dir": processes.folder}
     file = processes.folder / "redis.conf"
     file.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
@@ -71,7 +71,7 @@ def start_redis(processes: Processes, port: int, password: str) -> str:
 
 
 def _postgres() -> Path | None:
-    """The folder of the newest PostgreSQL's programs."""
+    """Return the folder of the newest PostgreSQL's programs."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
     on_path = shutil.which("postgres")
     return found[-1].parent if found else Path(on_path).parent if on_path else None

@@ -32,7 +32,7 @@ pytestmark = [
 DAG = "fsat_tune"
 ENCODERS = ("encoder", "encoder-int8")
 CLASSES, SHOTS = 3, 6
-"""Of each task: few enough that a body is tuned in some seconds."""
+"""Classes of each task, and samples per class: few enough that an encoder is fine-tuned in some seconds."""
 OPEN_GATES = {
     "min_accuracy": 0.0,
     "min_macro_f1": 0.0,
@@ -43,7 +43,7 @@ OPEN_GATES = {
     "max_latency_ms": 60_000.0,
     "min_rows_per_second": 0.0,
 }
-"""These runs are about what is done where, on a machine that is busy."""
+"""Gates that hold nothing: these runs are about work on a busy machine, not about quality."""
 UNDISTURBED = """
 import sys
 from fsat_tasks.steps.pipeline import run_steps
@@ -55,7 +55,7 @@ for name in sys.argv[1:]:
 
 @pytest.fixture
 def tasks(data_root: Path) -> list[str]:
-    """Three tasks with different classes of the demo's samples, so that no two share a text. The first one's body is tuned."""
+    """Three tasks with different classes of the demo, so that no two share a text. The first fine-tunes its encoder."""
     with (ROOT / "data" / "support-intents" / "samples.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     labels = sorted({row["label"] for row in rows})
@@ -73,20 +73,20 @@ def tasks(data_root: Path) -> list[str]:
 
 
 def artefacts(store: Path) -> dict[Path, dict[str, Any]]:
-    """The manifest of each whole artefact, by its place in the store."""
+    """Return place in the store -> manifest, for each whole artefact."""
     return {
         path.parent.relative_to(store): json.loads(path.read_text("utf-8")) for path in store.glob("*/??/[!.]*/manifest.json")
     }
 
 
 def identity(path: Path) -> tuple[int, int]:
-    """What a file that is written again does not keep."""
+    """Return facts of a file that change if it is written again."""
     status = path.stat()
     return status.st_ino, status.st_mtime_ns
 
 
 def bodies(store: Path) -> dict[Path, tuple[int, int]]:
-    """The folds' bodies that tuning has kept for a run that follows."""
+    """Return the folds' encoders that tuning has kept for a later run."""
     found = {}
     for path in store.glob("checkpoints/*/body-*.safetensors"):
         try:
@@ -97,7 +97,7 @@ def bodies(store: Path) -> dict[Path, tuple[int, int]]:
 
 
 def built(airflow: Cluster) -> Counter[str]:
-    """Keys of artefacts, and how many task instances built each, rather than found it."""
+    """Return key of an artefact -> number of task instances that built it, rather than found it."""
     count: Counter[str] = Counter()
     for ti in airflow.task_instances(DAG):
         path = f"/dags/{DAG}/dagRuns/{ti['dag_run_id']}/taskInstances/{ti['task_id']}/xcomEntries"

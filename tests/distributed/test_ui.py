@@ -29,14 +29,14 @@ from fsat_tasks.store import Store
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "data" / "support-intents"
 PATIENCE = 600.0
-"""Seconds; a quiet machine takes one."""
+"""Maximum number of seconds to wait; a quiet machine takes one."""
 
 pytestmark = [pytest.mark.distributed, pytest.mark.timeout(2400)]
 
 
 @dataclass(frozen=True)
 class Ui:
-    """What `fsat airflow up` printed."""
+    """Address and login that `fsat airflow up` printed."""
 
     address: str
     user: str
@@ -45,7 +45,7 @@ class Ui:
 
 @contextmanager
 def airflow_up(home: Path) -> Iterator[Ui]:
-    """Airflow's pages; interrupted at the end, as by Ctrl-C, after which nothing of it may run."""
+    """Start Airflow's pages, and interrupt them at the end as Ctrl-C does. None of its processes may run after that."""
     command = [sys.executable, "-m", "fsat_tasks.cli", "airflow", "up", "--home", str(home), "--port", str(free_port())]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
@@ -65,7 +65,7 @@ def airflow_up(home: Path) -> Iterator[Ui]:
 
 
 def wait_until_heard(log: Path, task: str) -> None:
-    """Until the scheduler has heard that the process which asks has ended.
+    """Wait until the scheduler has heard that the process which asks has ended.
 
     Airflow 3.3 takes an answer that comes before, in the first five seconds, for a task that was killed, and asks again.
     """
@@ -78,7 +78,7 @@ def wait_until_heard(log: Path, task: str) -> None:
 
 
 def free_port() -> int:
-    """The first of three that are free."""
+    """Return the first of three free ports in a row."""
     for first in range(18080, 19000, 10):
         with socket.socket() as one, socket.socket() as two, socket.socket() as three:
             try:
@@ -91,7 +91,7 @@ def free_port() -> int:
 
 
 def status(address: str) -> int:
-    """What the server answers to somebody without a login."""
+    """Return the status that the server gives to somebody without a login."""
     try:
         with urllib.request.urlopen(address, timeout=60) as answer:
             return int(answer.status)
@@ -101,7 +101,7 @@ def status(address: str) -> int:
 
 @pytest.fixture
 def task(data_root: Path) -> str:
-    """Three classes of the demo, which wait for a person's yes, with texts of all classes; the new texts are of others."""
+    """A task of three classes of the demo, whose model waits for a person's yes. Its new texts are of other classes."""
     labels = sorted({row["label"] for row in read("samples.csv")})[:3]
     folder = data_root / "tickets"
     folder.mkdir()
@@ -140,7 +140,7 @@ def write(path: Path, rows: list[dict[str, str]]) -> None:
 
 
 def open_form(tab: Tab, ui: Ui, dag: str) -> None:
-    """The form of a DAG, in which no task is chosen yet."""
+    """Open the form of a DAG, in which no task is chosen yet."""
     tab.open(f"{ui.address}/dags/{dag}")
     tab.wait("document.querySelector('[data-testid=trigger-dag-button]')", PATIENCE)
     tab.click("[data-testid=trigger-dag-button]")
@@ -148,7 +148,7 @@ def open_form(tab: Tab, ui: Ui, dag: str) -> None:
 
 
 def submit_form(tab: Tab) -> str:
-    """The path of the page of the run that it starts."""
+    """Submit the form. Returns the path of the page of the run that it starts."""
     tab.settle()
     tab.click("[data-testid=trigger-dag-submit]")
     tab.wait("location.pathname.includes('/runs/')", PATIENCE)

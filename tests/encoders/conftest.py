@@ -1,4 +1,4 @@
-"""The bundled encoder as it was exported, on ONNX Runtime and on a backend that costs nothing."""
+"""Fixtures of the encoders' tests: the exported bundled encoder, on ONNX Runtime and on a backend that costs nothing."""
 
 from __future__ import annotations
 

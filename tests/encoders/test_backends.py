@@ -1,4 +1,4 @@
-"""Backends agree with each other as far as their precision goes, and errors of libraries get our names."""
+"""Backends agree with each other up to their precision, and errors of libraries become errors of fsat."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Batch = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 class RuntimeException(Exception):  # noqa: N818
-    """ONNX Runtime's own exceptions have no other base."""
+    """Stand-in for ONNX Runtime's own exceptions, which have no other base."""
 
 
 # Errors

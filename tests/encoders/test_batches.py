@@ -1,4 +1,4 @@
-"""Batches hold every row once, within the budget, and no more padding than they must."""
+"""Batches hold every row once, within the budget, and no more padding than they need."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An encoder is found by its name alone, and read as its own config says; what is not sound is refused by name."""
+"""An encoder is found by its name alone, and read as its own config says. An unsound one is refused by name."""
 
 from __future__ import annotations
 

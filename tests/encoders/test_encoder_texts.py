@@ -52,7 +52,7 @@ SHORT = ["card", "", "the money is lost", "word " * 254]
 
 
 def pieces_of(text: str, exported: Artefact) -> list[list[int]]:
-    """The tokens of the whole text, cut by hand: as many a piece as the encoder takes, each with its frame."""
+    """Return the tokens of the whole text, cut by hand into pieces as long as the encoder takes, each with its end tokens."""
     tokenizer = Tokenizer.from_file(str(exported.path / "tokenizer.json"))
     tokenizer.no_padding()
     overflow = tokenizer.encode(text)

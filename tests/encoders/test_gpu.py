@@ -1,4 +1,4 @@
-"""On a GPU: what runs there answers as on the processor, memory that is short is lived with, and a whole run publishes.
+"""Encoders and runs on a GPU: answers agree with the processor's, short memory is handled, and a whole run publishes.
 
 CUDA_VISIBLE_DEVICES=0 pytest tests/encoders/test_gpu.py
 """
@@ -62,7 +62,7 @@ def on_gpu(request: pytest.FixtureRequest, exported: Artefact, source: EncoderSo
 
 
 def least_cosine(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """Of unit rows."""
+    """Return the smallest cosine of pairs of unit rows."""
     return float((one.astype(np.float64) * other.astype(np.float64)).sum(axis=-1).min())
 
 

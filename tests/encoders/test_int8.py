@@ -151,7 +151,7 @@ def weights(seed: int) -> dict[str, NDArray[np.float32]]:
 
 
 def graph_by_hand(values: dict[str, NDArray[np.float32]]) -> onnx.ModelProto:
-    """Token ids and mask (batch, tokens) to `sentence` (batch, tokens, width), zero where the mask is."""
+    """Make a graph from token ids and mask (batch, tokens) to `sentence` (batch, tokens, width), zero if the mask is."""
     nodes = [
         helper.make_node("Gather", ["table", "input_ids"], ["words"]),
         helper.make_node("MatMul", ["words", "up"], ["raised"]),

@@ -1,4 +1,4 @@
-"""Rows are encoded once, whoever asks; and what comes from the cache is what the encoder would give."""
+"""Rows are encoded once, whoever asks, and the cache gives the features that the encoder would give."""
 
 from __future__ import annotations
 

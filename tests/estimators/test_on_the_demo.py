@@ -16,7 +16,7 @@ DEMO = Path(__file__).parents[2] / "data" / "support-intents"
 
 
 class Demo:
-    """The demo's rows, and a classifier on its samples."""
+    """The demo's rows, and a classifier that is fitted on its samples."""
 
     def __init__(self, frozen: Make) -> None:
         samples = list(csv.DictReader((DEMO / "samples.csv").read_text("utf-8").splitlines()))

@@ -99,7 +99,7 @@ def test_a_failed_fit_leaves_the_classifier_as_it_was(frozen: Make) -> None:
 
 
 class Tuned(FewShotClassifier):
-    """Takes whatever is tried, after a short fine-tuning."""
+    """A classifier that takes every rung, after a short fine-tuning."""
 
     def _run_ladder(self, material: Material, settings: LadderSettings) -> Fit:
         assert not self.__sklearn_is_fitted__(), "tuned again"

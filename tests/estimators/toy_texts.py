@@ -58,7 +58,7 @@ MATRIX = np.array([[int(label in row) for label in ("animal", "noise", "number")
 
 
 class Remembering:
-    """The real encoder, which encodes a text once; the texts of the demo have been encoded by its run."""
+    """The real encoder, which encodes each text once. Features of the demo's texts come from its run."""
 
     def __init__(self, encoder: Encoder, demo_store: Path) -> None:
         self.encoder, self.tokens, self.source = encoder, encoder.tokens, encoder.source
@@ -79,12 +79,12 @@ class Remembering:
 Make = Callable[..., FewShotClassifier]
 """make(better=None, **parameters) -> a classifier without fine-tuning, not fitted.
 
-With `better` every rung above the first is taken, or none is; by default the evidence decides.
+If `better` is True every rung above the first is taken, if it is False none is; by default the evidence decides.
 """
 
 
 def make_with(encoder: Remembering) -> Make:
-    """Classifiers that share the encoder, so that no text is encoded twice."""
+    """Return a maker of classifiers that share the encoder, so that no text is encoded twice."""
 
     class Remembered(FewShotClassifier):
         better: bool | None = None

@@ -1,4 +1,4 @@
-"""A store, an encoder in it, and rows that it encoded."""
+"""Fixtures of the housekeeping tests: a store, an encoder in it, and rows that it encoded."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ WRITES = ("os.rename", "os.rmdir", "os.mkdir", "os.utime", "shutil.rmtree")
 
 
 def die_at(write: int, work: Callable[[], object]) -> bool:
-    """Do the work in a forked process that is killed at its n-th write; whether it was, and did not end before."""
+    """Do the work in a forked process that is killed at write number `write`, from 0. True if it was killed before its end."""
     child = os.fork()
     if child == 0:
         left = [write]

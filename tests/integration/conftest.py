@@ -1,4 +1,4 @@
-"""Clones of a repository: one that published a version, one that has to fetch it, and one that has kept nothing."""
+"""Fixtures: a clone that published a version, a clone that has to fetch it, and a repository that has kept nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`fsat checkout` brings a version back into another clone, and nothing that was altered."""
+"""`fsat checkout` brings a version back into another clone, and refuses files that were altered."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def run(folder: Path, *command: str) -> str:
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What git would give a new user, with `dvc repro` run in it."""
+    """A clone as a new user gets it, with `dvc repro` run in it."""
     folder = tmp_path_factory.mktemp("clone")
     names = subprocess.run(["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, check=True).stdout.decode()
     for name in filter(None, names.split("\0")):

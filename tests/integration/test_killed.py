@@ -30,14 +30,14 @@ main()
 
 
 def run_until(pattern: str, store: Path) -> subprocess.CompletedProcess[str]:
-    """Run the demo task in a process that is killed when it opens a file whose path has the pattern, to write it."""
+    """Run the demo task in a process that is killed when it opens a file for writing whose path has the pattern."""
     environment = {**os.environ, "FSAT_DATA": str(REPOSITORY / "data"), "FSAT_STORE": str(store)}
     command = [sys.executable, "-c", DIE, pattern]
     return subprocess.run(command, cwd=TESTS, env=environment, capture_output=True, text=True, check=False)
 
 
 def digests(store: Path) -> dict[str, set[str]]:
-    """Digests of the whole artefacts of each step."""
+    """Return step -> digests of its whole artefacts."""
     found: dict[str, set[str]] = {}
     for path in store.glob("*/*/*/manifest.json"):
         if not path.parent.name.startswith("."):

@@ -1,7 +1,7 @@
 """Runs and housekeeping that are killed at random moments, all processes or one child alone: the store stays whole.
 
-FSAT_KILL_ROUNDS is the number of rounds, 3 by default; FSAT_KILL_BODY=1 has the runs tune a body, in processes of their own, on
-a task with a pool; FSAT_KILL_SEED draws other moments.
+FSAT_KILL_ROUNDS is the number of rounds, 3 by default. With FSAT_KILL_BODY=1 the runs fine-tune the encoder, in processes of
+their own, on a task with a pool. FSAT_KILL_SEED draws other moments.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ class Place:
     data: Path
     store: Path
     reference: dict[str, str]
-    """Step -> digest, of a dry run of `second` in another store, beside which housekeeping ran again and again."""
+    """Step -> digest for a dry run of `second` in another store, while housekeeping ran again and again."""
     seconds: dict[str, float]
-    """What the commands take when nobody kills them."""
+    """Command -> seconds that it takes when nobody kills it."""
     beside: list[dict[str, Any]]
     """Reports of housekeeping while that run went on."""
 
@@ -113,7 +113,7 @@ NUMBERS = ("one", "two", "three", "four") if not BODY else tuple(f"number {i}, a
 
 
 def assert_whole(place: Place) -> None:
-    """Every folder under a final name is a whole artefact, and all that the registry names is there."""
+    """Check that every folder under a final name is a whole artefact, and that all artefacts in the registry exist."""
     for folder in artefact_folders(place.store):
         assert read_manifest(folder)[0] is None, folder
     assert not (place.store / "corrupt").exists()
@@ -127,13 +127,13 @@ def assert_whole(place: Place) -> None:
 
 
 def reach(place: Place, task: str, reference: dict[str, str]) -> None:
-    """The artefact and, through their manifests, all before it."""
+    """Look up the artefact and, through its manifest, all artefacts that it was made from."""
     for parent in find_published(Store(place.store), task, reference).manifest["parents"].values():
         reach(place, task, parent)
 
 
 def leave_rubbish(store: Path, number: int) -> None:
-    """Something for housekeeping to do: artefacts that nothing points to, one of them the other's parent."""
+    """Leave work for housekeeping: two artefacts that nothing points to, one of them the other's parent."""
 
     def write(folder: Path) -> None:
         (folder / "x").write_text("x")
@@ -143,7 +143,7 @@ def leave_rubbish(store: Path, number: int) -> None:
 
 
 def kill_within(place: Place, command: list[str], seconds: float, alone: bool) -> str:
-    """Start a command as a group of processes, kill it after some seconds, and wait until all of it is gone.
+    """Start a command as a group of processes, kill it after some seconds, and wait until all its processes are gone.
 
     Args:
         alone: kill one child alone, if there is one.
@@ -177,7 +177,7 @@ def step_reached(place: Place) -> str:
 
 
 def test_run_beside_which_housekeeping_removes_all_that_is_not_in_use_makes_nothing_twice(place: Place) -> None:
-    """Nothing points to what a dry run makes: only its lease protects it, and once it has ended nothing does."""
+    """Nothing points to the artefacts of a dry run: only its lease protects them, and nothing does once it has ended."""
     during = [report for report in place.beside if report["runs"]]
     assert len(during) > 3
     removed = [step for report in during for step in report["removed"] if step in STEPS]

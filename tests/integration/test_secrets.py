@@ -1,6 +1,6 @@
 """No secret of the environment is written or printed, and no name that a user gives reaches a shell.
 
-tests/conftest.py plants the secrets; the runs of the DAG are looked through in tests/dags/test_fsat_tune.py.
+tests/conftest.py plants the secrets. tests/dags/ looks for them in the runs of the DAG.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""MLflow: a real server with a SQLite store, where one is installed; and what happens without."""
+"""MLflow: a real server with a SQLite store, if it is installed; and runs without MLflow."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ TEXTS = ["short", "a somewhat longer text about a card that was declined", "", "
 
 
 def made_up_head(classes: int, layers: int) -> CalibratedHead:
-    """Weights and samples at random; the scope score has all its views."""
+    """Return a head with random weights and samples, whose scope score has all its views."""
     rng = np.random.default_rng(layers)
     linear = LinearHead(rng.normal(size=(classes, layers * 384)) * 5, rng.normal(size=classes))
     labels = np.repeat(np.arange(classes), 3)
@@ -37,7 +37,7 @@ def made_up_head(classes: int, layers: int) -> CalibratedHead:
 
 
 def with_memory(head: CalibratedHead, rows: int, share: float) -> CalibratedHead:
-    """The head and so many pool rows at random."""
+    """Return the head with a memory of random pool rows."""
     rng = np.random.default_rng(rows)
     classes, dim = head.linear.weight.shape
     basis = np.linalg.qr(rng.normal(size=(dim, min(dim, 256))))[0]

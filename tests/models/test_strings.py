@@ -23,7 +23,7 @@ TASK = "support-intents"
 
 @pytest.fixture
 def serving(demo_copy: Path, cli: Cli, tmp_path: Path) -> Path:
-    """Where `fsat export-strings` put the demo's graph."""
+    """Folder in which `fsat export-strings` put the demo's graph."""
     code, out, _ = cli("export-strings", TASK, "--out", str(tmp_path / "serving"))
     assert (code, out.split("\n")[0]) == (0, f"{TASK}: {tmp_path / 'serving' / 'model-strings.onnx'}")
     return tmp_path / "serving"

@@ -1,4 +1,4 @@
-"""Perturbed texts: the same for a seed, the same words to a reader, and a drop that is what was lost."""
+"""Perturbed texts: the same for a seed, the same words to a reader, and a drop that is the accuracy lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Approval: what a person is shown, and that an answer is about the one decision that they were asked about."""
+"""Approval: the page that a person sees, and answers that count only for the decision that was asked about."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ PASS = {"min_accuracy": 0.0, "min_macro_f1": 0.0, "min_class_recall": 0.0, "max_
 
 @pytest.fixture(scope="module")
 def decided(tmp_path_factory: pytest.TempPathFactory, demo_store: Path) -> Path:
-    """A folder with data and a store: one task and its decision to promote; one label has all that Markdown and Jinja know."""
+    """A folder with data and a store: one task and its decision to promote. One label has all special characters of Markdown and
+    Jinja."""
     folder = tmp_path_factory.mktemp("decided")
     rows = [(f"{text} {number}", label) for label, text in TEXTS.items() for number in ("one", "two", "three", "four")]
     rows += [(text, HOSTILE) for text in ("one", "two plus two", "a flight", "hotel")]  # recall 0: the gate names the label
@@ -43,7 +44,7 @@ def decided(tmp_path_factory: pytest.TempPathFactory, demo_store: Path) -> Path:
 
 @pytest.fixture
 def asked(decided: Path, data_root: Path, store_root: Path) -> tuple[Task, Artefact]:
-    """A copy of them: the task, and the decision of which a person is asked."""
+    """A copy of `decided`: the task, and the decision that a person is asked about."""
     shutil.copytree(decided / "data", data_root, dirs_exist_ok=True)
     shutil.copytree(decided / "store", store_root, copy_function=os.link)
     (key,) = (path.name for path in store_root.glob("publish/??/*"))

@@ -35,7 +35,7 @@ QUERY = [
 
 @pytest.fixture
 def wrong_rows(toy_rows: list[Row]) -> list[Row]:
-    """The samples, with the labels moved on by one class."""
+    """Return the samples with the labels moved on by one class."""
     return [(text, {"animal": "number", "number": "travel", "travel": "animal"}[label]) for text, label in toy_rows]
 
 

@@ -1,4 +1,4 @@
-"""What changed between two models: answers by text, figures, and the rows of the data."""
+"""Changes between two models: answers by text, figures, and the rows of the data."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Models:
             csv.writer(file).writerows([("text", "label"), *rows])
 
     def publish(self, answers: Answers, evidence: str = "query", promote: bool = True) -> Artefact:
-        """Data as they are now, checked by the real step; answers as given; the same lineage as a run leaves."""
+        """Publish a model with these answers and the lineage of a run. The real step checks the data as they are now."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 

@@ -1,4 +1,4 @@
-"""Which entries of a registry say that a run's decision moved the champion."""
+"""Registry entries that say that a run's decision moved the champion, and entries that do not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Moves of the champion by hand: what a version is, where a rollback goes, and that nothing undoes it unasked."""
+"""Moves of the champion by hand: versions, the target of a rollback, and that nothing undoes a move unasked."""
 
 from __future__ import annotations
 

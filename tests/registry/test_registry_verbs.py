@@ -76,7 +76,7 @@ def test_history_of_a_task_without_one_is_empty_and_a_mistyped_name_is_said(
 
 
 def worse(model: Artefact, root: Path) -> Artefact:
-    """A model that gives every text a wrong label, and of which no more is known."""
+    """Make a copy of the model with shifted labels, which gives every text a wrong one. Its lineage is lost."""
 
     def write(folder: Path) -> None:
         shutil.copytree(model.path, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("manifest.json"))

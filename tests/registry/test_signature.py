@@ -1,4 +1,4 @@
-"""Signed registries: with a key named, only what that key signed is served; without one, all is as it was."""
+"""Signed registries: with a key, only models that it signed are served. Without a key nothing changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is published, and where it lies."""
+"""The status of tasks: published models and their folders."""
 
 from __future__ import annotations
 

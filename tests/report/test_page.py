@@ -1,4 +1,4 @@
-"""The report and the model card of a task whose texts, labels and words are hostile: all is shown, nothing is run."""
+"""The report and the model card of a task with hostile texts, labels and words: all is shown, nothing is run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ROWS = [
 
 
 class Page(HTMLParser):
-    """What a browser would see: tags with attributes, and text."""
+    """The page as a browser reads it: tags with attributes, and text."""
 
     def __init__(self, html: str) -> None:
         super().__init__()

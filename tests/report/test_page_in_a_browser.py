@@ -1,4 +1,4 @@
-"""The report's page: its sections with and without what a run may lack, and what a real browser makes of it."""
+"""The report's page: its sections with and without the parts that a run may lack, and the page in a real browser."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def found(store: Path, step: str) -> Artefact:
 
 
 def with_files(artefact: Artefact, root: Path, **files: str) -> Artefact:
-    """The same artefact in another store, with more files, named without their dot."""
+    """Copy the artefact into another store, with more files, whose names have _ in place of the dot."""
     folder = root / artefact.step / artefact.key[:2] / artefact.key
     shutil.copytree(artefact.path, folder)
     names = {name.replace("_", "."): text for name, text in files.items()}

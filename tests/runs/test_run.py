@@ -1,4 +1,4 @@
-"""A run: what is opened from its artefacts, and where features come from."""
+"""A run: the objects that it opens from its artefacts, and the sources of features."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_what_a_run_holds_is_freed_with_it_and_not_by_the_garbage_collector(demo
 
 
 class Counting(Kept):
-    """Counts what is made and not found."""
+    """Kept objects, with a count of those that were made and not found."""
 
     def __init__(self) -> None:
         super().__init__()

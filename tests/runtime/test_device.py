@@ -1,4 +1,4 @@
-"""Which device encoders are fine-tuned on."""
+"""Device on which encoders are fine-tuned."""
 
 from __future__ import annotations
 

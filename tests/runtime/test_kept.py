@@ -1,4 +1,4 @@
-"""What a process keeps open: the last value of each kind, by the key that it was made for."""
+"""Objects that a process keeps open: the last value of each kind, by the key that it was made for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""fsat's log: what every line carries, on the command line and where structlog writes the logs, and what it never shows."""
+"""fsat's log: the fields of every line, on the command line and under structlog, and the values that it never shows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = logging.getLogger("fsat_tasks.test")
 
 
 def set_up_as_in_a_new_process(monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Without pytest's own handlers, which would be taken for somebody's set-up."""
+    """Set up logging without pytest's own handlers, which fsat would take for somebody's set-up."""
     for logger in (logging.getLogger(), logging.getLogger("fsat_tasks")):
         monkeypatch.setattr(logger, "handlers", [])
         monkeypatch.setattr(logger, "level", logger.level)

@@ -1,4 +1,4 @@
-"""Numeric classes and their text, which stands in keys and manifests."""
+"""Numeric classes and their text, which is part of keys and manifests."""
 
 from __future__ import annotations
 

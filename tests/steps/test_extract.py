@@ -1,4 +1,4 @@
-"""Extraction in shards: the same features however it is cut up, killed or shared, and no row encoded twice."""
+"""Extraction in shards: the same features if it is cut up, killed or shared, and no row encoded twice."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def extracted(name: str) -> Artefact:
 
 
 def finished(name: str, until: str) -> Run:
-    """The run of a task whose steps are done up to one."""
+    """Return the run of a task whose steps are done up to one."""
     task, store = load_task(name), Store(Path(os.environ["FSAT_STORE"]))
     return Run(task, store, run_steps(task, until, store=store))
 
@@ -195,7 +195,7 @@ def test_run_that_is_killed_goes_on_with_the_next_shard(task: str, encoder_store
 
 
 def fail_on_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine whose GPU is seen, and answers nothing."""
+    """Pretend that there is a GPU, which fails at every call."""
 
     def open_encoder(encoder: Artefact, device: str, source: object) -> Encoder:
         if device == "cuda":

@@ -1,4 +1,4 @@
-"""Several tasks in one process, and which of them have anything to do."""
+"""Several tasks in one process, and those of them that are not done."""
 
 from __future__ import annotations
 

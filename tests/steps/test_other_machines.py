@@ -1,4 +1,4 @@
-"""A machine goes on from what machines of another kind have made: with a GPU, or with other cores."""
+"""A machine goes on from artefacts of machines of another kind: with a GPU, or with other cores."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from task_folder import Row
 
 @contextmanager
 def machine_with_a_gpu() -> Iterator[None]:
-    """Keys are those of a machine with a GPU; the processor does its work."""
+    """Pretend to be a machine with a GPU: keys are those of a GPU, but the processor does the work."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(device, "cuda_devices", lambda: 1)
         for module in (device, numeric_class):
@@ -44,7 +44,7 @@ def machine_with_a_gpu() -> Iterator[None]:
 
 @pytest.fixture
 def task(make_task: Callable[..., str], toy_rows: list[Row], encoder_store: Path) -> str:
-    """With query rows, whose misspelt copies are new texts, and a body for which there is no time."""
+    """A task with query rows, whose perturbed copies are new texts, and a budget too small to fine-tune the encoder."""
     return make_task(toy_rows[::2], query=toy_rows[1::2], tune={"body": "full", "budget_seconds": 0.01})
 
 

@@ -1,4 +1,4 @@
-"""A recipe's key covers all that counts, and the manifest says what made an artefact."""
+"""A recipe's key covers all inputs and settings, and the manifest says from what an artefact was made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""task.yaml: what is accepted, and that whatever is wrong is said with the file, the key, what was expected and what came."""
+"""task.yaml: accepted values, and errors that name the file, the key, the expected value and the value that came."""
 
 from __future__ import annotations
 

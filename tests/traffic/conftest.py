@@ -1,4 +1,4 @@
-"""A small task, and a model of it that costs nothing."""
+"""Fixtures of the traffic tests: a small task, and a model of it that costs nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def stub() -> StubModel:
 
 @pytest.fixture
 def task(make_task: Callable[..., str], toy_rows: list[tuple[str, str]]) -> Task:
-    """Three classes of four rows."""
+    """A task of three classes of four rows."""
     return load_task(make_task(toy_rows))
 
 

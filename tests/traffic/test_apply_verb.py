@@ -1,4 +1,4 @@
-"""The verb apply with a real model: it answers as predict does, and says what it cannot label."""
+"""The verb apply with a real model: it answers as predict does, and says which texts it cannot label."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labelling a file: every row is in the result, a file has one result, and a bad one is told before any work."""
+"""Labelling a file: every row is in the result, a file has one result, and a bad file is refused before any work."""
 
 from __future__ import annotations
 

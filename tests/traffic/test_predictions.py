@@ -27,7 +27,7 @@ TEXTS = ["my card has not arrived", "", "🎉", "word " * 1000, "the cash machin
 
 @pytest.fixture
 def served(demo_store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The demo's model folder; FSAT_STORE names its store, which is read alone."""
+    """The demo's model folder. FSAT_STORE names its store, which is only read."""
     monkeypatch.setenv("FSAT_STORE", str(demo_store))
     return champion_model(TASK).path
 

@@ -1,4 +1,4 @@
-"""The review file has the rows that a person should look at, and is not written over once a person has."""
+"""The review file has the rows that a person should look at, and is not overwritten once a person has changed it."""
 
 from __future__ import annotations
 

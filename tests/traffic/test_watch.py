@@ -37,7 +37,7 @@ Cli = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def demo(demo_copy: Path, data_root: Path) -> Task:
-    """The demo task with a champion; its folder and its store are this test's."""
+    """The demo task with a champion, in a folder and a store of this test's own."""
     shutil.copytree(ROOT / "data" / NAME, data_root / NAME)
     return load_task(NAME)
 
@@ -54,7 +54,7 @@ def traffic(task: Task, texts: list[str], name: str = "traffic.jsonl") -> Path:
 
 @pytest.fixture
 def no_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever opens an encoder fails."""
+    """Make every attempt to open an encoder fail."""
 
     def refuse(*_: object) -> None:
         raise AssertionError("a text was encoded")

@@ -1,4 +1,4 @@
-"""Which file is a task's traffic, and which of its rows are the window."""
+"""The file that is a task's traffic, and its rows that are the window."""
 
 from __future__ import annotations
 

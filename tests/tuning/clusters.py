@@ -1,4 +1,4 @@
-"""Made-up clusters in place of texts, and stand-ins for what the ladder would compute of them."""
+"""Made-up clusters in place of texts, and stand-ins for results that the ladder would compute from them."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ NOWHERE = Path("nowhere")
 
 
 def clusters(classes: int, rows: int, seed: int, spread: float) -> tuple[Array, Labels]:
-    """(classes * rows, LAYERS, DIM) around the classes' centres, and the labels."""
+    """Draw features (classes * rows, LAYERS, DIM) around the classes' centres, and return the labels too."""
     centres = np.random.default_rng(0).normal(size=(classes, LAYERS, DIM))
     labels = np.repeat(np.arange(classes), rows)
     return centres[labels] + spread * np.random.default_rng(seed).normal(size=(len(labels), LAYERS, DIM)), labels
 
 
 def rows_of(features: Array, tokens: int = 0) -> Rows:
-    """Rows with these features, and so many tokens each."""
+    """Return rows with these features, each with `tokens` tokens."""
     return Rows(features.astype(np.float32), [[1] * tokens] * len(features))
 
 
 def material(
     classes: int = 5, shots: int = 4, pool: int = 0, spread: float = 1.5, folder: Path = NOWHERE, tokens: int = 0
 ) -> Material:
-    """Shots, anchors that say a little, and `pool` unlabelled rows a class; texts of so many tokens."""
+    """Return `shots` samples per class, anchors that say a little, and `pool` unlabelled rows per class."""
     features, labels = clusters(classes, shots, 1, spread)
     anchors, unlabelled = clusters(classes, 1, 99, 3.0)[0], clusters(classes, pool, 2, spread)[0]
     source = EncoderSource("none", folder, "mean", True, 16)
@@ -52,23 +52,23 @@ def material(
 
 
 def with_shots(features: Array, labels: Labels, classes: int, pool: int = 20) -> Material:
-    """The anchors and the pool of `material` with these shots."""
+    """Return the anchors and the pool of `material` with these shots."""
     return replace(material(classes, 1, pool), shots=rows_of(features), labels=labels)
 
 
 def calibrated(fit: Fit, features: NDArray[np.floating]) -> Array:
-    """Logits of features (n, LAYERS, DIM), over the temperature."""
+    """Return calibrated logits of features (n, LAYERS, DIM): logits over the temperature."""
     logits: Array = fit.head.logits(mix_layers(features, fit.layers)) / fit.held_out.temperature
     return logits
 
 
 def always(better: bool) -> Compare:
-    """A comparison that always, or never, finds the challenger better."""
+    """Return a comparison that always, or never, finds the challenger better."""
     return lambda *_: Comparison(1.0 if better else -1.0, 0.0, 0.0)
 
 
 def cross_fitted(given: Material, error: float = 0.0) -> CrossFit:
-    """Fine-tuned encoders that changed nothing, and are sure of every sample."""
+    """Return the result of a fine-tuning that changed no feature, with heads that are right and sure on every sample."""
     held_out = judge(np.eye(len(given.anchors))[given.labels], given.labels)
     setting = fit_frozen_head(given.shots.features, given.labels, given.anchors.features).chosen
     head, pool = FoldHead(setting, held_out), given.pool.rows.features
@@ -86,7 +86,7 @@ def cross_fitted(given: Material, error: float = 0.0) -> CrossFit:
 
 
 def ladder_with(cross_fit: CrossFitter) -> tuple[Rung, ...]:
-    """The ladder with this stand-in for fine-tuning."""
+    """Return the ladder with this stand-in for fine-tuning."""
     return (
         PROTOTYPES,
         PROBE,
@@ -98,5 +98,5 @@ def ladder_with(cross_fit: CrossFitter) -> tuple[Rung, ...]:
 
 
 def taken(fit: Fit) -> Sequence[str]:
-    """Names of the rungs that were taken."""
+    """Return the names of the rungs that were taken."""
     return [rung.name for rung in fit.trace if rung.taken]

@@ -12,7 +12,7 @@ from fsat_tasks.encoders.source import EncoderSource
 
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread() -> Iterator[None]:
-    """Sums in one order, and no time lost on shared cores."""
+    """Limit torch to one thread: sums have one order, and no time is lost on shared cores."""
     with threadpool_limits(1):
         yield
 

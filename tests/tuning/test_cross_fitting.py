@@ -1,4 +1,4 @@
-"""Encoders tuned fold by fold: what each is shown, and the mean encoder with its evidence."""
+"""Encoders tuned fold by fold: the rows that each is tuned on, and the mean encoder with its evidence."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SHORT = LadderSettings(budget_seconds=60.0, epochs=3, self_training_epochs=1)
 
 
 def job_of(given: Material) -> CrossFitJob:
-    """Two epochs; every fold sees the whole pool."""
+    """Return a job of two epochs, in which every fold sees the whole pool."""
     setting = fit_frozen_head(given.shots.features, given.labels, given.anchors.features).chosen
     pool = None
     if len(given.pool):

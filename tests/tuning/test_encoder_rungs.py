@@ -1,4 +1,4 @@
-"""Each rung that fine-tunes the encoder, alone, with a stand-in for the fine-tuning: budget, evidence, and what comes after."""
+"""Each rung that fine-tunes the encoder, alone, with a stand-in for the fine-tuning: budget, evidence and next state."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WEIGHTS, TOKENS = 1_000_000, 1000
 
 @pytest.fixture
 def encoder(tmp_path: Path) -> Path:
-    """A folder with an encoder of so many weights, for the plan alone."""
+    """A folder with an encoder of WEIGHTS weights, which only the plan reads."""
     save_file({"layer.weight": np.zeros((1000, WEIGHTS // 1000), np.float32)}, tmp_path / "model.safetensors")
     return tmp_path
 
@@ -38,7 +38,7 @@ def setup_of(given: Material, rungs: tuple[str, ...] = RUNGS, settings: LadderSe
 
 
 def evidence(given: Material) -> HeldOut:
-    """Evidence of an incumbent that knows nothing."""
+    """Return the evidence of an incumbent that knows nothing."""
     return judge(np.zeros((len(given.labels), len(given.anchors))), given.labels)
 
 
@@ -49,7 +49,7 @@ def teacher(setup: Setup, log_loss: float = 1.0) -> Teacher:
 
 
 def watched(given: Material, seen: list[CrossFitJob]) -> Callable[[CrossFitJob], CrossFit]:
-    """A stand-in that notes its jobs."""
+    """Return a stand-in for the fine-tuning that notes its jobs."""
 
     def cross_fit(job: CrossFitJob) -> CrossFit:
         seen.append(job)

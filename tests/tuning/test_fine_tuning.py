@@ -1,4 +1,4 @@
-"""Fine-tuning in real torch on a tiny encoder: what is learnt, what stays, and what is merged."""
+"""Fine-tuning in real torch on a tiny encoder: weights that change, weights that stay, and adapters that are merged."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ METHODS: tuple[Method, ...] = ("full", "lora", "oft")
 
 
 def loss_of(features: Features, labels: Labels) -> float:
-    """Cross-entropy of the cosines to the class means, at the temperature of the tuning."""
+    """Return the cross-entropy of the cosines to the class means, at the temperature of the tuning."""
     means = class_means(features, labels)
     cosines = features[:, -1] @ (means / np.linalg.norm(means, axis=1, keepdims=True)).T
     return float(-log_softmax(cosines / FineTuningSettings.temperature, axis=1)[np.arange(len(labels)), labels].mean())
@@ -120,7 +120,7 @@ def test_progress_counts_each_row_of_each_epoch(source: EncoderSource) -> None:
 
 
 def test_soft_targets_put_rows_between_the_classes(source: EncoderSource) -> None:
-    """Rows of class 0 with half of their target on class 1 end nearer to the middle than those that are all of class 0."""
+    """Rows of class 0 with half of their target on class 1 end nearer to the middle than rows with all of it on class 0."""
     half = np.flatnonzero(LABELS == 0)[6:]
     soft = one_hot(LABELS)
     soft[half] = [0.5, 0.5, 0.0]

@@ -1,4 +1,4 @@
-"""Each rung on the pretrained encoder, alone: what it tries, what it leaves to the next rung, and why it is skipped."""
+"""Each rung on the pretrained encoder, alone: its trial, the state for the next rung, and reasons to skip it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ladder on made-up clusters: which rungs are taken, which are refused and why, and odd or bad input."""
+"""The ladder on made-up clusters: rungs that are taken, rungs that are refused and why, and odd or bad input."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_shots_whose_labels_are_random_are_not_taught_by_the_pool() -> None:
 
 
 def test_a_pool_that_betters_a_refused_probe_must_better_the_prototypes_too() -> None:
-    """One shot a class: the probe often seems worse than the prototypes, as a student that is better than the probe may."""
+    """With one shot per class the probe often seems worse than the prototypes; a student that beats the probe may, too."""
 
     def without_prior(challenger: HeldOut, incumbent: HeldOut, prior: Prior | None) -> Comparison:
         return compare(challenger, incumbent)
@@ -173,7 +173,7 @@ def test_temperature_costs_little_against_the_best_on_fresh_rows(rungs: tuple[st
 
 
 def test_rungs_that_fine_tune_are_compared_with_the_probe_on_the_same_folds() -> None:
-    """Not with its leave-one-out evidence, for which it has seen more samples."""
+    """The probe's leave-one-out evidence would be unfair: for it, the probe has seen more samples."""
     given = material(pool=10)
     seen: list[HeldOut] = []
 

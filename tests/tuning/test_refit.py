@@ -1,4 +1,4 @@
-"""The rung that was taken, fitted again on more samples."""
+"""Refit of the rung that was taken, on more samples."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tuning.clusters import always, clusters, cross_fitted, ladder_with, materia
 
 
 def fit_of(*rungs: str, pool: int = 0) -> Fit:
-    """The last of the rungs, whatever its evidence."""
+    """Return the model of the last of the rungs, whatever its evidence."""
     given = material(pool=pool, spread=1.0)
     return run_ladder(given, LadderSettings(rungs=rungs), ladder_with(lambda _: cross_fitted(given)), always(True))
 

@@ -1,4 +1,4 @@
-"""Which tasks share the principal directions of a pool, and which of its rows teach a task."""
+"""Tasks that share the principal directions of a pool, and the pool rows that teach a task."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def rows(count: int, seed: int, dim: int = 8) -> Rows:
 
 
 def task(pool: Pool, seed: int, dim: int = 8) -> Material:
-    """Six samples and two classes."""
+    """Return the rows of a task with six samples and two classes."""
     return Material(SOURCE, rows(6, seed, dim), np.arange(6) % 2, rows(2, seed + 1, dim), pool)
 
 

@@ -1,4 +1,4 @@
-"""Encoders that are tuned side by side: what a killed run leaves and finds, and the end of all where one fails."""
+"""Encoders that are tuned side by side: results that a killed run leaves and the next one finds, and failures, which end all."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def jobs(source: EncoderSource) -> list[TuningJob]:
 
 
 def ignore(_: int) -> None:
-    """Progress that nobody watches."""
+    """Ignore the progress."""
 
 
 def files_of(folder: Path) -> dict[str, int]:
-    """When each file was written."""
+    """Return file -> time when it was written."""
     return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
 
 
@@ -94,6 +94,6 @@ def test_where_one_encoder_fails_the_others_are_ended(source: EncoderSource) -> 
 
 
 def children_seconds() -> float:
-    """Processor time of the processes that were started and have ended, which a busy machine does not change."""
+    """Return the processor time of child processes that have ended. A busy machine does not change it."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime

@@ -38,7 +38,7 @@ def write_encoder(folder: Path) -> EncoderSource:
 
 
 def texts(labels: Labels, seed: int) -> list[list[int]]:
-    """Token ids: four in ten from the class's own ten words, the others from all; 3 to 12 a text."""
+    """Draw token ids, 3 to 12 per text: four in ten are from the class's own ten words, the others from all words."""
     rng = np.random.default_rng(seed)
     rows = []
     for label in labels:
@@ -53,17 +53,17 @@ SHOTS = texts(LABELS, 0)
 
 
 def one_hot(labels: Labels) -> Features:
-    """(n, CLASSES)."""
+    """Return the labels as one-hot rows, (n, CLASSES)."""
     return np.eye(CLASSES, dtype=np.float32)[labels]
 
 
 def class_means(features: Features, labels: Labels) -> Features:
-    """(CLASSES, dim), on the last layer."""
+    """Return the class means on the last layer, (CLASSES, dim)."""
     return np.stack([features[labels == c, -1].mean(axis=0) for c in range(CLASSES)])
 
 
 def tiny_material(source: EncoderSource, shots: int = 4, pool: int = 0) -> Material:
-    """Shots, an anchor of three own words, and `pool` unlabelled rows for each class."""
+    """Return a task's rows. Each class has `shots` samples, an anchor of three of its words, and `pool` unlabelled rows."""
     encoder = load_torch_encoder(source, "cpu")
 
     def rows_of(tokens: TokenRows) -> Rows:

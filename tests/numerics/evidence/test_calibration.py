@@ -28,14 +28,14 @@ classes_counts = st.integers(2, 8)
 
 
 def draw_labels(probabilities: Array, rng: np.random.Generator) -> Labels:
-    """Labels as a calibrated model's probabilities say."""
+    """Draw labels by the probabilities of a calibrated model."""
     drawn = (probabilities.cumsum(1) < rng.random((len(probabilities), 1))).sum(1)
     labels: Labels = np.minimum(drawn, probabilities.shape[1] - 1)
     return labels
 
 
 def draw(rows: int, classes: int, seed: int) -> tuple[Array, Labels]:
-    """Logits, and labels that have nothing to do with their scale."""
+    """Draw logits, and labels that have nothing to do with their scale."""
     rng = np.random.default_rng(seed)
     return rng.normal(size=(rows, classes)) * rng.choice([0.1, 1.0, 10.0]), rng.integers(0, classes, rows)
 
@@ -100,7 +100,7 @@ def test_many_rows_outweigh_the_prior(seed: int, scale: float) -> None:
 
 
 def test_balance_strength_finds_the_shares_that_a_model_learnt() -> None:
-    """Logits that hold the class shares want them off wholly, logits without them not at all."""
+    """The strength is 1 for logits that hold the class shares, and 0 for logits without them."""
     rng = np.random.default_rng(0)
     shares = np.array([0.7, 0.2, 0.1])
     labels = rng.choice(3, 5000, p=shares)

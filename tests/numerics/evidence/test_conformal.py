@@ -33,7 +33,7 @@ score_functions = st.sampled_from([lac_scores, aps_scores, lambda p: aps_scores(
 
 
 def draw(rows: int, classes: int, seed: int) -> tuple[Array, Labels]:
-    """Probabilities that are overconfident by half: conformal sets must not need calibrated ones."""
+    """Draw probabilities that are overconfident by half: conformal sets must not need calibrated ones."""
     rng = np.random.default_rng(seed)
     logits = 2.0 * rng.normal(size=(rows, classes))
     labels = (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
@@ -64,7 +64,7 @@ def test_too_few_rows_for_the_coverage_give_every_class(rows: int, coverage: flo
 @pytest.mark.parametrize("coverage", [0.8, 0.95])
 @pytest.mark.parametrize("scores_of", [lac_scores, aps_scores])
 def test_marginal_coverage_is_as_asked_on_exchangeable_rows(scores_of: Callable[[Array], Array], coverage: float) -> None:
-    """The share covered of m new rows, given n to calibrate, is beta-binomial (Vovk 2012): ties apart, in both directions."""
+    """With n rows to calibrate, the covered share of m new rows is beta-binomial (Vovk 2012), in both directions without ties."""
     calibration, test = 399, 100_000
     probabilities, labels = draw(calibration + test, 5, 7)
     scores = scores_of(probabilities)

@@ -31,14 +31,14 @@ classes_counts = st.integers(2, 8)
 
 
 def draw(rows: int, classes: int, seed: int) -> tuple[Array, Labels]:
-    """Logits that are right more often than chance, and labels."""
+    """Draw logits that are right more often than chance, and labels."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, classes, rows)
     return rng.normal(size=(rows, classes)) + np.eye(classes)[labels], labels
 
 
 def held_out(losses: list[float], right: float = 0.0) -> HeldOut:
-    """Of which the first rows, so large a share, are right."""
+    """Return evidence with these losses. The first rows, a share `right` of all, are right."""
     n = len(losses)
     return HeldOut(np.zeros((n, 2)), 1.0, np.array(losses), np.arange(n) < round(right * n))
 
@@ -188,7 +188,7 @@ def test_a_class_of_two_is_never_hidden_whole() -> None:
 
 
 def test_the_best_of_equals_is_no_better_than_they_are() -> None:
-    """Forty candidates of pure noise: the least mean loss is well below the truth, and the evidence is not."""
+    """The least mean loss of forty candidates of pure noise is well below the truth; the evidence is not."""
     rng = np.random.default_rng(0)
     fold = np.arange(40) % 4
     least, honest = [], []

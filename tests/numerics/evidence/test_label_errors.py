@@ -12,7 +12,7 @@ from fsat_tasks.numerics.heads.prototypes import prototype_loo_logits
 
 
 def left_out(labels: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
-    """What a model holds that knows the eight true classes of ten rows each, more or less."""
+    """Return left-out probabilities, (rows, 8), of a model that knows these classes more or less."""
     rng = np.random.default_rng(seed)
     probabilities: NDArray[np.float64] = softmax(5.0 * np.eye(8)[labels] + rng.normal(size=(len(labels), 8)), axis=1)
     return probabilities

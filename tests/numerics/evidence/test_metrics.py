@@ -17,7 +17,7 @@ Pair = tuple[int, Labels, Labels]
 
 @st.composite
 def labelled(draw: st.DrawFn) -> Pair:
-    """A number of classes, the truth and a prediction; some classes may be in neither."""
+    """Draw a number of classes, the truth and a prediction. Some classes may be in neither."""
     classes = draw(st.integers(1, 6))
     pairs = draw(st.lists(st.tuples(*[st.integers(0, classes - 1)] * 2), min_size=1, max_size=40))
     truth, predicted = np.array(pairs, np.int64).T

@@ -33,7 +33,7 @@ def test_rows_that_both_have_right_or_wrong_say_nothing() -> None:
 
 @pytest.mark.parametrize("share", [0.01, 0.03, 0.1, 0.2])
 def test_champion_with_noise_is_better_in_at_most_five_per_cent_of_a_thousand_runs(share: float) -> None:
-    """Of 300 rows the noise turns a share from right to wrong, and on average as many back."""
+    """Noise turns a share of the 300 rows from right to wrong, and on average as many back."""
     rng = np.random.default_rng(0)
     taken = 0
     for _ in range(1000):
@@ -45,7 +45,7 @@ def test_champion_with_noise_is_better_in_at_most_five_per_cent_of_a_thousand_ru
 
 
 def test_five_points_on_three_hundred_rows_are_seen_in_four_runs_of_five() -> None:
-    """Where one row in ten is in dispute; with more of them it is seen less often."""
+    """One row in ten is discordant here. With more discordant rows, the gain is seen less often."""
     rng = np.random.default_rng(0)
     taken = 0
     for _ in range(1000):

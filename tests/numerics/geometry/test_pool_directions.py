@@ -1,4 +1,4 @@
-"""What tasks share of a pool: the view of it by itself, and the view without some of its rows."""
+"""Principal directions of a pool, which tasks share: of the pool by itself, and without some of its rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LAYERS, DIM, MIXED = 3, 16, 2
 
 
 def features(rows: int, seed: int) -> NDArray[np.float64]:
-    """(rows, LAYERS, DIM) around ten centres."""
+    """Draw features (rows, LAYERS, DIM) around ten centres."""
     rng = np.random.default_rng(seed)
     return rng.normal(size=(10, LAYERS, DIM))[rng.integers(0, 10, rows)] + 0.6 * rng.normal(size=(rows, LAYERS, DIM))
 
@@ -23,7 +23,7 @@ POOL = features(80, 0)
 
 
 def links(near: Neighbours) -> list[dict[int, float]]:
-    """Similarity to each neighbour, of each row."""
+    """Return the similarity of each row to each of its neighbours."""
     rows = zip(near.index, near.similarity, strict=True)
     return [
         {int(i): round(float(s), 5) for i, s in zip(index, similarity, strict=True) if np.isfinite(s)}

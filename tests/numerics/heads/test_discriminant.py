@@ -27,7 +27,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def draw(counts: tuple[int, ...], dim: int, seed: int) -> Sample:
-    """Rows around class centres, so many a class, their labels, and names that are noisy centres."""
+    """Draw rows around class centres, their labels, and class anchors that are noisy centres."""
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(len(counts), dim))
     labels = np.repeat(np.arange(len(counts)), counts)
@@ -35,7 +35,7 @@ def draw(counts: tuple[int, ...], dim: int, seed: int) -> Sample:
 
 
 def left_out_by_refits(sample: Sample, prior: float, ridge: float) -> Array:
-    """The discriminant's logits with each row left out and the ridge as given, row by row and class by class."""
+    """Return the discriminant's logits with each row left out and the given ridge, row by row and class by class."""
     features, labels, names = sample
     logits = []
     for i in range(len(features)):
@@ -52,7 +52,7 @@ def left_out_by_refits(sample: Sample, prior: float, ridge: float) -> Array:
 
 
 def ridge_of(sample: Sample, prior: float, shrinkage: float) -> float:
-    """The mean of the scatter over the directions, times the shrinkage."""
+    """Return the mean of the scatter over the directions, times the shrinkage."""
     features, labels, names = sample
     scatter = 0.0
     for c, name in enumerate(names):

@@ -1,4 +1,4 @@
-"""Heads on features that were tuned fold by fold: the fold's labels play no part in what is said of it."""
+"""Heads on features that were tuned fold by fold: a fold's labels play no part in its own evidence."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SETTING = Candidate(2, 1.0, 0.03, 0.2, 1.0, 1.0, 1.0, 0.0, 0.0, 0)
 
 
 def views(seed: int = 0) -> list[FoldView]:
-    """Other features for each fold, as other bodies give them."""
+    """Draw other features for each fold, as other encoders give them."""
     found = []
     for fold in range(FOLDS):
         rng = np.random.default_rng([seed, fold])
@@ -45,7 +45,7 @@ def test_each_sample_is_answered_by_the_probe_of_its_fold() -> None:
 
 @pytest.mark.parametrize("share", range(len(SHARES)))
 def test_labels_of_a_fold_do_not_reach_its_own_answers(share: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The labels of fold 0 are turned round: what is said of fold 0 stays, and its teacher's soft labels too."""
+    """The labels of fold 0 are changed: its evidence stays, and so do its teacher's soft labels."""
     fold = stratified_folds(LABELS, FOLDS)
     turned = np.where(fold == 0, (LABELS + 1) % 3, LABELS)
     monkeypatch.setattr(folds, "stratified_folds", lambda *_: fold)

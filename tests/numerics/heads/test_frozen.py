@@ -27,7 +27,7 @@ CLASSES, SHOTS, DIM = 4, 8, 24
 
 
 def layered(signal: tuple[float, ...], seed: int) -> tuple[Array, NDArray[np.int64], Array]:
-    """Features whose layers hold the class to different degrees, their labels, and names that say little."""
+    """Draw features whose layers hold the class to different degrees, their labels, and class anchors that say little."""
     rng = np.random.default_rng(seed)
     labels = np.repeat(np.arange(CLASSES), SHOTS)
     centres = rng.normal(size=(len(signal), CLASSES, DIM))

@@ -17,7 +17,7 @@ DIM, DIRECTIONS, CLASSES = 8, 5, 4
 
 
 def draw(rows: int, seed: int) -> tuple[Memory, Array]:
-    """A memory of so many pool rows, and texts to ask it."""
+    """Draw a memory of pool rows, and rows to ask it."""
     rng = np.random.default_rng(seed)
     basis = np.linalg.qr(rng.normal(size=(DIM, DIRECTIONS)))[0]
     keys = unit_rows(rng.normal(size=(rows, DIRECTIONS)))
@@ -44,7 +44,7 @@ def test_a_text_of_the_pool_is_answered_with_its_own_label() -> None:
 
 
 def test_which_of_two_rows_as_near_comes_last_makes_no_difference() -> None:
-    """Rounding decides which of them is the 20th: the answer must not jump with it."""
+    """Rounding decides which of the two rows is the 20th. The answer must not jump with it."""
     rng = np.random.default_rng(0)
     angles = np.sort(rng.uniform(0.1, 0.3, NEAREST + 1))
     angles[-1] = angles[-2]

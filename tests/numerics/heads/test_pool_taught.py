@@ -32,7 +32,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def clusters(classes: int, rows: int, seed: int, centres_seed: int = 0, spread: float = 0.6) -> tuple[Array, Labels]:
-    """(rows * classes, LAYERS, DIM) around the classes' centres, and the labels."""
+    """Draw features (rows * classes, LAYERS, DIM) around the classes' centres, and return the labels too."""
     centres = np.random.default_rng(centres_seed).normal(size=(classes, LAYERS, DIM))
     labels = np.repeat(np.arange(classes), rows)
     return centres[labels] + spread * np.random.default_rng(seed).normal(size=(len(labels), LAYERS, DIM)), labels
@@ -45,7 +45,7 @@ def names_of(classes: int) -> Array:
 def teach(
     features: Array, labels: Labels, classes: int, pool: Array, seed: int = 0, most: int = distil.POOL_ROWS
 ) -> tuple[Teaching, Labels]:
-    """What the heads are fitted from, at one setting without the search, and the pool rows that are used."""
+    """Return the input of the heads, at one setting without the search, and the numbers of the pool rows that are used."""
     names = names_of(classes)
     setting = refit_frozen_head(features, labels, names, START).chosen
     drawn = draw_pool(len(pool), seed, most)
@@ -67,7 +67,7 @@ def accuracy(head: LinearHead | TaughtHead, features: Array, labels: Labels) -> 
 
 
 def assert_sound(teaching: Teaching) -> tuple[Heads, PoolEvidence]:
-    """The heads and their evidence are finite, and of the shapes that are said."""
+    """Check that the heads and their evidence are finite, and have the documented shapes."""
     heads, evidence = fit(teaching), hold_out(teaching)
     shape = len(teaching.labels), len(teaching.names)
     for head in (heads.probe, heads.student):

@@ -41,7 +41,7 @@ def unit(rows: Array) -> Array:
 
 
 def draw(classes: int, shots: int, seed: int, spread: float = 1.5) -> Sample:
-    """Rows around class centres, labels, and names that are noisy centres; all of unit length."""
+    """Draw rows around class centres, labels, and class anchors that are noisy centres; all of unit length."""
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(classes, DIM))
     labels = np.repeat(np.arange(classes), shots)
@@ -50,7 +50,7 @@ def draw(classes: int, shots: int, seed: int, spread: float = 1.5) -> Sample:
 
 
 def objective(weight: Array, bias: Array, sample: Sample, prior: float, ridge: float) -> tuple[float, Array, Array]:
-    """The objective as fit_probe's docstring states it, and its gradient, class by class and row by row."""
+    """Return the objective as fit_probe's docstring states it, and its gradient, class by class and row by row."""
     features, labels, names = sample
     loss, d_weight, d_bias = ridge / 2 * float((weight**2).sum()), ridge * weight, np.zeros_like(bias)
     rows = [(row, int(label), 1.0) for row, label in zip(features, labels, strict=True)]
@@ -77,7 +77,7 @@ def reference_fit(sample: Sample, prior: float, ridge: float) -> LinearHead:
 
 
 def refitted_logits(sample: Sample, prior: float, ridge: float) -> Array:
-    """Leave-one-out the slow way."""
+    """Return leave-one-out logits by a refit without each row."""
     features, labels, names = sample
     logits = []
     for i in range(len(features)):
@@ -245,7 +245,7 @@ def test_class_with_one_shot_is_fitted_and_left_out(classes: int) -> None:
 def test_approximate_leave_one_out_is_near_that_of_refits(
     classes: int, loss: float, correlation: float, share: float, ridge: float
 ) -> None:
-    """Measured: two classes share one Newton step, the exact one; several have a step each, up to 17 % too long."""
+    """Two classes share one exact Newton step. More classes have a step each, which was measured to be up to 17 % too long."""
     sample = draw(classes, 5, classes)
     head = fit_probe(*sample, 1.0, ridge)
     approximate, exact = approximate_loo_logits(head, *sample, 1.0, ridge), refitted_logits(sample, 1.0, ridge)

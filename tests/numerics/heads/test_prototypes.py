@@ -26,7 +26,7 @@ def unit(rows: Array) -> Array:
 
 
 def draw(classes: int, seed: int, rows: int = 20) -> tuple[Array, Labels, Array]:
-    """Rows of random classes: some classes have one row, some none."""
+    """Draw rows of random classes. Some classes have one row, some none."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, classes, rows)
     names = unit(rng.normal(size=(classes, DIM)))

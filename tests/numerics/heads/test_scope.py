@@ -1,4 +1,4 @@
-"""The scope score against brute force, its leave-one-out against real ones, and what it is for."""
+"""The scope score against brute force, its leave-one-out against real refits, and its purpose: far rows get low scores."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def unit(rows: Array) -> Array:
 
 
 def draw(classes: int, shots: int, seed: int, spread: float = 0.5) -> Sample:
-    """Rows around class centres, labels, and names that are noisy centres; all of unit length."""
+    """Draw rows around class centres, labels, and class anchors that are noisy centres; all of unit length."""
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(classes, DIM))
     labels = np.repeat(np.arange(classes), shots)
@@ -69,7 +69,7 @@ def fit(sample: Sample, outside: Array | None = None) -> ScopeModel:
 
 
 def views_by_hand(row: Array, logits: Array, sample: Sample, outside: Array) -> list[float]:
-    """The views as the module's docstring states them, one row and one neighbour after the other."""
+    """Return the views as the module's docstring states them, one row and one neighbour after the other."""
     features, labels, names = sample
     p = softmax(logits / 2.0)
     certainty = float(sum(q * np.log(q) for q in p))
@@ -200,7 +200,7 @@ def test_threshold_of_too_few_samples_keeps_everything() -> None:
 
 
 def test_blocks_do_not_show() -> None:
-    """More rows than a block; each alone scores as among the others."""
+    """There are more rows than a block has. Each row alone gets the same score as among the others."""
     sample = draw(6, BLOCK // 6 + 10, 2)
     model = fit_scope(*sample, 1.0, centroid_logits(sample[0], sample))
     rows = sample[0][[0, BLOCK - 1, BLOCK, len(sample[0]) - 1]]

@@ -31,7 +31,7 @@ def unit(rows: Array) -> Array:
 
 
 def draw(classes: int, rows: int, seed: int, dim: int = DIM) -> Sample:
-    """Rows that mix the names of their labels; some rows have no label, some several."""
+    """Draw rows that mix the anchors of their labels. Some rows have no label, some several."""
     rng = np.random.default_rng(seed)
     names = unit(rng.normal(size=(classes, dim)))
     targets = (rng.random((rows, classes)) < 0.4).astype(np.float64)
@@ -39,7 +39,7 @@ def draw(classes: int, rows: int, seed: int, dim: int = DIM) -> Sample:
 
 
 def gradients(head: LinearHead, sample: Sample, prior: float, ridge: float, balance: Array) -> Array:
-    """Of the objective as fit_sigmoids' docstring states it, class by class and row by row, (classes, dim + 1)."""
+    """Return the gradients of the objective in fit_sigmoids' docstring, class by class and row by row, (classes, dim + 1)."""
     features, targets, names = sample
     found = np.hstack([ridge * head.weight, INTERCEPT_RIDGE * head.bias[:, None]])
     for c, (weight, bias) in enumerate(zip(head.weight, head.bias, strict=True)):
@@ -51,7 +51,7 @@ def gradients(head: LinearHead, sample: Sample, prior: float, ridge: float, bala
 
 
 def refitted_logits(sample: Sample, prior: float, ridge: float, balance: Array | None = None) -> Array:
-    """Leave-one-out the slow way."""
+    """Return leave-one-out logits by a refit without each row."""
     features, targets, names = sample
     logits = []
     for i in range(len(features)):
@@ -98,7 +98,7 @@ def test_weight_of_positive_rows_is_that_of_repeating_them() -> None:
 @pytest.mark.parametrize("dim", [4, 80])
 @pytest.mark.parametrize(("ridge", "share"), [(0.03, 0.2), (0.3, 0.06), (1.0, 0.04)])
 def test_approximate_leave_one_out_is_near_that_of_refits(ridge: float, share: float, dim: int, balance: Array | None) -> None:
-    """Mean error as a share of the mean shift. Measured: 0.3 % where dim exceeds the rows, up to 16 % in 4 dimensions."""
+    """The mean error as a share of the mean shift was measured: 0.3 % if dim exceeds the rows, up to 16 % in 4 dimensions."""
     sample = draw(3, 20, 1, dim)
     head = fit_sigmoids(*sample, 1.0, ridge, balance)
     full, exact = head.logits(sample[0]), refitted_logits(sample, 1.0, ridge, balance)

@@ -24,7 +24,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 @pytest.fixture(autouse=True, scope="module")
 def one_thread() -> Iterator[None]:
-    """As the step has it: products this small lose by sharing."""
+    """Limit numpy to one thread, as `watch` does: so small products are slower on several threads."""
     with threadpool_limits(1):
         yield
 
@@ -33,7 +33,7 @@ def one_thread() -> Iterator[None]:
 
 
 def plain_mmd(reference: Array, window: Array) -> float:
-    """Gretton et al. (2012), eq. 5, term by term."""
+    """Return the squared MMD by Gretton et al. (2012), eq. 5, term by term."""
     width = np.median(pdist(np.vstack([window, reference])))
 
     def mean(one: Array, other: Array) -> float:
@@ -96,7 +96,7 @@ def test_holm_is_never_below_the_p_values_nor_above_bonferronis(values: list[flo
 @settings(max_examples=4)
 @given(st.integers(5, 40), st.integers(5, 80), st.integers(1, 3), SEEDS)
 def test_p_values_are_valid_whatever_the_rows(n: int, m: int, copies: int, seed: int) -> None:
-    """Of exchangeable rows, repeated ones among them, a share of at most a has a p-value up to a, but for binomial chance."""
+    """P-values of exchangeable rows, some repeated, are at most a with probability a, up to binomial chance."""
     rng, draws, runs = np.random.default_rng(seed), 19, 200
     distinct = rng.dirichlet(np.full(4, 0.3), (n + m) // copies + 1)
     p_values = []
@@ -115,14 +115,14 @@ CLASSES, DIM, WINDOW, REFERENCE = 10, 16, 500, 1000
 
 
 def draw_rows(shares: Array, rows: int, rng: np.random.Generator) -> tuple[Array, Array, NDArray[np.bool_]]:
-    """Features around a corner for each class, a linear head's probabilities, and whether a row is out of scope."""
+    """Draw features around a corner for each class, a linear head's probabilities, and True for rows out of scope."""
     features = 1.7 * np.eye(CLASSES, DIM)[rng.choice(CLASSES, rows, p=shares)] + rng.normal(size=(rows, DIM))
     logits = 1.7 * features[:, :CLASSES]
     return features, softmax(logits, axis=1), logits.max(axis=1) < 1.0
 
 
 def share_of_alarms(shares: Array, windows: int, seed: int) -> float:
-    """Share of the windows with these class shares that are called drift beside a reference with equal ones."""
+    """Return the share of windows with these class shares that count as drift from a reference with equal shares."""
     rng = np.random.default_rng(seed)
     equal = np.full(CLASSES, 1 / CLASSES)
     alarms = 0

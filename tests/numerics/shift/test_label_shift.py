@@ -24,14 +24,14 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def gaussian_rows(labels: Labels, classes: int, seed: int, apart: float = 2.0) -> Array:
-    """Exact log-posteriors under equal shares of rows drawn around the corners of a simplex, (n, classes)."""
+    """Draw rows around the corners of a simplex, and return their exact log-posteriors under equal shares, (n, classes)."""
     rows = np.random.default_rng(seed).normal(size=(len(labels), classes)) + apart * np.eye(classes)[labels]
     logits: Array = log_softmax(apart * rows, axis=1)
     return logits
 
 
 def evidence_of(target: Labels, shots: Labels, classes: int, seed: int, offset: Array | float = 0.0) -> float:
-    """Evidence in standard errors, for a head that is the same in both folds and off by `offset`."""
+    """Return the evidence in standard errors, for a head that is the same in both folds and off by `offset`."""
     logits = gaussian_rows(np.concatenate([target, shots]), classes, seed) + offset
     mean, error = shift_evidence(np.stack([logits, logits]), np.arange(len(shots)) % 2, shots, np.full(classes, 1.0 / classes))
     return mean / error
@@ -55,7 +55,7 @@ def test_no_step_lowers_the_log_posterior(seed: int, n: int, classes: int, stren
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.8])
 def test_calibrated_two_class_scores_give_back_the_share_they_were_drawn_with(share: float) -> None:
-    """A row says yes with probability 0.9 in class 1 and 0.2 in class 0: yes comes at share * 0.9 + (1 - share) * 0.2."""
+    """A row says yes with probability 0.9 in class 1 and 0.2 in class 0, so share * 0.9 + (1 - share) * 0.2 of the rows do."""
     yes = round(10_000 * (share * 0.9 + (1 - share) * 0.2))
     likelihood = np.log(np.array([[0.2, 0.9], [0.8, 0.1]]))  # yes, no
     logits = np.repeat(likelihood, [yes, 10_000 - yes], axis=0)

@@ -30,7 +30,7 @@ Sample = tuple[Array, Array, Array, Labels]
 
 
 def setting_of(shots: Array, labels: Labels, names: Array) -> Candidate:
-    """The start of the head's search, with the temperatures that leave-one-out evidence gives it."""
+    """Return the start of the head's search, with the temperatures that leave-one-out evidence gives it."""
     start = Candidate(1, 1.0, 0.03, 0.2, 1.0, 1.0, 1.0, 0.0, 0.0, len(labels))
     return refit_frozen_head(shots[:, None], labels, names[:, None], start).chosen if len(labels) else start
 
@@ -131,7 +131,7 @@ def test_hidden_logits_are_those_of_refits_without_the_fold() -> None:
 
 
 def adapted(truth: Labels, labels: Labels, spread: float, seed: int, shown: Labels | None = None) -> tuple[Adaptation, Array]:
-    """Adaptation of a head on shots with the labels `shown` (default: their own), and the head's own probabilities."""
+    """Adapt a head on shots with the labels `shown`, by default their own. Returns also the head's own probabilities."""
     centres = np.random.default_rng(seed).normal(size=(5, 30))
     features, shots = clusters(truth, centres, spread, seed + 1), clusters(labels, centres, spread, seed + 2)
     names = unit(centres + 2.0 * np.random.default_rng(seed + 3).normal(size=centres.shape))
@@ -164,7 +164,7 @@ def test_a_label_shift_is_found_beside_balanced_shots() -> None:
 
 
 def test_shots_with_random_labels_prove_nothing() -> None:
-    """The head has learnt them by heart, so any look at heads that have seen a shot would make its neighbours look right."""
+    """The head has learnt the labels by heart, so a head that has seen a shot would make the shot's neighbours look right."""
     refused = []
     for seed in range(0, 100, 10):
         labels = np.arange(40) % 5
