@@ -45,8 +45,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         rungs: names of the ladder's rungs that may be taken (`fsat_tasks.tuning.ladder.RUNGS`); all by default.
         budget_seconds: maximum planned time of fine-tuning; a rung that would take longer is skipped.
         body: how the encoder is fine-tuned: "full" for all weights, "lora" or "oft" for adapters.
-        class_weight: "balanced" makes every class count alike, however many samples it has. By default classes with more
-            samples are held more likely.
+        class_weight: "balanced" makes every class count alike. By default classes with more samples are held more likely.
         coverage: share of the task's texts that should pass as in scope, 0 to 1; see `in_scope`.
         device: "auto", "cpu" or "cuda".
         seed: seed of every random draw; the same seed gives the same model on the same machine.

@@ -130,19 +130,7 @@ def full(demo_store: Path, repository: Path, tmp_path_factory: pytest.TempPathFa
     return folder / "report.html"
 
 
-ALWAYS = [
-    "suspects",
-    "gates",
-    "accuracy",
-    "classes",
-    "confusions",
-    "calibration",
-    "selective",
-    "ladder",
-    "data",
-    "variants",
-    "lineage",
-]
+ALWAYS = "suspects gates accuracy classes confusions calibration selective ladder data variants lineage".split()
 
 
 def sections(page: Path) -> list[str]:
