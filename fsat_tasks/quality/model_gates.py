@@ -109,40 +109,40 @@ def _calibration_gate(metrics: Mapping[str, Any], bounds: GateSpec) -> GateDecis
 
 
 def _robustness_gate(robustness: Mapping[str, Any], bound: float) -> GateDecision:
-    """The kind of change that costs most must not surely cost more than the bound."""
+    """Hold if the costliest kind of change costs more than the bound, even at the lower end of its 95 % interval."""
     worst = max(robustness["kinds"], key=lambda kind: kind["drop"])
-    drop, surely = worst["drop"], max(worst["drop_low"], 0.0)
-    promote, limit = surely <= bound, f"the {POINTS.limit(bound)} allowed"
+    drop, low = worst["drop"], max(worst["drop_low"], 0.0)
+    promote, limit = low <= bound, f"the {POINTS.limit(bound)} allowed"
     rows = f"on {plural(robustness['rows'], 'row')}"
     costs = f"{SPELLINGS[worst['kind']]} {POINTS.show(drop, bound)} of accuracy {rows}"
     if not promote:
-        least = f"at least {POINTS.show(surely, bound)} when chance is set aside"
-        reason = f"{costs}, {least}, {POINTS.apart(surely, bound)} over {limit}."
+        least = f"at least {POINTS.show(low, bound)} when chance is set aside"
+        reason = f"{costs}, {least}, {POINTS.apart(low, bound)} over {limit}."
     elif drop > bound:
-        reason = f"{costs}. That is over {limit}, but not beyond chance: it may be as little as {POINTS.show(surely)}."
+        reason = f"{costs}. That is over {limit}, but not beyond chance: it may be as little as {POINTS.show(low)}."
     elif drop > 0:
         reason = f"{costs}, within {limit}."
     else:
         reason = f"Other capitals, typos, punctuation and spacing cost no accuracy {rows}."
-    detail = f"least drop by {worst['kind']} {surely:.4g} {'<=' if promote else '>'} {bound:.4g}; "
+    detail = f"least drop by {worst['kind']} {low:.4g} {'<=' if promote else '>'} {bound:.4g}; "
     detail += f"drop {drop:.4g}, {interval(worst, 'drop')}"
-    return GateDecision("robustness", promote, reason, surely, bound, detail)
+    return GateDecision("robustness", promote, reason, low, bound, detail)
 
 
 def _slices_gate(slices: Iterable[Mapping[str, Any]], bound: float) -> GateDecision:
-    """No slice's accuracy may surely lie below the bound."""
+    """Hold if the accuracy of a slice is below the bound, even at the upper end of its 95 % interval."""
     weakest = min(slices, key=lambda part: part["accuracy_high"])
-    accuracy, perhaps = weakest["accuracy"], weakest["accuracy_high"]
-    promote, limit = perhaps >= bound, f"the {PERCENT.limit(bound)} required"
+    accuracy, high = weakest["accuracy"], weakest["accuracy_high"]
+    promote, limit = high >= bound, f"the {PERCENT.limit(bound)} required"
     where = f"Where {weakest['column']} is {weakest['value']!r}"
     right = f"{where}, {PERCENT.show(accuracy, bound)} of {plural(weakest['rows'], 'row')} get the right label"
     if not promote:
-        most = f"at most {PERCENT.show(perhaps, bound)} when chance is set aside"
-        reason = f"{right}, {most}, {PERCENT.apart(perhaps, bound)} short of {limit}."
+        most = f"at most {PERCENT.show(high, bound)} when chance is set aside"
+        reason = f"{right}, {most}, {PERCENT.apart(high, bound)} short of {limit}."
     elif accuracy < bound:
-        reason = f"{right}. That is short of {limit}, but not beyond chance: it may be as much as {PERCENT.show(perhaps)}."
+        reason = f"{right}. That is short of {limit}, but not beyond chance: it may be as much as {PERCENT.show(high)}."
     else:
         reason = f"{right}, {'above' if accuracy > bound else 'just'} {limit}."
-    detail = f"highest accuracy of the slice {perhaps:.4g} {'>=' if promote else '<'} {bound:.4g}; "
+    detail = f"highest accuracy of the slice {high:.4g} {'>=' if promote else '<'} {bound:.4g}; "
     detail += f"accuracy {accuracy:.4g}, {interval(weakest, 'accuracy')}"
-    return GateDecision("slices", promote, reason, perhaps, bound, detail)
+    return GateDecision("slices", promote, reason, high, bound, detail)
