@@ -130,7 +130,19 @@ def full(demo_store: Path, repository: Path, tmp_path_factory: pytest.TempPathFa
     return folder / "report.html"
 
 
-ALWAYS = "suspects gates accuracy classes confusions calibration selective ladder data variants lineage".split()
+ALWAYS = [
+    "suspects",
+    "gates",
+    "accuracy",
+    "classes",
+    "confusions",
+    "calibration",
+    "selective",
+    "ladder",
+    "data",
+    "variants",
+    "lineage",
+]
 
 
 def sections(page: Path) -> list[str]:
