@@ -25,7 +25,7 @@ from fsat_tasks.models.served import ServedModel
 from fsat_tasks.registry.champion import champion_model
 from fsat_tasks.store import Store
 from fsat_tasks.tasks.task import load_task
-from fsat_tasks.traffic.labelling import SHARD, apply
+from fsat_tasks.traffic.labelling import SHARD, Labeller
 
 ROUNDS = 3
 console = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -55,7 +55,7 @@ def run(name: str, rows: int) -> dict[str, Any]:
                 model.run(texts[start : start + SHARD])
             seconds["model alone"].append(time.perf_counter() - started)
             started = time.perf_counter()
-            apply(task, Store(Path(folder) / "store"), artefact, file)
+            Labeller(task, Store(Path(folder) / "store"), artefact).label(file)
             seconds["fsat apply"].append(time.perf_counter() - started)
             shutil.rmtree(Path(folder) / "store")
     ratio = min(seconds["model alone"]) / min(seconds["fsat apply"])

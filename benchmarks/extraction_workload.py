@@ -60,7 +60,7 @@ def fsat(precision: Any = "fp32", layers: Any = "last", device: str = "cpu") -> 
 
 def fsat_torch() -> Encode:
     """Return fsat's encoder on a GPU as if ONNX Runtime could not use it, so that torch runs it."""
-    backends.onnxruntime_runs_on_cuda = lambda: False  # type: ignore[assignment]
+    backends.onnxruntime_runs_on_cuda = lambda: False  # type: ignore[assignment, attr-defined]
     return fsat(device="cuda")
 
 
@@ -73,7 +73,7 @@ METHODS: dict[str, Callable[[], Encode]] = {
     "fsat fp32 all layers": partial(fsat, layers="all"),
     "fsat int8 last": partial(fsat, precision="int8"),
 }
-CUDA_METHODS = {
+CUDA_METHODS: dict[str, Callable[[], Encode]] = {
     f"{PEER} cuda": partial(sentence_transformers, "cuda"),
     f"{PEER} cuda bf16": partial(sentence_transformers, "cuda", model_kwargs={"torch_dtype": "bfloat16"}),
     "fsat cuda torch last": fsat_torch,

@@ -31,9 +31,9 @@ def run(source: Path) -> dict[str, Any]:
     folder = Path(os.environ["FSAT_DATA"]) / NAME
     folder.mkdir(parents=True)
     (folder / "samples.jsonl").write_bytes((source / f"train_{SHOTS}.jsonl").read_bytes())
-    taught = set(map(fingerprint, read_rows(source / f"train_{SHOTS}.jsonl")[0]))
+    shots = set(map(fingerprint, read_rows(source / f"train_{SHOTS}.jsonl")[0]))
     rows = [
-        (text, label) for text, label in zip(*read_rows(source / "test.jsonl"), strict=True) if fingerprint(text) not in taught
+        (text, label) for text, label in zip(*read_rows(source / "test.jsonl"), strict=True) if fingerprint(text) not in shots
     ]
     drawn = random.Random(0).sample(rows, min(ROWS, len(rows)))
     lines = (json.dumps({"text": text, "label": label}) + "\n" for text, label in drawn)

@@ -60,7 +60,9 @@ def run(names: list[str]) -> Figures:
     from fsat_tasks import load_encoder
     from fsat_tasks.steps.many_tasks import Outcome, run_many
     from fsat_tasks.steps.pipeline import run_steps
+    from fsat_tasks.store import Store
     from fsat_tasks.tasks.task import load_task
+    from fsat_tasks.tasks.workspace import Workspace
 
     load_encoder("all-MiniLM-L6-v2", "cpu")
     first = load_task(names[0])
@@ -74,7 +76,7 @@ def run(names: list[str]) -> Figures:
         steps.update({step: artefact.manifest["wall_seconds"] for step, artefact in outcome.artefacts.items() if artefact.built})
         console.print(f"{outcome.task}: {outcome.name}, {outcome.seconds:.1f} s, {memory[-1]:.0f} MB", markup=False)
 
-    outcomes, rest = _timed(lambda: run_many(names, {}, False, False, report))
+    outcomes, rest = _timed(lambda: run_many(names, load_task, report, Store(Workspace.from_env().store)))
     total = {clock: checking[clock] + extraction[clock] + rest[clock] for clock in rest}
     return {
         "tasks": len(names),

@@ -21,7 +21,7 @@ class Method:
     run: Callable[[SplitRows, Context], Outcome]
     tracks: tuple[str, ...]
     shared_features: bool
-    """Whether the method reads the shared, cached features instead of texts."""
+    """True where the method reads the shared, cached features instead of texts."""
 
 
 METHODS = {

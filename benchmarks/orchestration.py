@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -100,11 +100,12 @@ def run(task: str, folder: Path) -> Figures:
     shutil.copytree(Path(os.environ.get("FSAT_DATA", "data")) / task, folder / "data" / task)
     os.environ["FSAT_DATA"] = str(folder / "data")
     found: Figures = {}
-    for name, work in (
-        ("by_hand", lambda: by_hand(task)),
-        ("in_one_process", lambda: in_one_process(task, folder / "one")),
-        ("local_executor", lambda: with_local_executor(task, folder / "local")),
-    ):
+    ways: dict[str, Callable[[], Figures]] = {
+        "by_hand": lambda: by_hand(task),
+        "in_one_process": lambda: in_one_process(task, folder / "one"),
+        "local_executor": lambda: with_local_executor(task, folder / "local"),
+    }
+    for name, work in ways.items():
         os.environ["FSAT_STORE"] = str(folder / f"store-{name}")
         found[name] = work()
         console.print(f"{name}: {found[name]['seconds']:.1f} s", markup=False)

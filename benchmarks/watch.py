@@ -14,24 +14,21 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fsat_tasks.encoders.features import open_features
-from fsat_tasks.models.tuned import open_head_features
 from numpy.typing import NDArray
 
 from benchmarks.data import read_rows
 from benchmarks.machine import commit, machine
-from fsat_tasks.data.pool import draw_pool_rows, load_pool_texts
-from fsat_tasks.models.head import load_head
 from fsat_tasks.numerics.shift.drift import label_shift, scope_rise
+from fsat_tasks.runs.run import Run
 from fsat_tasks.steps.pipeline import run_steps
-from fsat_tasks.store import Artefact, Store
-from fsat_tasks.tasks.task import Task, load_task
-from fsat_tasks.traffic.watch import REFERENCE_ROWS, watch
+from fsat_tasks.store import Store
+from fsat_tasks.tasks.task import load_task
+from fsat_tasks.traffic.watch import REFERENCE_ROWS, watch_traffic
 
 RESULTS = Path(__file__).parent / "results" / "watch.json"
 ROWS = 500
@@ -53,7 +50,10 @@ OPEN_GATES = {
 }
 
 
-def shifted_shares(kind: str, shares: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+Shares = NDArray[np.float64]
+
+
+def shifted_shares(kind: str, shares: Shares, rng: np.random.Generator) -> Shares:
     """Return class shares at the total variation DISTANCE from these.
 
     With `spread`, half of the classes grow and half shrink, all in proportion. This is the hardest shift to detect.
@@ -61,17 +61,20 @@ def shifted_shares(kind: str, shares: NDArray[np.float64], rng: np.random.Genera
     distribution.
     """
     classes = len(shares)
+    shifted: Shares
     if kind == "one class":
         one = int(rng.integers(classes))
-        return shares + DISTANCE * (np.eye(classes)[one] - shares) / (1 - shares[one])
+        shifted = shares + DISTANCE * (np.eye(classes)[one] - shares) / (1 - shares[one])
+        return shifted
     if kind == "random":
         other = rng.dirichlet(np.ones(classes))
-        return shares + (other - shares) * min(1.0, DISTANCE / (0.5 * np.abs(other - shares).sum()))
+        shifted = shares + (other - shares) * min(1.0, DISTANCE / (0.5 * np.abs(other - shares).sum()))
+        return shifted
     while True:
         grow = rng.permutation(classes) < classes // 2
-        moved = np.where(grow, 1 + DISTANCE / shares[grow].sum(), 1 - DISTANCE / shares[~grow].sum())
-        if (moved >= 0).all():
-            return shares * moved
+        shifted = shares * np.where(grow, 1 + DISTANCE / shares[grow].sum(), 1 - DISTANCE / shares[~grow].sum())
+        if (shifted >= 0).all():
+            return shifted
 
 
 def draw_window(
@@ -92,13 +95,11 @@ def write_texts(path: Path, texts: list[str]) -> None:
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), "utf-8")
 
 
-def publish_half(
-    source: Path, shots: int, split: int, body: str, scratch: Path
-) -> tuple[Task, NDArray[np.int64], dict[str, Artefact]]:
+def publish_half(source: Path, shots: int, split: int, body: str, scratch: Path) -> tuple[Run, NDArray[np.int64]]:
     """Tune and publish a model with one half of train.jsonl as the pool.
 
     Returns:
-        the task, the row numbers of the other half, and the artefacts by step.
+        The run, and the row numbers of the other half.
     """
     os.environ |= {"FSAT_DATA": str(scratch / "data"), "FSAT_STORE": str(scratch / "store")}
     folder = scratch / "data" / f"{source.name}-{split}"
@@ -111,21 +112,21 @@ def publish_half(
     spec = {"samples": "samples.jsonl", "unlabelled": "pool.jsonl", "tune": {"body": body}, "gates": OPEN_GATES}
     (folder / "task.yaml").write_text(json.dumps(spec), "utf-8")
     task = load_task(folder.name)
-    return task, held, run_steps(task)
+    store = Store(scratch / "store")
+    return Run(task, store, run_steps(task, store=store)), held
 
 
-class TaughtJudge:
-    """The drift tests with the deployed model as the judge, for comparison. Its own pool has taught that model."""
+class DeployedJudge:
+    """The drift tests with the deployed model as the judge, for comparison. That model was tuned with its own pool."""
 
-    def __init__(self, task: Task, store: Store, made: dict[str, Artefact]) -> None:
-        self.head = load_head(made["tune"])
-        self.features = open_head_features(task, store, made["extract"], made["tune"], "cpu")
-        rows = draw_pool_rows(made["validate"], REFERENCE_ROWS, task.spec.seed)
-        self.pool = self._judge(list(load_pool_texts(made["validate"], rows)))
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        rows = run.pool.draw(REFERENCE_ROWS, run.task.spec.seed)
+        self.pool = self._judge(list(run.pool.texts(rows)))
 
     def _judge(self, texts: list[str]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        features = self.features(texts)
-        return self.head.probabilities(features), self.head.scope_scores(features) < self.head.scope_threshold
+        features, head = self.run.head_features(texts, "cpu"), self.run.head
+        return head.probabilities(features), head.scope_scores(features) < head.scope_threshold
 
     def p_values(self, window: list[str]) -> dict[str, float]:
         probabilities, outside = self._judge(window)
@@ -134,20 +135,19 @@ class TaughtJudge:
 
 def watch_split(source: Path, shots: int, split: int, windows: int, body: str, scratch: Path) -> Iterator[dict[str, Any]]:
     """Yield the results of `watch` on each window."""
-    task, held, made = publish_half(source, shots, split, body, scratch)
-    store = Store(scratch / "store")
+    run, held = publish_half(source, shots, split, body, scratch)
     texts, names = read_rows(source / "train.jsonl")
     classes = sorted(set(names))
     rest, labels = [texts[i] for i in held], np.searchsorted(classes, [names[i] for i in held])
     outside = read_rows(source / "oos_test.jsonl")[0] if (source / "oos_test.jsonl").is_file() else []
-    open_features(task, store, made["extract"])([*rest, *outside])  # all at once: windows are then timed without encoding
-    taught = TaughtJudge(task, store, made)
+    run.features([*rest, *outside])  # all at once: windows are then timed without encoding
+    deployed = DeployedJudge(run)
     file = scratch / "window.jsonl"
     for kind in KINDS if outside else KINDS[:-1]:
         for number in range(windows):
             window = draw_window(kind, rest, labels, outside, np.random.default_rng([split, KINDS.index(kind), number]))
             write_texts(file, window)
-            watched = watch(task, store, file)
+            watched = watch_traffic(run.task, run.store, file)
             drift = watched.json("drift.json")
             yield {
                 "kind": kind,
@@ -157,7 +157,7 @@ def watch_split(source: Path, shots: int, split: int, windows: int, body: str, s
                 "total_variation": drift["total_variation"],
                 "out_of_scope": drift["out_of_scope"],
                 "seconds": watched.manifest["wall_seconds"],
-                "taught": taught.p_values(window) if kind == "same" else None,
+                "deployed": deployed.p_values(window) if kind == "same" else None,
             }
 
 
@@ -182,14 +182,14 @@ def summarise(windows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         }
         if kind == "same":
             line["below_5_percent"] = {name: share(window["tests"][name] <= 0.05 for window in own) for name in own[0]["tests"]}
-            line["taught_below_5_percent"] = {
-                name: share(window["taught"][name] <= 0.05 for window in own) for name in own[0]["taught"]
+            line["deployed_below_5_percent"] = {
+                name: share(window["deployed"][name] <= 0.05 for window in own) for name in own[0]["deployed"]
             }
         lines.append(line)
     return lines
 
 
-def share(values: Iterator[bool]) -> float:
+def share(values: Iterable[bool]) -> float:
     return float(np.mean(list(values)))
 
 
@@ -208,7 +208,7 @@ def main() -> None:
     scratch = options.folder or Path(tempfile.mkdtemp())
     found = json.loads(RESULTS.read_text("utf-8"))["sets"] if RESULTS.is_file() else []
     for name in options.sets:
-        windows = []
+        windows: list[dict[str, Any]] = []
         for split in range(options.splits):
             windows += watch_split(options.data / name, options.shots, split, options.windows, options.body, scratch)
             print(json.dumps({"set": name, "splits": split + 1, "windows": summarise(windows)}), flush=True)

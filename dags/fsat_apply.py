@@ -22,7 +22,7 @@ from airflow.sdk import DAG, Asset, AssetAlias, TriggerRule, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from fsat_dags.form import chosen_task, task_param, text_param
-from fsat_dags.settings import settings, store
+from fsat_dags.settings import dag_settings, store
 from fsat_tasks.tasks.workspace import Workspace, confine
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ with DAG(
     doc_md=__doc__,
     schedule=None,
     params=PARAMS,
-    **settings(),
+    **dag_settings(),
 ):
     results = label.expand(work=find())
     summary(results)

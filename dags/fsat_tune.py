@@ -23,7 +23,7 @@ from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable, Param, c
 from fsat_dags import tune_tasks as tasks
 from fsat_dags.approval import ApproveOperator, DecideOperator
 from fsat_dags.form import task_param, text_param
-from fsat_dags.settings import settings
+from fsat_dags.settings import dag_settings
 
 SECTION = "In place of task.yaml, for this run"
 """A section of the form, closed at first: most runs need none of it."""
@@ -123,7 +123,7 @@ with DAG(
     doc_md=__doc__,
     schedule=when(),
     params=PARAMS,
-    **settings(),
+    **dag_settings(),
 ):
     chosen = tasks.choose()
     work = tasks.split(checked=tasks.validate.expand(of=chosen))

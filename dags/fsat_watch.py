@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import DAG, Asset, AssetAlias, task
 
 from fsat_dags.form import chosen_task, task_param, text_param
-from fsat_dags.settings import GPU, settings, store
+from fsat_dags.settings import GPU, dag_settings, store
 
 if TYPE_CHECKING:
     from airflow.sdk.types import OutletEventAccessorsProtocol, RuntimeTaskInstanceProtocol
@@ -85,6 +85,6 @@ with DAG(
     doc_md=__doc__,
     schedule=None,
     params=PARAMS,
-    **settings(),
+    **dag_settings(),
 ):
     watch_window()

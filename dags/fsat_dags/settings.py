@@ -82,7 +82,7 @@ def deadline() -> DeadlineAlert | None:
     return DeadlineAlert(DeadlineReference.DAGRUN_QUEUED_AT, interval, callback, name="fsat")
 
 
-def settings() -> dict[str, Any]:
+def dag_settings() -> dict[str, Any]:
     """Return the arguments that fsat_tune, fsat_watch and fsat_apply share."""
     return {
         "catchup": False,

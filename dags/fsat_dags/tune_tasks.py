@@ -105,14 +105,14 @@ def split(checked: Iterable[dict[str, Any] | None], params: dict[str, Any]) -> l
         checked: result of `validate` for each task with sound data. `choose` has all tasks, but must not be directly upstream:
             its success would meet the trigger rule even if every `validate` failed.
     """
-    from fsat_tasks.steps.shards import shards
+    from fsat_tasks.steps.shards import list_shards
 
     sound = []
     for one in checked:
         with suppress(InputError):  # the files have changed since; the task's own steps say what is wrong
             if one is not None:
                 sound.append((one["of"], load(params, one["of"])))
-    return [{"of": sound[number][0], "shard": shard} for number, shard in shards([loaded for _, loaded in sound], store())]
+    return [{"of": sound[number][0], "shard": shard} for number, shard in list_shards([loaded for _, loaded in sound], store())]
 
 
 @task(

@@ -32,7 +32,7 @@ class Backend(Protocol):
     workers: int
     """Number of threads that should call `run` in parallel."""
     one_length: bool
-    """Whether all rows of a batch should have the same length. On a CPU, padding costs as much as words."""
+    """True where all rows of a batch should have the same length. On a CPU, padding costs as much as words."""
 
     def run(self, ids: NDArray[np.int64], mask: NDArray[np.int64], layers: Layers) -> NDArray[np.float32]:
         """Compute the pooled features of a batch.

@@ -75,7 +75,7 @@ class Encoder:
         self.dim: int = config["dim"]
         self.layers: int = config["layers"]
         self.normalize: bool = config["normalize"]
-        """Whether features have unit length."""
+        """True where features have unit length."""
         self.source = source
         self.numeric_class = encoding_class(device, config["precision"])
         self.long_texts = long_texts

@@ -40,7 +40,7 @@ class EncoderSource:
 
     @property
     def pooling_named(self) -> bool:
-        """Whether the config names a pooling. If not, the mean is taken."""
+        """True where the config names a pooling. If not, the mean is taken."""
         return any(module["type"].endswith("Pooling") for module in _modules(self.folder))
 
 

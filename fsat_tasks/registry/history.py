@@ -34,7 +34,7 @@ def by_hand(entry: Entry) -> bool:
 
 
 def promoted_since(champion: Entry, decision: str, version: int) -> bool:
-    """Whether a run's decision made its model the champion after another one was.
+    """Return True where a run's decision made its model the champion after another one was.
 
     False for a champion that the decision only confirms, and for one that a person moved there.
 

@@ -8,14 +8,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-__all__ = ["progress"]
+__all__ = ["show_progress"]
 
 log = logging.getLogger(__name__)
 SECONDS_BETWEEN_LINES = 10.0
 
 
 @contextlib.contextmanager
-def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
+def show_progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
     """Context manager: yields a function to call with the number of rows done so far.
 
     Args:

@@ -22,7 +22,7 @@ from fsat_tasks.runs.run import Run
 from fsat_tasks.runtime.device import or_on_the_cpu
 from fsat_tasks.runtime.machine import Device
 from fsat_tasks.runtime.numeric_class import CUDA_CLASSES, NumericClass, encoding_class
-from fsat_tasks.runtime.progress import progress
+from fsat_tasks.runtime.progress import show_progress
 from fsat_tasks.store import Artefact, Recipe, versions
 from fsat_tasks.store.files import write_json
 
@@ -69,7 +69,7 @@ def encode_shard(run: Run, shard: int) -> dict[str, int]:
     def encode(device: Device) -> dict[str, int]:
         cache = _open_cache(run, device)
         texts = next(_shards(run, first=shard), [])  # none, if the data shrank since it was numbered
-        with progress(f"extract, shard {shard + 1} of {sum(shard_counts(run))}", len(texts)) as report:
+        with show_progress(f"extract, shard {shard + 1} of {sum(shard_counts(run))}", len(texts)) as report:
             cache.features(texts, report)
         return {"encoded": cache.encoded, "found": cache.found, "halved_batches": cache.halved}
 
@@ -131,7 +131,7 @@ def _open_cache(run: Run, device: Device) -> RowCache:
 def _encode(run: Run, cache: RowCache) -> dict[str, Any]:
     """Encode all texts, one shard in memory at a time. Returns shape, type and sha256 of their features."""
     done, content = 0, hashlib.sha256()
-    with progress("extract", _text_count(run) + _pool_count(run)) as report:
+    with show_progress("extract", _text_count(run) + _pool_count(run)) as report:
         for texts in _shards(run):
             content.update(cache.features(texts, functools.partial(_report_from, report, done)).data)
             done += len(texts)

@@ -15,12 +15,12 @@ from fsat_tasks.store import Store
 from fsat_tasks.tasks.task import Task
 from fsat_tasks.tasks.workspace import Workspace
 
-__all__ = ["run_shard", "shards"]
+__all__ = ["list_shards", "run_shard"]
 
 log = logging.getLogger(__name__)
 
 
-def shards(tasks: Sequence[Task], store: Store | None = None) -> list[tuple[int, int]]:
+def list_shards(tasks: Sequence[Task], store: Store | None = None) -> list[tuple[int, int]]:
     """Return the encoding that workers may share before `extract`: pairs of a task's number and the number of a shard.
 
     Shards of a pool that several tasks share are listed once. Small files whose texts fit one shard are left to `extract`.

@@ -47,7 +47,7 @@ class Artefact:
     path: Path
     manifest: Mapping[str, Any]
     built: bool = field(default=False, compare=False)
-    """Whether this call made the artefact. False if it was in the store already."""
+    """True if this call made the artefact, False if it was in the store already."""
 
     @property
     def step(self) -> str:

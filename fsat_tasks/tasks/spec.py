@@ -47,7 +47,7 @@ class TuneSpec(_Frozen):
     """Limits and options of tuning."""
 
     body: Literal["full", "lora", "oft", "off"] = "full"
-    """How the encoder is fine-tuned: all weights, low-rank or orthogonal adapters that are merged afterwards, or not at all."""
+    """The form of fine-tuning: all weights, low-rank or orthogonal adapters that are merged afterwards, or not at all."""
     budget_seconds: float = Field(default=240.0, ge=0, allow_inf_nan=False)
     """Time budget for fine-tuning the encoder. Fine-tuning is shortened or left out if it would take longer than this."""
     pool_rows: int = Field(default=10_000, ge=1)
@@ -170,7 +170,7 @@ class TaskSpec(_Frozen):
     seed: int = Field(default=0, ge=0, lt=2**32)
     device: Device = "auto"
     approval: bool = False
-    """Whether a person must approve before a new model becomes the champion."""
+    """True where a person must approve before a new model becomes the champion."""
     approval_hours: float = Field(default=24.0, gt=0, le=24 * 365)
     """Hours that Airflow waits for the approval. No answer means no."""
     watch: WatchSpec = WatchSpec()

@@ -25,9 +25,9 @@ class Task:
     folder: Path
     spec: TaskSpec
     dry_run: bool = False
-    """Whether to do everything except to change the champion."""
+    """True to do everything except to change the champion."""
     approved: bool = False
-    """Whether a person has approved in advance what this run decides."""
+    """True where a person has approved in advance what this run decides."""
 
     def file(self, field: str) -> Path | None:
         """Return the path of one of the task's files, or None if the task has no such file.

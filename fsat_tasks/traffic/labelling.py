@@ -20,7 +20,7 @@ from fsat_tasks.errors import DataError
 from fsat_tasks.models.served import ServedModel
 from fsat_tasks.runtime.logs import at_work
 from fsat_tasks.runtime.numeric_class import NumericClass
-from fsat_tasks.runtime.progress import progress
+from fsat_tasks.runtime.progress import show_progress
 from fsat_tasks.store import Artefact, Recipe, Store, versions
 from fsat_tasks.store.files import write_json
 from fsat_tasks.tasks.task import Task
@@ -140,7 +140,7 @@ class Labeller:
         figures, labels, review, done = Counter(dict.fromkeys(FIGURES, 0)), Counter[str](), Review(), 0
         rows = self._rows(file)
         shards.mkdir(parents=True, exist_ok=True)
-        with pq.ParquetWriter(folder / PREDICTIONS, _schema()) as writer, progress(f"apply {file.name}", count) as report:
+        with pq.ParquetWriter(folder / PREDICTIONS, _schema()) as writer, show_progress(f"apply {file.name}", count) as report:
             for number in itertools.count():
                 some = list(itertools.islice(rows, self._shard_rows))
                 if not some:

@@ -23,7 +23,7 @@ from fsat_tasks.numerics.heads.pool_taught import FOLDS
 from fsat_tasks.numerics.heads.prototypes import class_sums
 from fsat_tasks.numerics.types import Array, Features
 from fsat_tasks.runtime.parallel import side_by_side
-from fsat_tasks.runtime.progress import progress
+from fsat_tasks.runtime.progress import show_progress
 from fsat_tasks.tuning.jobs import FineTuningSettings, TokenRows, TrainingRows, TuningJob
 from fsat_tasks.tuning.material import Material
 from fsat_tasks.tuning.task_pool import TaskPool
@@ -149,7 +149,7 @@ def _tune_folds(job: CrossFitJob, tune: TuneEncoders) -> list[tuple[Weights, flo
     for k in range(FOLDS):
         training = _training_rows(job.material, fold != k, job.soft_rows[k] if job.soft_rows else None)
         jobs.append(TuningJob(job.material.source, training, job.tuning, job.seed + k, job.device))
-    with progress("fine-tune the encoder", job.tuning.epochs * sum(len(one.training) for one in jobs)) as report:
+    with show_progress("fine-tune the encoder", job.tuning.epochs * sum(len(one.training) for one in jobs)) as report:
         return tune(jobs, job.checkpoints, report)
 
 

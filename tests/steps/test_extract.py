@@ -25,7 +25,7 @@ from fsat_tasks.runs.run import Run
 from fsat_tasks.runtime import device, numeric_class
 from fsat_tasks.steps import extract as extraction
 from fsat_tasks.steps.pipeline import run_steps
-from fsat_tasks.steps.shards import run_shard, shards
+from fsat_tasks.steps.shards import list_shards, run_shard
 from fsat_tasks.store import Artefact, Store
 from fsat_tasks.tasks.task import load_task
 
@@ -78,7 +78,7 @@ def test_digest_does_not_depend_on_the_size_of_a_shard(
 def test_shards_that_other_workers_encoded_are_only_gathered(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extraction, "SHARD", 64)
     loaded = load_task(task)
-    numbers = shards([loaded])
+    numbers = list_shards([loaded])
     assert numbers == [(0, 1), (0, 2), (0, 3)]  # 180 rows of the pool; 15 texts and names are left to the step
     done = [run_shard(loaded, shard) for _, shard in numbers]
     assert sum(one["encoded"] + one["found"] for one in done) >= 150
@@ -89,7 +89,7 @@ def test_shards_that_other_workers_encoded_are_only_gathered(task: str, monkeypa
 def test_shards_of_many_texts_are_shared_out_too(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extraction, "SHARD", 8)
     loaded = load_task(task)
-    for _, shard in shards([loaded]):
+    for _, shard in list_shards([loaded]):
         run_shard(loaded, shard)
     assert extracted(task).manifest["notes"]["encoded"] == 0
 
@@ -101,7 +101,7 @@ def test_pool_of_several_tasks_is_shared_out_once(
     names = [make_task(toy_rows[start:], unlabelled="../pool.csv") for start in (0, 1)]
     other = make_task(toy_rows, unlabelled="../pool.csv", tune={"body": "off", "pool_rows": 20})
     broken = make_task(toy_rows[:1], unlabelled="../pool.csv")
-    found = shards([load_task(name) for name in (broken, *names, other)])
+    found = list_shards([load_task(name) for name in (broken, *names, other)])
     assert found == [(1, 1), (3, 1)]
     run_shard(load_task(names[0]), 1)
     assert extracted(names[1]).manifest["notes"]["encoded"] < 20

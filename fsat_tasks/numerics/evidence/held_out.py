@@ -73,7 +73,7 @@ class Comparison:
 
     @property
     def better(self) -> bool:
-        """Whether the challenger wins.
+        """Return True where the challenger wins.
 
         Without a prior, its gain must exceed one standard error, and its accuracy must not be lower. With a
         prior, the expected gain must be above zero, and the accuracy must not be significantly lower (5 %,

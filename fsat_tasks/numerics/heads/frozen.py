@@ -102,13 +102,13 @@ def fit_frozen_head(features: Features, labels: Labels, names: Features) -> Froz
         if fit.candidate.log_loss < best.candidate.log_loss and gain.mean() > gain.std() / np.sqrt(len(labels)):
             best, chosen = fit, search
     for field, grid in (("ridge", RIDGES), ("prior", PRIORS)):
-        best = _climb(chosen, best, field, grid, trace)
+        best = _improve(chosen, best, field, grid, trace)
     if len(rows) < len(labels):
         kept = best.candidate
         chosen = _search(features, labels, names, kept.layers)
         best = chosen.try_setting(kept.prior, kept.ridge, kept.share)
         trace.append(best.candidate)
-    best = _climb(chosen, best, "share", SHARES, trace)
+    best = _improve(chosen, best, "share", SHARES, trace)
     return FrozenHead(chosen.in_feature_space(best.head), best.candidate, trace, best.held_out)
 
 
@@ -185,7 +185,7 @@ class _Fit:
     candidate: Candidate
 
 
-def _climb(search: _Search, best: _Fit, field: str, grid: tuple[float, ...], trace: list[Candidate]) -> _Fit:
+def _improve(search: _Search, best: _Fit, field: str, grid: tuple[float, ...], trace: list[Candidate]) -> _Fit:
     """Search one field of the setting: up the grid while the log-loss falls, or down if the first step up is no better.
 
     Args:

@@ -53,7 +53,7 @@ class Adaptation:
     probabilities: Array  # (n, classes)
     bias: Array  # (classes,), log(target / source), to be added to calibrated logits; zeros if no shift was accepted
     refined: bool
-    """Whether the neighbours were used. If not, the probabilities are the head's own, with the bias."""
+    """True where the neighbours were used. If not, the probabilities are the head's own, with the bias."""
     reason: str
     """Evidence for and against the shift and the neighbours, as text."""
 
