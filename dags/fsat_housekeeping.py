@@ -34,13 +34,13 @@ PARAMS = {
         minimum=1,
         maximum=3650,
         title="Days to keep",
-        description="What was used within so many days stays, 1 to 3650.",
+        description="Artefacts that were used within this many days stay, 1 to 3650.",
     ),
     "dry_run": Param(
         False,
         type="boolean",
         title="Dry run",
-        description="Say what would go, and change nothing.",
+        description="Report what would be removed, and remove nothing.",
     ),
 }
 

@@ -29,11 +29,11 @@ SECTION = "In place of task.yaml, for this run"
 """A section of the form, closed at first: most runs need none of it."""
 
 PARAMS = {
-    "task": task_param(f" {tasks.CHANGED} takes all whose samples, settings or code are not those of their last decision."),
+    "task": task_param(f" {tasks.CHANGED} takes every task whose samples, settings or code changed since its last decision."),
     "unlabelled": text_param(
         "Unlabelled texts",
         500,
-        "A file, from the task's folder, for example unlabelled.csv or ../traffic/today.parquet; it must lie below FSAT_DATA."
+        "Path of a file below FSAT_DATA, relative to the task's folder: unlabelled.csv, ../traffic/today.parquet."
         " Empty: as task.yaml says.",
         section=SECTION,
     ),
@@ -68,7 +68,7 @@ PARAMS = {
         title="Device",
         section=SECTION,
         values_display={"null": "as task.yaml says", "auto": "auto", "cpu": "cpu", "cuda": "cuda"},
-        description="auto, the default of task.yaml, takes a GPU where there is one; cuda fails where there is none.",
+        description="auto uses a GPU if there is one. cuda fails if there is none. Empty: as task.yaml says, by default auto.",
     ),
     "approval": Param(
         None,
@@ -77,13 +77,13 @@ PARAMS = {
         title="Approval",
         section=SECTION,
         values_display={"null": "as task.yaml says", "yes": "yes", "no": "no"},
-        description="Whether a person has to agree before the champion moves. By default task.yaml says that nobody has to.",
+        description="yes: the champion moves only if a person agrees. Empty: as task.yaml says, by default no.",
     ),
     "dry_run": Param(
         False,
         type="boolean",
         title="Dry run",
-        description="Do every step and decide, but leave the champion and its history as they are.",
+        description="Run every step and decide, but do not change the champion or its history.",
     ),
 }
 
@@ -95,18 +95,24 @@ APPROVE_DOC = "#### Ask a person\n\nOnly if `approval` is set and the champion w
 
 
 @task_group
-def model(of: tasks.Chosen) -> None:
+def model(chosen: tasks.Chosen) -> None:
     """Run the steps after `validate`, up to the champion, once for each of the run's tasks."""
-    decided = DecideOperator(task_id="decide", of=of, doc_md=DECIDE_DOC, map_index_template="{{ task.of['task'] }}")
+    decided = DecideOperator(task_id="decide", chosen=chosen, doc_md=DECIDE_DOC, map_index_template="{{ task.chosen['task'] }}")
     approved = ApproveOperator(
         task_id="approve",
         decided=decided.output,
         doc_md=APPROVE_DOC,
-        map_index_template="{{ task.decided['of']['task'] }}",
+        map_index_template="{{ task.decided['chosen']['task'] }}",
     )
     published = tasks.publish(decided=decided.output, answer=approved.output)
-    tasks.snapshot(of=of, made=published)
-    chain(tasks.extract(of=of), tasks.tune(of=of), tasks.evaluate(of=of), tasks.export(of=of), decided)
+    tasks.snapshot(chosen=chosen, made=published)
+    chain(
+        tasks.extract(chosen=chosen),
+        tasks.tune(chosen=chosen),
+        tasks.evaluate(chosen=chosen),
+        tasks.export(chosen=chosen),
+        decided,
+    )
 
 
 def when() -> Any:
@@ -126,5 +132,5 @@ with DAG(
     **dag_settings(),
 ):
     chosen = tasks.choose()
-    work = tasks.split(checked=tasks.validate.expand(of=chosen))
-    tasks.encode.expand(work=work) >> model.expand(of=chosen)
+    work = tasks.split(checked=tasks.validate.expand(chosen=chosen))
+    tasks.encode.expand(work=work) >> model.expand(chosen=chosen)

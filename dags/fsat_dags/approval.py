@@ -29,24 +29,28 @@ class ReportLink(BaseOperatorLink):
 class DecideOperator(BaseOperator):
     """Runs the step publish without its effect on the champion.
 
-    The result is the artefact's summary with two more keys: `of`, the task, and `replaces`, the champion's version when the
+    The result is the artefact's summary with two more keys: `chosen`, the task, and `replaces`, the champion's version when the
     model was judged.
     """
 
-    template_fields = ("of",)
+    template_fields = ("chosen",)
     operator_extra_links = (ReportLink(),)
 
-    def __init__(self, of: Chosen, **options: Any) -> None:
+    def __init__(self, chosen: Chosen, **options: Any) -> None:
         super().__init__(**options)
-        self.of = of
+        self.chosen = chosen
 
     def execute(self, context: Any) -> dict[str, Any]:
         from fsat_tasks.registry.registry import Registry
         from fsat_tasks.steps.pipeline import run_steps, summary
 
-        loaded = load(context["params"], self.of, decide_only=True)
+        loaded = load(context["params"], self.chosen, decide_only=True)
         version = Registry(store().root, loaded.name).version()
-        return {"of": self.of, "replaces": version, **summary(run_steps(loaded, until="publish", store=store())["publish"])}
+        return {
+            "chosen": self.chosen,
+            "replaces": version,
+            **summary(run_steps(loaded, until="publish", store=store())["publish"]),
+        }
 
 
 class ApproveOperator(ApprovalOperator):
@@ -61,7 +65,7 @@ class ApproveOperator(ApprovalOperator):
     def execute(self, context: Any) -> None:
         from fsat_tasks.registry.approval import approval_page, awaits_approval, find_artefact, keep_until_answered
 
-        loaded = load(context["params"], self.decided["of"])
+        loaded = load(context["params"], self.decided["chosen"])
         published = find_artefact(store(), "publish", self.decided["key"])
         if not awaits_approval(loaded, store(), published):
             raise AirflowSkipException("Nobody is asked: task.yaml or the form does not want it, or the champion stays anyway.")
@@ -76,5 +80,5 @@ class ApproveOperator(ApprovalOperator):
         from fsat_tasks.registry.approval import settle
 
         if event.get("chosen_options") == [self.REJECT]:
-            settle(load(context["params"], self.decided["of"]), self.decided["key"], self.decided["replaces"], approved=False)
+            settle(load(context["params"], self.decided["chosen"]), self.decided["key"], self.decided["replaces"], approved=False)
         return super().execute_complete(context, event)

@@ -35,16 +35,16 @@ CHANGED = "*"
 Chosen = dict[str, str | None]
 """One of the run's tasks: `task` is its name, `unlabelled` a file of unlabelled texts in place of task.yaml's."""
 
-NAME = "{{ task.op_kwargs['of']['task'] }}"
+NAME = "{{ task.op_kwargs['chosen']['task'] }}"
 """Name of a mapped instance in the UI: the task that it works on."""
 
 
-def load(params: Mapping[str, Any], of: Chosen, decide_only: bool = False) -> Task:
+def load(params: Mapping[str, Any], chosen: Chosen, decide_only: bool = False) -> Task:
     """Read the task with the form's values in place of task.yaml's."""
     from fsat_tasks.tasks.task import load_task
 
-    values = overrides(params) | {"unlabelled": of["unlabelled"]}
-    return load_task(str(of["task"]), values, params["dry_run"] or decide_only)
+    values = overrides(params) | {"unlabelled": chosen["unlabelled"]}
+    return load_task(str(chosen["task"]), values, params["dry_run"] or decide_only)
 
 
 def overrides(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,14 +53,14 @@ def overrides(params: Mapping[str, Any]) -> dict[str, Any]:
     return {field: params[field] for field in ("shots", "encoder", "seed", "device")} | {"approval": approval}
 
 
-def run_step(name: str, of: Chosen, params: Mapping[str, Any]) -> dict[str, Any]:
+def run_step(name: str, chosen: Chosen, params: Mapping[str, Any]) -> dict[str, Any]:
     """Run a step as the command line and DVC do, and return its artefact's key and figures.
 
     The steps before it are found in the store.
     """
     from fsat_tasks.steps.pipeline import run_steps, summary
 
-    return summary(run_steps(load(params, of), until=name, store=store())[name])
+    return summary(run_steps(load(params, chosen), until=name, store=store())[name])
 
 
 @task(
@@ -88,9 +88,9 @@ def choose(params: dict[str, Any], dag_run: DagRunProtocol, triggering_asset_eve
     map_index_template=NAME,
     multiple_outputs=False,
 )
-def validate(of: Chosen, params: dict[str, Any]) -> dict[str, Any]:
+def validate(chosen: Chosen, params: dict[str, Any]) -> dict[str, Any]:
     """Run the step, and pass the task on to `split`."""
-    return {"of": of, **run_step("validate", of, params)}
+    return {"chosen": chosen, **run_step("validate", chosen, params)}
 
 
 @task(
@@ -111,13 +111,15 @@ def split(checked: Iterable[dict[str, Any] | None], params: dict[str, Any]) -> l
     for one in checked:
         with suppress(InputError):  # the files have changed since; the task's own steps say what is wrong
             if one is not None:
-                sound.append((one["of"], load(params, one["of"])))
-    return [{"of": sound[number][0], "shard": shard} for number, shard in list_shards([loaded for _, loaded in sound], store())]
+                sound.append((one["chosen"], load(params, one["chosen"])))
+    return [
+        {"chosen": sound[number][0], "shard": shard} for number, shard in list_shards([loaded for _, loaded in sound], store())
+    ]
 
 
 @task(
     doc_md="#### Encode one shard\n\nThe rows go to the row cache; a text that any run has encoded before costs nothing.",
-    map_index_template="{{ task.op_kwargs['work']['of']['task'] }} {{ task.op_kwargs['work']['shard'] }}",
+    map_index_template="{{ task.op_kwargs['work']['chosen']['task'] }} {{ task.op_kwargs['work']['shard'] }}",
     multiple_outputs=False,
     **GPU,
 )
@@ -125,7 +127,7 @@ def encode(work: dict[str, Any], params: dict[str, Any]) -> dict[str, int]:
     """Encode one shard into the row cache."""
     from fsat_tasks.steps.shards import run_shard
 
-    return run_shard(load(params, work["of"]), work["shard"], store())
+    return run_shard(load(params, work["chosen"]), work["shard"], store())
 
 
 @task(
@@ -135,9 +137,9 @@ def encode(work: dict[str, Any], params: dict[str, Any]) -> dict[str, int]:
     trigger_rule=TriggerRule.NONE_FAILED,  # without a pool, `encode` is skipped
     **GPU,
 )
-def extract(of: Chosen, params: dict[str, Any]) -> dict[str, Any]:
+def extract(chosen: Chosen, params: dict[str, Any]) -> dict[str, Any]:
     """Run the step."""
-    return run_step("extract", of, params)
+    return run_step("extract", chosen, params)
 
 
 @task(
@@ -149,9 +151,9 @@ def extract(of: Chosen, params: dict[str, Any]) -> dict[str, Any]:
     multiple_outputs=False,
     **GPU,
 )
-def tune(of: Chosen, params: dict[str, Any]) -> dict[str, Any]:
+def tune(chosen: Chosen, params: dict[str, Any]) -> dict[str, Any]:
     """Run the step."""
-    return run_step("tune", of, params)
+    return run_step("tune", chosen, params)
 
 
 @task(
@@ -161,9 +163,9 @@ def tune(of: Chosen, params: dict[str, Any]) -> dict[str, Any]:
     map_index_template=NAME,
     multiple_outputs=False,
 )
-def evaluate(of: Chosen, params: dict[str, Any]) -> dict[str, Any]:
+def evaluate(chosen: Chosen, params: dict[str, Any]) -> dict[str, Any]:
     """Run the step."""
-    return run_step("evaluate", of, params)
+    return run_step("evaluate", chosen, params)
 
 
 @task(
@@ -173,14 +175,14 @@ def evaluate(of: Chosen, params: dict[str, Any]) -> dict[str, Any]:
     map_index_template=NAME,
     multiple_outputs=False,
 )
-def export(of: Chosen, params: dict[str, Any]) -> dict[str, Any]:
+def export(chosen: Chosen, params: dict[str, Any]) -> dict[str, Any]:
     """Run the step."""
-    return run_step("export", of, params)
+    return run_step("export", chosen, params)
 
 
 @task(
     doc_md="#### Promote the model, or hold it and end as skipped\n\n- **report.html, decision.json:** the files of `decide`",
-    map_index_template="{{ task.op_kwargs['decided']['of']['task'] }}",
+    map_index_template="{{ task.op_kwargs['decided']['chosen']['task'] }}",
     multiple_outputs=False,
     outlets=[CHAMPIONS],
     trigger_rule=TriggerRule.NONE_FAILED,  # if nobody has to be asked, `approve` is skipped
@@ -202,7 +204,7 @@ def publish(
     from fsat_tasks.registry.registry import Registry
     from fsat_tasks.steps.pipeline import summary
 
-    loaded = load(params, decided["of"])
+    loaded = load(params, decided["chosen"])
     registry = Registry(store().root, loaded.name)
     # an earlier try may have been killed after it had moved the champion, and before Airflow had its event
     version = decided["replaces"] if ti.try_number > 1 else registry.version()
@@ -249,14 +251,14 @@ def _enter(loaded: Task, decided: dict[str, Any], answer: dict[str, Any] | None)
     multiple_outputs=False,
     **DVC,
 )
-def snapshot(of: Chosen, made: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
+def snapshot(chosen: Chosen, made: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
     """Keep the champion in the repository, or skip if there is nothing or no place to keep it."""
     from fsat_tasks.integrations.dvc import find_repository
     from fsat_tasks.registry.approval import find_artefact
     from fsat_tasks.registry.registry import Registry
     from fsat_tasks.snapshots.snapshot import take_snapshot
 
-    data, name = Workspace.from_env().data, str(of["task"])
+    data, name = Workspace.from_env().data, str(chosen["task"])
     if params["dry_run"]:
         raise AirflowSkipException("Dry run: nothing was published.")
     if find_repository(data) is None:

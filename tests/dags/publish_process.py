@@ -37,7 +37,7 @@ def main(result: str, task: str, cases: str) -> None:
     sent = []
     for replaces, try_number in json.loads(cases):
         outlet = Outlet()
-        decided = {"of": {"task": name, "unlabelled": None}, "replaces": replaces, "key": champion["decision"]["key"]}
+        decided = {"chosen": {"task": name, "unlabelled": None}, "replaces": replaces, "key": champion["decision"]["key"]}
         ti = SimpleNamespace(try_number=try_number)
         tune_tasks.publish.function(decided, None, params, ti, {tune_tasks.CHAMPIONS: outlet})
         sent.append(outlet.events)

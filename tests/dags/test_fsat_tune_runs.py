@@ -65,10 +65,10 @@ def test_demo_task_is_promoted(runs: Runs) -> None:
 def test_xcoms_are_references_and_small_numbers(runs: Runs) -> None:
     assert runs.promoted["xcoms"]["choose"] == [{"task": "support-intents", "unlabelled": None}]
     (work,) = runs.promoted["xcoms"]["split"]
-    assert work == {"of": runs.promoted["xcoms"]["choose"][0], "shard": 1}
+    assert work == {"chosen": runs.promoted["xcoms"]["choose"][0], "shard": 1}
     assert list(runs.promoted["xcoms"]) == [name for name in TASKS if name != "approve"]
-    of = {"of": runs.promoted["xcoms"]["choose"][0]}
-    assert runs.promoted["xcoms"]["decide"] == runs.promoted["xcoms"]["publish"] | of | {"built": True, "replaces": 0}
+    chosen = {"chosen": runs.promoted["xcoms"]["choose"][0]}
+    assert runs.promoted["xcoms"]["decide"] == runs.promoted["xcoms"]["publish"] | chosen | {"built": True, "replaces": 0}
     for name in STEPS:
         value = runs.promoted["xcoms"][name]
         assert value["step"] == name
