@@ -22,7 +22,7 @@ from rich.console import Console
 from benchmarks.command import about, add_out_option, save
 from fsat_tasks.data.readers import read_texts
 from fsat_tasks.models.served import ServedModel
-from fsat_tasks.registry.champion import champion_model
+from fsat_tasks.registry.champion_files import champion_model
 from fsat_tasks.store import Store
 from fsat_tasks.tasks.task import load_task
 from fsat_tasks.traffic.labelling import SHARD, Labeller

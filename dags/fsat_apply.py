@@ -48,7 +48,7 @@ PARAMS = {
 @task(doc_md="#### Find the new files\n\nA file is new if the present champion has not labelled it. Skipped if there is none.")
 def find(params: dict[str, Any]) -> list[dict[str, str]]:
     """List the files that the champion has not labelled, as paths below FSAT_DATA, each with the task's name."""
-    from fsat_tasks.registry.champion import champion_model
+    from fsat_tasks.registry.champion_files import champion_model
     from fsat_tasks.tasks.files import find_files
     from fsat_tasks.tasks.task import load_task
     from fsat_tasks.traffic.labelling import Labeller
@@ -73,7 +73,7 @@ def find(params: dict[str, Any]) -> list[dict[str, str]]:
 )
 def label(work: dict[str, str]) -> dict[str, Any]:
     """Label one file. Returns the task's name, the artefact's key and the counts."""
-    from fsat_tasks.registry.champion import champion_model
+    from fsat_tasks.registry.champion_files import champion_model
     from fsat_tasks.steps.pipeline import summary
     from fsat_tasks.tasks.task import load_task
     from fsat_tasks.traffic.labelling import Labeller

@@ -35,7 +35,7 @@ def status(
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
-    from fsat_tasks.cli.run_tables import print_status
+    from fsat_tasks.cli.registry_tables import print_status
 
     print_status(rows)
 

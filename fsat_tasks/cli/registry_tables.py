@@ -13,7 +13,7 @@ from fsat_tasks.quality.wording import FIGURES, PERCENT, Unit
 from fsat_tasks.registry.history import Entry, by_hand
 from fsat_tasks.registry.signature import signature_problem, signing_key
 
-__all__ = ["print_diff", "print_history"]
+__all__ = ["print_diff", "print_history", "print_status"]
 
 ROWS = 40
 """Number of rows of a changed table that are shown; `--json` has all."""
@@ -23,6 +23,19 @@ LETTERS = 80
 """Number of letters of a text that are shown."""
 KEY_LETTERS = 8
 """Number of letters of a model's key that are shown: as many as name it."""
+
+
+def print_status(rows: list[dict[str, Any]]) -> None:
+    """Print one line a task: its champion, and the last decision."""
+    table = Table("task", "champion", "accuracy", "since (UTC)", "last decision")
+    for row in rows:
+        champion, last = row["champion"], row["last"]
+        figures = ("-",) * 3
+        if champion:
+            figures = (f"v{champion['version']}", PERCENT.show(champion["metrics"]["accuracy"]), minute(champion["time"]))
+        table.add_row(escape(row["task"]), *figures, last["action"] if last else "none yet")
+    table.columns[0].overflow = "fold"
+    terminal().print(table)
 
 
 def print_history(task: str, entries: list[Entry], champion: int) -> None:

@@ -24,7 +24,6 @@ __all__ = [
     "print_ladder",
     "print_outcome",
     "print_outcomes",
-    "print_status",
     "terminal",
     "what_was_done",
     "with_detail",
@@ -90,19 +89,6 @@ def print_outcomes(outcomes: Sequence[Outcome]) -> None:
     counts = Counter(outcome.name for outcome in outcomes)
     parts = ", ".join(f"{count} {name}" for name, count in counts.items())
     terminal().print(f"{len(outcomes)} tasks" + (f": {parts}" if parts else ", none changed"), markup=False)
-
-
-def print_status(rows: list[dict[str, Any]]) -> None:
-    """Print one line a task: its champion, and the last decision."""
-    table = Table("task", "champion", "accuracy", "since (UTC)", "last decision")
-    for row in rows:
-        champion, last = row["champion"], row["last"]
-        figures = ("-",) * 3
-        if champion:
-            figures = (f"v{champion['version']}", PERCENT.show(champion["metrics"]["accuracy"]), minute(champion["time"]))
-        table.add_row(escape(row["task"]), *figures, last["action"] if last else "none yet")
-    table.columns[0].overflow = "fold"
-    terminal().print(table)
 
 
 def print_findings(findings: list[dict[str, Any]]) -> None:

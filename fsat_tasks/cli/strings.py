@@ -22,7 +22,7 @@ def export_strings(
     """Write the champion as one ONNX file that takes texts."""
     from fsat_tasks.models.strings import MODEL
     from fsat_tasks.models.strings import export_strings as write
-    from fsat_tasks.registry.champion import champion_model
+    from fsat_tasks.registry.champion_files import champion_model
     from fsat_tasks.steps.pipeline import summary
 
     store = open_store()

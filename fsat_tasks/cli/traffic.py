@@ -61,7 +61,7 @@ def apply(
     as_json: AsJson = False,
 ) -> None:
     """Label files with the champion. Texts that it is unsure of are put aside for review."""
-    from fsat_tasks.registry.champion import champion_model
+    from fsat_tasks.registry.champion_files import champion_model
     from fsat_tasks.steps.pipeline import summary
     from fsat_tasks.tasks.task import load_task
     from fsat_tasks.traffic.labelling import PREDICTIONS, Labeller, totals

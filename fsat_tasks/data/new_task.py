@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
+from fsat_tasks.data.class_names import name_classes
 from fsat_tasks.data.readers import read_rows
 from fsat_tasks.errors import DataError, StoreError, TaskError
 from fsat_tasks.tasks.spec import ValidationSpec
@@ -82,5 +83,5 @@ def _task_file(samples: str, text: str, label: str, labels: list[str]) -> str:
         unsafe = r"[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]"
         return re.sub(unsafe, lambda match: f"\\u{ord(match[0]):04x}", json.dumps(value, ensure_ascii=False))
 
-    classes = "\n".join(f"  {quoted(one)}: {quoted(one.replace('_', ' ').replace('-', ' '))}" for one in labels)
+    classes = "\n".join(f"  {quoted(label)}: {quoted(name)}" for label, name in name_classes(labels, {}).items())
     return TEMPLATE.format(samples=samples, text=quoted(text), label=quoted(label), classes=classes)

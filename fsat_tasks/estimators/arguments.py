@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fsat_tasks.data.class_names import name_classes
 from fsat_tasks.data.texts import read_texts
 from fsat_tasks.errors import DataError
 from fsat_tasks.numerics.types import Labels
@@ -77,7 +78,7 @@ def class_words(labels: list[Any], class_names: Mapping[Any, str] | None) -> lis
             raise DataError("class_names", "labels of the samples", repr(label))
         if not isinstance(words, str):
             raise DataError(f"class_names, label {label!r}", "words", type(words).__name__)
-    return [given.get(label, str(label).replace("_", " ").replace("-", " ")) for label in labels]
+    return list(name_classes(labels, given).values())
 
 
 def require_share(value: float, where: str) -> None:

@@ -28,7 +28,7 @@ def draw_map(rows: Sequence[dict[str, Any]], run: Run) -> dict[str, Any] | None:
     """
     import numpy as np
 
-    from fsat_tasks.numerics.geometry.feature_map import draw_map
+    from fsat_tasks.numerics.geometry.feature_map import place_on_plane
     from fsat_tasks.numerics.geometry.layers import mix_layers
 
     if len(rows) < 3:
@@ -36,7 +36,7 @@ def draw_map(rows: Sequence[dict[str, Any]], run: Run) -> dict[str, Any] | None:
     head, seed = run.head, run.task.spec.seed
     drawn = np.sort(np.random.default_rng(seed).permutation(len(rows))[:MAP_ROWS])
     kept = [rows[i] for i in drawn]
-    places = draw_map(mix_layers(run.head_features([row["text"] for row in kept], "cpu"), head.layers), seed)
+    places = place_on_plane(mix_layers(run.head_features([row["text"] for row in kept], "cpu"), head.layers), seed)
     number = {label: i for i, label in enumerate(head.labels)}
     points = [
         {

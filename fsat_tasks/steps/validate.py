@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fsat_tasks.data.class_names import name_classes
 from fsat_tasks.data.pool import POOL, build_pool, pool_findings
 from fsat_tasks.data.readers import Rows, read_rows
 from fsat_tasks.data.tables import SPLITS, write_rows, write_slices
@@ -95,4 +96,4 @@ def _class_names(task: Task, samples: Rows) -> dict[str, str]:
     if unknown:
         where = f"{task.folder / TASK_FILE}: classes.{unknown[0]}"
         raise TaskError(where, "a label that some sample has", f"{unknown[0]!r}", f"Labels there: {', '.join(labels)}.")
-    return {label: task.spec.classes.get(label) or label.replace("_", " ").replace("-", " ") for label in labels}
+    return name_classes(labels, task.spec.classes)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from fsat_tasks.models.served import ServedModel
-from fsat_tasks.registry.champion import champion_model
+from fsat_tasks.registry.champion_files import champion_model
 from fsat_tasks.store import Store
 
 __all__ = ["predict"]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from fsat_tasks.errors import DataError
 from fsat_tasks.quality.wording import PERCENT
-from fsat_tasks.registry.champion import champion_run
+from fsat_tasks.registry.champion_files import champion_run
 from fsat_tasks.runs.run import Run
 from fsat_tasks.runtime.device import or_on_the_cpu
 from fsat_tasks.runtime.logs import at_work

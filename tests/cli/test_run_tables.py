@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from fsat_tasks.cli.drift_tables import print_drift
-from fsat_tasks.cli.run_tables import print_decision, print_findings, print_ladder, print_status, what_was_done
+from fsat_tasks.cli.registry_tables import print_status
+from fsat_tasks.cli.run_tables import print_decision, print_findings, print_ladder, what_was_done
 from fsat_tasks.quality.gates import GateDecision
 from fsat_tasks.store import Artefact
 from fsat_tasks.store.files import write_json

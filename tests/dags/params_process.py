@@ -59,10 +59,10 @@ def functions() -> dict[str, Callable[[str], Any]]:
     import fsat_watch
     from fsat_dags import tune_tasks
     from fsat_tasks.encoders.source import find_encoder
-    from fsat_tasks.registry import champion
+    from fsat_tasks.registry import champion_files
     from fsat_tasks.store import Artefact
 
-    champion.champion_model = lambda task, store=None: Artefact(Path(), {})
+    champion_files.champion_model = lambda task, store=None: Artefact(Path(), {})
     none: dict[str, Any] = dict.fromkeys(("shots", "encoder", "seed", "device", "approval")) | {"dry_run": False}
 
     def load(task: str = TASK, unlabelled: str | None = None, encoder: str | None = None) -> Any:

@@ -14,7 +14,7 @@ import pytest
 from fsat_tasks.models import string_graph
 from fsat_tasks.models.served import ServedModel
 from fsat_tasks.models.strings import HARD_TEXTS, StringModel
-from fsat_tasks.registry.champion import champion_model
+from fsat_tasks.registry.champion_files import champion_model
 
 Cli = Callable[..., tuple[int, str, str]]
 

@@ -87,7 +87,7 @@ def worse(model: Artefact, root: Path) -> Artefact:
 
 
 def test_run_of_the_demo_after_a_rollback_says_what_holds(demo_copy: Path, cli: Cli, fsat: Run) -> None:
-    from fsat_tasks.registry.champion import champion_model
+    from fsat_tasks.registry.champion_files import champion_model
 
     task = "support-intents"
     demo = champion_model(task)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from fsat_tasks.errors import RegistryError
-from fsat_tasks.registry.champion import champion_model
+from fsat_tasks.registry.champion_files import champion_model
 from fsat_tasks.registry.registry import Registry
 from fsat_tasks.store import Artefact, Recipe, Store
 from fsat_tasks.store.files import canonical_json, write_json

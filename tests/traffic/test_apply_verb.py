@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from fsat_tasks.registry.champion import champion_model
+from fsat_tasks.registry.champion_files import champion_model
 from fsat_tasks.store import Store
 from fsat_tasks.tasks.task import load_task
 from fsat_tasks.traffic.labelling import PREDICTIONS, Labeller

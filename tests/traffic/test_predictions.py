@@ -17,7 +17,7 @@ import pytest
 from fsat_tasks.data.readers import read_lines, read_texts
 from fsat_tasks.errors import DataError, RegistryError, TaskError
 from fsat_tasks.models.served import ServedModel
-from fsat_tasks.registry.champion import champion_model
+from fsat_tasks.registry.champion_files import champion_model
 from fsat_tasks.tasks.task import load_task
 from fsat_tasks.traffic.predictions import BATCH, predict
 

@@ -1,4 +1,4 @@
-"""Conformal prediction: sets of classes that hold the true one with a chosen probability. Also, accuracy against coverage.
+"""Conformal prediction: sets of classes that hold the true one with a chosen probability.
 
 The samples' leave-one-out probabilities serve for calibration, so no row is set aside. Of n exchangeable
 scores the k-th smallest with k = ceil((n + 1) * coverage) is an exact threshold (split conformal prediction,
@@ -20,11 +20,8 @@ from numpy.typing import NDArray
 from fsat_tasks.numerics.types import Array, Labels
 
 __all__ = [
-    "aps_scores",
-    "area_under_curve",
     "conformal_quantile",
     "conformal_threshold",
-    "coverage_accuracy_curve",
     "lac_scores",
     "prediction_sets",
 ]
@@ -38,29 +35,6 @@ ROUNDING = 1e-9
 def lac_scores(probabilities: Array) -> Array:
     """Return 1 - probabilities, (n, classes): the score with the smallest sets on average (Sadinle et al. 2019)."""
     scores: Array = 1.0 - probabilities
-    return scores
-
-
-def aps_scores(probabilities: Array, penalty: float = 0.0, free: int = 1) -> Array:
-    """Return the total probability of a class and of all likelier ones. Sets of this score grow with a row's difficulty.
-
-    This is the score of Romano et al. (2020) without its random part, so the same text always gets the same
-    set. The price is larger sets than necessary, the more so with more classes. A penalty reduces them (RAPS,
-    Angelopoulos et al. 2021).
-
-    Args:
-        probabilities: (n, classes). Classes with equal probabilities are ranked by their number.
-        penalty: >= 0, added to a class once for each rank below the first `free` ranks.
-        free: >= 0, number of top ranks without a penalty.
-
-    Returns:
-        Scores, (n, classes).
-    """
-    order = np.argsort(-probabilities, axis=1, kind="stable")  # (n, classes), likeliest first
-    cumulative = np.cumsum(np.take_along_axis(probabilities, order, axis=1), axis=1)
-    cumulative += penalty * np.maximum(np.arange(1, probabilities.shape[1] + 1) - free, 0)
-    scores = np.empty_like(cumulative)
-    np.put_along_axis(scores, order, cumulative, axis=1)
     return scores
 
 
@@ -82,7 +56,7 @@ def conformal_threshold(scores: Array, labels: Labels, coverage: float) -> float
     """Return the conformal quantile of the true classes' scores.
 
     Args:
-        scores: (n, classes), `lac_scores` or `aps_scores` of the samples' leave-one-out probabilities.
+        scores: (n, classes), `lac_scores` of the samples' leave-one-out probabilities.
         labels: (n,) in 0..classes-1.
         coverage: share of rows whose set should hold the true class, in 0..1.
     """
@@ -97,31 +71,3 @@ def prediction_sets(scores: Array, threshold: float) -> Mask:
     sets: Mask = scores <= threshold
     sets[np.arange(len(scores)), scores.argmin(axis=1)] = True
     return sets
-
-
-def coverage_accuracy_curve(confidence: Array, correct: Mask) -> tuple[Array, Array]:
-    """Return accuracy against coverage, the share of rows answered, if the least confident rows are left unanswered.
-
-    This is the selective accuracy of Geifman and El-Yaniv (2017). Rows of equal confidence are answered
-    together, so the curve does not depend on their order.
-
-    Args:
-        confidence: (n,), higher is surer.
-        correct: (n,), whether each answer is right.
-
-    Returns:
-        Coverages, rising to 1, and accuracies: one of each for every distinct confidence.
-    """
-    order = np.argsort(-confidence, kind="stable")
-    answered = np.arange(1, len(order) + 1)
-    accuracy = np.cumsum(correct[order]) / answered
-    last = np.append(np.diff(confidence[order]) != 0, True)[: len(order)]  # last row of each confidence
-    return answered[last] / max(len(order), 1), accuracy[last]
-
-
-def area_under_curve(coverage: Array, accuracy: Array) -> float:
-    """Mean accuracy over all coverages, in 0..1: one minus the area under the risk-coverage curve.
-
-    Rows of equal confidence share one accuracy. So if all confidences are equal, the area is the accuracy.
-    """
-    return float(np.diff(coverage, prepend=0.0) @ accuracy)

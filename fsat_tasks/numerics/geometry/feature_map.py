@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["draw_map"]
+__all__ = ["place_on_plane"]
 
 FEWEST_FOR_NEIGHBOURS = 12
 """Minimum number of rows for t-SNE. Fewer rows have no neighbourhoods, and are shown in their two principal directions."""
@@ -13,7 +13,7 @@ PERPLEXITY = 20.0
 """Perplexity of t-SNE, about the number of neighbours that it keeps close."""
 
 
-def draw_map(rows: NDArray[np.floating], seed: int) -> NDArray[np.float64]:
+def place_on_plane(rows: NDArray[np.floating], seed: int) -> NDArray[np.float64]:
     """Place rows on a plane so that neighbours stay neighbours (t-SNE, van der Maaten and Hinton 2008).
 
     The result does not depend on the number of cores. 400 rows of 384 numbers take 1 s.
