@@ -81,8 +81,7 @@ class OnnxCpu:
     """ONNX Runtime on the CPU, with one single-threaded run per core in parallel.
 
     Two runs on one core each are faster than one run on two cores. Their results do not depend on the number of
-    cores. Small batches stay in the processor's cache: batches of 512 tokens are a third faster than
-    batches of 4096.
+    cores. Batches are small enough for the processor's cache: 512 tokens at a time are a third faster than 4096.
     """
 
     tokens = 512

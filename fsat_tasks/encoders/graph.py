@@ -57,7 +57,7 @@ class PooledEncoder(nn.Module):  # type: ignore[misc]
             pooled = states[:, 0]  # (batch, dim)
         else:
             weights = mask.unsqueeze(1).to(states.dtype)  # (batch, 1, tokens)
-            # the weights are divided first, because a sum over undivided tokens could overflow in half precision
+            # divided before the tokens are summed, because the sum could overflow in half precision
             weights = weights / weights.sum(2, keepdim=True).clamp(min=1.0)
             pooled = (weights @ states).squeeze(1)
         if not self.normalize:
