@@ -55,7 +55,7 @@ class TuneSpec(_Frozen):
     class_weight: Literal["balanced"] | None = None
     """`balanced` gives all classes the same weight, however many samples they have."""
     coverage: float = Field(default=0.95, gt=0, lt=1)
-    """Share of the task's own texts that should count as in scope. It sets the threshold."""
+    """Share of the task's own texts that the out-of-scope threshold should accept as in scope."""
 
 
 class GateSpec(_Frozen):
@@ -105,7 +105,7 @@ class ApplySpec(_Frozen):
 
 
 class WatchSpec(_Frozen):
-    """Drift tests. They compare incoming texts with the rows that the champion was tuned on."""
+    """Drift tests. They compare incoming texts with the rows that the champion was tuned with."""
 
     traffic: str | None = None
     """File of incoming texts, newest last. For a folder or a glob pattern, the most recently changed file is used."""
@@ -157,7 +157,7 @@ class TaskSpec(_Frozen):
     label: str = "label"
     """Name of the label column in `samples` and `query`."""
     slices: list[str] = Field(default_factory=list)
-    """Columns of the query file. Each value of each column is a slice, with its own figures and its own gate."""
+    """Columns of the query file. Each value of each column is a slice with its own figures. One gate checks the weakest slice."""
     classes: dict[str, str] = Field(default_factory=dict)
     """Label -> its meaning in words, by default the label itself. It acts as a prior of the class, worth a few samples."""
     encoder: EncoderSpec = EncoderSpec()
