@@ -198,7 +198,7 @@ def _parquet(path: Path, columns: list[str]) -> Iterator[tuple[int, dict[str, An
         file = pq.ParquetFile(path, buffer_size=1 << 20)  # without a buffer, a row group's column is read at once
         _require(path, columns, file.schema_arrow.names)
         for batch in file.iter_batches(PARQUET_ROWS, columns=columns):
-            batch.validate(full=True)  # reports bytes that are not UTF-8; reading them reports nothing
+            batch.validate(full=True)  # reports bytes that are not UTF-8; reading alone reports nothing
             yield from enumerate(batch.to_pylist(), start=line)
             line += len(batch)
     except (pa.ArrowException, OSError) as error:

@@ -153,7 +153,7 @@ class Torch:
 
 
 def _unit(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Scale features to unit length in float32. Half precision has left their length off by up to half a per cent."""
+    """Scale features to unit length in float32, because half precision leaves their length off by up to half a per cent."""
     import numpy as np
 
     unit: NDArray[np.float32] = features / np.maximum(np.linalg.norm(features, axis=-1, keepdims=True), np.float32(1e-12))

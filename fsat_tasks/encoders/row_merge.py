@@ -31,7 +31,7 @@ def groups(segments: Iterable[Path]) -> list[list[Path]]:
 
 
 def merge(store: Store, segments: list[Path]) -> Artefact | None:
-    """Write one segment with the rows of all the given segments. These are not removed.
+    """Write one segment with the rows of all the given segments. The given segments are not removed.
 
     Returns:
         the new segment's artefact, or None if fewer than two of the segments are intact.

@@ -1,6 +1,6 @@
 """Separate a graph from its weights.
 
-Graphs with the same encoder differ by only some kilobytes. Such a graph can be changed fast if it is without its weights.
+Graphs with the same encoder differ by only some kilobytes. Changing such a graph is fast if its weights are set aside.
 """
 
 from __future__ import annotations

@@ -82,13 +82,13 @@ def _class_probabilities(head: CalibratedHead) -> Part:
 
 
 def _memory_logits(memory: Memory | None) -> Part:
-    """Return the part that computes `memory.logits` (batch, classes), like `Memory.logits`. It is empty if there is no memory."""
+    """Return the part that computes `memory.logits` (batch, classes), like `Memory.logits`. Without a memory, it is empty."""
     if memory is None:
         return {}, []
     from fsat_tasks.numerics.heads.memory import DOUBT, LEAST_WEIGHT, NEAREST, SHARPNESS
 
     constants = {
-        "memory.basis": memory.basis,  # (layers * dim, directions); not divided by sqrt(layers), as the product is normalised
+        "memory.basis": memory.basis,  # (layers * dim, directions); no sqrt(layers), because the product is normalised
         "memory.keys": memory.keys.T * SHARPNESS,  # (directions, rows)
         "memory.labels": memory.labels * (1.0 - DOUBT),  # (rows, classes)
         "memory.doubt": np.array(DOUBT / memory.labels.shape[1]),

@@ -80,7 +80,7 @@ def in_use(root: Path) -> Iterator[None]:
 
 
 def mark_used(root: Path, folder: Path) -> None:
-    """Record that an artefact is used now. Nothing is recorded in a read-only store, as nothing can be removed there."""
+    """Record that an artefact is used now. A read-only store records nothing, but nothing can be removed there."""
     with suppress(OSError), gate(root):
         os.utime(folder)
 
