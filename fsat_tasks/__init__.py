@@ -1,4 +1,7 @@
-"""fsat: few-shot adaptive tuning. The steps of the workflow, one module each, in the order in which data flows."""
+"""fsat, few-shot adaptive tuning: from a few labelled samples to a calibrated and published text classifier.
+
+The package `steps` has the steps of the workflow. The other packages hold what the steps are built from.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    # on first use: `import fsat_tasks` stays free of numpy and of all that follows
+    # imported on first use, so that `import fsat_tasks` alone does not load numpy and other large libraries
     if name == "load_encoder":
         from fsat_tasks.encoders.encoder import load_encoder
 

@@ -1,4 +1,4 @@
-"""Errors that a user can act on. Each message says where the problem is, what was expected, what came, and what to do."""
+"""Errors that a user can act on. Each message names the place, what was expected, what was found, and the fix."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class ChampionChangedError(FsatError):
 
 
 class OutOfMemoryError(FsatError):
-    """The machine or the GPU ran out of memory. A retry may succeed when more is free."""
+    """The machine or the GPU ran out of memory. A retry may succeed when more memory is free."""
 
 
 class DvcError(FsatError):

@@ -1,4 +1,4 @@
-"""Labelled rows for a task's samples, appended from a file such as a filled-in review.csv."""
+"""Append labelled rows to a task's samples, from a file such as a filled-in review.csv."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OUT_OF_SCOPE = "out_of_scope"
 
 
 class _Known(NamedTuple):
-    """Label of a text that the task has already, and the file and line of it."""
+    """Label of a text that the task already has, and the file and line of that text."""
 
     label: str
     where: str
@@ -37,8 +37,8 @@ def add_samples(
 ) -> dict[str, int]:
     """Append a file's labelled rows to the samples, or to the out-of-scope file if their label is `out_of_scope`.
 
-    Rows that the task has already are left out. So are rows of the query file, because figures are measured
-    on them. Two texts are the same if they differ only in case, punctuation and spacing, as in the step
+    Rows that the task already has are left out. Rows of the query file are left out too, because figures are
+    measured on them. Two texts are the same if they differ only in case, punctuation and spacing, as in the step
     `validate`. All rows are checked before anything is written.
 
     Args:
@@ -48,12 +48,12 @@ def add_samples(
         new_labels: labels of new classes. Any other label that no sample has is an error.
 
     Returns:
-        Number of rows by what became of them: `added` to the samples, added to the `out_of_scope` file, `already`
-        there, `held_out` in the query file, or `unlabelled`.
+        Number of rows for each outcome: `added` to the samples, added to the `out_of_scope` file, left out because
+        they are `already` there or `held_out` in the query file, or left out because they are `unlabelled`.
 
     Raises:
-        DataError: if a file cannot be read, if a row has no text or an unknown label, or if the task has the
-            text under another label. The error names the line.
+        DataError: if a file cannot be read, if a row has no text or an unknown label, or if the task has
+            the same text with another label. The error names the line.
         StoreError: if the task's files cannot be written.
     """
     samples, outside, query = (task.file(split) for split in ("samples", "out_of_scope", "query"))
@@ -96,7 +96,7 @@ def add_samples(
 
 
 def _known(task: Task, samples: Path, outside: Path | None) -> tuple[dict[str, _Known], set[str]]:
-    """Return what is known of each text that the task has, by fingerprint; and the labels of the classes."""
+    """Return fingerprint -> label and place, for each text that the task has; and the labels of the classes."""
     rows = read_rows(samples, task.spec.text, task.spec.label, task.spec.validation.max_characters)
     known = {fingerprint(cell): _Known(OUT_OF_SCOPE, str(outside)) for cell in _texts(task, outside)}
     for line, cell, given in zip(rows.lines, rows.texts, rows.labels, strict=True):
@@ -137,7 +137,7 @@ def _require(outside: Path | None, task: Task, where: str) -> Path:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Context manager: one process appends at a time, and a second one waits."""
+    """Context manager that lets one process append at a time. A second process waits."""
     from filelock import FileLock
 
     lock = FileLock(path.with_name(f".{path.name}.lock"))
@@ -154,7 +154,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _append(new: dict[Path, list[tuple[str, str]]], text: str, label: str) -> None:
-    """Write the longer files beside the old ones, then rename each over the old one."""
+    """Write all the longer files beside the old ones. Then rename each to the name of its old file."""
     parts = {path: path.with_name(f".{path.name}.{os.getpid()}.part") for path in new}
     try:
         for path, part in parts.items():
@@ -176,7 +176,7 @@ def _unwritable(path: Path, error: OSError) -> StoreError:
 
 
 def _append_csv(path: Path, part: Path, rows: list[dict[str, str]]) -> None:
-    """Write a longer CSV file. The old bytes stay as they are; in new rows, the cells of other columns are empty."""
+    """Write a longer CSV file. The old bytes are kept. In new rows, all cells except text and label are empty."""
     content = path.read_bytes()
     header = next(cells for cells in csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")) if cells)
     end = "\r\n" if b"\r\n" in content else "\n"
@@ -184,7 +184,7 @@ def _append_csv(path: Path, part: Path, rows: list[dict[str, str]]) -> None:
     for row in rows:
         line = io.StringIO(newline="")
         csv.DictWriter(line, header, lineterminator="\r\n").writerow({name: row[name] for name in row if name in header})
-        lines.append(line.getvalue().removesuffix("\r\n") + end)  # any other terminator would leave a lone \r unquoted
+        lines.append(line.getvalue().removesuffix("\r\n") + end)  # written with \r\n, or csv would not quote a lone \r
     part.write_bytes(_ended(content, end) + "".join(lines).encode())
 
 
@@ -201,7 +201,7 @@ def _ended(content: bytes, end: str) -> bytes:
 
 
 def _append_parquet(path: Path, part: Path, rows: list[dict[str, str]]) -> None:
-    """Write a longer Parquet file with the old schema. In new rows, the cells of other columns are null."""
+    """Write a longer Parquet file with the old schema. In new rows, all cells except text and label are null."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -1,8 +1,7 @@
 """Data checks, as one Great Expectations suite per file.
 
-Each row first gets columns that say what is unusual about it, such as the line of its near duplicate or its
-script. Then each expectation is a plain statement about one column, and a failed expectation returns the rows
-that caused it.
+`find_oddities` first adds columns that say what is unusual about a row, such as the line of its near duplicate.
+Each expectation then tests one column or the number of rows. If it fails because of single rows, it returns them.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ __all__ = ["Finding", "check_rows"]
 Severity = Literal["critical", "warning"]
 
 BALANCE = 5
-"""Warn of a class that has more than this many times the samples of the smallest class."""
+"""Maximum number of samples of a class, as a multiple of the smallest class's. Above it, the checks warn."""
 LONG_TEXT = 1_000
 """Length in characters above which most encoders cut a text."""
 
@@ -78,7 +77,7 @@ def check_rows(files: Mapping[str, Rows], bounds: ValidationSpec, scripts: Count
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
     import great_expectations as gx
 
-    # this logger gets a level of its own while it is imported
+    # importing Great Expectations has set a level for this logger, so it is set again
     logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False, "metric_calculations": False}

@@ -1,4 +1,4 @@
-"""Creation of a task folder from a file of samples."""
+"""Create a task folder from a file of samples."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ gates: # shares; a model that misses one of them is held
 
 
 def create_task(name: str, samples: Path, text: str = "text", label: str = "label") -> Path:
-    """Copy the samples into a new task folder and write its task.yaml. After an error nothing is left behind.
+    """Copy the samples into a new task folder and write its task.yaml. After an error, no folder is left behind.
 
     Args:
         name: name of the new task.

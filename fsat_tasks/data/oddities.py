@@ -1,4 +1,4 @@
-"""Oddities of rows: duplicates, near duplicates, conflicting labels, leaks and scripts. Each is a column of a table."""
+"""Find oddities of rows: duplicates, near duplicates, conflicting labels, leaks and scripts. Each has a table column."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ __all__ = ["common_script", "count_scripts", "find_oddities"]
 
 
 NEAR_DUPLICATE_ROWS = 20_000
-"""Number of rows above which near duplicates are not searched: the search takes quadratic time."""
+"""Number of rows above which near duplicates are not searched for, because the search takes quadratic time."""
 SCRIPT_ROWS = 1_000
-"""Number of rows at the start of each file that decide which script is the common one."""
+"""Number of rows at the start of each file that decide which script is the common script."""
 
 
 def find_oddities(files: Mapping[str, Rows], bounds: ValidationSpec, common: str | None) -> dict[str, pd.DataFrame]:
-    """Return one table per split, with a column for everything that can be unusual about a row. None means nothing is."""
+    """Return one table per split, with a column for each oddity. None means that the row does not have this oddity."""
     import pandas as pd
 
     frames: dict[str, pd.DataFrame] = {}
@@ -63,7 +63,7 @@ def _column(values: Iterable[object]) -> pd.Series:
 
 
 def _first_lines(marks: Iterable[str | None], lines: list[int]) -> list[int | None]:
-    """Return, for each row, the line of the first row with the same mark, or None if that is the row itself."""
+    """Return, for each row, the line of the first row with the same mark, or None if the row itself is the first."""
     first: dict[str, int] = {}
     return [
         None if mark is None or first.setdefault(mark, line) == line else first[mark]
@@ -72,7 +72,7 @@ def _first_lines(marks: Iterable[str | None], lines: list[int]) -> list[int | No
 
 
 def _conflicts(frame: pd.DataFrame) -> list[str | None]:
-    """Return, for each row, all labels of its text if there are several, else None."""
+    """Return, for each row, all labels that its text has in the table, or None if there is at most one."""
     labels: dict[str, set[str]] = {}
     for mark, label in zip(frame["print"], frame["label"], strict=True):
         if mark and label:

@@ -24,13 +24,13 @@ __all__ = ["POOL", "POOL_FILE", "ROW_GROUP", "Pool", "build_pool", "pool_finding
 
 POOL, POOL_FILE = "unlabelled", "pool.parquet"
 CHECKED_ROWS = 10_000
-"""Number of rows at the start of the file that are checked. They are enough to show faults of unlabelled texts."""
+"""Number of rows at the start of the file that are checked. So many rows show the usual faults of unlabelled texts."""
 ROW_GROUP = 4096
-"""Number of rows in memory at a time: a pool may have any size."""
+"""Number of rows in memory at a time. It is limited because a pool may have any size."""
 
 
 class Pool:
-    """Unlabelled rows of a task. There are none if the task has no such file.
+    """Unlabelled rows of a task. The pool is empty if the task has no file of unlabelled rows.
 
     Args:
         validated: artefact of the step `validate`.
@@ -47,11 +47,11 @@ class Pool:
         """Number of rows. Rows without a text do not count."""
 
     def draw(self, count: int, seed: int) -> NDArray[np.int64]:
-        """Return the numbers of the rows to use, ascending: all rows, or `count` of them if the pool has more.
+        """Return the indices of the rows to use, in ascending order: all rows, or `count` rows if the pool has more.
 
         Each row gets a pseudo-random rank from the seed, the hash of its text and the number of earlier rows
-        with this text. The rows with the lowest ranks are drawn. So a few new rows in the pool replace few of
-        the drawn ones, and a smaller draw is a subset of a larger one.
+        with this text. The rows with the lowest ranks are drawn. So a few new rows in the pool replace
+        only a few of the drawn rows, and a smaller draw is a subset of a larger one.
 
         Args:
             count: maximum number of rows.
@@ -70,7 +70,7 @@ class Pool:
         return np.sort(np.argpartition(_mix(hashes ^ _mix(repeat + _mix(np.array([seed], np.uint64)))), count)[:count])
 
     def texts(self, rows: NDArray[np.int64]) -> Iterator[str]:
-        """Yield the texts of the rows with these numbers, which must ascend. One group of rows is in memory at a time."""
+        """Yield the texts of the rows with these indices, which must ascend. Only one group of rows is in memory at a time."""
         import numpy as np
         import pyarrow.parquet as pq
 
@@ -82,7 +82,7 @@ class Pool:
             yield from file.read_row_group(group, columns=["text"])["text"].take(here).to_pylist()
 
     def hashes(self) -> NDArray[np.uint64]:
-        """Return a 64-bit hash of each row's text, (size,): 8 MB for a million rows."""
+        """Return a 64-bit hash of each row's text, (size,). A million rows take 8 MB."""
         import numpy as np
         import pyarrow.parquet as pq
 
@@ -126,8 +126,8 @@ def pool_findings(task: Task, made: Artefact, scripts: Counter[str]) -> list[Fin
     Args:
         task: task that uses the pool.
         made: the pool.
-        scripts: result of `count_scripts` for the task's other files. If all files together have another common
-            script than the pool alone, the pool is checked again with that script.
+        scripts: result of `count_scripts` for the task's other files. If the common script of all files together
+            differs from that of the pool alone, the pool is checked again with the script of all files.
     """
     from fsat_tasks.data.checks import Finding, check_rows
     from fsat_tasks.data.oddities import common_script
@@ -167,7 +167,7 @@ def _write_rows(path: Path, text: str, longest: int, folder: Path) -> int:
 
 
 def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Map 64-bit integers one to one to well-scattered ones: the finaliser of SplitMix64 (Steele, Lea & Flood 2014)."""
+    """Map 64-bit integers one to one to scattered ones, with the finaliser of SplitMix64 (Steele, Lea & Flood 2014)."""
     import numpy as np
 
     values = values + np.uint64(0x9E3779B97F4A7C15)

@@ -44,8 +44,8 @@ def read_rows(path: Path, text: str, label: str | None, max_characters: int) -> 
 
     Raises:
         DataError: if the file cannot be read, has no rows or lacks a column; if a record cannot be parsed; or
-            if a cell is too long or no valid UTF-8 text. NUL characters are not valid. The error names the
-            file, the line and the column.
+            if a cell is too long, is not valid UTF-8 or has a NUL character. The error names the file, the line
+            and the column.
     """
     rows = Rows(str(path))
     for line, cells in iter_rows(path, [text] if label is None else [text, label], max_characters):
@@ -65,7 +65,7 @@ def iter_rows(path: Path, columns: list[str], max_characters: int) -> Iterator[t
         max_characters: maximum length of a cell.
 
     Raises:
-        DataError: as in `read_rows`, when the iteration reaches the fault.
+        DataError: as in `read_rows`, but only when the iteration reaches the fault.
     """
     try:
         if path.stat().st_size == 0:
@@ -195,10 +195,10 @@ def _parquet(path: Path, columns: list[str]) -> Iterator[tuple[int, dict[str, An
 
     line = 1
     try:
-        file = pq.ParquetFile(path, buffer_size=1 << 20)  # without it a whole column of a row group is read at once
+        file = pq.ParquetFile(path, buffer_size=1 << 20)  # without a buffer, a row group's column is read at once
         _require(path, columns, file.schema_arrow.names)
         for batch in file.iter_batches(PARQUET_ROWS, columns=columns):
-            batch.validate(full=True)  # reports bytes that are not UTF-8, which reading alone does not
+            batch.validate(full=True)  # reports bytes that are not UTF-8; reading alone reports nothing
             yield from enumerate(batch.to_pylist(), start=line)
             line += len(batch)
     except (pa.ArrowException, OSError) as error:
@@ -224,7 +224,7 @@ def read_lines(lines: Iterable[bytes], name: str) -> Iterator[str]:
         name: name of their source, for the error.
 
     Raises:
-        DataError: if a line is not UTF-8. It names the line.
+        DataError: if a line is not UTF-8. The error names the line.
     """
     for number, line in enumerate(lines, start=1):
         try:

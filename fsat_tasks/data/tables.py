@@ -21,7 +21,7 @@ SPLITS = ("samples", "query", "out_of_scope")
 """Files that are small enough to be read into memory, unlike the pool."""
 ROWS_FILE, TEXTS_FILE, SLICES_FILE = "rows.parquet", "texts.parquet", "slices.parquet"
 CLASSES = "classes"
-"""Split that holds the class names, in the order of the labels. Their features are the class anchors."""
+"""Split that holds the class names, in the order of the labels. The features of the names are the class anchors."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Split:
         return len(self.lines)
 
     def at(self, numbers: Iterable[int]) -> Split:
-        """Return the rows with these numbers."""
+        """Return the rows with these indices."""
         chosen = list(numbers)
         labels = [self.labels[i] for i in chosen] if self.labels else []
         return Split([self.lines[i] for i in chosen], [self.texts[i] for i in chosen], labels)
@@ -64,7 +64,7 @@ class Tables:
 
     @cached_property
     def texts(self) -> list[str]:
-        """All different texts, the class names first. A row's `text_id` is the position of its text in this list."""
+        """All different texts, the class names first. A row's `text_id` is the index of its text in this list."""
         import pyarrow.parquet as pq
 
         texts: list[str] = pq.read_table(self._folder / TEXTS_FILE)["text"].to_pylist()
@@ -91,13 +91,13 @@ class Tables:
         return self.split(CLASSES)
 
     def split(self, name: str) -> Split:
-        """Return the rows of `samples`, `query`, `out_of_scope` or `classes`. There are none if the task has no such file."""
+        """Return the rows of `samples`, `query`, `out_of_scope` or `classes`. Without such a file, it is empty."""
         rows = [row for row in self._rows if row["split"] == name]
         labels = [row["label"] for row in rows if row["label"] is not None]
         return Split([row["line"] for row in rows], [self.texts[row["text_id"]] for row in rows], labels)
 
     def class_numbers(self, labels: list[str]) -> NDArray[np.int64]:
-        """Return the position of each label among the classes, (n,)."""
+        """Return the class index of each label, (n,)."""
         import numpy as np
 
         return np.searchsorted(self.classes.labels, labels)

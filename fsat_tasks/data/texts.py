@@ -18,14 +18,14 @@ __all__ = ["KINDS", "fingerprint", "perturb", "read_texts"]
 def fingerprint(text: str) -> str:
     """Return a text without differences of case, character width, punctuation and spacing.
 
-    A text of punctuation alone is returned as it is, without spaces around it.
+    If a text has only punctuation, nothing but the spaces around it is removed.
     """
     folded = re.sub(r"[\W_]+", " ", unicodedata.normalize("NFKC", text).casefold()).strip()
     return folded or text.strip()
 
 
 def _script(text: str) -> str | None:
-    """Return the script of most letters in a text, such as LATIN, or None if it has no letters."""
+    """Return the most frequent script, such as LATIN, among the first 200 characters, or None if none is a letter."""
     names = Counter(unicodedata.name(letter, "?").split()[0] for letter in text[:200] if letter.isalpha())
     return names.most_common(1)[0][0] if names else None
 
@@ -82,15 +82,15 @@ KINDS: dict[str, Callable[[str, random.Random], str]] = {
 
 
 def read_texts(texts: Any, where: str) -> list[str]:
-    """Return the texts as a list, after a check of each.
+    """Check each text and return the texts as a list.
 
     Args:
         texts: a list, a one-dimensional array or another iterable of texts.
         where: name of the texts, for the error.
 
     Raises:
-        DataError: if this is no list of texts, or if a row is no text or cannot be encoded as UTF-8. It names
-            the row.
+        DataError: if `texts` is no list of texts, or if a row is no text or cannot be encoded as UTF-8. The
+            error names the row.
     """
     if isinstance(texts, str | bytes | Mapping | Set) or getattr(texts, "ndim", 1) != 1 or not isinstance(texts, Iterable):
         raise DataError(where, "a list of texts", "one text" if isinstance(texts, str) else type(texts).__name__)

@@ -32,7 +32,7 @@ class Backend(Protocol):
     workers: int
     """Number of threads that should call `run` in parallel."""
     one_length: bool
-    """True where all rows of a batch should have the same length. On a CPU, padding costs as much as words."""
+    """True if all rows of a batch should have the same length. On a CPU, a padding token costs as much time as a word."""
 
     def run(self, ids: NDArray[np.int64], mask: NDArray[np.int64], layers: Layers) -> NDArray[np.float32]:
         """Compute the pooled features of a batch.
@@ -56,7 +56,7 @@ def open_backend(encoder: Artefact, source: EncoderSource | None, device: Litera
         source: the pretrained model's folder, which torch reads. None if `encoder` holds fine-tuned weights.
 
     Raises:
-        DeviceError: neither ONNX Runtime nor torch can use the GPU. torch cannot without `source`.
+        DeviceError: neither ONNX Runtime nor torch can use the GPU. Torch cannot if `source` is None.
     """
     with NamedErrors("the encoder"):
         return _open(encoder, source, device)
@@ -81,7 +81,7 @@ class OnnxCpu:
     """ONNX Runtime on the CPU, with one single-threaded run per core in parallel.
 
     Two runs on one core each are faster than one run on two cores. Their results do not depend on the number of
-    cores. Small batches stay in the processor's cache: 512 tokens are a third faster than 4096.
+    cores. Batches are small enough for the processor's cache: 512 tokens at a time are a third faster than 4096.
     """
 
     tokens = 512
@@ -98,7 +98,7 @@ class OnnxCpu:
 
 
 class OnnxCuda:
-    """ONNX Runtime on a GPU, in half precision. IO binding copies only token ids and pooled features."""
+    """ONNX Runtime on a GPU, in half precision. Because of IO binding, only token ids and pooled features are copied."""
 
     tokens = 65_536
     workers = 1
@@ -153,7 +153,7 @@ class Torch:
 
 
 def _unit(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Scale features to unit length in float32. In half precision the length is off by up to half a per cent."""
+    """Scale features to unit length in float32, because half precision leaves their length off by up to half a per cent."""
     import numpy as np
 
     unit: NDArray[np.float32] = features / np.maximum(np.linalg.norm(features, axis=-1, keepdims=True), np.float32(1e-12))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Batch = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
-    """Row numbers (batch,), token ids and mask (batch, tokens)."""
+    """Row indices (batch,), token ids (batch, tokens) and mask (batch, tokens)."""
 
 __all__ = ["load_tokenizer", "one_length_batches", "padded_batches", "tokenize"]
 
@@ -25,7 +25,7 @@ def load_tokenizer(path: Path, kept: Kept | None = None) -> tuple[Any, int]:
 
     Args:
         path: a tokenizer.json.
-        kept: cache of open values. With it, the tokenizer is parsed again only if the file has another content.
+        kept: cache of open objects. With it, the tokenizer is parsed again only if the file's content has changed.
     """
     content = path.read_text("utf-8")
     return (kept or Kept()).get("tokenizer", content, lambda: _parse_tokenizer(content))
@@ -47,7 +47,7 @@ def tokenize(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
 
 
 def padded_batches(rows: Sequence[list[int]], pad_id: int, tokens: int) -> Iterator[Batch]:
-    """Yield batches of at most `tokens` tokens with padding, or of one row.
+    """Yield padded batches. Each has at most `tokens` tokens, padding included, or a single row.
 
     The longest rows come first, so that rows of similar length share a batch and need little padding.
     """
@@ -66,7 +66,7 @@ def padded_batches(rows: Sequence[list[int]], pad_id: int, tokens: int) -> Itera
 def one_length_batches(rows: Sequence[list[int]], pad_id: int, tokens: int) -> Iterator[Batch]:
     """Yield batches whose rows all have the same length, the longest rows first.
 
-    No padding is computed. A row's features do not depend, to the last bit, on the other rows of its batch.
+    There is no padding to compute, and a row's features are the same to the last bit in any batch.
     """
     import numpy as np
 

@@ -31,12 +31,12 @@ __all__ = ["Encoder", "load_encoder"]
 log = logging.getLogger(__name__)
 
 CHUNK = 4096
-"""Number of texts that are tokenised and sorted by length at a time, while the previous chunk is computed."""
+"""Number of texts in a chunk. A chunk is tokenised and sorted by length while the previous chunk is computed."""
 CHUNK_OF_LONG_TEXTS = 256
-"""Number of texts in a chunk if long texts are split, as each text may have many pieces."""
+"""Number of texts in a chunk if long texts are split, because each text may have many pieces."""
 
 Progress = Callable[[int], None]
-"""Called with the number of rows done so far."""
+"""Function that is called with the number of rows done so far."""
 
 
 @dataclass
@@ -59,8 +59,8 @@ class Encoder:
         artefact: an artefact of `export_encoder` or `export_int8_encoder`, or a fine-tuned encoder.
         device: `cpu` or `cuda`.
         source: the pretrained model's folder. torch needs it on a GPU that ONNX Runtime cannot use.
-        long_texts: what to do with texts of more tokens than the encoder's maximum. `cut` ignores the rest;
-            `mean` splits the text into pieces and averages their features, weighted by tokens.
+        long_texts: what to do with texts of more tokens than the encoder's maximum. `cut` ignores the tokens
+            beyond it. `mean` splits the text into pieces and averages their features, weighted by number of tokens.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Encoder:
         self.dim: int = config["dim"]
         self.layers: int = config["layers"]
         self.normalize: bool = config["normalize"]
-        """True where features have unit length."""
+        """True if the features have unit length."""
         self.source = source
         self.numeric_class = encoding_class(device, config["precision"])
         self.long_texts = long_texts
@@ -121,8 +121,8 @@ class Encoder:
         """Encode texts without looking for repeats.
 
         Returns:
-            features, (n, dim) or (n, layers, dim) as in `encode`, and (n,) whether each text is longer than the
-            encoder's maximum.
+            features, (n, dim) or (n, layers, dim) as in `encode`, and a mask (n,) of the texts that are longer than
+            the encoder's maximum.
         """
         import numpy as np
 
@@ -135,7 +135,7 @@ class Encoder:
                 for start in range(0, len(texts), size):
                     chunk = self._submit(pool, texts[start : start + size], start, layers)
                     truncated[start : start + size] = chunk.truncated
-                    if before is not None:  # computed while this chunk was tokenised
+                    if before is not None:  # it was computed while this chunk was tokenised
                         self._collect(before, features, progress)
                     before = chunk
                 if before is not None:
@@ -164,7 +164,7 @@ class Encoder:
         return _Chunk(start, len(texts), truncated, np.array(owners), lengths, results)
 
     def _run(self, ids: NDArray[np.int64], mask: NDArray[np.int64], layers: Layers) -> Features:
-        """Run a batch, in smaller parts if memory is short. Later batches are then made smaller from the start."""
+        """Run a batch. If memory runs short, run it in smaller parts, and split later batches from the start."""
         import numpy as np
 
         rows = max(self._tokens // ids.shape[1], 1)
@@ -184,7 +184,7 @@ class Encoder:
         return np.concatenate([self._run(ids[part], mask[part], layers) for part in parts])
 
     def _collect(self, chunk: _Chunk, features: Features, progress: Progress | None) -> None:
-        """Wait for a chunk's batches and write its rows. A split text gets its pieces' mean, weighted by tokens."""
+        """Wait for a chunk's batches and write its rows. The row of a split text is the token-weighted mean of its pieces."""
         import numpy as np
 
         pieces = np.empty((len(chunk.owners), *features.shape[1:]), np.float32)
@@ -211,7 +211,8 @@ class _Chunk:
     start: int
     rows: int
     truncated: NDArray[np.bool_]  # (rows,)
-    owners: NDArray[np.int64]  # (pieces,) index of each piece's text: first pieces in text order, then all further ones
+    owners: NDArray[np.int64]
+    """(pieces,) index of each piece's text. The first piece of every text comes first, then all further pieces."""
     lengths: NDArray[np.float32]  # (pieces,) number of tokens
     results: list[tuple[NDArray[np.int64], Future[Features]]]
     """For each batch, the indices of its pieces and their future features."""
@@ -228,7 +229,7 @@ def load_encoder(
 
     Args:
         name_or_path: a bundled name, `org/model`, or a model folder; see `find_encoder`.
-        device: `auto`, `cpu` or `cuda`. `auto` takes a GPU if there is one that can be used.
+        device: `auto`, `cpu` or `cuda`. `auto` takes a GPU if one can be used.
         max_tokens: maximum number of tokens of a text; the encoder's own maximum if None or larger.
         precision: precision on a CPU; a GPU always uses half precision. `int8` is 1.6 to 2.2 times as fast as
             `fp32`, and its features have a cosine of 0.9994 to those of `fp32`.

@@ -39,7 +39,7 @@ class PooledEncoder(nn.Module):  # type: ignore[misc]
         self.normalize = normalize
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute the pooled features of the embedding layer and of every block; the encoder's own output is the last.
+        """Compute the pooled features of the embedding layer and of every block. The last ones are the encoder's own output.
 
         Args:
             input_ids: (batch, tokens) int64.
@@ -57,13 +57,13 @@ class PooledEncoder(nn.Module):  # type: ignore[misc]
             pooled = states[:, 0]  # (batch, dim)
         else:
             weights = mask.unsqueeze(1).to(states.dtype)  # (batch, 1, tokens)
-            # divided before the sum over tokens, which could overflow in half precision
+            # divided before the tokens are summed, because the sum could overflow in half precision
             weights = weights / weights.sum(2, keepdim=True).clamp(min=1.0)
             pooled = (weights @ states).squeeze(1)
         if not self.normalize:
             return pooled
         pooled = pooled / pooled.abs().amax(1, keepdim=True).clamp(min=1e-6)
-        # a matrix product instead of a sum: ONNX Runtime sums a batch of one row in another order
+        # not a sum, because ONNX Runtime sums a batch of one row in another order than a larger batch
         length = (pooled.unsqueeze(1) @ pooled.unsqueeze(2)).squeeze(2).clamp(min=1e-24).sqrt()  # (batch, 1)
         return pooled / length
 
@@ -72,8 +72,8 @@ def export_onnx(encoder: PooledEncoder, path: Path) -> None:
     """Write the encoder as ONNX with inputs `input_ids` and `attention_mask`, and outputs `features` and `sentence`.
 
     `features` (batch, layers, dim) has every layer. `sentence` (batch, dim) has only the last layer, for graphs that
-    need no other. The file depends only on the weights and on the versions of torch and onnx: stack traces and file
-    names of this machine are removed.
+    need no other layer. The file depends only on the weights and on the versions of torch and onnx, because stack
+    traces and file names of this machine are removed.
     """
     batch, tokens = torch.export.Dim("batch"), torch.export.Dim("tokens")
     shapes = {"input_ids": {0: batch, 1: tokens}, "attention_mask": {0: batch, 1: tokens}}

@@ -4,8 +4,8 @@ A token's scale depends only on that token. A row's features therefore do not de
 `onnxruntime.quantization.quantize_dynamic` has one scale for the whole tensor instead, and 2.5 times the error.
 
 Outliers move from the activations into the weights (SmoothQuant, Xiao et al. 2023). Each input channel is centred and
-divided by sqrt(largest input / largest weight). Both its mean and its largest input are measured on random tokens, so
-no data is needed.
+divided by sqrt(largest input / largest weight). The channel's mean and largest input are measured on random tokens,
+so no data is needed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["quantise"]
 
 FLOORS = {"Gelu": -0.17, "Relu": 0.0}
-"""Minimum of each activation function. Its outputs use all 256 levels from there up, not levels around a mean."""
+"""Minimum of each activation function. The 256 levels for its outputs start at this minimum and not around a mean."""
 CALIBRATION_LENGTHS, CALIBRATION_ROWS = (8, 16, 32, 64), 16
 """Lengths of the random calibration rows in tokens, and the number of rows of each length."""
 CONSTANTS: dict[str, NDArray[Any]] = {
@@ -41,7 +41,7 @@ Nodes = list[tuple[str, list[str], str, dict[str, Any]]]
 
 @dataclass(frozen=True)
 class _Input:
-    """Quantisation of a product's input x to integers: (x - offset) * factor / scale of the token + zero."""
+    """Quantisation of a product's input x to integers: (x - offset) * factor / scale + zero, with one scale per token."""
 
     offset: NDArray[np.float32]  # (channels,)
     factor: NDArray[np.float32]  # (channels,)
@@ -49,7 +49,7 @@ class _Input:
 
     @property
     def steps(self) -> int:
-        """Number of integer steps between zero and the largest value."""
+        """Number of integer steps from `zero` to the largest integer, 255."""
         return 255 - self.zero
 
 
@@ -61,7 +61,7 @@ def quantise(
     Args:
         model: an encoder that `export_onnx` wrote. It is not changed.
         vocabulary: number of token ids.
-        frame: token ids that every row begins with, and those that it ends with.
+        frame: token ids that every row begins with, and token ids that every row ends with.
         max_tokens: maximum number of tokens in a row.
 
     Raises:
@@ -125,7 +125,7 @@ def _calibrate(
 
 
 def _read_input(values: NDArray[np.float32], weight: NDArray[np.float32], floor: float | None) -> _Input:
-    """Choose how a product's input is quantised, from its values (tokens, channels) on random tokens."""
+    """Choose the quantisation of a product's input from the input's values (tokens, channels) on random tokens."""
     channels = len(weight)
     if floor is not None:
         return _Input(np.full(channels, floor, np.float32), np.ones(channels, np.float32), zero=0)
@@ -145,7 +145,7 @@ def _integer_product(
     scaled = weight.astype(np.float64) / read.factor[:, None]
     step = np.maximum(np.abs(scaled).max(axis=0) / 127, 1e-12)  # (outputs,)
     whole = np.clip(np.round(scaled / step), -127, 127).astype(np.int8)
-    # from the rounded weights: their error then cancels at an input of zero, and most inputs are near zero
+    # The rounded weights are used here too. So their errors cancel at an input of zero, and most inputs are near zero.
     at_offset = (read.offset * read.factor).astype(np.float64) @ (whole * step)  # (outputs,)
     centred = read.zero > 0
     constants = {

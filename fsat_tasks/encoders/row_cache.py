@@ -1,7 +1,7 @@
-"""A cache of features by the content of a text. A text is encoded once for all tasks and runs.
+"""A cache of features whose keys are hashes of texts. An encoder encodes each text once for all tasks and runs.
 
-A segment is an artefact with the keys, features and flags of some rows. New rows are written as a new segment: nothing
-is changed in place, and the next run finds what a killed run had finished.
+A segment is an artefact with the keys, features and flags of some rows. New rows are written as a new segment, and a
+segment is never changed. So the next run finds the segments that a killed run had written.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SEGMENT, ROW = np.uint64(32), np.uint64(2**32 - 1)
 
 
 class RowCache:
-    """Features of all layers of the texts that an encoder has encoded.
+    """Features of the texts that an encoder has encoded, for all layers.
 
     Args:
         store: the store that holds the segments.
@@ -49,9 +49,9 @@ class RowCache:
         self.shape: tuple[int, int] = (config["layers"], config["dim"])
         """(layers, dim) of one row."""
         self.dtype = np.dtype(np.float16 if config["normalize"] else np.float32)
-        """Half precision for unit vectors, whose cosines it keeps to 1e-7; float32 for features of any other length."""
+        """float16 for unit vectors, because it keeps their cosines to 1e-7; float32 for features of any other length."""
         self.encoded = self.found = self.truncated = 0
-        """Numbers of distinct texts encoded, of distinct texts found in the cache, and of rows whose text was cut."""
+        """Counts of the distinct texts encoded, of the distinct texts found in the cache, and of the rows whose text was cut."""
         self._whole: set[Path] = set()
         """Folders of segments whose checksums this object has verified."""
         self._list_segments()
@@ -63,7 +63,7 @@ class RowCache:
         place = np.concatenate([np.empty(0, np.uint64), *(_places(number, len(keys)) for number, keys in found)])
         order = np.argsort(high, kind="stable")
         self._high, self._place = high[order], place[order]
-        """(rows,) the first half of each key in ascending order, and the place of its row."""
+        """Two arrays (rows,): the first half of each key, in ascending order, and the place of the key's row."""
 
     @functools.cached_property
     def _encoder(self) -> Encoder:
@@ -101,7 +101,7 @@ class RowCache:
     def _look_up(
         self, keys: NDArray[np.bytes_], features: NDArray[np.floating], truncated: NDArray[np.bool_]
     ) -> NDArray[np.bool_]:
-        """Fill in the rows that the cache has, and return (n,) whether each row is missing."""
+        """Fill in the rows that the cache has, and return a mask (n,) of the missing rows."""
         missing = np.ones(len(keys), bool)
         if not len(self._high):
             return missing
@@ -125,8 +125,8 @@ class RowCache:
         """Read rows of one segment.
 
         Returns:
-            (rows,) whether each row has the expected key; then, only for rows that do, the features
-            (found, layers, dim) and (found,) whether the text was cut.
+            a mask (rows,) of the rows with the expected key. Then, for these rows only, the features
+            (found, layers, dim) and a mask (found,) of the texts that were cut.
         """
         folder = self._folders[number]
         if folder not in self._whole and self._store.find(self._step, folder.name) is None:

@@ -17,20 +17,21 @@ from fsat_tasks.store.artefact import read_manifest
 __all__ = ["groups", "merge"]
 
 SMALL = 16 << 20
-"""Segments with fewer bytes of features than this are merged. A shard of 4,096 rows has more."""
+"""Segments whose features have fewer bytes than this are merged. A shard of 4,096 rows is larger, so it is left alone."""
 MERGED = 64 << 20
-"""Maximum number of bytes of a merged segment's features. It is built in memory, and readers verify all of it."""
+"""Maximum size in bytes of a merged segment's features. It is bounded because a segment is built in memory and read whole
+to verify its checksum."""
 
 
 def groups(segments: Iterable[Path]) -> list[list[Path]]:
-    """Group segments to merge. A group has at least two small segments, all of one encoder."""
+    """Return groups of segments to merge. Each has at least two small segments of the same encoder and numeric class."""
     return [
         group for _, own in itertools.groupby(segments, lambda path: path.parent.parent) for group in _pack(own) if len(group) > 1
     ]
 
 
 def merge(store: Store, segments: list[Path]) -> Artefact | None:
-    """Write one segment with the rows of all, without removing them.
+    """Write one segment with the rows of all the given segments. The given segments are not removed.
 
     Returns:
         the new segment's artefact, or None if fewer than two of the segments are intact.

@@ -26,7 +26,7 @@ TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", 
 
 @dataclass(frozen=True)
 class EncoderSource:
-    """A model folder, and how its config says that features are computed."""
+    """A model folder, and the settings in its config that decide how features are computed."""
 
     name: str
     folder: Path
@@ -36,11 +36,11 @@ class EncoderSource:
     prefix: str = ""
     """Text that the encoder's config puts before every input, such as an instruction."""
     revision: str = ""
-    """sha256 over all that decides the features: model files, pooling, normalisation and maximum length."""
+    """sha256 over everything that decides the features: model files, pooling, normalisation and maximum length."""
 
     @property
     def pooling_named(self) -> bool:
-        """True where the config names a pooling. If not, the mean is taken."""
+        """True if the config names a pooling. Otherwise the mean is taken."""
         return any(module["type"].endswith("Pooling") for module in _modules(self.folder))
 
 
@@ -53,7 +53,7 @@ def find_encoder(
         name_or_path: a folder as a Path; or a name, which is looked up among the bundled encoders, then below
             FSAT_ENCODERS, then in the Hugging Face cache.
         max_tokens: maximum number of tokens of a text; the encoder's own maximum if None or larger.
-        sha256: function from a file to its digest. `Store.sha256` reads a large file only once.
+        sha256: function that returns a file's sha256. `Store.sha256` reads a large file only once.
 
     Raises:
         EncoderError: there is no such encoder, or it is not a transformers model with safetensors weights and mean
@@ -88,7 +88,8 @@ def _locate(name: str) -> Path:
         spec = importlib.util.find_spec(BUNDLED[name])
         if spec is not None and spec.origin is not None:
             return Path(spec.origin).parent / "model"
-    # at most one slash, and no part that begins with a dot: a name cannot lead out of the folder it is looked up in
+    # The pattern allows one slash and no part that begins with a dot. So a name cannot lead out of the folder in which
+    # it is looked up.
     if not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name):
         raise EncoderError(
             f"encoder {name!r}", "a name such as org/model", "something else", "Put local models below FSAT_ENCODERS."
@@ -117,7 +118,7 @@ def _locate(name: str) -> Path:
 
 def _own_max_tokens(folder: Path, config: dict[str, Any], name: str) -> int:
     """Return the smallest maximum length that the model's files name."""
-    # RoBERTa-like models start to count positions after the pad id, so they have fewer than the config says
+    # RoBERTa-like models number positions from the pad id plus one, so they have fewer positions than the config says
     offset = int(config.get("pad_token_id") or 0) + 1 if "roberta" in str(config.get("model_type")) else 0
     bounds = [int(config.get("max_position_embeddings") or 512) - offset]
     for file, key in (("sentence_bert_config.json", "max_seq_length"), ("tokenizer_config.json", "model_max_length")):
@@ -127,7 +128,7 @@ def _own_max_tokens(folder: Path, config: dict[str, Any], name: str) -> int:
 
 
 def _refuse_what_is_not_run(folder: Path, name: str) -> None:
-    """Raise EncoderError if the exported graph would ignore a part of the encoder: its features would be wrong."""
+    """Raise EncoderError if the exported graph would ignore a part of the encoder, because the features would be wrong."""
     for module in _modules(folder):
         if not module["type"].endswith(("Transformer", "Pooling", "Normalize")):
             raise EncoderError(f"encoder {name!r}", "a transformer, pooling and normalisation", module["type"])

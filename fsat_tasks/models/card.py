@@ -12,14 +12,14 @@ from fsat_tasks.templates import render
 __all__ = ["render_card"]
 
 FIGURES = {"accuracy": ("accuracy", "accuracy", {}), "macro_f1": ("f1", "macro-F1", {"average": "macro"})}
-"""Figure of metrics.json -> its metric on the Hub: type, name and arguments."""
+"""Figure of metrics.json -> type, name and arguments of its metric on the Hub."""
 
 
 def render_card(task: Task, head: Head, metrics: Mapping[str, Any], parity: Mapping[str, Any], served: str) -> str:
     """Render the card as Markdown with a YAML header, whose `model-index` has accuracy and F1.
 
     Args:
-        metrics: as metrics.json has them.
+        metrics: content of metrics.json.
         parity: figures from `parity_of`.
         served: file of the graph that is served.
     """

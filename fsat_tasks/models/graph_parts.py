@@ -1,6 +1,6 @@
 """Separate a graph from its weights.
 
-Graphs over the same encoder differ by some kilobytes only. Without the weights, working on them is fast.
+Graphs with the same encoder differ by only some kilobytes. Changing such a graph is fast if its weights are set aside.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class GraphParts:
 
 
 def take_apart(path: Path) -> GraphParts:
-    """Read a graph's file and separate its weights. The result may be shared and must not be changed."""
+    """Read a graph's file and separate its weights. The caller must not change the result, because it may be shared."""
     import onnx
 
     graph, weights = onnx.load(path), {}
@@ -52,7 +52,7 @@ def take_apart(path: Path) -> GraphParts:
             weights[value.name] = onnx.TensorProto()
             weights[value.name].CopyFrom(value)
             value.ClearField("raw_data")
-            value.dims[:] = [0]  # the values are gone
+            value.dims[:] = [0]  # no elements, because the values are gone
     return GraphParts(graph, weights)
 
 
@@ -68,8 +68,8 @@ def whole(graph: onnx.ModelProto, parts: GraphParts) -> onnx.ModelProto:
 def half_precision(graph: onnx.ModelProto, parts: GraphParts) -> onnx.ModelProto:
     """Convert a graph that was made from `parts.graph` to float16, with the same inputs and outputs.
 
-    The weights of the result still have no values. Shapes are inferred here, from the weights' shapes alone, as the
-    converter's own inference would need the values. `graph` is changed.
+    The weights of the result still have no values. Shapes are inferred here, because the converter's own inference
+    would need the values. The inference here needs only the weights' shapes. `graph` is changed.
     """
     from onnx.shape_inference import infer_shapes
     from onnxruntime.transformers.float16 import convert_float_to_float16

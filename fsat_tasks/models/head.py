@@ -1,4 +1,4 @@
-"""The tuned head of a task and its files."""
+"""The tuned head of a task, and the files that store it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["SET_COVERAGES", "Baseline", "Head", "finite", "load_baseline", "load_head", "save_baseline", "save_head"]
 
 SET_COVERAGES = (0.8, 0.9, 0.95, 0.99)
-"""Coverages whose conformal thresholds are kept with the head."""
+"""Coverages whose conformal thresholds are stored with the head."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,13 @@ class Head:
     lines: list[int]
     """Line numbers of the samples that it was fitted on."""
     rung: str
-    """The last rung that was taken."""
+    """The last rung that the ladder took."""
     set_thresholds: dict[str, float]
-    """Coverage -> threshold of `prediction_sets` on 1 - probability; infinite with too few samples."""
+    """Coverage -> threshold of `prediction_sets` on 1 - probability; infinite if there are too few samples."""
 
     @property
     def layers(self) -> int:
-        """Number of the encoder's last layers that are read."""
+        """Number of the encoder's last layers that the head reads."""
         return self.calibrated.layers
 
     @property
@@ -78,7 +78,7 @@ def save_head(head: Head, folder: Path) -> None:
     tensors = {name: value for name, value in arrays.items() if isinstance(value, np.ndarray)}
     tensors |= {"weight": linear.weight, "bias": linear.bias}
     data = save({name: np.ascontiguousarray(value, np.float32) for name, value in tensors.items()})
-    (folder / "head.safetensors").write_bytes(data)  # save_file's own error on a full disk is no OSError
+    (folder / "head.safetensors").write_bytes(data)  # not save_file: its error on a full disk is no OSError
     settings = {
         "labels": head.labels,
         "layers": head.layers,
@@ -125,14 +125,14 @@ def load_head(tuned: Artefact) -> Head:
 
 @dataclass(frozen=True)
 class Baseline:
-    """The frozen probe: a linear head on the pretrained encoder's features, fitted on the samples alone."""
+    """The frozen probe: a linear head on the pretrained encoder's features, fitted without the pool."""
 
     weight: NDArray[np.float32]  # (classes, layers * dim)
     bias: NDArray[np.float32]  # (classes,)
-    held_out: NDArray[np.float32]  # (samples, classes), logits of each sample, left out
+    held_out: NDArray[np.float32]  # (samples, classes), logits of each sample from a fit without it
 
     def labels(self, features: Features) -> Labels:
-        """Return the position of each row's likeliest class, (n,), from features (n, all layers, dim)."""
+        """Return the index of each row's likeliest class, (n,), from features (n, all layers, dim)."""
         from fsat_tasks.numerics.geometry.layers import mix_layers
 
         rows = mix_layers(features, self.layers(features.shape[2]))
@@ -140,7 +140,7 @@ class Baseline:
         return labels
 
     def layers(self, dim: int) -> int:
-        """Number of the encoder's last layers that are read."""
+        """Return the number of the encoder's last layers that the probe reads, if features have `dim` dimensions."""
         return int(self.weight.shape[1] // dim)
 
 

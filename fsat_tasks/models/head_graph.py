@@ -1,4 +1,4 @@
-"""The head as ONNX nodes behind an encoder's graph."""
+"""Append the head to an encoder's graph, as ONNX nodes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Part = tuple[dict[str, Any], Nodes]
 def join_head(encoder: onnx.ModelProto, head: CalibratedHead) -> onnx.ModelProto:
     """Return the encoder's graph followed by the head. Its outputs are `probabilities` (batch, classes) and `scope` (batch,).
 
-    If the head reads the last layer alone, the graph is cut at `sentence`, which drops the pooling of the other layers.
+    If the head reads only the last layer, the graph is cut at `sentence`. This drops the pooling of the other layers.
     """
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -52,7 +52,7 @@ def _unit_row(head: CalibratedHead, source: str) -> Part:
 
     layers: Nodes = []
     constants = {"head.shape": np.array([0, head.linear.weight.shape[1]])}  # 0 keeps the number of rows
-    if head.layers > 1:  # the last ones of (batch, all layers, dim)
+    if head.layers > 1:  # the last layers of (batch, all layers, dim)
         constants |= {"head.first": np.array([-head.layers]), "head.end": np.array([2**31]), "head.axis": np.array([1])}
         layers = [("Slice", [source, "head.first", "head.end", "head.axis"], ["head.layers"], {})]
         source = "head.layers"
@@ -66,7 +66,7 @@ def _unit_row(head: CalibratedHead, source: str) -> Part:
 def _class_probabilities(head: CalibratedHead) -> Part:
     """Return the part that computes calibrated `logits` and `probabilities`, both (batch, classes).
 
-    The weights include the temperature and the equal share of each layer.
+    The weights are divided in advance by the temperature and by sqrt(layers), which is the length of `head.row`.
     """
     weight = head.linear.weight.T / (head.temperature * np.sqrt(head.layers))
     constants = {"head.weight": weight, "head.bias": head.linear.bias.astype(np.float32) / head.temperature}
@@ -82,13 +82,13 @@ def _class_probabilities(head: CalibratedHead) -> Part:
 
 
 def _memory_logits(memory: Memory | None) -> Part:
-    """Return the part that computes `memory.logits` (batch, classes), like `Memory.logits`; an empty part without a memory."""
+    """Return the part that computes `memory.logits` (batch, classes), like `Memory.logits`. Without a memory, it is empty."""
     if memory is None:
         return {}, []
     from fsat_tasks.numerics.heads.memory import DOUBT, LEAST_WEIGHT, NEAREST, SHARPNESS
 
     constants = {
-        "memory.basis": memory.basis,  # (layers * dim, directions); the product is normalised next
+        "memory.basis": memory.basis,  # (layers * dim, directions); no sqrt(layers), because the product is normalised
         "memory.keys": memory.keys.T * SHARPNESS,  # (directions, rows)
         "memory.labels": memory.labels * (1.0 - DOUBT),  # (rows, classes)
         "memory.doubt": np.array(DOUBT / memory.labels.shape[1]),
@@ -120,7 +120,7 @@ def _memory_logits(memory: Memory | None) -> Part:
 def _scope_score(head: CalibratedHead) -> Part:
     """Return the part that computes `scope` (batch,), like `CalibratedHead.scope_scores`.
 
-    The constants include the equal share of each layer.
+    Prototypes and bank are divided in advance by sqrt(layers), which is the length of `head.row`.
     """
     model, share = head.scope, 1.0 / np.sqrt(head.layers)
     constants = {

@@ -18,10 +18,10 @@ def measure_latency(model: ServedModel, texts: Sequence[str]) -> dict[str, float
 
     Args:
         model: the exported model.
-        texts: at least one text. They are taken in turn.
+        texts: texts to run, at least one. They are used in turn.
 
     Returns:
-        `p50_ms` and `p95_ms`, median and 95th percentile of single texts in milliseconds, and `rows_per_second`.
+        `p50_ms` and `p95_ms`, the median and the 95th percentile of the latency in ms, and `rows_per_second`.
     """
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""Run an exported model from its folder, with ONNX Runtime and the tokenizer alone: no torch, no transformers."""
+"""Run an exported model from its folder. This needs ONNX Runtime and tokenizers, but not torch or transformers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["ServedModel"]
 
 TOKENS = 1024
-"""Maximum number of tokens in a batch, padding included. More would not stay in the processor's cache."""
+"""Maximum number of tokens in a batch, padding included. A larger batch would not stay in the processor's cache."""
 
 
 class ServedModel:
@@ -30,7 +30,7 @@ class ServedModel:
         folder: the model's folder.
         graph: file name of one of the folder's graphs; by default the one that config.json names as `served`.
         device: `cpu` or `cuda`.
-        kept: cache of open values: one CPU session for each file name of a graph, and one tokenizer.
+        kept: cache. It keeps one tokenizer, and the last CPU session of each graph's file name.
     """
 
     def __init__(self, folder: Path, graph: str | None = None, device: Device = "cpu", kept: Kept | None = None) -> None:
@@ -39,7 +39,7 @@ class ServedModel:
         self.scope_threshold = float(config["scope_threshold"])
         """Minimum scope score of a text that counts as in scope."""
         self.set_thresholds = {coverage: float(value) for coverage, value in config["set_thresholds"].items()}
-        """Coverage -> threshold for sets of labels: a set has all labels with 1 - probability up to the threshold."""
+        """Coverage -> threshold for sets of labels. A label is in the set if `1 - probability` is at most the threshold."""
         self._tokenizer, self._pad_id = load_tokenizer(folder / "tokenizer.json", kept)
         path = folder / (graph or config["served"])
         if device == "cpu" and kept is not None:
@@ -61,7 +61,7 @@ class ServedModel:
 
 @dataclass(frozen=True)
 class _File:
-    """Identity of a graph's file, independent of its path. The store renames the folder of a new artefact."""
+    """Identity of a graph's file, independent of its path, because the store renames the folder once the artefact is complete."""
 
     volume: int
     inode: int

@@ -1,8 +1,8 @@
 """A BERT WordPiece tokenizer as an ONNX graph, so that a model can take texts.
 
-Operators that ONNX lacks come from onnxruntime-extensions. Its `BertTokenizer` is not used: it keeps some accents, such
-as those of ā and č, and reads one text at a time. Here a table maps each character to its normalised form, for a whole
-batch at once. The table is made by the original tokenizer.
+Operators that ONNX lacks come from onnxruntime-extensions. Its `BertTokenizer` is not used, because it keeps some
+accents, such as those of ā and č, and reads one text at a time. Instead, a table maps each character to its normalised
+form, for a whole batch at once. The original tokenizer makes the table.
 
 A *unit* is a character or a special token of a text.
 """
@@ -25,9 +25,10 @@ __all__ = ["INPUT", "join_tokenizer", "tokenizer_graph"]
 
 INPUT = "texts"
 UNIT, TEXT = "\uf8fe", "\uf8ff"
-"""Characters that end a unit and a text inside the graph. They are for private use, so `_units` drops them from texts."""
+"""Characters that mark the end of a unit and of a text inside the graph. A text cannot hold them, because `_units` drops all
+private-use characters from the texts."""
 ASSIGNED = [*range(0xD800), *range(0xF900, 0x40000), *range(0xE0000, 0xE1000)]
-"""Code points that are or may become characters: all but surrogates, private use and the planes kept empty."""
+"""Code points that are or may become characters: all except surrogates, private-use characters and empty planes."""
 
 Nodes = list[tuple[str, list[str], list[str], dict[str, Any]]]
 """Operator, inputs, outputs and attributes of each node."""
@@ -146,8 +147,8 @@ def _unsupported(path: Path, got: str) -> EncoderError:
 def _changed_characters(tokenizer: Any) -> dict[str, str]:
     """Return character -> replacement, for all characters of Unicode that the tokenizer changes.
 
-    One call does it for all. A digit separates the characters: the normalizer looks at one character at a time and
-    leaves digits as they are.
+    One call normalises all characters, with a digit between them. This works because the normalizer treats each
+    character by itself and leaves digits as they are.
     """
     apart = "0"
     characters = [chr(code) for code in ASSIGNED if chr(code) != apart]
@@ -174,9 +175,9 @@ def _units(tokenizer: _WordPiece) -> tuple[dict[str, Any], Nodes]:
         "unit.last": last + UNIT,
         "unit.between": TEXT + UNIT,
     }, [
-        # an extra empty text, which `_rows` removes: the extensions' operators crash if there is no text
+        # an empty text is added, because the extensions' operators crash if there is no text; `_rows` removes it
         ("Concat", [INPUT, "unit.no_text"], ["unit.texts"], {"axis": 0}),
-        # the operators end a text at a zero byte, so UNIT takes its place; both are dropped later
+        # the operators would end a text at a zero byte, so UNIT replaces it; `unit.pattern` then drops this UNIT
         ("StringSplit", ["unit.texts"], ["unit.parts", "unit.part_count"], {"delimiter": "\0"}),
         ("StringJoin", ["unit.parts", "unit.for_zero", "last"], ["unit.text"], EXTENSIONS),
         ("StringRegexReplace", ["unit.text", "unit.pattern", "unit.rewrite"], ["unit.marked"], EXTENSIONS),
@@ -221,10 +222,10 @@ def _word_pieces(tokenizer: _WordPiece) -> tuple[dict[str, Any], Nodes]:
 
 
 def _one_unknown_a_word(tokenizer: _WordPiece) -> tuple[dict[str, Any], Nodes]:
-    """Make `kept` (pieces,), which pieces to keep, and `kept.id`, their ids.
+    """Make `kept` (pieces,), a mask of the pieces to keep, and `kept.id`, the ids of these pieces.
 
-    A word with an unknown part must give the unknown token alone. The operator also gives the pieces before that part;
-    they are dropped here.
+    A word with an unknown part must become the unknown token and nothing else. The operator also returns the pieces
+    before the unknown part. They are dropped here.
     """
     return {"bad.unknown": np.array(tokenizer.vocabulary[tokenizer.unknown]), "one": np.array(1), "zero": np.array(0)}, [
         ("Sub", ["end", "one"], ["bad.last"], {}),
@@ -234,7 +235,7 @@ def _one_unknown_a_word(tokenizer: _WordPiece) -> tuple[dict[str, Any], Nodes]:
         ("And", ["bad.is_unknown", "bad.is_word"], ["bad"], {}),
         ("Cast", ["bad"], ["bad.plus"], {"to": 7}),  # 7: int64
         ("Neg", ["bad.plus"], ["bad.minus"], {}),
-        ("Mul", ["begin", "bad.plus"], ["bad.from"], {}),  # other words have index 0, where 0 is added
+        ("Mul", ["begin", "bad.plus"], ["bad.from"], {}),  # for other words, 0 is added at index 0
         ("Mul", ["bad.last", "bad.plus"], ["bad.to"], {}),
         ("Mul", ["id", "zero"], ["bad.zeros"], {}),
         ("ScatterElements", ["bad.zeros", "bad.from", "bad.plus"], ["bad.opened"], {"reduction": "add"}),

@@ -24,7 +24,7 @@ __all__ = ["HARD_TEXTS", "MODEL", "StringModel", "export_strings"]
 
 MODEL = "model-strings.onnx"
 ROWS, BATCH = 100, 32
-"""Maximum number of texts whose answers are compared, and texts in a batch. Token ids are compared on all texts."""
+"""Maximum number of texts whose answers are compared, and number of texts in a batch. Token ids are compared on all texts."""
 
 HARD_TEXTS = (
     "",
@@ -62,14 +62,14 @@ HARD_TEXTS = (
 
 
 def export_strings(task: str, store: Store, model: Artefact) -> Artefact:
-    """Put the tokenizer in front of the graph that a model serves.
+    """Export a graph that takes texts: the tokenizer as a graph, followed by the graph that the model serves.
 
-    Writes model-strings.onnx and parity.json. The graph's metadata has `labels`, `scope_threshold`, the `task`'s name
+    Writes model-strings.onnx and parity.json. The new graph's metadata has `labels`, `scope_threshold`, the `task`'s name
     and the `model`'s digest.
 
     Raises:
         InputError: onnxruntime-extensions is not installed.
-        EncoderError: the tokenizer is not supported, or the graph's answers differ from the model's.
+        EncoderError: the tokenizer is not supported, or the new graph's answers differ too much from the model's.
     """
     version = _extensions_version()
     recipe = Recipe(
@@ -135,7 +135,7 @@ def _extensions_version() -> str:
 
 
 def _own_texts(store: Store, model: Artefact) -> list[str]:
-    """Return the texts that the model was made and judged with; empty if the store no longer has them."""
+    """Return the texts that the model was tuned and evaluated on; an empty list if the store no longer has them."""
     from fsat_tasks.data.tables import Tables
 
     reference = model.manifest["parents"]["validate"]
@@ -148,7 +148,7 @@ def _text(value: Any) -> str:
 
 
 def _same_tokens(front: onnx.ModelProto, path: Path, texts: Sequence[str]) -> None:
-    """Raise EncoderError, with the text, if the graph's token ids differ from the tokenizer's."""
+    """Raise EncoderError if the graph and the tokenizer give different token ids. The error shows the text."""
     from fsat_tasks.encoders.batches import load_tokenizer, tokenize
 
     graph, (tokenizer, _) = StringModel(front.SerializeToString()), load_tokenizer(path)
@@ -160,7 +160,7 @@ def _same_tokens(front: onnx.ModelProto, path: Path, texts: Sequence[str]) -> No
 
 
 def _same_answers(graph: StringModel, model: Artefact, texts: Sequence[str]) -> dict[str, Any]:
-    """Compare the graph's answers with the model's. Raises EncoderError if a parity gate of the task would hold it."""
+    """Compare the graph's answers with the model's. Raises EncoderError if the graph fails a parity gate of the task."""
     import numpy as np
 
     from fsat_tasks.models.variants import parity_of

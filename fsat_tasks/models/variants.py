@@ -21,7 +21,7 @@ __all__ = ["FILES", "FOR_A_GPU", "MODEL", "Judge", "for_a_cpu", "parity_of", "se
 MODEL = "model.onnx"
 FILES = {"fp32": MODEL, "fp16": "model-fp16.onnx", "int8": "model-int8.onnx"}
 FOR_A_GPU = ("fp16",)
-"""Variants for a GPU. A CPU converts their weights and computes in fp32: half the file size, but slower."""
+"""Variants for a GPU. A CPU converts their weights and computes in fp32, which is slower. Their files are half as large."""
 
 Answers = tuple["NDArray[np.floating[Any]]", "NDArray[np.floating[Any]]"]
 """Probabilities (n, classes) and scope scores (n,)."""
@@ -60,10 +60,10 @@ class Judge:
     """Answers of the fp32 graph on the CPU."""
     bounds: GateSpec
     kept: Kept
-    """Cache of the open sessions, which `publish` times later."""
+    """Cache of open sessions. The step `publish` measures the speed of the same sessions later."""
 
     def judge(self, name: str, device: Literal["cpu", "cuda"] = "cpu") -> dict[str, Any]:
-        """Size and parity of a variant, and whether it may be served on the device, with the reason and its statistics."""
+        """Return a variant's size and parity, whether it may be served on the device, the reason and its statistics."""
         from fsat_tasks.numerics.evidence.paired import compare_paired
 
         model = ServedModel(self.folder, FILES[name], device, self.kept)

@@ -31,7 +31,7 @@ def export_chosen_encoder(run: Run) -> Artefact:
     """Return the task's exported encoder, in int8 if the task asks for it and its samples keep their labels."""
     encoder = export_encoder(run.source, run.store)
     spec = run.task.spec
-    if spec.encoder.precision == "fp32" or pick_device(spec.device) == "cuda":  # a GPU uses half precision
+    if spec.encoder.precision == "fp32" or pick_device(spec.device) == "cuda":  # a GPU always uses half precision
         return encoder
     int8 = export_int8_encoder(encoder, run.store)
     judged = _judge(run, encoder, int8)
@@ -47,9 +47,9 @@ def export_chosen_encoder(run: Run) -> Artefact:
 
 
 def _judge(run: Run, encoder: Artefact, int8: Artefact) -> Artefact:
-    """Compare the leave-one-out labels of the samples on the features of both encoders.
+    """Compare the leave-one-out labels that the samples get with the float32 encoder and with the int8 encoder.
 
-    Writes precision.json: whether int8 is accepted, the share of equal labels, both accuracies, the number of samples.
+    Writes precision.json: whether int8 is accepted, the share of equal labels, both accuracies and the number of samples.
     """
     validated = run.validated
     recipe = Recipe(
@@ -86,7 +86,7 @@ def _judge(run: Run, encoder: Artefact, int8: Artefact) -> Artefact:
 
 
 def _left_out_labels(run: Run, encoder: Artefact, labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return (n,) the frozen head's leave-one-out label of each sample, on the features of this encoder."""
+    """Return the frozen head's leave-one-out class index for each sample, (n,), from the features of this encoder."""
     import numpy as np
     from threadpoolctl import threadpool_limits
 

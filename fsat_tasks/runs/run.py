@@ -1,4 +1,4 @@
-"""A run: a task on its way through the steps, and the objects that are opened on the way."""
+"""A run: one task, the artefacts that its steps have made so far, and the objects opened from these artefacts."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ __all__ = ["Run"]
 
 
 class Run:
-    """A task, the store, and the artefacts that the run has so far. Everything that is read from them is opened once.
+    """A task, the store, and the artefacts that the run has so far. Each object is opened from them only once.
 
     Args:
         artefacts: step -> artefact; each step adds its own.
-        kept: objects that stay open for the next task of this process; by default none.
+        kept: cache of objects that stay open for the next task of this process; by default a new cache.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Run:
 
     @property
     def extracted(self) -> Artefact:
-        """Artefact of `extract`: shape and checksum of the rows' features, which lie in the row cache."""
+        """Artefact of `extract`: shape and checksum of the rows' features. The features themselves are in the row cache."""
         return self.artefacts["extract"]
 
     @property
@@ -94,7 +94,7 @@ class Run:
 
     @cached_property
     def encoder(self) -> Artefact:
-        """The exported encoder that the features of `extract` are from."""
+        """The exported encoder that computed the features of `extract`."""
         return self.store.require(self.extracted.manifest["parents"]["encoder"], "the encoder that the features are from")
 
     @cached_property
@@ -118,7 +118,7 @@ class Run:
         """Return the features that the head reads.
 
         Args:
-            device: device of a fine-tuned encoder; the pretrained one runs as in `features`.
+            device: device for a fine-tuned encoder. It has no effect on a pretrained encoder, which runs as in `features`.
         """
         if not self.has_tuned_encoder:
             return self.features(texts)
@@ -133,7 +133,7 @@ class Run:
             numeric_class: numeric class of the features; by default that of `extract`.
 
         Raises:
-            DeviceError: if a text has to be encoded, and this machine cannot do so in that class.
+            DeviceError: if a text has to be encoded, but this machine cannot compute in that class.
         """
         numeric_class = numeric_class or NumericClass.parse(self.extracted.manifest["numeric_class"])
         if numeric_class not in self._caches:
@@ -142,7 +142,7 @@ class Run:
         return found
 
     def encoding_class(self, device: Device) -> NumericClass:
-        """Return the numeric class of texts that are encoded after `extract`. It is a GPU's only if `extract` ran on a GPU."""
+        """Return the numeric class for texts that are encoded after `extract`: a GPU's only if `extract` ran on a GPU."""
         on_gpu = device == "cuda" and NumericClass.parse(self.extracted.manifest["numeric_class"]) in CUDA_CLASSES
         return encoding_class("cuda" if on_gpu else "cpu", self.encoder.json("encoder.json")["precision"])
 
@@ -150,14 +150,14 @@ class Run:
         """Open the row cache of an exported encoder."""
         from fsat_tasks.encoders.row_cache import RowCache
 
-        run = weakref.proxy(self)  # a reference cycle would keep the run alive until the garbage collector comes
+        run = weakref.proxy(self)  # a reference cycle would keep the run alive until a garbage collection
         return RowCache(self.store, encoder, numeric_class, lambda: run.open_encoder(encoder, numeric_class))
 
     def open_encoder(self, encoder: Artefact, numeric_class: NumericClass) -> Encoder:
         """Open an exported encoder.
 
         Raises:
-            DeviceError: if this machine cannot encode in that class. Rows of two classes are never mixed.
+            DeviceError: if this machine cannot compute in `numeric_class`. Rows of two classes are never mixed.
         """
         device = pick_device(self.task.spec.device) if numeric_class.device == "cuda" else "cpu"
         here = encoding_class(device, encoder.json("encoder.json")["precision"])

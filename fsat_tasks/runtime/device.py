@@ -1,4 +1,4 @@
-"""Choice of the device: the CPU, or a GPU that ONNX Runtime or torch can use. No other module chooses one."""
+"""Choice of the device: the CPU, or a GPU that ONNX Runtime or torch can use. No other module chooses a device."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def or_on_the_cpu(wanted: str, work: Callable[[Device], T]) -> T:
     except (DeviceError, OutOfMemoryError) as error:
         if picked == "cpu" or wanted != "auto":
             raise
-        # text only: a log record that is kept would keep the error, and with it the memory on the GPU
+        # only the error's text: a log record with the error itself would keep the error's memory on the GPU
         log.warning("Going on with the CPU, as device is auto: %s", str(error))
-    return work("cpu")  # outside of the handler: inside, the error would keep memory on the GPU
+    return work("cpu")  # outside the handler, because inside it the error would still keep memory on the GPU
 
 
 def tuning_device(picked: Device) -> Device:
@@ -60,6 +60,6 @@ def tuning_device(picked: Device) -> Device:
 def onnx_device(picked: Device) -> Device:
     """Return the device for a model that exists only as ONNX, such as a fine-tuned encoder.
 
-    Torch cannot load it. So without a CUDA build of ONNX Runtime it runs on the CPU.
+    Torch cannot load such a model. So it runs on the CPU if ONNX Runtime cannot use the GPU.
     """
     return picked if picked == "cpu" or onnxruntime_runs_on_cuda() else "cpu"

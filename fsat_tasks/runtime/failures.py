@@ -33,10 +33,12 @@ GPU_IS_GONE = (
 
 
 class NamedErrors:
-    """Context manager that translates errors of ONNX Runtime and torch. Only their messages tell the cause.
+    """Context manager that translates errors of ONNX Runtime and torch into fsat's own errors.
 
-    This is a class and not a generator: from Python 3.12 on, a generator's frames would keep the batch that
-    did not fit into memory until the next garbage collection.
+    It recognises the cause by words in the error's message.
+
+    This is a class and not a generator because of memory. From Python 3.12 on, a generator's frames would keep a
+    batch that did not fit into memory until the next garbage collection.
 
     Args:
         work: name of the work for the message, such as "a batch of (32, 128) tokens".
@@ -53,7 +55,7 @@ class NamedErrors:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        # ONNX Runtime's exceptions derive directly from Exception; torch's are RuntimeErrors
+        # any Exception may be one of them: ONNX Runtime's derive directly from Exception, torch's are RuntimeErrors
         if not isinstance(error, Exception) or isinstance(error, FsatError):
             return
         text = str(error).lower()

@@ -1,4 +1,4 @@
-"""Values that a process keeps open from one task to the next. The code that runs the tasks owns them."""
+"""Cache of objects that a process keeps from one task to the next. The code that runs the tasks creates the cache."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Kept:
         self._values: dict[str, tuple[Hashable, Any]] = {}
 
     def get(self, kind: str, key: Hashable, make: Callable[[], T]) -> T:
-        """Return the value of a kind if it was made for the same key, else make a new one in its place."""
+        """Return the stored value of a kind if it was made for the same key. Otherwise make a new value and store it instead."""
         if kind not in self._values or self._values[kind][0] != key:
             self._values.pop(kind, None)  # frees the memory before the next value is made
             self._values[kind] = key, make()

@@ -1,7 +1,7 @@
 """Logging: each line of fsat's log names the current task and step.
 
-In Airflow's processes, task and step are added to Airflow's own fields. On the command line they stand before
-the message. With FSAT_LOG=json each line is a JSON object, which also has an id of the process.
+In Airflow's processes, the task and the step become fields of Airflow's own log. On the command line they stand
+before the message. With FSAT_LOG=json each line is a JSON object, which also holds an id of the process.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _FIELDS: ContextVar[Mapping[str, str]] = ContextVar("fsat_log_fields")
 
 @contextmanager
 def at_work(task: str, step: str) -> Iterator[None]:
-    """Context manager: log lines of this thread, and an error that leaves the block, name the task and the step."""
+    """Context manager that adds the task and the step to this thread's log lines and to an error that leaves the block."""
     fields = {"task": task, "step": step}
     with ExitStack() as stack:
         if structlog := sys.modules.get("structlog"):  # Airflow logs through structlog; fsat alone never loads it
@@ -41,7 +41,7 @@ def at_work(task: str, step: str) -> Iterator[None]:
 
 
 def in_json() -> bool:
-    """Return whether FSAT_LOG asks for JSON. Raises InputError if it is neither `text` nor `json`."""
+    """Return whether FSAT_LOG asks for JSON. Raises InputError if FSAT_LOG is neither `text` nor `json`."""
     said = os.environ.get(VARIABLE) or "text"
     if said not in ("text", "json"):
         raise InputError(VARIABLE, "text or json", repr(said))
@@ -82,7 +82,7 @@ def _add_fields(record: logging.LogRecord) -> bool:
 
 class _JsonLines(logging.Formatter):
     run = uuid4().hex[:12]
-    """Id of this process, to tell its lines from those of other processes in the same log."""
+    """Id of this process. It distinguishes the lines of several processes in the same log."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {

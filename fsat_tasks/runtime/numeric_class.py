@@ -1,7 +1,6 @@
 """Numeric classes: library, device and precision of a computation, such as `onnxruntime-cpu-fp32`.
 
-Different numeric classes give slightly different numbers. So the class is part of the key of each artefact in
-the store.
+Different numeric classes give slightly different numbers. So the store's key of an artefact includes the class.
 """
 
 from __future__ import annotations
@@ -35,9 +34,9 @@ class NumericClass:
     """Library: `onnxruntime`, `torch` or `numpy`."""
     device: Device
     precision: str = ""
-    """`fp32`, `fp16`, `bf16`, `int8` or `fp64`; empty if it is the precision of a model that is an input."""
+    """`fp32`, `fp16`, `bf16`, `int8` or `fp64`. Empty if the precision is that of a model among the inputs."""
     at_once: int | None = None
-    """Number of encoders that are fine-tuned side by side in the plan of the budget; None on a GPU."""
+    """Number of encoders fine-tuned in parallel, as assumed in the plan of the time budget; None on a GPU."""
     compared_on: Device | None = None
     """Second device on which the results were compared, if any."""
     also: NumericClass | None = None
@@ -73,7 +72,7 @@ def encoding_class(device: Device, precision: str) -> NumericClass:
 
     Args:
         device: the device that computes the features.
-        precision: precision of the exported encoder, which counts only on a CPU. A GPU always uses half
+        precision: precision of the exported encoder. It matters only on a CPU, because a GPU always uses half
             precision.
     """
     if device == "cpu":
@@ -91,9 +90,9 @@ def half_name(device: Device = "cuda") -> str:
 
 
 def bodies_at_once() -> int:
-    """Return how many of the ladder's four encoders are fine-tuned side by side: 1, 2 or 4.
+    """Return the number of encoders that are fine-tuned in parallel on a CPU: 1, 2 or 4.
 
-    Three at a time would need two rounds, as two at a time do.
+    The ladder fine-tunes four encoders. Three in parallel would need two rounds, just as two in parallel do.
     """
     return max(many for many in (1, 2, 4) if many <= available_cores())
 
@@ -104,7 +103,7 @@ def tuning_class(device: Device) -> NumericClass:
 
 
 def planned_class(device: Device) -> NumericClass:
-    """Return `tuning_class` and, on a CPU, the number of encoders side by side that the budget is planned with."""
+    """Return `tuning_class`. On a CPU, it includes the number of parallel encoders that the time budget is planned with."""
     at_once = None if device == "cuda" else bodies_at_once()
     tuned = tuning_class(device)
     return NumericClass(tuned.engine, tuned.device, tuned.precision, at_once)
@@ -114,4 +113,4 @@ PLANNED_CLASSES = (
     NumericClass("torch", "cuda", "bf16"),
     *(NumericClass("torch", "cpu", precision, many) for precision in ("bf16", "fp32") for many in (4, 2, 1)),
 )
-"""All values that `planned_class` can return, in the order in which artefacts are looked for."""
+"""All values that `planned_class` can return. Artefacts are looked for in this order."""

@@ -1,6 +1,6 @@
-"""Independent fits side by side, each on one core.
+"""Run independent fits in parallel, each on one core.
 
-A matrix product of a few hundred rows gains nothing from several cores; several fits at a time do.
+A matrix product of a few hundred rows is no faster on several cores. So the cores are given to several fits instead.
 """
 
 from __future__ import annotations
@@ -19,6 +19,6 @@ Result = TypeVar("Result")
 
 
 def side_by_side(work: Callable[[int], Result], count: int) -> list[Result]:
-    """Return the results of work(0) to work(count - 1), in order. They do not depend on the number of cores."""
+    """Return the results of work(0) to work(count - 1), in order. The results do not depend on the number of cores."""
     with threadpool_limits(1), ThreadPoolExecutor(available_cores()) as pool:
         return list(pool.map(work, range(count)))

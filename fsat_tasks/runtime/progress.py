@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, elsewhere a log line every few seconds."""
+"""Progress of long work: a bar on a terminal, or a log line every few seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SECONDS_BETWEEN_LINES = 10.0
 
 @contextlib.contextmanager
 def show_progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Context manager: yields a function to call with the number of rows done so far.
+    """Context manager that yields a function. The caller reports progress by calling it with the number of rows done so far.
 
     Args:
         label: name of the work.

@@ -14,14 +14,14 @@ from fsat_tasks.runtime.machine import Device
 __all__ = ["onnxruntime_runs_on_cuda", "open_session"]
 
 SLOW_FUSIONS = ["SkipLayerNormFusion"]
-"""ONNX Runtime optimisations that are slower on a CPU: the fused kernel takes six times as long as its two parts."""
+"""ONNX Runtime optimisations that make a CPU slower. The fused kernel takes six times as long as the two it replaces."""
 
 
 @functools.cache
 def onnxruntime_runs_on_cuda() -> bool:
     """Return whether ONNX Runtime can use a GPU, by opening a small session on it.
 
-    The list of available providers does not tell: it names CUDA even if its libraries are missing.
+    The list of available providers cannot answer this, because it names CUDA even if the CUDA libraries are missing.
     """
     import onnxruntime as ort
     from onnx import TensorProto, helper
@@ -37,7 +37,7 @@ def onnxruntime_runs_on_cuda() -> bool:
 
 
 def _preload_cuda() -> None:
-    """Load the CUDA and cuDNN libraries of torch's packages. Text that this prints goes to standard error."""
+    """Load the CUDA and cuDNN libraries from torch's packages. ONNX Runtime's messages about it go to standard error."""
     import onnxruntime as ort
 
     with contextlib.redirect_stdout(sys.stderr):
@@ -50,8 +50,8 @@ def open_session(model: Path | bytes, device: Device, threads: int = 0, custom_o
     Args:
         model: path of the ONNX graph, or its bytes.
         device: device that every run uses.
-        threads: threads of one run on the CPU, 0 for one per core. With 1, several threads may call the session
-            side by side.
+        threads: number of threads of one run on the CPU; 0 for one per core. Use 1 if several threads call the session
+            in parallel.
         custom_operators: path of an operator library that the graph needs, if any.
 
     Raises:
@@ -66,7 +66,8 @@ def open_session(model: Path | bytes, device: Device, threads: int = 0, custom_o
     if custom_operators is not None:
         options.register_custom_ops_library(custom_operators)
     if device == "cpu":
-        # without VNNI, int8 products are summed in 16 bits and overflow; this option selects slower kernels that do not
+        # On a processor without VNNI, int8 products are summed in 16 bits and overflow. This option selects slower
+        # kernels that do not overflow.
         options.add_session_config_entry("session.x64quantprecision", "1")
         return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"], disabled_optimizers=SLOW_FUSIONS)
     _preload_cuda()

@@ -1,4 +1,4 @@
-"""Recipe, artefact and manifest: what a step's result depends on, the result, and the record of it."""
+"""Recipe: everything that a step's result depends on. Artefact: the result. Manifest: the record of both."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Artefact:
     path: Path
     manifest: Mapping[str, Any]
     built: bool = field(default=False, compare=False)
-    """True if this call made the artefact, False if it was in the store already."""
+    """True if `Store.build` has just made the artefact, False if the artefact was in the store already."""
 
     @property
     def step(self) -> str:
@@ -59,7 +59,7 @@ class Artefact:
 
     @property
     def digest(self) -> str:
-        """sha256 over the names and contents of the files. Equal work gives equal digests: files of timings do not count."""
+        """sha256 over the names and contents of the files. Files of timings are left out, so equal work gives equal digests."""
         return str(self.manifest["digest"])
 
     def sha256(self, name: str) -> str:
@@ -77,7 +77,7 @@ class Artefact:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that a step's result depends on, and what else its manifest records."""
+    """Everything that a step's result depends on, and further facts that its manifest records."""
 
     step: str
     version: int
@@ -89,13 +89,13 @@ class Recipe:
     numeric_class: NumericClass | None = None
     """Numeric class of the computation, or None if it uses no floating-point numbers."""
     parents: Mapping[str, Artefact] = field(default_factory=dict)
-    """Artefacts that this one is made from, recorded for lineage. They do not enter the key; their content is in `inputs`."""
+    """Artefacts that this one is made from, recorded for lineage. The key has the checksums in `inputs` instead."""
     measured: tuple[str, ...] = ()
-    """Files with timings of this machine. They are verified like all others, but are not part of the digest."""
+    """Names of files with timings of this machine. Their checksums are verified, but are not part of the digest."""
 
     @property
     def computed_by(self) -> str:
-        """Numeric class as text, as keys and manifests hold it; `exact` without one."""
+        """Numeric class as text, for keys and manifests; `exact` if there is none."""
         return "exact" if self.numeric_class is None else str(self.numeric_class)
 
     @property
@@ -119,7 +119,7 @@ def read_manifest(folder: Path, sha256: Callable[[Path], str] = sha256_file) -> 
         sha256: function that returns a file's sha256.
 
     Returns:
-        The problem, or None if the artefact is whole; and the manifest, empty if it cannot be read.
+        The problem, or None if the artefact is undamaged; and the manifest, or {} if it cannot be read.
     """
     try:
         manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
@@ -140,7 +140,7 @@ def read_manifest(folder: Path, sha256: Callable[[Path], str] = sha256_file) -> 
 
 
 def make_manifest(recipe: Recipe, folder: Path, work: Mapping[str, Any], sha256: Callable[[Path], str]) -> dict[str, Any]:
-    """Return the manifest of the files that a recipe's work left in a folder.
+    """Return the manifest of the files that a step wrote to a folder.
 
     Args:
         recipe: recipe of the work.

@@ -15,14 +15,14 @@ __all__ = ["copy_out"]
 
 
 def copy_out(artefact: Artefact, folder: Path) -> None:
-    """Copy an artefact's files to `folder`, in place of a former copy.
+    """Copy an artefact's files to `folder`. An earlier copy there is replaced.
 
-    artefact.json is written beside them, with the artefact's reference and the names of its files. The
-    manifest is not copied, because it records times and versions: without it, DVC sees a change only if the
-    files changed.
+    The folder also gets an artefact.json with the artefact's reference and the names of its files. The manifest
+    is not copied, because it records times and versions. If it were copied, DVC would see a change even if the
+    files are the same.
 
     Raises:
-        StoreError: if the folder cannot be written, or holds a file that no former copy put there.
+        StoreError: if the folder cannot be written, or holds a file that is not from an earlier copy.
     """
     folder = folder.absolute()
     if folder.exists() and not folder.is_dir():

@@ -1,12 +1,12 @@
-"""Leases of runs and the last use of each artefact. Housekeeping leaves alone what may still be in use.
+"""Leases of runs and the last use of each artefact. They tell housekeeping which artefacts may be in use.
 
 - A run holds a lease: a file in `<store>/runs` that its process keeps locked (flock) until it ends. A process
   that is killed loses the lock at once, on any host, so no process id or heartbeat has to be checked.
-- The modification time of an artefact's folder is the time of its last use. An artefact that was used after
-  the oldest living lease began may be in use.
-- The gate is a read-write lock. Readers take it shared while they mark an artefact as used; housekeeping
-  takes it exclusively while it decides and renames. So housekeeping either sees the mark, or has renamed the
-  artefact before its user looks for it.
+- The modification time of an artefact's folder is the time of its last use. An artefact may be in use if
+  its last use is later than the start of the oldest living lease.
+- The gate is a read-write lock. A run takes it shared while it marks an artefact as used. Housekeeping
+  takes it exclusively while it decides which artefacts to remove and renames them. So either housekeeping
+  sees the mark, or the artefact has been renamed before the run reads it.
 
 All times come from the store's file system, so the hosts' clocks may differ.
 """
@@ -46,7 +46,7 @@ class Run:
 
 @contextmanager
 def gate(root: Path, closed: bool = False) -> Iterator[None]:
-    """Context manager: hold the gate, shared with others, or exclusively if `closed`.
+    """Context manager that holds the gate: shared with others, or exclusively if `closed`.
 
     Raises:
         OSError: if the store cannot be written or locked.
@@ -61,14 +61,14 @@ def gate(root: Path, closed: bool = False) -> Iterator[None]:
 
 @contextmanager
 def in_use(root: Path) -> Iterator[None]:
-    """Context manager: artefacts that this process reads or writes inside it are safe from housekeeping."""
+    """Context manager that protects the artefacts that this process reads or writes in it from housekeeping."""
     path = _runs(root, make=False) / f"{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
     try:
         with gate(root):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
     except OSError as error:
-        if error.errno in NO_LOCKS:  # any other error comes back at the first step that writes
+        if error.errno in NO_LOCKS:  # the first step that writes reports any other error
             log.warning("the store's file system has no locks, so housekeeping will not know of this run: %s", error)
         yield
         return
@@ -80,15 +80,15 @@ def in_use(root: Path) -> Iterator[None]:
 
 
 def mark_used(root: Path, folder: Path) -> None:
-    """Record that an artefact is used now. In a read-only store nothing is recorded; housekeeping cannot remove there."""
+    """Record that an artefact is used now. A read-only store records nothing, but nothing can be removed there."""
     with suppress(OSError), gate(root):
         os.utime(folder)
 
 
 def last_use(folder: Path) -> float:
-    """Return the time of an artefact's last use, or the later time until which `Store.keep_until` keeps it.
+    """Return the time of an artefact's last use, or the time until which `Store.keep_until` keeps it, if that is later.
 
-    The time is in seconds since the epoch; 0 if the artefact is gone.
+    The time is in seconds since the epoch. It is 0 if the artefact is gone.
     """
     times = [0.0]
     for path in (folder, folder / "manifest.json"):
@@ -101,8 +101,8 @@ def living_runs(root: Path, forget_dead: bool) -> list[Run]:
     """Return the runs that hold a lease, oldest first.
 
     Args:
-        forget_dead: whether to remove the leases of killed runs. The gate must be closed then: a lease is
-            first made and then locked, and one that is not yet locked looks dead.
+        forget_dead: whether to remove the leases of killed runs. The gate must then be closed, because a lease is
+            first made and then locked, and a lease that is not yet locked looks dead.
     """
     runs = []
     for path in _runs(root, make=False).glob("*"):
@@ -123,7 +123,7 @@ def living_runs(root: Path, forget_dead: bool) -> list[Run]:
 
 
 def tick(root: Path) -> float:
-    """Return the present time by the clock of the store's file system, which may be another host's."""
+    """Return the time now by the clock of the store's file system. This clock may be another host's."""
     path = _runs(root) / GATE
     os.utime(path)
     return path.stat().st_mtime

@@ -21,7 +21,7 @@ class NotMadeError(Exception):
 class LookupStore(Store):
     """Store that finds artefacts and makes none.
 
-    It compares only the sizes of files and not their checksums, so a look-up costs no more than reading a
+    It compares only the sizes of files and not their checksums. So a look-up takes little longer than reading a
     manifest.
     """
 
@@ -44,5 +44,5 @@ class LookupStore(Store):
         return None
 
     def scratch(self, recipe: Recipe) -> AbstractContextManager[Path]:  # type: ignore[override]  # enough for `with`
-        """Raise NotMadeError: a step that needs scratch space has work to do."""
+        """Raise NotMadeError, because a step that needs scratch space has work to do."""
         raise NotMadeError(recipe.step)

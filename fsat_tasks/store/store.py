@@ -1,8 +1,8 @@
 """The artefact store. Keys come from content, writes are atomic, and each read verifies checksums.
 
-`<store>/<step>/<key[:2]>/<key>/` holds an artefact's files and, written last, its manifest.json. The folder
-is filled under a temporary name beside it and then renamed. So a folder with its final name is complete, even
-if a process was killed or two processes made the same artefact.
+`<store>/<step>/<key[:2]>/<key>/` holds an artefact's files and its manifest.json. They are written to a folder
+with a temporary name, the manifest last, and then this folder is renamed. So a folder with its final name is
+complete, even if a process was killed or two processes made the same artefact.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ class Store:
 
         Args:
             root: the folder.
-            caller: name of what runs this process, for the manifests: `cli`, `dvc`, `airflow` or `library`.
+            caller: name of the program that runs this process: `cli`, `dvc`, `airflow` or `library`. Manifests record it.
         """
         self.root = root
         self.caller = caller
         self._digests = Digests()
 
     def sha256(self, path: Path) -> str:
-        """Return the sha256 of any file. A large file is read only once, as long as it does not change."""
+        """Return the sha256 of any file. A large file is read again only if it has changed."""
         return self._digests.sha256(path)
 
     def build(self, recipe: Recipe, write: Callable[[Path], Mapping[str, Any] | None]) -> Artefact:
@@ -95,7 +95,7 @@ class Store:
         try:
             if not folder.is_dir():
                 return None
-            mark_used(self.root, folder)  # before it is read: see the gate in lease.py
+            mark_used(self.root, folder)  # before the read: lease.py explains why, under the gate
             problem, manifest = read_manifest(folder, self.sha256)
         except OSError as error:
             raise self._unwritable(error) from error
@@ -113,14 +113,15 @@ class Store:
         return None
 
     def find_first(self, recipe: Recipe, numeric_classes: Iterable[NumericClass | None]) -> Artefact | None:
-        """Return the first artefact in the store that equals the recipe but for its numeric class, else None.
+        """Return an artefact of the recipe in one of several numeric classes, or None if the store has none.
 
-        This way a machine without a GPU uses the features that a machine with one has computed.
+        The first class with an artefact counts. So a machine without a GPU uses the features that a machine with
+        a GPU has computed.
 
         Args:
-            recipe: everything that the artefact depends on; its own numeric class does not count.
-            numeric_classes: classes to look for, in order. The order must be the same on every machine, or
-                two machines would take different artefacts.
+            recipe: everything that the artefact depends on. The recipe's own numeric class is ignored.
+            numeric_classes: classes to look for, in order. The order must be the same on every machine,
+                because otherwise two machines would take different artefacts.
         """
         for numeric_class in numeric_classes:
             found = self.find(recipe.step, replace(recipe, numeric_class=numeric_class).key)
@@ -129,7 +130,7 @@ class Store:
         return None
 
     def require(self, reference: Mapping[str, str], what: str) -> Artefact:
-        """Return the artefact with a step and a key that a manifest names.
+        """Return the artefact that a manifest refers to.
 
         Args:
             reference: `step` and `key` of the artefact.
@@ -145,7 +146,7 @@ class Store:
         return found
 
     def restore(self, copy: Path, reference: Mapping[str, str]) -> bool:
-        """Copy an artefact back into the store, unless it is there.
+        """Copy an artefact back into the store, unless the store already has it.
 
         Args:
             copy: folder with a copy of the artefact.
@@ -155,8 +156,8 @@ class Store:
             Whether the artefact was missing and has been copied.
 
         Raises:
-            StoreError: if the copy, or what the store has under this key, has another digest; or if the store
-                cannot be written.
+            StoreError: if the copy, or the artefact that the store already has, has another digest; or if the
+                store cannot be written.
         """
         step, key = reference["step"], reference["key"]
         found, final = self.find(step, key), self.folder(step, key)
@@ -183,10 +184,10 @@ class Store:
 
     @contextmanager
     def scratch(self, recipe: Recipe) -> Iterator[Path]:
-        """Context manager: yields a folder for checkpoints, from which the recipe's work resumes after it was killed.
+        """Context manager that yields a folder for checkpoints. A killed run's work on the recipe resumes from them.
 
-        The folder is removed once the work is done. One process has it at a time: a second process with the
-        same work waits, and then finds the work done.
+        The folder is removed once the work is done. Only one process has the folder at a time. A second process
+        with the same work waits, and then finds the artefact in the store.
         """
         from filelock import FileLock, Timeout
 
@@ -209,7 +210,7 @@ class Store:
             lock.release()
 
     def in_use(self) -> AbstractContextManager[None]:
-        """Context manager: artefacts that this process reads or writes inside it are safe from housekeeping."""
+        """Context manager that protects the artefacts that this process reads or writes in it from housekeeping."""
         return in_use(self.root)
 
     def keep_until(self, artefact: Artefact, time: float) -> None:
@@ -221,7 +222,7 @@ class Store:
         return self.root / step / key[:2] / key
 
     def _temporary(self, final: Path) -> Path:
-        """Make an empty temporary folder beside `final`, and remove those that killed processes of this machine left."""
+        """Make an empty temporary folder beside `final`. Remove earlier ones of killed processes of this machine."""
         owner = f".{final.name}.{socket.gethostname()}."
         try:
             final.parent.mkdir(parents=True, exist_ok=True)
@@ -235,7 +236,7 @@ class Store:
         return temporary
 
     def _concerns(self, error: OSError) -> bool:
-        """Return whether an error comes from the store's file system, and not from some other file that a step reads."""
+        """Return whether an error comes from the store's file system, and not from another file that a step reads."""
         if error.errno in NO_ROOM or (error.errno is None and " requested and " in str(error)):  # numpy on a full disk
             return True
         named = isinstance(error.filename, (str, bytes, os.PathLike))
@@ -260,7 +261,7 @@ def _sync(folder: Path) -> None:
 
 
 def _rename(temporary: Path, final: Path) -> bool:
-    """Give a complete folder its final name. Returns False if another process was first; its folder stays."""
+    """Give a complete folder its final name. Returns False if another process was first; that process's folder stays."""
     try:
         temporary.rename(final)
     except OSError:

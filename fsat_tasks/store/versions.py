@@ -1,7 +1,7 @@
-"""Versions of the recipes. Raise one if a change of the code changes what its step writes for the same inputs.
+"""Versions of the recipes. Raise a version if a change of the code changes what the step writes for the same inputs.
 
-dvc.yaml reads this file. A stage runs again if the version of one of its recipes was raised. Other changes of
-the code do not make it run again.
+dvc.yaml reads this file. A stage runs again if the version of one of its recipes was raised. No other change of
+the code makes a stage run again.
 """
 
 POOL = 2

@@ -1,4 +1,4 @@
-"""Files that a task's `apply.files` and `watch.traffic` name, always inside the data root."""
+"""Find the files that a task's `apply.files` and `watch.traffic` name. All must lie inside the data root."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ WILD = frozenset("*?[")
 def find_files(task: Task, pattern: str | None = None) -> list[Path]:
     """Return the files to label, sorted.
 
-    A folder or a pattern leaves out hidden files and files of other formats. A single file of another format
-    is an error.
+    If a folder or a pattern is given, hidden files and files of other formats are left out. If a single file
+    is given, another format is an error.
 
     Args:
         pattern: file, folder or glob pattern, relative to the task's folder; by default `apply.files` of
@@ -60,7 +60,7 @@ def newest_file(task: Task, pattern: str | None = None) -> Path:
 
 
 def check_file(path: Path, where: str, formats: Sequence[str] = FORMATS) -> Path:
-    """Return the path. Raises TaskError, which names `where`, if it is no file or has none of the formats."""
+    """Return the path. Raises TaskError, which names `where`, if there is no such file or if it has another format."""
     if not path.is_file():
         raise TaskError(where, "a file", f"{str(path)!r}, which is not there")
     if path.suffix not in formats:

@@ -47,15 +47,15 @@ class TuneSpec(_Frozen):
     """Limits and options of tuning."""
 
     body: Literal["full", "lora", "oft", "off"] = "full"
-    """The form of fine-tuning: all weights, low-rank or orthogonal adapters that are merged afterwards, or not at all."""
+    """Form of fine-tuning: of all weights, by low-rank or orthogonal adapters that are merged afterwards, or `off` for none."""
     budget_seconds: float = Field(default=240.0, ge=0, allow_inf_nan=False)
     """Time budget for fine-tuning the encoder. Fine-tuning is shortened or left out if it would take longer than this."""
     pool_rows: int = Field(default=10_000, ge=1)
-    """Maximum number of unlabelled rows to encode, drawn by the seed. The ladder uses no more than the default."""
+    """Maximum number of unlabelled rows to encode, drawn by the seed. The ladder never uses more than the default."""
     class_weight: Literal["balanced"] | None = None
     """`balanced` gives all classes the same weight, however many samples they have."""
     coverage: float = Field(default=0.95, gt=0, lt=1)
-    """Share of the task's own texts that the out-of-scope threshold should let pass."""
+    """Share of the task's own texts that the out-of-scope threshold should accept as in scope."""
 
 
 class GateSpec(_Frozen):
@@ -66,9 +66,9 @@ class GateSpec(_Frozen):
     min_class_recall: float = Field(default=0.2, ge=0, le=1)
     """Minimum recall of the weakest class."""
     max_ece: float = Field(default=0.1, ge=0, le=1)
-    """Maximum calibration error, after subtracting what a perfectly calibrated model shows on as many rows by chance."""
+    """Maximum calibration error beyond the error that a perfectly calibrated model shows by chance on as many rows."""
     max_warnings: int = Field(default=100, ge=0)
-    """Maximum number of warnings from the data checks. (Their errors stop the run earlier.)"""
+    """Maximum number of warnings from the data checks. Errors from the checks stop the run earlier."""
     significance: float = Field(default=0.05, gt=0, lt=0.5)
     """Maximum probability that a model which is no better than the champion replaces it."""
     min_gain: float = Field(default=0.0, ge=0, le=1)
@@ -78,15 +78,15 @@ class GateSpec(_Frozen):
     min_coverage: float = Field(default=0.75, ge=0, le=1)
     """Minimum share of the task's own rows that pass as in scope."""
     max_drop: float = Field(default=0.15, ge=0, le=1)
-    """Maximum loss of accuracy by changed case, typos, punctuation or spaces. The lower end of its 95 % interval counts."""
+    """Maximum loss of accuracy if case, spelling, punctuation or spaces change. The lower end of its 95 % interval counts."""
     min_slice_accuracy: float = Field(default=0.4, ge=0, le=1)
     """Minimum accuracy of each slice. The upper end of its 95 % interval counts."""
     max_parity_error: float = Field(default=1e-4, gt=0, le=1)
     """Maximum difference of a probability between the ONNX graph and torch."""
     max_variant_error: float = Field(default=0.05, gt=0, le=1)
-    """Maximum difference of a probability between a smaller variant (fp16, int8) and the fp32 graph, for it to be served."""
+    """Maximum difference of a probability between a smaller variant (fp16, int8) and fp32. A variant beyond it is not served."""
     min_variant_agreement: float = Field(default=0.99, ge=0, le=1)
-    """Minimum share of rows on which a smaller variant gives the same label, for it to be served."""
+    """Minimum share of rows on which a smaller variant gives the same label as fp32. A variant below it is not served."""
     max_latency_ms: float = Field(default=500.0, gt=0, allow_inf_nan=False)
     """Maximum 95th percentile of the latency of a single text."""
     min_rows_per_second: float = Field(default=5.0, ge=0, allow_inf_nan=False)
@@ -105,10 +105,10 @@ class ApplySpec(_Frozen):
 
 
 class WatchSpec(_Frozen):
-    """Drift tests: incoming texts against the rows that the champion was tuned with."""
+    """Drift tests. They compare incoming texts with the rows that the champion was tuned with."""
 
     traffic: str | None = None
-    """File of incoming texts, newest last; or a folder or glob pattern, of which the most recently changed file is used."""
+    """File of incoming texts, newest last. For a folder or a glob pattern, the most recently changed file is used."""
     window: int = Field(default=500, ge=2, le=5000)
     """Maximum number of newest rows to test."""
     significance: float = Field(default=0.05, gt=0, lt=0.5)
@@ -125,12 +125,12 @@ class Schedules(_Frozen):
     @field_validator("tune", "watch", "apply")
     @classmethod
     def _comes_some_time(cls, line: str | None) -> str | None:
-        """Reject invalid cron lines here. One of them would make Airflow reject the DAG file, and so every task's schedule."""
+        """Reject invalid cron lines, because Airflow would reject the whole DAG file, with the schedules of all tasks."""
         from croniter import croniter
 
         if line is None or line in PRESETS:
             return line
-        # strict rejects dates such as 30 February; R asks croniter for a random time, which differs at each evaluation
+        # `strict` rejects dates such as 30 February. R is rejected because croniter would draw a new random time each time.
         if len(line.split()) != 5 or re.search(r"(^|[\s,])[rR]", line) or not croniter.is_valid(line, strict=True):
             raise ValueError("a cron line (minute, hour, day, month, weekday), or @daily and the like")
         return line
@@ -157,7 +157,7 @@ class TaskSpec(_Frozen):
     label: str = "label"
     """Name of the label column in `samples` and `query`."""
     slices: list[str] = Field(default_factory=list)
-    """Columns of the query file. Each value of each column is a slice, with its own figures and a gate."""
+    """Columns of the query file. Each value of each column is a slice with its own figures. One gate checks the weakest slice."""
     classes: dict[str, str] = Field(default_factory=dict)
     """Label -> its meaning in words, by default the label itself. It acts as a prior of the class, worth a few samples."""
     encoder: EncoderSpec = EncoderSpec()
@@ -170,7 +170,7 @@ class TaskSpec(_Frozen):
     seed: int = Field(default=0, ge=0, lt=2**32)
     device: Device = "auto"
     approval: bool = False
-    """True where a person must approve before a new model becomes the champion."""
+    """True if a person must approve before a new model becomes the champion."""
     approval_hours: float = Field(default=24.0, gt=0, le=24 * 365)
     """Hours that Airflow waits for the approval. No answer means no."""
     watch: WatchSpec = WatchSpec()
@@ -180,7 +180,7 @@ class TaskSpec(_Frozen):
     @field_validator("classes", mode="before")
     @classmethod
     def _numbers_are_labels(cls, classes: object) -> object:
-        """Convert numeric keys to text: YAML reads a label 0 as a number, but in the data it is text."""
+        """Convert numeric keys to text, because YAML reads a label 0 as a number but the data has it as text."""
         if not isinstance(classes, dict):
             return classes
         return {str(label) if isinstance(label, int) else label: name for label, name in classes.items()}

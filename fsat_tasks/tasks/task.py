@@ -1,4 +1,4 @@
-"""A task by its name: its folder, and task.yaml read and checked."""
+"""Find a task by its name, and read and check its task.yaml."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Task:
     folder: Path
     spec: TaskSpec
     dry_run: bool = False
-    """True to do everything except to change the champion."""
+    """True if the run does everything except change the champion."""
     approved: bool = False
-    """True where a person has approved in advance what this run decides."""
+    """True if a person has approved this run's decision in advance."""
 
     def file(self, field: str) -> Path | None:
         """Return the path of one of the task's files, or None if the task has no such file.
@@ -39,7 +39,7 @@ class Task:
             TaskError: if the path leads out of the task's folder or, for `unlabelled`, out of the data root.
         """
         name = getattr(self.spec, field)
-        # all tasks of the data root may share a pool
+        # tasks may share a pool, so the file may lie anywhere in the data root
         root = self.folder.parent if field == "unlabelled" else self.folder
         return None if name is None else confine(root, name, f"{self.folder / TASK_FILE}: {field}", self.folder)
 
@@ -49,10 +49,10 @@ def load_task(name: str, overrides: Mapping[str, Any] | None = None, dry_run: bo
 
     Args:
         name: name of the task's folder in the data root.
-        overrides: values for this run of `shots`, `encoder`, `seed`, `device`, `approval`, `unlabelled` or
-            `text`. None keeps the value of task.yaml.
-        dry_run: whether to do everything except to change the champion.
-        approved: whether a person has approved in advance what this run decides.
+        overrides: values that replace those of task.yaml in this run, for `shots`, `encoder`, `seed`, `device`,
+            `approval`, `unlabelled` or `text`. None keeps the value of task.yaml.
+        dry_run: whether to do everything except change the champion.
+        approved: whether a person has approved this run's decision in advance.
 
     Raises:
         TaskError: if the folder, task.yaml or a file that it names does not exist, or if a key or a value is
@@ -111,7 +111,7 @@ def _parse(path: Path) -> dict[str, Any]:
 
 
 def _explain(path: Path, error: ValidationError) -> TaskError:
-    """Return an error with the first problem in full and the number of the others."""
+    """Return an error that explains the first problem and gives the number of further problems."""
     first, *others = error.errors()
     key = ".".join(str(part) for part in first["loc"])
     more = f"{len(others)} more problem(s) in this file." if others else ""

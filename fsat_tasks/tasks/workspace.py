@@ -1,4 +1,4 @@
-"""Places of the task folders and the store, and confinement of paths that a user gives.
+"""Places of the task folders and the store, and a check that a user's path stays inside a folder.
 
 This module imports only the standard library, because DAG files import it while Airflow parses them.
 """
