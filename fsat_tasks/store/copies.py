@@ -33,7 +33,7 @@ def copy_out(artefact: Artefact, folder: Path) -> None:
         if other := _other_files(folder):
             raise StoreError(
                 f"--out {folder}",
-                "a new folder or one with a former copy alone",
+                "a new folder, or one that holds nothing but an earlier copy",
                 f"one with other files: {', '.join(other[:3])}",
                 "Move them, or name another folder.",
             )
