@@ -52,7 +52,8 @@ def test_file_that_no_copy_put_there_is_kept_and_named(name: str, tmp_path: Path
     copy_out(artefact, out)
     (out / name).write_text("mine")
     before = tree(out)
-    with pytest.raises(StoreError, match=f"expected a new folder, or one that holds nothing but an earlier copy, .*: {name}. Move"):
+    expected = f"expected a new folder, or one that holds nothing but an earlier copy, .*: {name}. Move"
+    with pytest.raises(StoreError, match=expected):
         copy_out(artefact, out)
     assert tree(out) == before
 
