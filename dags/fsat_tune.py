@@ -68,8 +68,8 @@ PARAMS = {
         title="Device",
         section=SECTION,
         values_display={"null": "as task.yaml says", "auto": "auto", "cpu": "cpu", "cuda": "cuda"},
-        description="auto uses a GPU if there is one, else the CPU. cuda fails without a GPU. Empty: as task.yaml says, by default"
-        " auto.",
+        description="auto uses a GPU if there is one, else the CPU. cuda fails if there is no GPU."
+        " Empty: as task.yaml says, by default auto.",
     ),
     "approval": Param(
         None,
