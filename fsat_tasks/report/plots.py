@@ -48,7 +48,8 @@ def share_axis(values: Iterable[float]) -> Axis:
     """Find such an axis for shares. It stays within 0 and 1."""
     shares = [min(max(value, 0.0), 1.0) for value in values]
     axis = axis_over([*shares, min(*shares, 0.98)])
-    ticks = tuple(tick for tick in axis.ticks if tick <= 1.0)  # if this drops a tick, the last one left is 1, because every step divides 1
+    # if this drops ticks, the last one left is 1, because every step divides 1
+    ticks = tuple(tick for tick in axis.ticks if tick <= 1.0)
     return Axis(ticks[0], ticks[-1], ticks)
 
 
