@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 PREDICTIONS = AssetAlias("fsat-predictions")
 MOST_FILES = 1000
-"""Maximum number of files in one run: Airflow allows 1,024 mapped tasks (`max_map_length`)."""
+"""Maximum number of files in one run, because Airflow allows 1,024 mapped tasks (`max_map_length`). The next run takes more."""
 
 ALL_DOC = "#### Fail the run if a file failed\n\nThe other files are still labelled and counted."
 

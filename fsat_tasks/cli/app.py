@@ -31,7 +31,7 @@ app.add_typer(airflow.verbs, name="airflow")
 
 
 def main() -> None:
-    """Entry point. Prints every expected error as one line and exits with its code."""
+    """Entry point. If an expected error occurs, prints it as one line and exits with the error's exit code."""
     json_lines = False
     try:
         json_lines = logs.configure()

@@ -58,7 +58,7 @@ def overrides(shots: int | None, encoder: str | None, seed: int | None, device: 
 
 
 def open_store() -> Store:
-    """Return the store that FSAT_STORE names. A verb opens only one, because it remembers which files it has verified."""
+    """Return the store that FSAT_STORE names. A verb calls this once, because a `Store` remembers the files it has verified."""
     from fsat_tasks.store import Store
     from fsat_tasks.tasks.workspace import Workspace
 

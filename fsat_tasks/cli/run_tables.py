@@ -1,4 +1,4 @@
-"""Tables on the terminal. They fit in 80 columns. With `verbose`, they have the statistics behind each sentence too."""
+"""Tables on the terminal. They fit in 80 columns. With `verbose`, they also show the statistics behind each sentence."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def predict(
         for answer in label_texts(task, texts, open_store()):
             typer.echo(json.dumps(answer, ensure_ascii=False))
     except BrokenPipeError:
-        # the reader of the output has ended, for example `head`, which is no error; what is still to flush goes to devnull
+        # the reader of the output has ended, for example `head`; this is no error, and the rest of the output goes to devnull
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -1,7 +1,7 @@
 """Mark the artefacts that are still needed: those that the registry names, those that were used lately, and all their parents.
 
-No step is treated in a special way. An artefact is a folder `<step>/<xx>/<key>`, and its manifest names its parents. Segments of
-the row cache have no parents. They are needed as long as their encoder is needed.
+This module does not depend on the names of the steps. An artefact is a folder `<step>/<xx>/<key>`, and its manifest names its
+parents. Segments of the row cache have no parents. They are needed as long as their encoder is needed.
 """
 
 from __future__ import annotations

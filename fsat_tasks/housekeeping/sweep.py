@@ -55,7 +55,7 @@ def housekeep(store: Store, keep_days: int = KEEP_DAYS, dry_run: bool = False) -
         - `keep_days` and `dry_run`, the arguments.
 
     Raises:
-        RegistryError: a champion or a history cannot be read. Nothing is removed then.
+        RegistryError: a champion or a history cannot be read. In that case nothing is removed.
         StoreError: the store cannot be written, or its file system has no locks.
     """
     root = store.root

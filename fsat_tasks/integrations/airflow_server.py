@@ -134,7 +134,7 @@ def call(home: Path, arguments: Sequence[str]) -> int:
 
 @contextmanager
 def serve(home: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Context manager: run Airflow's servers, scheduler and workers. They are healthy when it begins and stopped when it ends.
+    """Context manager: run Airflow's servers, scheduler and workers. They are healthy inside the block and stopped after it.
 
     Args:
         home: Airflow's home folder.

@@ -52,7 +52,7 @@ def awaits_approval(task: Task, store: Store, published: Artefact) -> bool:
 
 
 def record(run: Run, published: Artefact, replaces: int) -> str:
-    """Record a run's decision in the registry and return the outcome. If a person must still approve, it is recorded as held."""
+    """Record a run's decision in the registry and return the outcome. If a person must still approve the model, it is held."""
     hold = NOT_APPROVED if awaits_approval(run.task, run.store, published) else ""
     return _enter(run.task, run.store, published, replaces, hold)
 

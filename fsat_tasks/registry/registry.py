@@ -65,9 +65,9 @@ class Registry:
 
         A model with the champion's digest counts as the champion, even if its key differs. It gets no new version and no entry.
 
-        If a person has moved the champion, a run can replace it only with a model that was never promoted. A run that makes a
-        model with a version leaves the champion as it is and adds no entry. A run on unchanged data therefore does not bring back
-        a model that a person has replaced. A run on new data is judged as usual.
+        If a person has moved the champion, a run can replace it only with a model that was never promoted. A run whose model
+        already has a version leaves the champion as it is and adds no entry. A run on unchanged data therefore does not bring
+        back a model that a person has replaced. A run on new data is judged as usual.
 
         Args:
             replaces: the champion's version when the decision was made.
@@ -204,8 +204,8 @@ class Registry:
             return "held"
         if champion is not None and _same_model(champion, entry):
             pointer = self.champion()
-            # point to the new artefact: the model was made again with another key, and the old artefact may be gone;
-            # or sign the pointer, which is not signed yet
+            # two reasons to write the pointer again: the model was made again with another key, and its old artefact may be gone;
+            # or the present signing key did not sign the pointer
             if pointer is None or pointer["model"] != entry["model"] or not self._pointer_signed():
                 self._point_to(signed({**champion, "model": entry["model"]}, self.task))
             return "promoted" if finished else "unchanged"

@@ -21,7 +21,7 @@ TEXT = 160
 
 
 def draw_map(rows: Sequence[dict[str, Any]], run: Run) -> dict[str, Any] | None:
-    """Place at most 400 rows, drawn by the seed, on the map. Each gets a class, a title, and whether it is right.
+    """Place at most 400 rows, drawn by the seed, on the map. Each point has its class and title, and says if the row is right.
 
     Args:
         rows: samples and query rows, each with split, line, text, label and predicted.

@@ -33,7 +33,7 @@ __all__ = ["render_report"]
 def render_report(run: Run, decision: Mapping[str, Any]) -> str:
     """Render the page: the decision, then the sections in the order of TITLES. A section without content is left out.
 
-    Each section says its result in a sentence. The statistics are in folds (`<details>`) below the sentence.
+    Sections state their results in sentences. The statistics are in folds (`<details>`) below the sentences.
 
     Args:
         run: the run, with all artefacts before `publish`.

@@ -45,7 +45,7 @@ def axis_over(values: Iterable[float]) -> Axis:
 
 
 def share_axis(values: Iterable[float]) -> Axis:
-    """Find such an axis for shares. It stays within 0 and 1."""
+    """Find an axis for shares, as `axis_over` does, but within 0 and 1."""
     shares = [min(max(value, 0.0), 1.0) for value in values]
     axis = axis_over([*shares, min(*shares, 0.98)])
     # if this drops ticks, the last one left is 1, because every step divides 1

@@ -60,7 +60,7 @@ def sample_rows(run: Run) -> list[Row]:
 
 
 def label_errors(samples: Sequence[Row], labels: list[str]) -> Row:
-    """Count the samples whose label is probably wrong, and list those that are most surely wrong."""
+    """Count the samples whose label is probably wrong, and list at most 25 of them, the surest errors first."""
     import numpy as np
 
     from fsat_tasks.numerics.evidence.label_errors import suspected_label_errors

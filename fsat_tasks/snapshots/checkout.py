@@ -72,7 +72,7 @@ def restore_version(task: str, number: int, out: Path | None = None) -> dict[str
 
 
 def _bring_back(version: Version, meta: Mapping[str, str]) -> dict[str, Any]:
-    """Verify the version's folder, after DVC has filled it if it was incomplete. Returns the content of its snapshot.json."""
+    """Let DVC fetch the version's folder if it is incomplete. Verify the folder, and return the content of its snapshot.json."""
     wrong = _wrong_file(version, meta) if version.folder.is_dir() else None
     if wrong is not None and wrong[1] != MISSING:
         raise SnapshotError(
@@ -92,7 +92,7 @@ def _bring_back(version: Version, meta: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _wrong_file(version: Version, meta: Mapping[str, str]) -> tuple[str, str] | None:
-    """Return the first file that differs from the published one, and what was found in its place. None if all files are right.
+    """Return the first file that differs from the published one and what was found in its place, or None if all are right.
 
     Altered files come before missing ones, because DVC brings back only files that are missing.
     """

@@ -1,4 +1,7 @@
-"""Step 4, evaluate: measure the head and ask the quality gates. Without query rows, it is measured on left-out samples."""
+"""Step 4, evaluate: measure the head and ask the quality gates.
+
+The head is measured on the query rows, or on left-out samples if the task has no query rows.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Step 2, extract: encode every text of the task.
 
 Texts are encoded in shards of 4,096, and the row cache keeps each finished shard. After a run is killed, the next run continues
-with the first shard that is missing. Several workers may encode one shard each. A text that any run has encoded is not encoded
-again. Later steps read the features that they need from the row cache.
+with the first shard that is missing. Several workers may run at once, each on another shard. A text that any run has encoded is
+not encoded again. Later steps read the features that they need from the row cache.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def encode_shard(run: Run, shard: int) -> dict[str, int]:
 
 
 def shard_counts(run: Run) -> tuple[int, int]:
-    """Return two numbers of shards: of the small files' texts, whose shards come first, and of the pool."""
+    """Return the number of shards of the small files, and that of the pool. Shards are numbered in this order."""
     return -(-_text_count(run) // SHARD), -(-_pool_count(run) // SHARD)
 
 

@@ -36,7 +36,7 @@ def run_steps(
         until: name of the last step to run.
         report: called before and after each step.
         store: the store; by default the one that FSAT_STORE names.
-        kept: values that stay open for the next task of this process.
+        kept: cache of values that this process keeps open for its next task.
 
     Returns:
         Step -> artefact.

@@ -30,7 +30,7 @@ def publish(run: Run) -> Artefact:
 
     Writes decision.json (promote, gates, metrics, the model, the champion's figures on this model's rows), timings.json and
     report.html. Unless the task is a dry run, the registry then records the decision. If the decision is promote, the model
-    becomes the champion. If a person must approve first, it is recorded as held.
+    becomes the champion. If a person must approve first, the model is recorded as held.
     """
     task = run.task
     registry = Registry(run.store.root, task.name)

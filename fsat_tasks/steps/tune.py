@@ -98,7 +98,7 @@ def _tune(run: Run, checkpoints: Path, folder: Path) -> dict[str, Any]:
     with threadpool_limits(1):  # so that the digits do not depend on the number of cores
         head = _head(run, fit, samples)
     save_head(head, folder)
-    # the seconds differ from run to run, so they are in the manifest: the digest depends on the files only
+    # the seconds differ from run to run; they are in the manifest, because the artefact's digest depends on its files only
     rungs = [{name: value for name, value in asdict(rung).items() if name != "seconds"} for rung in fit.trace]
     write_json(folder / "ladder.json", rungs)
     np.save(folder / "held_out.npy", fit.held_out.logits.astype(np.float32), allow_pickle=False)

@@ -76,7 +76,10 @@ def copy_result(store: Store, result: Artefact, folder: Path) -> None:
 
 
 def _former_sha256(store: Store, folder: Path) -> str | None:
-    """Return the sha256 that the folder's review file had when it was copied there, or None if its result is gone."""
+    """Return the sha256 that the folder's review file had when it was copied there.
+
+    Returns None if the folder does not name the copied result, or if the store no longer has that result.
+    """
     try:
         former = json.loads((folder / "artefact.json").read_text("utf-8"))
         found = store.find(former["step"], former["key"])

@@ -52,8 +52,8 @@ def watch_traffic(task: Task, store: Store, traffic: Path) -> Artefact:
     """Compare the traffic's newest rows with the champion's reference by features, class shares, and share of rows out of scope.
 
     Writes drift.json: the verdict, each test with its figure and p-value, and the class shares with their intervals. Texts that
-    are in the row cache are not encoded again. If the champion was made on a GPU, a machine without such a GPU cannot use these
-    rows, so it encodes the texts again.
+    are in the row cache are not encoded again. If the champion was made on a GPU, a machine without such a GPU cannot use the
+    features that the GPU computed, so it encodes all texts again.
 
     Raises:
         RegistryError: if the task has no champion, or if the artefacts that the champion was made from are no longer in the
