@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The DAG fsat_tune on one task, in a private Airflow: SQLite in .airflow, no server and no scheduler.
+# Run the DAG fsat_tune on one task, in a private Airflow: SQLite in .airflow, no server and no scheduler.
 # Usage: dags/demo.sh [TASK]. Exit codes: 0 promoted, 1 the DAG run failed, 3 a gate held the model.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,10 +12,10 @@ echo "Airflow runs the DAG fsat_tune on $task (log: $log)"
 if ! fsat airflow exec -- dags test fsat_tune --conf "{\"task\": \"$task\"}" 2>&1 | tee "$log" |
   sed -un 's/.*\[DAG TEST\] starting task_id=\(model\.\)\?\([a-z_]*\) .*/  \2/p'; then
   echo "The DAG run failed:" >&2
-  # the line that says what to do, or else the end of what is neither chatter nor warning
+  # print the line that says what to do; if there is none, the last lines of the log without Airflow's infos and warnings
   grep -E '^fsat_tasks\.errors\.' "$log" >&2 || grep -vE '\[(info|warning) ' "$log" | tail -n 20 >&2
   exit 1
 fi
 
-# everything is in the store now: this only prints the gates, the decision and the paths
+# all artefacts are in the store now, so this only prints the gates, the decision and the paths
 fsat publish "$task"

@@ -1,15 +1,16 @@
 """### Label new files with a task's champion
 
 Every row of every new file gets a label, its calibrated probability, and a mark that says whether the text is in scope. If the
-model is unsure it abstains, and the text goes to `review.csv` for a person to label. A file is new if the present champion
-has not labelled its contents. You may run this, clear a task or retry it at any time: nothing is done twice.
+model is unsure, it abstains, and the text goes to `review.csv` for a person to label. A file is new if the present champion
+has not labelled its contents. You may run this DAG, or clear or retry one of its tasks, at any time: no file is labelled twice.
 
 - **Done:** each file has an artefact, whose path is in the XCom of its `label` task. The asset `predictions-TASK` has an event.
-- **Skipped:** no file is new; no event goes out.
-- **Failed:** a file cannot be read: its log names the line and says what to do. The other files are labelled and counted.
+- **Skipped:** no file is new, so no event is sent.
+- **Failed:** a file cannot be read. The log of its `label` task names the line and says what to do. The other files are labelled
+  and counted.
 
-Copy a `review.csv`, fill in its column `label`, and feed it back with `fsat add TASK review.csv`. The page `docs/airflow.md` of
-fsat describes the form and the event, `docs/apply.md` the files.
+Copy a `review.csv`, fill in its column `label`, and add the rows to the samples with `fsat add TASK review.csv`. In fsat's
+documentation, `docs/airflow.md` describes the form and the event, and `docs/apply.md` describes the files.
 """
 
 from __future__ import annotations
@@ -30,24 +31,24 @@ if TYPE_CHECKING:
 
 PREDICTIONS = AssetAlias("fsat-predictions")
 MOST_FILES = 1000
-"""Maximum number of files in one run: Airflow allows 1,024 mapped tasks (`max_map_length`)."""
+"""Maximum number of files in one run, because Airflow allows 1,024 mapped tasks (`max_map_length`). The next run takes more."""
 
-ALL_DOC = "#### Fail the run if a file failed\n\nThe other files are labelled and counted all the same."
+ALL_DOC = "#### Fail the run if a file failed\n\nThe other files are still labelled and counted."
 
 PARAMS = {
     "task": task_param(),
     "files": text_param(
         "Files",
         200,
-        "A file, a folder or a pattern such as ../incoming/*.csv, from the task's folder on, below FSAT_DATA."
+        "A file, a folder or a pattern such as ../incoming/*.csv, relative to the task's folder. It must lie below FSAT_DATA."
         " Empty: apply.files of task.yaml.",
     ),
 }
 
 
-@task(doc_md="#### Find the new files\n\nA file is new if the present champion has not labelled it. Skipped if there is none.")
+@task(doc_md="#### Find the new files\n\nA file is new if the present champion has not labelled it. Skipped if no file is new.")
 def find(params: dict[str, Any]) -> list[dict[str, str]]:
-    """List the files that the champion has not labelled, as paths below FSAT_DATA, each with the task's name."""
+    """List the files that the champion has not labelled: each one's path, relative to FSAT_DATA, and the task's name."""
     from fsat_tasks.registry.champion_files import champion_model
     from fsat_tasks.tasks.files import find_files
     from fsat_tasks.tasks.task import load_task
@@ -64,11 +65,11 @@ def find(params: dict[str, Any]) -> list[dict[str, str]]:
 
 
 @task(
-    doc_md="#### Label one file\n\nThe log has the path of its artefact, with these files:\n\n"
+    doc_md="#### Label one file\n\nThe log has the path of the artefact, which has these files:\n\n"
     "- **predictions.parquet:** line, text, label, probability, whether the model abstained, and the likely labels\n"
-    "- **review.csv:** texts that it abstained on, the most useful first\n- **summary.json:** counts",
+    "- **review.csv:** texts that the model abstained on, the most useful first\n- **summary.json:** counts",
     map_index_template="{{ task.op_kwargs['work']['file'] }}",
-    max_active_tis_per_dag=2,  # each keeps all cores of its worker busy
+    max_active_tis_per_dag=2,  # because each instance keeps all cores of its worker busy
     multiple_outputs=False,
 )
 def label(work: dict[str, str]) -> dict[str, Any]:
@@ -105,7 +106,7 @@ def summary(results: Iterable[dict[str, Any] | None], outlet_events: OutletEvent
 
 with DAG(
     "fsat_apply",
-    description="Label new files with a task's champion; what it is unsure of goes to a person.",
+    description="Label new files with a task's champion. Texts that it is unsure of go to a person.",
     doc_md=__doc__,
     schedule=None,
     params=PARAMS,
@@ -113,5 +114,5 @@ with DAG(
 ):
     results = label.expand(work=find())
     summary(results)
-    # a failed file has to fail the run, which `summary` does not
+    # a failed file must fail the run; `summary` succeeds if any file was labelled
     results >> EmptyOperator(task_id="all_labelled", doc_md=ALL_DOC)

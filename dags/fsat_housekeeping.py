@@ -1,14 +1,15 @@
-"""### Remove from the store what nothing needs any more
+"""### Remove artefacts that are no longer needed from the store
 
-It does the same as the command `fsat gc`. The store (FSAT_STORE) keeps every artefact that was ever made. This DAG removes an
-artefact if neither a champion, nor an entry of a history, nor a living run needs it, and if nobody has used it for some days. It
-also removes unfinished artefacts of killed runs. It merges small segments of the row cache, so that no text is encoded again.
+This DAG does the same as the command `fsat gc`. Steps never remove artefacts from the store (FSAT_STORE). This DAG removes an
+artefact if no champion, no entry of a history and no living run needs it, and if nobody has used it for some days. It also
+removes unfinished artefacts of killed runs. It merges small segments of the row cache and keeps their rows.
 
-You may run it at any time, beside runs of `fsat_tune`: the artefacts that they use stay. Its log and the XCom of `clean` say how
-much was removed, how much stayed, and why. To see first what it would do, trigger it with **Dry run**.
+You may run it at any time, even while `fsat_tune` runs: artefacts that a run uses stay. The log and the XCom of `clean` say how
+much was removed, how much stayed, and why. To see first what would be removed, trigger the DAG with **Dry run**.
 
-If a registry cannot be read, the run fails at once, before anything is removed: the log names file and line. If the store cannot
-be written or locked, the run tries twice more. The page `docs/airflow.md` of fsat describes the form and the schedule.
+If a registry cannot be read, the run fails at once, before anything is removed. The log names the file and the line. If the store
+cannot be written or locked, Airflow tries twice more. In fsat's documentation, `docs/airflow.md` describes the form and the
+schedule.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ PARAMS = {
         minimum=1,
         maximum=3650,
         title="Days to keep",
-        description="Artefacts that were used within this many days stay, 1 to 3650.",
+        description="Artefacts that were used in the last so many days stay: 1 to 3650.",
     ),
     "dry_run": Param(
         False,
@@ -46,7 +47,8 @@ PARAMS = {
 
 
 @task(
-    doc_md="#### Clean the store\n\nMay be cleared or killed at any time: the store stays whole, and the next run completes it.",
+    doc_md="#### Clean the store\n\nYou may clear or kill this task at any time: the store stays intact, and the next run"
+    " finishes the work.",
     multiple_outputs=False,
 )
 def clean(params: dict[str, Any]) -> dict[str, Any]:
@@ -60,7 +62,7 @@ def clean(params: dict[str, Any]) -> dict[str, Any]:
 
 with DAG(
     "fsat_housekeeping",
-    description="Remove from the store what neither the registry nor a run needs.",
+    description="Remove artefacts from the store that neither the registry nor a run needs.",
     doc_md=__doc__,
     schedule=None if schedule == NEVER else schedule,
     catchup=False,

@@ -1,7 +1,8 @@
 """### The task's own schedule
 
-The schedule comes from `schedules` and `triggers` in the task's task.yaml. This DAG only starts the DAG that its name begins
-with, for this task, with the form's defaults. To change when it runs, change task.yaml; to stop it for a while, pause it here.
+The schedule comes from `schedules` and `triggers` in the task's task.yaml. A DAG named `fsat_tune_TASK` only starts `fsat_tune`
+for that task, with the form's defaults; `fsat_watch_TASK` and `fsat_apply_TASK` work in the same way. To change the schedule,
+change task.yaml. To stop it for a while, pause this DAG.
 """
 
 from __future__ import annotations
@@ -28,14 +29,15 @@ VERBS = ("tune", "watch", "apply")
 def read_scheduled() -> dict[str, TaskSpec]:
     """Return task name -> specification of each task that has a schedule or a trigger.
 
-    A task with a broken task.yaml is left out: its run says why. A process that runs one DAG reads that DAG's task.yaml alone.
+    A task with an invalid task.yaml is left out, and a warning says why. A process that runs one DAG reads only the task.yaml of
+    that DAG's task.
     """
     workspace, found, wanted = Workspace.from_env(), {}, get_parsing_context().dag_id
     for name in workspace.task_names():
         if wanted is not None and wanted not in dag_ids(name).values():
             continue
         text = (workspace.data / name / TASK_FILE).read_text("utf-8", "replace")
-        if "schedules" in text or "triggers" in text:  # reading YAML takes a hundred times as long
+        if "schedules" in text or "triggers" in text:  # parsing all YAML would take a hundred times as long
             from fsat_tasks.tasks.task import load_task
 
             try:
@@ -46,12 +48,20 @@ def read_scheduled() -> dict[str, TaskSpec]:
 
 
 def dag_ids(task_name: str) -> dict[str, str]:
-    """Return verb -> id of the task's DAG."""
+    """Return verb -> id of the DAG that schedules this verb for the task."""
     return {verb: f"fsat_{verb}_{task_name}" for verb in VERBS}
 
 
 def when(line: str | None, assets: Sequence[str]) -> Any:
-    """Return the `schedule` of a DAG: by a cron line, on an event of any of the assets, or both; None for neither."""
+    """Return the `schedule` of a DAG.
+
+    Args:
+        line: a cron line that starts the DAG, or None.
+        assets: names of assets. An event of any one of them starts the DAG.
+
+    Returns:
+        A schedule that combines both, or None if there is neither.
+    """
     events = AssetAny(*(Asset.ref(name=name) for name in assets)) if assets else None
     if line is None or events is None:
         return line or events
@@ -65,7 +75,7 @@ for task_name, spec in read_scheduled().items():
             continue
         with DAG(
             dag_id,
-            description=f"Starts fsat_{verb} for {task_name} when its {TASK_FILE} says.",
+            description=f"Starts fsat_{verb} for {task_name} by the schedule in its {TASK_FILE}.",
             doc_md=__doc__,
             schedule=schedule,
             catchup=False,

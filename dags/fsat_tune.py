@@ -1,16 +1,16 @@
 """### From a few labelled samples to a published ONNX model
 
-Each task of this DAG is one step of fsat: the same function that the command line and DVC call. Its artefact goes to the store
-(FSAT_STORE); XCom has the artefact's key, its path and a few figures. An artefact that is in the store already is not made
-again. You may clear a step, retry it or run it twice at any time.
+The tasks of this DAG call the same functions of fsat as the command line and DVC. Each step writes an artefact to the store
+(FSAT_STORE), and its XCom has the artefact's key, its path and a few figures. An artefact that is already in the store is not
+made again. You may therefore clear a step, retry it or run it twice at any time.
 
-A run works on one task folder or on several, side by side: `validate` and the group `model` have one instance for each.
+A run works on one task folder or on several, side by side. `validate` and the group `model` have one instance for each folder.
 
 - **Promoted:** `publish` is green, and the asset `champion-TASK` has an event.
-- **Held:** `publish` is skipped, and the champion stays. Its log names each gate that failed, with figure and bound.
-- **Failed:** the log of the failed task ends with the file, what is wrong in it, and what to do. Then clear the task.
+- **Held:** `publish` is skipped, and the champion stays. The log of `publish` names each gate that failed, with its reason.
+- **Failed:** the log of the failed task ends with the file, what is wrong in it, and what to do. Do it, then clear the task.
 
-The page `docs/airflow.md` of fsat describes the form, approval, schedules, events and pools.
+In fsat's documentation, `docs/airflow.md` describes the form, approval, schedules, events and pools.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from fsat_dags.form import task_param, text_param
 from fsat_dags.settings import dag_settings
 
 SECTION = "In place of task.yaml, for this run"
-"""A section of the form, closed at first: most runs need none of it."""
+"""Heading of a section of the form. The section is closed at first, because most runs need none of its fields."""
 
 PARAMS = {
     "task": task_param(f" {tasks.CHANGED} takes every task whose samples, settings or code changed since its last decision."),
@@ -68,7 +68,8 @@ PARAMS = {
         title="Device",
         section=SECTION,
         values_display={"null": "as task.yaml says", "auto": "auto", "cpu": "cpu", "cuda": "cuda"},
-        description="auto uses a GPU if there is one. cuda fails if there is none. Empty: as task.yaml says, by default auto.",
+        description="auto uses a GPU if there is one, else the CPU. cuda fails if there is no GPU."
+        " Empty: as task.yaml says, by default auto.",
     ),
     "approval": Param(
         None,
@@ -91,12 +92,15 @@ DECIDE_DOC = (
     "#### Decide from the gates whether to promote the model or to hold it\n\n"
     "- **report.html:** the run on one page\n- **decision.json:** promote or hold, and each gate with its reason"
 )
-APPROVE_DOC = "#### Ask a person\n\nOnly if `approval` is set and the champion would move. No answer in time counts as a no."
+APPROVE_DOC = (
+    "#### Ask a person whether to promote the model\n\nSkipped unless `approval` is set and the champion would move."
+    " No answer in time counts as a no."
+)
 
 
 @task_group
 def model(chosen: tasks.Chosen) -> None:
-    """Run the steps after `validate`, up to the champion, once for each of the run's tasks."""
+    """Run the steps from `extract` to `publish`, and keep the champion with DVC. Each task of the run has its own instance."""
     decided = DecideOperator(task_id="decide", chosen=chosen, doc_md=DECIDE_DOC, map_index_template="{{ task.chosen['task'] }}")
     approved = ApproveOperator(
         task_id="approve",
@@ -116,7 +120,7 @@ def model(chosen: tasks.Chosen) -> None:
 
 
 def when() -> Any:
-    """Return the DAG's schedule: on drift, and also by FSAT_SCHEDULE if it is set."""
+    """Return the DAG's schedule: it runs on drift, and also at the times of the cron line FSAT_SCHEDULE if that is set."""
     line = os.environ.get("FSAT_SCHEDULE")
     if not line:
         return tasks.DRIFT

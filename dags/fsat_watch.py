@@ -1,16 +1,17 @@
 """### Is new traffic still like the rows that the champion was tuned with?
 
-This DAG compares a window, the newest rows of the task's traffic, with the unlabelled rows of the run that made the champion. It
-calls the same function as `fsat watch`. Drift sends an asset event, which starts `fsat_tune` with the new traffic as its
-unlabelled pool.
+This DAG compares the window, which is the newest rows of the task's traffic, with the unlabelled rows that the champion was
+tuned with. It calls the same function as `fsat watch`. If there is drift, it sends an asset event. The event starts `fsat_tune`
+with the new traffic as its unlabelled pool.
 
-- **No drift:** success without an event; XCom and the log have the figures.
-- **Drift:** success, and the asset `drift-TASK` has an event with the figures. Drift of the same window with the same champion
-  is sent once; to have it sent again, clear the task.
-- **Failed:** no champion, no traffic, or a file that cannot be read. The log says what to do.
+- **No drift:** success without an event. XCom and the log have the figures.
+- **Drift:** success, and the asset `drift-TASK` has an event with the figures. Each window sends at most one event for the same
+  champion. To send it again, clear the task.
+- **Failed:** there is no champion or no traffic, or a file cannot be read. The log says what to do.
 
-The page `docs/watch.md` of fsat describes the tests, `docs/airflow.md` the form and the event. Let its
-schedule be as slow as new rows come: windows that overlap are different windows, and each may send an event.
+Schedule this DAG so that a whole window of new rows arrives between two runs. Windows that share rows still count as different
+windows, and each may send an event for the same drift. In fsat's documentation, `docs/watch.md` describes the tests, and
+`docs/airflow.md` describes the form and the event.
 """
 
 from __future__ import annotations
@@ -35,15 +36,15 @@ PARAMS = {
     "traffic": text_param(
         "Traffic",
         1000,
-        "File, folder or glob of new texts, as seen from the task's folder; it must lie below FSAT_DATA. The newest file counts."
-        " Empty: watch.traffic of task.yaml.",
+        "A file, a folder or a pattern of files with new texts, relative to the task's folder. It must lie below FSAT_DATA. Of"
+        " several files, the newest is taken. Empty: watch.traffic of task.yaml.",
     ),
 }
 
 
 @task(
     task_id="watch",
-    doc_md="#### Compare the newest rows with the champion's reference\n\nThe log has the path of its artefact:\n\n"
+    doc_md="#### Compare the newest rows with the champion's reference\n\nThe log has the path of this file:\n\n"
     "- **drift.json:** the verdict, each test with figure and p-value, and the class shares with intervals",
     multiple_outputs=False,
     outlets=[DRIFT],
@@ -52,7 +53,7 @@ PARAMS = {
 def watch_window(
     params: dict[str, Any], ti: RuntimeTaskInstanceProtocol, outlet_events: OutletEventAccessorsProtocol
 ) -> dict[str, Any]:
-    """Compare the window with the reference, and send an event if its drift was not announced before."""
+    """Compare the window with the reference. Send an event if there is drift that no earlier call has announced."""
     from fsat_tasks.steps.pipeline import summary
     from fsat_tasks.tasks.files import newest_file
     from fsat_tasks.tasks.task import load_task
@@ -72,7 +73,8 @@ def watch_window(
             test["says"],
         )
     log.info("%s of %s, details: %s", "Drift" if drift["drift"] else "No drift", traffic, watched.path / "drift.json")
-    # an earlier try may have been killed before Airflow had its event; and a person who clears the task wants it again
+    # on a later try, the event is always sent: an earlier try may have been killed before it sent the event,
+    # or a person has cleared the task to send the event again
     if drift["drift"] and (first_alarm(store(), watched) or ti.try_number > 1):
         asset = Asset(name=f"drift-{loaded.name}", uri=f"fsat://drift/{loaded.name}")
         outlet_events[DRIFT].add(asset, extra=drift_event(loaded, watched, traffic))
@@ -81,7 +83,7 @@ def watch_window(
 
 with DAG(
     "fsat_watch",
-    description="Compare new traffic with what the champion was tuned with; drift starts fsat_tune.",
+    description="Compare new traffic with the rows that the champion was tuned with. Drift starts fsat_tune.",
     doc_md=__doc__,
     schedule=None,
     params=PARAMS,

@@ -1,7 +1,7 @@
-"""Ask PyPI with pip-audit for known vulnerabilities of the packages that the images install. `make lint` calls it.
+"""Ask PyPI with pip-audit for known vulnerabilities of the packages that the images install. `make lint` calls this script.
 
-Exit code 1: there is a vulnerability that audit-ignore.txt beside this file does not list. If PyPI's advisories cannot be asked,
-because there is no network or only a mirror of the packages, the check is skipped and passes.
+Exit code 1 means that there is a vulnerability which audit-ignore.txt beside this file does not list. If PyPI's advisories cannot
+be reached, because there is no network or only a mirror of the packages, the check is skipped and passes.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import urllib.request
 from pathlib import Path
 
 DOCKER = Path(__file__).parent
-LOCKS = ("worker.lock", "cuda.lock")  # worker.lock has the packages of control.lock, too
+LOCKS = ("worker.lock", "cuda.lock")  # worker.lock also has the packages of control.lock
 
 
 def main() -> int:
-    try:  # ask once first: hundreds of questions without an answer would take minutes
+    try:  # one request first, because hundreds of requests without an answer would take minutes
         urllib.request.urlopen("https://pypi.org/pypi/six/1.17.0/json", timeout=5).close()
     except OSError as error:
         print(f"pip-audit: skipped, PyPI's advisories are not to be had here ({error})")  # noqa: T201
@@ -27,7 +27,7 @@ def main() -> int:
 
 
 def ignored() -> list[str]:
-    """Return the first word of each line of audit-ignore.txt. The rest of a line says why the vulnerability does not matter."""
+    """Return the vulnerabilities to ignore: the first word of each line of audit-ignore.txt. The rest of a line says why."""
     lines = (DOCKER / "audit-ignore.txt").read_text("utf-8").splitlines()
     return [line.split()[0] for line in lines if line.strip() and not line.startswith("#")]
 

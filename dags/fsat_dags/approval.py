@@ -1,4 +1,4 @@
-"""Operators of fsat_tune that run before the champion moves: the decision, and the question to a person."""
+"""Operators of fsat_tune that run before the champion moves. `decide` decides, and `approve` asks a person."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from fsat_dags.tune_tasks import Chosen, load
 
 
 class ReportLink(BaseOperatorLink):
-    """The button that opens the report of a decision."""
+    """Button of `decide` in Airflow's UI that opens the report."""
 
     name = "Report"
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
-        """Return the report's address, or the empty text after a failure. Airflow calls this when the task has ended."""
+        """Return the report's address, or an empty string if the task failed. Airflow calls this when the task has ended."""
         from fsat_tasks.registry.approval import report_link
 
         made = ti_key.xcom_pull(task_ids=ti_key.task_id, map_indexes=ti_key.map_index)
@@ -27,9 +27,9 @@ class ReportLink(BaseOperatorLink):
 
 
 class DecideOperator(BaseOperator):
-    """Runs the step publish without its effect on the champion.
+    """Runs the step publish as a dry run, so the champion does not move.
 
-    The result is the artefact's summary with two more keys: `chosen`, the task, and `replaces`, the champion's version when the
+    The result is the artefact's summary with two more keys. `chosen` is the task. `replaces` is the champion's version when the
     model was judged.
     """
 
@@ -54,7 +54,7 @@ class DecideOperator(BaseOperator):
 
 
 class ApproveOperator(ApprovalOperator):
-    """Asks a person to approve the decision of `decide`; skipped if nobody has to be asked."""
+    """Asks a person to approve the decision of `decide`. It is skipped if no approval is needed."""
 
     template_fields = (*ApprovalOperator.template_fields, "decided")
 
@@ -68,7 +68,7 @@ class ApproveOperator(ApprovalOperator):
         loaded = load(context["params"], self.decided["chosen"])
         published = find_artefact(store(), "publish", self.decided["key"])
         if not awaits_approval(loaded, store(), published):
-            raise AirflowSkipException("Nobody is asked: task.yaml or the form does not want it, or the champion stays anyway.")
+            raise AirflowSkipException("No approval is needed: it is not set in task.yaml or the form, or the champion stays.")
         keep_until_answered(loaded, store(), published)
         self.subject = f"Promote the new model of {loaded.name}?"
         self.body = approval_page(loaded, store(), published)
@@ -76,7 +76,7 @@ class ApproveOperator(ApprovalOperator):
         super().execute(context)
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
-        """Handle the answer. A no is entered in the registry here, because it skips `publish`."""
+        """Handle the answer. A no is entered in the registry here, because `publish` is skipped after a no."""
         from fsat_tasks.registry.approval import settle
 
         if event.get("chosen_options") == [self.REJECT]:

@@ -1,4 +1,4 @@
-"""Notifiers of failed tries: the message in the log of a try, and room for others such as mail."""
+"""Notifiers of failed tries. One writes a message to the log of the try; others, such as mail, may be added."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ log = logging.getLogger(__name__)
 
 
 class FailureLog(BaseNotifier):
-    """Writes the last line in the log of a failed try: which step of which task, what is wrong where, and what to do."""
+    """Writes the last line in the log of a failed try. The line names the step and the task, the fault, and what to do."""
 
     def notify(self, context: Any) -> None:
-        """Write the line. The worker calls this after each failed try, or the dag-processor if the worker is gone."""
+        """Write the line. The worker calls this after each failed try. If the worker is gone, the dag-processor calls it."""
         ti, error = context["ti"], context.get("exception")
         name = ti.rendered_map_index or context["params"].get("task") or ti.dag_id
-        if error is None:  # the dag-processor calls, because the process has died
+        if error is None:  # the dag-processor calls, because the try's process has died
             log.error("%s of %s is gone: it was killed, or its worker was lost. What it had done is kept.", ti.task_id, name)
             return
         expected = isinstance(error, InputError)
@@ -29,4 +29,4 @@ class FailureLog(BaseNotifier):
 
 
 NOTIFIERS: list[BaseNotifier] = [FailureLog()]
-"""Called after each failed try of every task. A notifier of an Airflow provider, for Slack or mail, may be added."""
+"""Notifiers that are called after each failed try of every task. You may add one of an Airflow provider, for Slack or mail."""

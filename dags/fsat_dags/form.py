@@ -1,6 +1,6 @@
-"""The form's field for a task, and how its value becomes a task.
+"""Fields of the DAGs' forms, and the task that the field Task chooses.
 
-No form lists the task folders: the list would be part of the DAG, and each new folder would make a new version of it.
+The forms do not list the task folders. Such a list would be part of the DAG, so each new folder would make a new DAG version.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from fsat_tasks.tasks.workspace import TASK_FILE, Workspace
 
 
 def task_param(more: str = "") -> Param:
-    """Return the field for a task's name. If it is empty, the run takes the only task.
+    """Return the field for a task's name. If the field is empty, the run takes the only task.
 
     Args:
         more: a sentence about other values that the field takes.
@@ -26,7 +26,7 @@ def task_param(more: str = "") -> Param:
         maxLength=64,
         title="Task",
         description=f"The name of a folder with a {TASK_FILE} under FSAT_DATA.{more} Empty: the only task, if there is just one."
-        " A run of any other name fails at once and lists the tasks.",
+        " With any other name, the run fails at once and lists the tasks.",
     )
 
 
@@ -42,7 +42,7 @@ def chosen_task(name: str | None) -> str:
         name: the field's value; None for the only task.
 
     Raises:
-        TaskError: if there is no such task, or if `name` is None and there is not exactly one task. It lists the tasks.
+        TaskError: if there is no such task, or if `name` is None and the number of tasks is not one. The message lists the tasks.
     """
     workspace = Workspace.from_env()
     if name is not None:

@@ -6,7 +6,7 @@ import os
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import (  # type: ignore[attr-defined]  # its stubs lack those of deadlines
+from airflow.sdk import (  # type: ignore[attr-defined]  # airflow.sdk's stubs lack the deadline classes
     AsyncCallback,
     DeadlineAlert,
     DeadlineReference,
@@ -46,29 +46,29 @@ DEFAULT_ARGS: dict[str, Any] = {
 
 
 def placement(kind: str, *options: str) -> dict[str, Any]:
-    """Return options of a task that variables set, such as `pool` by FSAT_GPU_POOL. Unset ones are left to Airflow's defaults.
+    """Return the options of a task that environment variables set, such as `pool` by FSAT_GPU_POOL.
 
-    The variables are read when DAG files are parsed.
+    If a variable is not set, Airflow's default applies. The variables are read when DAG files are parsed.
     """
     values = {option: os.environ.get(f"FSAT_{kind}_{option.upper()}") for option in options}
     return {option: value for option, value in values.items() if value}
 
 
 GPU = placement("GPU", "pool", "queue", "executor")
-"""Placement of the steps that may use a GPU: FSAT_GPU_POOL, FSAT_GPU_QUEUE, FSAT_GPU_EXECUTOR."""
+"""Placement of the steps that may use a GPU, from FSAT_GPU_POOL, FSAT_GPU_QUEUE and FSAT_GPU_EXECUTOR."""
 
 DVC = placement("DVC", "pool")
-"""Placement of snapshots: FSAT_DVC_POOL."""
+"""Placement of snapshots, from FSAT_DVC_POOL."""
 
 
 def deadline() -> DeadlineAlert | None:
-    """Return an alert for runs that are not done FSAT_DEADLINE_HOURS after they were queued: one line in the triggerer's log.
+    """Return an alert for runs that have not ended FSAT_DEADLINE_HOURS hours after they were queued, or None for 0 hours.
 
-    It is None for 0, the default, because `dag.test()` of Airflow 3.3 cannot end a run that has a deadline. The triggerer
-    writes the line, because a late run may itself be waiting for a worker.
+    The default is 0, because `dag.test()` of Airflow 3.3 cannot end a run that has a deadline. The alert is one line in the
+    triggerer's log. The triggerer writes it, because a late run may have no worker yet.
 
     Raises:
-        AirflowError: if the variable is no number.
+        AirflowError: if the variable is not a number.
     """
     text = os.environ.get("FSAT_DEADLINE_HOURS") or "0"
     try:

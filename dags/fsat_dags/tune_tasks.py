@@ -1,7 +1,7 @@
 """Tasks of the DAG fsat_tune. Each calls a function of fsat_tasks and passes the result to Airflow.
 
-A test calls the function of a task as `choose.function(...)`. `multiple_outputs=False` keeps Airflow from storing each key of a
-returned dictionary as an XCom of its own.
+A test can call the function behind a task, for example `choose.function(...)`. `multiple_outputs=False` prevents Airflow from
+storing each key of a returned dictionary as a separate XCom.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ CHAMPIONS = AssetAlias("fsat-champions")
 DRIFT = AssetAlias("fsat-drift")
 
 CHANGED = "*"
-"""Form value for every task that changed. No task can have this name."""
+"""Value of the form's Task that selects all tasks that changed. No task can have this name."""
 
 Chosen = dict[str, str | None]
-"""One of the run's tasks: `task` is its name, `unlabelled` a file of unlabelled texts in place of task.yaml's."""
+"""One of the run's tasks. `task` is its name. `unlabelled` is a file of unlabelled texts, which replaces the one of task.yaml."""
 
 NAME = "{{ task.op_kwargs['chosen']['task'] }}"
-"""Name of a mapped instance in the UI: the task that it works on."""
+"""Template of the name that the UI shows for a mapped instance: the name of the task that it works on."""
 
 
 def load(params: Mapping[str, Any], chosen: Chosen, decide_only: bool = False) -> Task:
-    """Read the task with the form's values in place of task.yaml's."""
+    """Read the task. Values of the form replace those of task.yaml."""
     from fsat_tasks.tasks.task import load_task
 
     values = overrides(params) | {"unlabelled": chosen["unlabelled"]}
@@ -56,7 +56,7 @@ def overrides(params: Mapping[str, Any]) -> dict[str, Any]:
 def run_step(name: str, chosen: Chosen, params: Mapping[str, Any]) -> dict[str, Any]:
     """Run a step as the command line and DVC do, and return its artefact's key and figures.
 
-    The steps before it are found in the store.
+    The artefacts of earlier steps are found in the store.
     """
     from fsat_tasks.steps.pipeline import run_steps, summary
 
@@ -64,8 +64,8 @@ def run_step(name: str, chosen: Chosen, params: Mapping[str, Any]) -> dict[str, 
 
 
 @task(
-    doc_md="#### Choose the tasks\n\nThe task of the form, all that changed, or those that drifted. A name that does not exist"
-    " fails here, and the log lists the tasks. It ends as skipped if there is nothing to do.",
+    doc_md="#### Choose the tasks\n\nThe run takes the task of the form, all tasks that changed, or the tasks that drifted."
+    " If the name does not exist, this task fails, and its log lists the tasks. It ends as skipped if no task has changed.",
 )
 def choose(params: dict[str, Any], dag_run: DagRunProtocol, triggering_asset_events: Mapping[Any, Any]) -> list[Chosen]:
     """Return the tasks of this run."""
@@ -83,33 +83,34 @@ def choose(params: dict[str, Any], dag_run: DagRunProtocol, triggering_asset_eve
 
 
 @task(
-    doc_md="#### Check the data with Great Expectations\n\nThe log has the path of its artefact, with these files:\n\n"
-    "- **findings.json:** the warnings\n- **rows.parquet, texts.parquet:** the data as the next steps read them",
+    doc_md="#### Check the data with Great Expectations\n\nThe log has the path of the artefact, which has these files:\n\n"
+    "- **findings.json:** the warnings\n- **rows.parquet, texts.parquet:** the data in the form that later steps read",
     map_index_template=NAME,
     multiple_outputs=False,
 )
 def validate(chosen: Chosen, params: dict[str, Any]) -> dict[str, Any]:
-    """Run the step, and pass the task on to `split`."""
+    """Run the step, and add `chosen` to its result, which `split` needs."""
     return {"chosen": chosen, **run_step("validate", chosen, params)}
 
 
 @task(
     doc_md="#### Split the pools into shards\n\nA shard has 4,096 texts, so that workers share the load of a large pool."
-    " A task with bad data is left out; it fails again in its group, and so the run fails.",
+    " A task whose data failed `validate` has no shards. The first step of its group checks the data again and fails, so the"
+    " run fails.",
     trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS,
 )
 def split(checked: Iterable[dict[str, Any] | None], params: dict[str, Any]) -> list[dict[str, Any]]:
-    """Number the shards of the pools.
+    """List the shards of the pools.
 
     Args:
-        checked: result of `validate` for each task with sound data. `choose` has all tasks, but must not be directly upstream:
-            its success would meet the trigger rule even if every `validate` failed.
+        checked: result of `validate` for each task with valid data. The tasks come from `validate`, not from `choose`. If
+            `choose` were upstream, its success alone would meet the trigger rule.
     """
     from fsat_tasks.steps.shards import list_shards
 
     sound = []
     for one in checked:
-        with suppress(InputError):  # the files have changed since; the task's own steps say what is wrong
+        with suppress(InputError):  # the files have changed since `validate`; the task's own steps say what is wrong
             if one is not None:
                 sound.append((one["chosen"], load(params, one["chosen"])))
     return [
@@ -118,7 +119,7 @@ def split(checked: Iterable[dict[str, Any] | None], params: dict[str, Any]) -> l
 
 
 @task(
-    doc_md="#### Encode one shard\n\nThe rows go to the row cache; a text that any run has encoded before costs nothing.",
+    doc_md="#### Encode one shard\n\nThe features go to the row cache. A text that any run has encoded is not encoded again.",
     map_index_template="{{ task.op_kwargs['work']['chosen']['task'] }} {{ task.op_kwargs['work']['shard'] }}",
     multiple_outputs=False,
     **GPU,
@@ -131,7 +132,8 @@ def encode(work: dict[str, Any], params: dict[str, Any]) -> dict[str, int]:
 
 
 @task(
-    doc_md="#### Gather the features of every text\n\n- **features.json:** shape and checksum of what is in the row cache",
+    doc_md="#### Gather the features of every text\n\n- **features.json:** shape and checksum of this task's features, which are"
+    " in the row cache",
     map_index_template=NAME,
     multiple_outputs=False,
     trigger_rule=TriggerRule.NONE_FAILED,  # without a pool, `encode` is skipped
@@ -143,7 +145,7 @@ def extract(chosen: Chosen, params: dict[str, Any]) -> dict[str, Any]:
 
 
 @task(
-    doc_md="#### Go up the ladder, from prototypes to a tuned encoder, as far as evidence and budget allow\n\n"
+    doc_md="#### Go up the ladder, from prototypes to a tuned encoder, as far as the evidence and the budget allow\n\n"
     "- **head.safetensors, head.json:** the head's weights, labels and settings\n"
     "- **ladder.json:** every rung, its evidence, and whether it was taken\n"
     "- **body.safetensors, encoder.onnx:** the tuned encoder, if one was taken",
@@ -159,7 +161,7 @@ def tune(chosen: Chosen, params: dict[str, Any]) -> dict[str, Any]:
 @task(
     doc_md="#### Measure the head and ask the quality gates\n\n"
     "- **metrics.json, gates.json:** the figures and the gates' decisions\n"
-    "- **predictions.parquet, confusion.csv, reliability.csv:** rows that it gets right or wrong, and how sure it is",
+    "- **predictions.parquet, confusion.csv, reliability.csv:** rows that the head gets right or wrong, and how sure it is",
     map_index_template=NAME,
     multiple_outputs=False,
 )
@@ -170,8 +172,8 @@ def evaluate(chosen: Chosen, params: dict[str, Any]) -> dict[str, Any]:
 
 @task(
     doc_md="#### Write one ONNX graph from token ids to probabilities, and compare it with torch\n\n"
-    "- **model.onnx, tokenizer.json, config.json:** all that serving needs\n- **README.md:** the model card\n"
-    "- **parity.json, gates.json:** how far ONNX and torch are apart",
+    "- **model.onnx, tokenizer.json, config.json:** all files that serving needs\n- **README.md:** the model card\n"
+    "- **parity.json, gates.json:** how much the answers of ONNX and torch differ",
     map_index_template=NAME,
     multiple_outputs=False,
 )
@@ -185,7 +187,7 @@ def export(chosen: Chosen, params: dict[str, Any]) -> dict[str, Any]:
     map_index_template="{{ task.op_kwargs['decided']['chosen']['task'] }}",
     multiple_outputs=False,
     outlets=[CHAMPIONS],
-    trigger_rule=TriggerRule.NONE_FAILED,  # if nobody has to be asked, `approve` is skipped
+    trigger_rule=TriggerRule.NONE_FAILED,  # `approve` is skipped if no approval is needed
 )
 def publish(
     decided: dict[str, Any],
@@ -198,7 +200,7 @@ def publish(
 
     Args:
         decided: result of `decide`.
-        answer: result of `approve`; None if nobody was asked, or if somebody has set its state by hand.
+        answer: result of `approve`. It is None if nobody was asked, or if somebody has set the state of `approve` by hand.
     """
     from fsat_tasks.registry.history import promoted_since
     from fsat_tasks.registry.registry import Registry
@@ -206,7 +208,8 @@ def publish(
 
     loaded = load(params, decided["chosen"])
     registry = Registry(store().root, loaded.name)
-    # an earlier try may have been killed after it had moved the champion, and before Airflow had its event
+    # an earlier try may have moved the champion and been killed before it sent the event;
+    # a later try therefore compares with the version at `decide`
     version = decided["replaces"] if ti.try_number > 1 else registry.version()
     published, reasons = _enter(loaded, decided, answer)
     if reasons:
@@ -220,7 +223,7 @@ def publish(
 
 
 def _enter(loaded: Task, decided: dict[str, Any], answer: dict[str, Any] | None) -> tuple[Artefact, list[str]]:
-    """Enter the decision in the registry. Returns its artefact and the reasons to hold the model; a promotion has none."""
+    """Enter the decision in the registry. Returns the decision's artefact, and the reasons to hold the model if there are any."""
     from fsat_tasks.quality.gates import all_gates
     from fsat_tasks.registry.approval import NOT_APPROVED, awaits_approval, find_artefact, settle
     from fsat_tasks.steps.pipeline import run_steps
@@ -229,7 +232,7 @@ def _enter(loaded: Task, decided: dict[str, Any], answer: dict[str, Any] | None)
         return awaits_approval(loaded, store(), decision)
 
     key, approved = decided["key"], answer is not None and ApprovalOperator.APPROVE in answer["chosen_options"]
-    # if there is no answer, somebody may have set the state of `approve` by hand: that is no approval
+    # without an answer, somebody may have set the state of `approve` by hand, which does not count as an approval
     asked = answer is not None or (loaded.spec.approval and awaits(find_artefact(store(), "publish", key)))
     published = (
         settle(loaded, key, decided["replaces"], approved)
@@ -237,7 +240,7 @@ def _enter(loaded: Task, decided: dict[str, Any], answer: dict[str, Any] | None)
         else run_steps(loaded, until="publish", store=store())["publish"]
     )
     reasons = [f"{gate.gate}: {gate.reason.removesuffix('.')}" for gate in all_gates(published) if not gate.promote]
-    # nobody had to be asked then, but another run has moved the champion since
+    # asked and refused; or nobody was asked at `decide`, and another run has since moved the champion, so a yes is needed now
     if not approved and (asked or awaits(published)):
         reasons.append(NOT_APPROVED)
     return published, reasons
@@ -247,12 +250,12 @@ def _enter(loaded: Task, decided: dict[str, Any], answer: dict[str, Any] | None)
     doc_md="#### Keep the champion with DVC\n\nEach version is a folder and a .dvc file in `published/TASK/`."
     " `fsat checkout TASK VERSION` brings one back.",
     map_index_template=NAME,
-    max_active_tis_per_dag=1,  # DVC locks the repository
+    max_active_tis_per_dag=1,  # because DVC locks the repository
     multiple_outputs=False,
     **DVC,
 )
 def snapshot(chosen: Chosen, made: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
-    """Keep the champion in the repository, or skip if there is nothing or no place to keep it."""
+    """Keep the champion in the repository. Skip if there is no new champion, or no repository to keep it in."""
     from fsat_tasks.integrations.dvc import find_repository
     from fsat_tasks.registry.approval import find_artefact
     from fsat_tasks.registry.registry import Registry
@@ -262,9 +265,11 @@ def snapshot(chosen: Chosen, made: dict[str, Any], params: dict[str, Any]) -> di
     if params["dry_run"]:
         raise AirflowSkipException("Dry run: nothing was published.")
     if find_repository(data) is None:
-        raise AirflowSkipException(f"FSAT_DATA {data} lies in no Git repository with DVC. To keep versions, make it one.")
+        raise AirflowSkipException(
+            f"FSAT_DATA {data} lies in no Git repository with DVC. To keep versions, run git init and dvc init above it."
+        )
     model = find_artefact(store(), made["step"], made["key"]).json("decision.json")["model"]
     champion = Registry(store().root, name).champion()
     if champion is None or champion["model"]["digest"] != model["digest"]:
-        raise AirflowSkipException("The champion is another model: a person moved it there, or another run did since.")
+        raise AirflowSkipException("The champion is another model now: a person or another run has moved it.")
     return take_snapshot(name)

@@ -1,6 +1,6 @@
-"""A plugin for Airflow's scheduler. It warns if a run of fsat begins that needs a pool which does not exist.
+"""A plugin for Airflow's scheduler. When a run of fsat begins, it reports each pool that the run needs and that does not exist.
 
-Airflow keeps the tasks of such a pool waiting without an error. A task cannot check this: Airflow 3.3 shows tasks no pools.
+Airflow lets the tasks of a missing pool wait without an error. The check is not a task, because Airflow 3.3 shows tasks no pools.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class PoolCheck:
 
 
 class FsatPools(AirflowPlugin):
-    """Registers the check; only the scheduler starts runs."""
+    """Registers the check. It runs in the scheduler, because only the scheduler starts runs."""
 
     name = "fsat_pools"
     listeners: ClassVar[list[Any]] = [PoolCheck()]

@@ -1,6 +1,6 @@
 """A plugin for Airflow's api-server. It serves the report of a run at fsat/reports/KEY to users who may see runs of fsat_tune.
 
-KEY is the key of the artefact of `decide` or `publish`. The api-server reads it from FSAT_STORE.
+KEY is the key of the artefact of `decide` or `publish`. The api-server reads the report from FSAT_STORE.
 """
 
 from functools import cached_property
@@ -9,13 +9,13 @@ from typing import Annotated, Any
 from airflow.plugins_manager import AirflowPlugin
 
 HEADERS = {
-    "Cache-Control": "private, no-store",  # it takes a login to see
+    "Cache-Control": "private, no-store",  # because only users who are logged in may see a report
     "Content-Security-Policy": "sandbox allow-scripts; default-src 'none'; style-src 'unsafe-inline';"
     " script-src 'unsafe-inline'; img-src data:",
     "X-Content-Type-Options": "nosniff",
 }
-"""Headers of a report, which quotes texts of users. Whatever the texts are, the page reaches neither Airflow's cookie nor its
-API, and loads nothing. A policy in the page itself lets no script run but its own."""
+"""Headers of a report. A report quotes texts that anybody may have written. Whatever they contain, the page cannot read
+Airflow's cookie, call its API or load anything. The report's own policy allows only its own script."""
 
 
 class FsatReports(AirflowPlugin):
@@ -41,7 +41,7 @@ def make_app() -> Any:
 
     @app.get("/reports/{key}", dependencies=[may_see])
     def report(key: Annotated[str, PathParam(pattern="^[0-9a-f]{64}$")]) -> HTMLResponse:
-        from fsat_tasks.store import Store  # imported late: a server without fsat has to start
+        from fsat_tasks.store import Store  # imported late, because a server without fsat must be able to start
         from fsat_tasks.tasks.workspace import Workspace
 
         path = Store(Workspace.from_env().store).folder("publish", key) / "report.html"

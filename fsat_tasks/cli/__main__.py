@@ -1,4 +1,4 @@
-"""The command line as `python -m fsat_tasks.cli`."""
+"""Entry point of `python -m fsat_tasks.cli`."""
 
 from fsat_tasks.cli.app import main
 

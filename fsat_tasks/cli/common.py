@@ -1,4 +1,4 @@
-"""Types of the arguments that several verbs have, and the store of a call."""
+"""Argument types that several verbs share, and the store that a call uses."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ Verbose = Annotated[bool, typer.Option("--verbose", help="Also print the statist
 
 
 def overrides(shots: int | None, encoder: str | None, seed: int | None, device: Device | None) -> dict[str, Any]:
-    """The options that override task.yaml for one run, as `load_task` takes them."""
+    """Return the options that override task.yaml for one run, in the form that `load_task` takes."""
     return {"shots": shots, "encoder": encoder, "seed": seed, "device": device and device.value}
 
 
 def open_store() -> Store:
-    """The store that FSAT_STORE names, one for the whole call: it remembers which files it has verified."""
+    """Return the store that FSAT_STORE names. A verb calls this once, because a `Store` remembers the files it has verified."""
     from fsat_tasks.store import Store
     from fsat_tasks.tasks.workspace import Workspace
 

@@ -1,4 +1,4 @@
-"""Tables of `fsat watch` on the terminal."""
+"""Tables that `fsat watch` prints."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from fsat_tasks.quality.wording import PERCENT
 __all__ = ["print_drift"]
 
 CLASSES = 10
-"""Number of classes that are shown: those that moved most."""
+"""Maximum number of classes that are shown, the largest change first."""
 TITLES = {"features": "texts", "scope": "texts from outside", "labels": "class shares"}
-"""Test -> what it compares, in words."""
+"""Test -> name of what the test compares."""
 
 
 def print_drift(drift: dict[str, Any], traffic: str, path: str, verbose: bool = False) -> None:
-    """Print the tests, the classes that moved most where there is drift, and the verdict.
+    """Print the tests and the verdict. If there is drift, also print the classes whose share changed most.
 
     Args:
-        drift: as drift.json has it.
+        drift: content of drift.json.
         traffic: path of the file that was compared.
         path: path of drift.json.
         verbose: whether to print the statistics too.

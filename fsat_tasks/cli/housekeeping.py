@@ -1,4 +1,4 @@
-"""The verb of housekeeping: gc. It only parses, calls and prints."""
+"""The verb gc, for housekeeping. It only parses, calls and prints."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def history(task: TaskName, as_json: AsJson = False) -> None:
 
     registry = _registry(task)
     entries = registry.history()
-    if not entries:  # a mistyped name is said
+    if not entries:  # fail if the task does not exist, for example because the name is mistyped
         Workspace.from_env().task_folder(task)
     if as_json:
         typer.echo(json.dumps(entries, indent=2))

@@ -1,4 +1,4 @@
-"""Tables of the registry on the terminal."""
+"""Tables that `fsat history` and `fsat diff` print."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from fsat_tasks.registry.signature import signature_problem, signing_key
 __all__ = ["print_diff", "print_history", "print_status"]
 
 ROWS = 40
-"""Number of rows of a changed table that are shown; `--json` has all."""
+"""Maximum number of rows of a table of changes. `--json` shows all rows."""
 EFFECTS = ("broken", "relabelled", "fixed", "still wrong")
-"""Effects of a changed answer, the most interesting one first."""
+"""Effects that a changed answer may have. The most interesting effect comes first."""
 LETTERS = 80
-"""Number of letters of a text that are shown."""
+"""Maximum number of characters of a text that are shown."""
 KEY_LETTERS = 8
-"""Number of letters of a model's key that are shown: as many as name it."""
+"""Number of characters of a model's key that are shown. So many are enough to name the model."""
 
 
 def print_status(rows: list[dict[str, Any]]) -> None:
-    """Print one line a task: its champion, and the last decision."""
+    """Print one line for each task: its champion, and its last decision or move."""
     table = Table("task", "champion", "accuracy", "since (UTC)", "last decision")
     for row in rows:
         champion, last = row["champion"], row["last"]
@@ -39,7 +39,7 @@ def print_status(rows: list[dict[str, Any]]) -> None:
 
 
 def print_history(task: str, entries: list[Entry], champion: int) -> None:
-    """Print one line an entry, the newest last."""
+    """Print one line for each entry, the newest last."""
     check = signing_key() is not None
     table = Table("time (UTC)", "version", "action", "accuracy", "model", "who: why", *(["signed"] if check else []))
     for entry in entries:
@@ -58,7 +58,7 @@ def print_history(task: str, entries: list[Entry], champion: int) -> None:
 
 
 def print_diff(changes: dict[str, Any]) -> None:
-    """Print figures side by side, rows with another label, and rows of the data that came, went or were relabelled."""
+    """Print the figures of both models, rows with another label, and rows of the data that were added, removed or relabelled."""
     names = [_name(changes[side]) for side in ("before", "after")]
     _print_figures(changes["figures"], names)
     _print_changed(changes["changed"], names)

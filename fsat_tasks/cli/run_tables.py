@@ -1,4 +1,4 @@
-"""Tables on the terminal. They fit 80 columns; `verbose` adds the statistics behind each sentence."""
+"""Tables on the terminal. They fit in 80 columns. With `verbose`, they also show the statistics behind each sentence."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = [
 def print_decision(
     task: str, published: Artefact, model: Artefact, champion: dict[str, Any] | None, verbose: bool = False
 ) -> None:
-    """Print the gates, those that hold first, the decision, the champion, and the paths of model, report and manifest."""
+    """Print the gates, the decision, the champion, and the paths of model, report and manifest. Gates that hold come first."""
     console = terminal()
     gates = sorted(all_gates(published), key=lambda gate: gate.promote)
     table = Table("gate", "decision", "reason", title=f"{task}: gates", title_justify="left")
@@ -60,7 +60,7 @@ def print_decision(
 
 
 def print_ladder(tuned: Artefact, verbose: bool = False) -> None:
-    """Print the rungs: whether each was taken, its accuracy on left-out samples, and why."""
+    """Print the rungs of the ladder: whether each was taken and why, and its accuracy on left-out samples."""
     table = Table("rung", "taken", "accuracy", "why", title="the ladder", title_justify="left")
     seconds = tuned.manifest["notes"]["rung_seconds"]
     for rung in tuned.json("ladder.json"):
@@ -74,7 +74,7 @@ def print_ladder(tuned: Artefact, verbose: bool = False) -> None:
 
 
 def print_outcome(outcome: Outcome) -> None:
-    """Print one task of several in one line: what became of it, and why it was held or could not be run."""
+    """Print the outcome of one task of several, in one line. It says why the task was held or could not be run."""
     why = outcome.error
     if "publish" in outcome.artefacts:
         why = f"accuracy {PERCENT.show(outcome.artefacts['evaluate'].manifest['notes']['accuracy'])}"
@@ -85,7 +85,7 @@ def print_outcome(outcome: Outcome) -> None:
 
 
 def print_outcomes(outcomes: Sequence[Outcome]) -> None:
-    """Print how many tasks there were of each outcome."""
+    """Print the number of tasks with each outcome."""
     counts = Counter(outcome.name for outcome in outcomes)
     parts = ", ".join(f"{count} {name}" for name, count in counts.items())
     terminal().print(f"{len(outcomes)} tasks" + (f": {parts}" if parts else ", none changed"), markup=False)
@@ -100,7 +100,7 @@ def print_findings(findings: list[dict[str, Any]]) -> None:
 
 
 def what_was_done(step: str, notes: Mapping[str, Any], verbose: bool = False) -> str:
-    """The notes of a step's manifest as words; with `verbose` all of them, by their names."""
+    """Return the notes of a step's manifest as a sentence. With `verbose`, return all notes with their names instead."""
     match "" if verbose else step:
         case "validate":
             kinds = {
@@ -135,16 +135,16 @@ def _gates(notes: Mapping[str, Any]) -> str:
 
 
 def with_detail(sentence: str, detail: str) -> str:
-    """A cell with a sentence and, dim below it, the statistics; without them if they are empty."""
+    """Return the text of a table cell: a sentence, and below it the detail in a dim style. An empty detail is left out."""
     return f"{escape(sentence)}\n[dim]({escape(detail)})[/]" if detail else escape(sentence)
 
 
 def minute(time: str) -> str:
-    """A time of the registry, which is in UTC, to the minute."""
+    """Return a time of the registry without its seconds and time zone. The registry's times are in UTC."""
     return time[:16].replace("T", " ")
 
 
 def terminal() -> Console:
-    """A console that cuts nothing off where no terminal says how wide it is."""
+    """Return a console. If the output is not a terminal, its width is 200, so that tables are not cut off."""
     console = Console(soft_wrap=True, highlight=False)
     return console if console.is_terminal else Console(soft_wrap=True, highlight=False, width=200)

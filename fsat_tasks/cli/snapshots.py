@@ -1,4 +1,4 @@
-"""The verbs around published versions in the repository: snapshot and checkout."""
+"""The verbs for published versions in the repository: snapshot and checkout."""
 
 from __future__ import annotations
 

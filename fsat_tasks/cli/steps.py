@@ -1,4 +1,4 @@
-"""The verb of each step, and run, which is all of them."""
+"""The verb of each step, and the verb run, which runs all steps."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ EXIT_HELD = 3
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Decide, but do not change the champion.")]
 Approve = Annotated[bool, typer.Option("--approve", help="Approve the model, if task.yaml has approval: true.")]
 Unused = Annotated[bool, typer.Option(hidden=True)]
-"""An option that only `run` and `publish` use; each step takes it, so that one set of options serves all of them."""
+"""Hidden option. Only `run` and `publish` use it, but every step accepts it, so that all of them take the same options."""
 
 
 @verbs.command()
@@ -69,7 +69,7 @@ def run(
 
 
 def _add_step(step: str, summary: str) -> None:
-    """Add the verb of a step before `publish`, which decides nothing."""
+    """Add the verb of one of the steps before `publish`. These steps do not decide about the champion."""
 
     @verbs.command(step, help=summary)
     def verb(
@@ -121,7 +121,7 @@ def _run(step: str, task: Task, out: Out, as_json: bool, verbose: bool) -> None:
     from fsat_tasks.steps.pipeline import run_steps, summary
 
     store = open_store()
-    with store.in_use():  # until what was made is copied and shown
+    with store.in_use():  # protects the artefacts from housekeeping until they are copied and shown
         last = "publish" if step == "run" else step
         artefacts = run_steps(task, last, None if as_json or logs.in_json() else _reporter(step, verbose), store)
         if out is not None:
@@ -153,7 +153,7 @@ def _run_many(names: list[str], changed: bool, load: Callable[[str], Task], as_j
 
 
 def _held(task: Task, store: Store, published: Artefact) -> bool:
-    """Return True if a gate held the model, or if it still needs approval. Print how to approve it."""
+    """Return True if a gate held the model, or if a person must still approve it. In the second case, print how to approve it."""
     from fsat_tasks.registry.approval import awaits_approval
 
     if not awaits_approval(task, store, published):
@@ -163,7 +163,10 @@ def _held(task: Task, store: Store, published: Artefact) -> bool:
 
 
 def _print(step: str, task: str, artefacts: dict[str, Artefact], verbose: bool) -> None:
-    """Print what a person wants to see of a run: the data warnings of a new check, a new ladder, and the decision."""
+    """Print the results of a run for a person: the data warnings and the ladder if they are new, and the decision.
+
+    A verb always prints the result of its own step, even if it is not new.
+    """
     from fsat_tasks.cli.run_tables import print_decision, print_findings, print_ladder
     from fsat_tasks.registry.registry import Registry
     from fsat_tasks.tasks.workspace import Workspace
@@ -178,12 +181,12 @@ def _print(step: str, task: str, artefacts: dict[str, Artefact], verbose: bool) 
 
 
 def _reporter(verb: str, verbose: bool) -> Callable[[str, Artefact | None], None]:
-    """Return a function that prints a line on standard error for each step that did something, and for the one asked for."""
+    """Return a function that prints a line on standard error for each step that did something, and for the step of the verb."""
     from fsat_tasks.cli.run_tables import what_was_done
 
     def report(step: str, artefact: Artefact | None) -> None:
         if artefact is None:
-            if sys.stderr.isatty():  # the line is written over when the step ends
+            if sys.stderr.isatty():  # a terminal, where the next line overwrites this one when the step ends
                 typer.echo(f"{step:<9} ...\r", err=True, nl=False)
         elif artefact.built or verb in ("run", step):
             done = f"{artefact.manifest['wall_seconds']:.1f} s" if artefact.built else "unchanged"

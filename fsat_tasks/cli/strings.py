@@ -1,4 +1,4 @@
-"""The verb of the graph that takes texts: export-strings. It only parses, calls and prints."""
+"""The verb export-strings, for an ONNX graph that takes texts. It only parses, calls and prints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verbs for new texts: predict and apply label them, watch tells whether they have drifted."""
+"""The verbs for new texts. `predict` and `apply` label them, and `watch` tells whether they have drifted."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def predict(
     try:
         for answer in label_texts(task, texts, open_store()):
             typer.echo(json.dumps(answer, ensure_ascii=False))
-    except BrokenPipeError:  # the reader of our output has gone, as `head` does: that is no fault, and nothing is left to flush
+    except BrokenPipeError:
+        # the reader of the output has ended, for example `head`; this is no error, and the rest of the output goes to devnull
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

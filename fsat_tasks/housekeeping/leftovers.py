@@ -1,4 +1,4 @@
-"""Find and remove what killed runs left in a store: unfinished folders, damaged artefacts, checkpoints and locks."""
+"""Find and remove leftovers in a store: unfinished folders of killed runs, damaged artefacts, checkpoints and locks."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ __all__ = ["find_leftovers", "newest", "remove_checkpoint", "tree_bytes"]
 UNFINISHED = re.compile(r"\.[0-9a-f]{64}\.(?P<host>.+)\.(?P<pid>\d+)\.[0-9a-f]{8}")
 """Name of a folder in which a process builds an artefact."""
 DAY = 86_400.0
-"""Seconds of a day."""
+"""Number of seconds in a day."""
 
 
 def find_leftovers(root: Path, now: float, run_cutoff: float, age_cutoff: float) -> dict[str, list[Path]]:
     """Return kind -> paths that can be removed.
 
     Args:
-        now: seconds since the epoch, by the store's file system.
+        now: present time by the clock of the store's file system, in seconds since the epoch.
         run_cutoff, age_cutoff: see `reachable.mark`.
     """
-    elsewhere = min(run_cutoff, age_cutoff, now - DAY)  # no process builds for a day without a write
+    # the process may live on another host, but no process builds for a day without a write
+    elsewhere = min(run_cutoff, age_cutoff, now - DAY)
     unfinished = [
         path
         for path in root.glob("*/??/.*/")
@@ -41,7 +42,7 @@ def find_leftovers(root: Path, now: float, run_cutoff: float, age_cutoff: float)
 
 
 def remove_checkpoint(folder: Path) -> bool:
-    """Remove a checkpoint and its lock, unless a run is using it. Return whether it was removed."""
+    """Remove a checkpoint and its lock, unless a run is using the checkpoint. Return whether both were removed."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(folder.with_suffix(".lock"), blocking=False)
@@ -55,7 +56,7 @@ def remove_checkpoint(folder: Path) -> bool:
 
 
 def newest(*paths: Path) -> float:
-    """Return the time of the last write in these trees, in seconds since the epoch; 0 if they are gone."""
+    """Return the time of the last write in these trees, in seconds since the epoch, or 0 if the trees are gone."""
     times = [0.0]
     for path in (below for top in paths for below in _tree(top)):
         with suppress(FileNotFoundError):
@@ -78,7 +79,7 @@ def _tree(path: Path) -> Iterator[Path]:
 
 
 def _checkpoints(root: Path) -> list[Path]:
-    """Return the folders of all checkpoints. A folder may be missing if only its lock is left."""
+    """Return the folders of all checkpoints. A folder need not exist, because only its lock may be left."""
     return sorted({path.with_suffix("") for path in root.glob("checkpoints/*")})
 
 

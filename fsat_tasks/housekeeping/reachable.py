@@ -1,7 +1,7 @@
-"""Mark the artefacts that are still needed: what the registry names, what was used lately, and all their parents.
+"""Mark the artefacts that are still needed: those that the registry names, those that were used lately, and all their parents.
 
-This module knows no step by name. An artefact is a folder `<step>/<xx>/<key>`, and its manifest names its parents.
-Segments of the row cache have no parents; they are needed as long as their encoder is.
+This module does not depend on the names of the steps. An artefact is a folder `<step>/<xx>/<key>`, and its manifest names its
+parents. Segments of the row cache have no parents. They are needed as long as their encoder is needed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Links:
 
     parents: tuple[Path, ...] = ()
     encoder: str | None = None
-    """sha256 of the encoder that the artefact contains or, for a segment of rows, that encoded them."""
+    """sha256 of an encoder: for a segment of the row cache, the one that encoded its rows; else the one in the artefact."""
     bytes: int = 0
     """Total size of the artefact's files."""
 
@@ -44,7 +44,7 @@ def artefact_folders(root: Path) -> list[Path]:
 def read_links(root: Path, folder: Path) -> Links:
     """Read an artefact's links from its manifest.
 
-    A damaged manifest has no links; the store will set that artefact aside.
+    If the manifest is damaged, the result has no links. The store sets such an artefact aside when a run looks for it.
 
     Raises:
         OSError: the manifest exists but cannot be read.
@@ -60,12 +60,12 @@ def read_links(root: Path, folder: Path) -> Links:
 
 
 def mark(root: Path, links: Mapping[Path, Links], run_cutoff: float, age_cutoff: float) -> dict[Path, str]:
-    """Return the artefacts to keep, each with the first reason that applies.
+    """Return the artefacts to keep. Each has the first reason that applies.
 
     Args:
         links: every artefact of the store, with its links.
-        run_cutoff: seconds since the epoch. A living run may be using an artefact that was used at or after this time.
-        age_cutoff: seconds since the epoch. An artefact that was used after this time is too young to be removed.
+        run_cutoff: seconds since the epoch. If an artefact was used at or after this time, a living run may be using it.
+        age_cutoff: seconds since the epoch. If an artefact was used after this time, it was used too recently to be removed.
 
     Raises:
         RegistryError: a champion or a history cannot be read.
@@ -97,7 +97,7 @@ def registry_roots(root: Path) -> Iterator[Path]:
 
 
 def children_first(folders: Iterable[Path], links: Mapping[Path, Links]) -> list[Path]:
-    """Sort artefacts, children before parents. A removal may then stop anywhere: no artefact that is left lacks a parent."""
+    """Sort artefacts, children before parents. If they are removed in this order, no artefact ever lacks a parent."""
     graph = {folder: links[folder].parents for folder in folders}
     return [folder for folder in reversed([*TopologicalSorter(graph).static_order()]) if folder in graph]
 
@@ -108,7 +108,7 @@ def is_segment(folder: Path) -> bool:
 
 
 def _reach(roots: Iterable[Path], links: Mapping[Path, Links]) -> Iterator[Path]:
-    """Yield the roots and all their ancestors that are in the store, each once."""
+    """Yield the roots and all their ancestors, each once. Artefacts that are not in the store are left out."""
     waiting, seen = list(roots), set[Path]()
     while waiting:
         folder = waiting.pop()

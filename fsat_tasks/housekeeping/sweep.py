@@ -1,9 +1,9 @@
 """Housekeeping: remove artefacts that are no longer needed, and merge small segments of the row cache.
 
-The algorithm is mark and sweep. Marking keeps what a champion, a history entry or a living run reaches, and what was
-used lately (`reachable.py`). The sweep only renames, parents last. Meanwhile the store's gate, a read-write lock, is closed
-to all other processes (`lease.py`). Files are deleted afterwards. Housekeeping may be killed anywhere: the store stays
-intact, and the next call continues.
+The algorithm is mark and sweep. The mark phase finds the artefacts to keep (`reachable.py`). The sweep phase only renames the
+other artefacts, parents last. During both phases the store's gate, a read-write lock, is closed to all other processes
+(`lease.py`). Files are deleted after the gate is open again. Housekeeping may be killed at any time: the store stays intact, and
+the next call continues.
 """
 
 from __future__ import annotations
@@ -34,25 +34,28 @@ log = logging.getLogger(__name__)
 
 KEEP_DAYS = 7
 DAY = 86_400.0
-"""Seconds of a day."""
+"""Number of seconds in a day."""
 
 
 def housekeep(store: Store, keep_days: int = KEEP_DAYS, dry_run: bool = False) -> dict[str, Any]:
-    """Remove artefacts that are not needed and were not used for `keep_days`. Concurrent calls wait for each other.
+    """Remove artefacts that are not needed and were not used for `keep_days` days. Concurrent calls wait for each other.
 
     Args:
-        keep_days: days since the last use. With 0, only what the registry or a living run reaches is kept.
-        dry_run: report what would be done, and change nothing.
+        keep_days: number of days that an artefact is kept after its last use. With 0, only the artefacts that the registry or a
+            living run needs are kept.
+        dry_run: whether to report what would be done, and change nothing.
 
     Returns:
-        - `removed`: kind -> count and bytes; `bytes`: their total.
-        - `merged`: number of `segments` of rows that were merged, and the number of segments that they went `into`.
+        - `removed`: kind -> count and bytes.
+        - `bytes`: total of the bytes of `removed`.
+        - `merged`: `segments`, the number of small segments of the row cache that were merged, and `into`, the number of merged
+          segments that were made of them.
         - `kept`: reason -> count and bytes.
         - `runs`: the living runs, each with host, pid and since.
-        - `keep_days` and `dry_run`.
+        - `keep_days` and `dry_run`, the arguments.
 
     Raises:
-        RegistryError: a champion or a history cannot be read. Nothing is removed then.
+        RegistryError: a champion or a history cannot be read. In that case nothing is removed.
         StoreError: the store cannot be written, or its file system has no locks.
     """
     root = store.root
@@ -69,7 +72,7 @@ def housekeep(store: Store, keep_days: int = KEEP_DAYS, dry_run: bool = False) -
 
 @dataclass(frozen=True)
 class _Plan:
-    """The decision which artefacts are removed, kept and merged."""
+    """The artefacts to remove, keep and merge."""
 
     keep_days: int
     runs: list[Run]
@@ -98,7 +101,7 @@ class _Report:
 
 def _clean(store: Store, keep_days: int) -> _Report:
     root = store.root
-    known = _read_all_links(root, {})  # this takes most of the time, so the gate is still open
+    known = _read_all_links(root, {})  # done before the gate is closed, because it takes most of the time
     with gate(root, closed=True):
         plan = _look(root, keep_days, tick(root), known)
         aside = [_set_aside(folder) for folder in plan.removed]
@@ -110,7 +113,7 @@ def _clean(store: Store, keep_days: int) -> _Report:
     for group in plan.to_merge:
         try:
             _merge(store, group, report)
-        except StoreError as error:  # such as a full disk
+        except StoreError as error:  # for example, the disk is full
             log.warning("segments of the row cache are not merged: %s", error)
     return report
 
@@ -119,8 +122,8 @@ def _look(root: Path, keep_days: int, now: float, known: dict[Path, Links] | Non
     """Decide what to remove, keep and merge. While the gate is closed, the decision cannot become outdated.
 
     Args:
-        now: seconds since the epoch, by the store's file system.
-        known: links that were read before; None in a dry run.
+        now: present time by the clock of the store's file system, in seconds since the epoch.
+        known: links that were read before the gate was closed; None in a dry run.
     """
     runs = living_runs(root, forget_dead=known is not None)
     run_cutoff = runs[0].since if runs else math.inf
@@ -144,7 +147,7 @@ def _groups(segments: list[Path]) -> list[list[Path]]:
 
 
 def _merge(store: Store, group: list[Path], report: _Report) -> None:
-    """Write the merged segment, then remove its parts, except those that a run has started to use since."""
+    """Write the merged segment, then remove the segments it was made of. A segment that a run now uses stays."""
     from fsat_tasks.encoders.row_merge import merge
 
     merged = merge(store, group)
@@ -161,9 +164,9 @@ def _merge(store: Store, group: list[Path], report: _Report) -> None:
 
 
 def _set_aside(folder: Path) -> Path:
-    """Rename an artefact like an unfinished one: no run finds it, and any later housekeeping removes it."""
+    """Give an artefact the name of an unfinished one, so that no run finds it. If this process dies, the next call removes it."""
     aside = folder.with_name(f".{folder.name}.{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex[:8]}")
-    with suppress(FileNotFoundError):  # another process found it damaged and moved it first
+    with suppress(FileNotFoundError):  # another process has found the artefact damaged and moved it away
         folder.rename(aside)
     return aside
 

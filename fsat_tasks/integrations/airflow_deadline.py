@@ -1,6 +1,6 @@
 """The callback for a run that misses its deadline.
 
-Airflow's triggerer calls it. It is in this package because the triggerer does not have the DAGs folder on its path.
+Airflow's triggerer calls it. The callback is in this package, because the triggerer cannot import from the DAGs folder.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ async def tell_of_deadline(hours: float, context: Mapping[str, Any]) -> None:
     """Log one error line that names the DAG, the run, the task and the run's state.
 
     Args:
-        hours: hours after queueing within which the run should have ended.
-        context: Airflow's context of the run, with `dag_run` in the form of the REST API.
+        hours: the deadline, in hours after the run was queued.
+        context: Airflow's context of the run. `dag_run` has the format of the REST API.
     """
     run = context["dag_run"]
     task = (run.get("conf") or {}).get("task") or "not named"

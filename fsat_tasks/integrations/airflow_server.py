@@ -1,6 +1,6 @@
 """A private Airflow on this machine: its settings, its database with pools and a login, and its servers until Ctrl-C.
 
-Airflow is run as a command and never imported here.
+This module runs Airflow as a command and never imports it.
 """
 
 from __future__ import annotations
@@ -29,18 +29,19 @@ POOLS = {
     "gpu": "Steps that may use the GPU: as many at once as there are GPUs",
     "dvc": "The repository's snapshots: one at a time",
 }
-"""The pools and what they bound. FSAT_GPU_POOL and FSAT_DVC_POOL give them other names; empty, they are not used."""
+"""Pool -> its description in Airflow. FSAT_GPU_POOL and FSAT_DVC_POOL can give a pool another name. An empty variable means that
+the pool is not used."""
 USER = "admin"
 PASSWORDS = "simple_auth_manager_passwords.json.generated"
 READY = "ready.json"
 START_SECONDS = 600
-"""Maximum time to wait for Airflow to start on a busy machine. On an idle one it takes twenty seconds."""
+"""Maximum time to wait for Airflow to start. It takes twenty seconds on an idle machine and longer on a busy one."""
 STOP_SECONDS = 20
-"""Time that Airflow has to stop by itself, before the processes that are left are killed."""
+"""Time that Airflow has to stop by itself. After this time, the processes that are left are killed."""
 
 
 def environment(home: Path, port: int = 8080) -> dict[str, str]:
-    """Return the environment of all Airflow processes: SQLite, the DAGs of ./dags and their pools, local addresses only.
+    """Return the environment of all Airflow processes. They use SQLite and the DAGs of ./dags. The API listens on 127.0.0.1.
 
     Raises:
         AirflowError: the DAGs folder has no fsat_tune.py.
@@ -80,11 +81,11 @@ def environment(home: Path, port: int = 8080) -> dict[str, str]:
 
 
 def prepare(home: Path, gpus: int | None = None) -> bool:
-    """Make the database, the pools and the login if needed. Return whether anything had to be done.
+    """Make the database, the pools and the login if any of them is missing. Return whether anything was done.
 
     Args:
         home: Airflow's home folder.
-        gpus: slots of the pool of GPU steps. By default they stay as they are; a new pool gets 1.
+        gpus: number of slots of the pool for GPU steps. By default the number stays as it is; a new pool gets one slot.
 
     Raises:
         AirflowError: Airflow is not installed, or one of its commands fails.
@@ -95,7 +96,7 @@ def prepare(home: Path, gpus: int | None = None) -> bool:
     wanted = {"airflow": version("apache-airflow"), "pools": pools, "gpus": gpus or _read_ready(home).get("gpus", 1)}
     if _read_ready(home) == wanted and (home / "airflow.db").is_file():
         return False
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)  # not readable for others, as it holds the password
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)  # not readable for others, because it contains the password
     with (home / "setup.log").open("wb") as log:
         steps = [
             ["db", "migrate"],
@@ -117,7 +118,7 @@ def prepare(home: Path, gpus: int | None = None) -> bool:
 
 
 def login(home: Path) -> tuple[str, str] | None:
-    """Return name and password of the only user, or None before `prepare`."""
+    """Return name and password of the only user, or None if `prepare` has not made the login yet."""
     try:
         passwords = json.loads((home / PASSWORDS).read_text("utf-8"))
         return USER, str(passwords[USER])
@@ -133,7 +134,7 @@ def call(home: Path, arguments: Sequence[str]) -> int:
 
 @contextmanager
 def serve(home: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Run Airflow's servers, scheduler and workers. They are healthy inside the context and stopped after it.
+    """Context manager: run Airflow's servers, scheduler and workers. They are healthy inside the block and stopped after it.
 
     Args:
         home: Airflow's home folder.
@@ -147,7 +148,7 @@ def serve(home: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
             raise AirflowError(f"port {needed}", "a free port", "one in use", f"Try another one: --port {port + 10}.")
     settings, log = environment(home, port), home / "up.log"
     with log.open("wb") as output:
-        # in an own session: Ctrl-C reaches this process only, and all processes that Airflow starts can be found
+        # Airflow gets its own session, so that Ctrl-C reaches only this process, and `_session` finds all of Airflow's processes
         airflow = subprocess.Popen(  # noqa: S603 (no shell)
             [_command(settings), "standalone"],
             env=settings,
@@ -165,12 +166,13 @@ def serve(home: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _variable(pool: str) -> str:
-    """The variable that names a pool; the DAG files read it too."""
+    """Return the name of the environment variable that names a pool. The DAG files read the same variable."""
     return f"FSAT_{pool.upper()}_POOL"
 
 
 def _heed_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore it, and Airflow would too
+    # background jobs of a shell ignore SIGINT; without this, Airflow would inherit that and could not be stopped
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _wait_until_well(airflow: subprocess.Popen[bytes], port: int, log: Path) -> None:
@@ -188,7 +190,7 @@ def _wait_until_well(airflow: subprocess.Popen[bytes], port: int, log: Path) -> 
 def _stop(airflow: subprocess.Popen[bytes]) -> None:
     """Interrupt Airflow, then kill the processes of its session that are left.
 
-    On SIGINT, Airflow stops its parts; on SIGTERM, it leaves them running.
+    SIGINT comes first, because Airflow stops its parts on SIGINT but leaves them running on SIGTERM.
     """
     airflow.send_signal(signal.SIGINT)
     for number in (signal.SIGTERM, signal.SIGKILL):

@@ -1,7 +1,7 @@
 """Find the DVC repository of the data folder, and call the `dvc` command.
 
-The command is called instead of DVC's Python API. Each call is a process of its own. DVC's logging,
-threads, signal handlers and imports (half a second, 250 modules) thus stay out of an Airflow worker.
+The command is called instead of DVC's Python API, so that each call is a separate process. DVC's logging, threads, signal
+handlers and imports (half a second, 250 modules) therefore do not affect an Airflow worker.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ __all__ = ["default_remote", "find_repository", "locked", "require_repository", 
 log = logging.getLogger(__name__)
 
 LOCK_SECONDS = 600.0
-"""Maximum time that a call waits for other DVC processes. They hold the lock for a moment, or for a transfer."""
+"""Maximum time that a call waits for DVC's lock. Another process holds it for a moment, or for as long as a transfer takes."""
 RETRY_SECONDS = 2.0
 BUSY = ("Unable to acquire lock", "is busy, it is being")
-"""Parts of DVC's messages if another DVC process holds the lock of the repository or of a file."""
+"""Parts of the messages that DVC prints if another DVC process holds the lock of the repository or of a file."""
 
 
 def find_repository(data: Path) -> Path | None:
     """Return the root of the DVC repository that contains the folder `data`, or None.
 
-    The root must be in a Git repository, which keeps the .dvc files.
+    The root must be in a Git repository, because Git keeps the .dvc files.
     """
     for folder in (data.resolve(), *data.resolve().parents):
         if (folder / ".dvc").is_dir():
@@ -41,7 +41,7 @@ def find_repository(data: Path) -> Path | None:
 
 
 def require_repository(data: Path) -> Path:
-    """Call `find_repository`, and raise SnapshotError if there is no repository or DVC is not installed."""
+    """Return the result of `find_repository`. Raises SnapshotError if there is no repository or DVC is not installed."""
     root = find_repository(data)
     if root is None:
         raise SnapshotError(
@@ -57,7 +57,10 @@ def require_repository(data: Path) -> Path:
 
 @contextmanager
 def locked(root: Path) -> Iterator[None]:
-    """Hold the lock that lets one fsat process at a time work on snapshots. DVC's own lock covers one call only."""
+    """Context manager: hold a lock, so that one fsat process at a time works on snapshots.
+
+    DVC's own lock is not enough, because it covers only one call.
+    """
     from filelock import FileLock
 
     try:
@@ -72,7 +75,7 @@ def locked(root: Path) -> Iterator[None]:
 def run_dvc(root: Path, *arguments: str) -> str:
     """Call DVC in the repository, wait for its lock, and return its output.
 
-    --quiet is not used, as it would hide why a call failed.
+    --quiet is not used, because it would hide why a call failed.
 
     Raises:
         DvcError: DVC ended with an error.
@@ -97,7 +100,7 @@ def default_remote(root: Path) -> str | None:
 
 
 def uncommitted(root: Path, *names: str) -> list[str]:
-    """Return all names if any of these files is not committed or if there is no `git`; else an empty list."""
+    """Return `names` if any of these files is not committed, or if git is missing or fails. Else return an empty list."""
     try:
         done = _call(["git", "status", "--porcelain", "-z", "--", *names], root)
     except FileNotFoundError:

@@ -1,6 +1,6 @@
-"""MLflow tracking: if MLFLOW_TRACKING_URI is set, each decision is logged there once, as a run.
+"""MLflow tracking: if MLFLOW_TRACKING_URI is set, each decision is logged once, as a run of that MLflow server.
 
-Errors of the server are logged as warnings and never fail a step.
+If the server fails, a warning is logged, and the step goes on.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ __all__ = ["track"]
 log = logging.getLogger(__name__)
 
 DEFAULTS = {
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",  # seconds; MLflow's default, 120 seconds and eight tries, would delay the run
+    # MLflow's defaults, 120 seconds and eight tries, would delay the run
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",  # seconds
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
@@ -32,7 +33,7 @@ SERVING = ("tokenizer.json", "config.json", "README.md")
 def track(task: Task, published: Artefact, model: Artefact, outcome: str) -> None:
     """Log a decision to MLflow: parameters, metrics, gates as tags, the report and the ONNX model.
 
-    A repeated call adds no run.
+    A repeated call for the same decision adds no run.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
@@ -53,7 +54,10 @@ def track(task: Task, published: Artefact, model: Artefact, outcome: str) -> Non
 
 
 def _log_once(task: Task, published: Artefact, model: Artefact, outcome: str) -> None:
-    """Log the decision's run, or continue one that a killed process left. In a finished run only the outcome may change."""
+    """Log the decision as a run. If a killed process left the run unfinished, continue it.
+
+    If the run is finished, only its outcome is updated.
+    """
     import mlflow
 
     client = mlflow.MlflowClient()
@@ -104,7 +108,7 @@ def _log_files(task: Task, published: Artefact, model: Artefact) -> None:
         graph,
         name="model",
         signature=_signature(graph.graph),
-        pip_requirements=[f"onnx=={onnx.__version__}", "onnxruntime"],  # else MLflow would run the model to find them
+        pip_requirements=[f"onnx=={onnx.__version__}", "onnxruntime"],  # without them, MLflow runs the model to find them
     )
 
 
@@ -116,7 +120,7 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _signature(graph: Any) -> Any:
-    """Return names, types and shapes of the graph's inputs and outputs as a ModelSignature. Free sizes are -1."""
+    """Return a ModelSignature with the names, types and shapes of the graph's inputs and outputs. A dynamic dimension is -1."""
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
     from onnx.helper import tensor_dtype_to_np_dtype

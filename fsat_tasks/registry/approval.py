@@ -1,7 +1,7 @@
 """Approval of promotions by a person.
 
-This module decides whether a person must agree before the champion moves, writes the page that they see, and carries
-out their answer.
+This module decides whether a person must agree before the champion moves. It writes the page that the person sees, and carries
+out the person's answer.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ log = logging.getLogger(__name__)
 
 NOT_APPROVED = "not approved"
 HOURS_TO_ACT = 24
-"""Hours that an answered decision may wait for a worker."""
+"""Hours that a decision may wait for a worker after it was answered."""
 
 
 def awaits_approval(task: Task, store: Store, published: Artefact) -> bool:
     """Return whether a person must still approve this decision.
 
-    They must if the task requires approval, none was given yet, and the decision would move the champion.
+    That is the case if the task requires approval, nobody has approved yet, and the decision would move the champion.
     """
     decision = published.json("decision.json")
     if not task.spec.approval or task.approved or task.dry_run or not decision["promote"]:
@@ -52,7 +52,7 @@ def awaits_approval(task: Task, store: Store, published: Artefact) -> bool:
 
 
 def record(run: Run, published: Artefact, replaces: int) -> str:
-    """Record a run's decision in the registry and return the outcome. A decision that awaits approval is recorded as held."""
+    """Record a run's decision in the registry and return the outcome. If a person must still approve the model, it is held."""
     hold = NOT_APPROVED if awaits_approval(run.task, run.store, published) else ""
     return _enter(run.task, run.store, published, replaces, hold)
 
@@ -69,7 +69,7 @@ def settle(task: Task, key: str, replaces: int, approved: bool) -> Artefact:
         the decision's artefact.
 
     Raises:
-        ChampionChangedError: the person approved, but another run has moved the champion since they were asked.
+        ChampionChangedError: the person approved, but the champion has moved since the question.
         StoreError: the decision or its model is no longer in the store.
     """
     store = Store(Workspace.from_env().store)
@@ -81,7 +81,7 @@ def settle(task: Task, key: str, replaces: int, approved: bool) -> Artefact:
 
 
 def keep_until_answered(task: Task, store: Store, published: Artefact) -> None:
-    """Keep a pending decision and its inputs from housekeeping until the answer is due. No history names them yet."""
+    """Protect a pending decision and its inputs from housekeeping until it can be carried out. No history names them yet."""
     store.keep_until(published, time.time() + (task.spec.approval_hours + HOURS_TO_ACT) * 3600)
 
 
@@ -98,7 +98,7 @@ def find_artefact(store: Store, step: str, key: str) -> Artefact:
 
 
 def approval_page(task: Task, store: Store, published: Artefact) -> str:
-    """Write the page for the approver, as Markdown: gates, figures next to the champion's, and a link to the report."""
+    """Return the page for the approver, as Markdown. It has the gates, figures of both models, and a link to the report."""
     decision = published.json("decision.json")
     gates = [
         (
@@ -143,5 +143,5 @@ def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Escape a text for a Markdown table, as a label in a reason may contain any character."""
+    """Escape a text for a Markdown table, because a label in a reason may contain any character."""
     return re.sub(r"([\\`*_{}\[\]<>|#!~&])", r"\\\1", " ".join(text.split()))

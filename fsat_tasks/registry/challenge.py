@@ -1,4 +1,4 @@
-"""Compare a challenger with the champion on the same rows."""
+"""Compare a new model, the challenger, with the champion on the same rows."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ log = logging.getLogger(__name__)
 
 
 def choose_opponent(store: Store, champion: Mapping[str, Any] | None, model: Artefact) -> dict[str, Any] | None:
-    """Return version and model of the champion that a model has to beat, or None if there is none.
+    """Return version and model of the champion that `model` is compared with, or None if there is none.
 
-    If the model already is the champion, its opponent is the champion that it replaced.
+    If `model` already is the champion, its opponent is the champion that it replaced.
     """
     if champion is None:
         return None
@@ -33,17 +33,17 @@ def choose_opponent(store: Store, champion: Mapping[str, Any] | None, model: Art
 def compare_with_champion(run: Run, opponent: Mapping[str, Any]) -> dict[str, Any] | None:
     """Compare the champion with a challenger on the rows that the challenger was evaluated on.
 
-    The champion's predictions are those of its own evaluation. For query rows that are new since then, the published
-    model predicts now. New samples are not compared: predictions on samples come from models fitted without them, and
-    the published model is not such a model.
+    The champion's predictions come from its own evaluation. Query rows that were added later are predicted now, by the published
+    champion. Samples that were added later are not compared, because all other predictions on samples come from leave-one-out
+    models and not from the published one.
 
     Args:
         run: the challenger's run, with its data and its evaluation.
         opponent: `version` and `model` of the champion; see `choose_opponent`.
 
     Returns:
-        `opponent` with the figures of `quality.comparison`, the challenger's accuracy on the same rows, and the classes
-        that the champion does not know (`missing`). None if the champion's files are gone or no row is shared.
+        `opponent` with the figures of `quality.comparison`, the challenger's accuracy on the same rows, and `missing`, the
+        classes that the champion does not know. None if the champion's files are gone, or if both have no row in common.
     """
     import numpy as np
     import pyarrow.parquet as pq
@@ -84,7 +84,7 @@ def _answers(run: Run, model: Artefact, texts: list[str]) -> list[str]:
 def _known_answers(store: Store, model: Artefact, evidence: str) -> dict[str, str]:
     """Return text -> label from the champion's own evaluation.
 
-    The result is empty if that evaluation is gone, or if its evidence was of another kind (query rows or samples).
+    The result is empty if that evaluation is gone, or if it used the other kind of evidence (query rows or samples).
     """
     import pyarrow.parquet as pq
 

@@ -1,4 +1,4 @@
-"""Find the champion's files, or the run that made it, and check checksums and signature."""
+"""Find the champion's files, or the run that made the champion. Both functions check checksums and signature."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ __all__ = ["champion_model", "champion_run"]
 
 
 def champion_model(task: str, store: Store | None = None) -> Artefact:
-    """Return the artefact of the task's champion. Its checksums are verified.
+    """Return the artefact of the task's champion, after a check of its checksums and its signature.
 
     Args:
         task: name of the task.
         store: by default the one that FSAT_STORE names.
 
     Raises:
-        RegistryError: no model is published yet, its files are missing or altered, or FSAT_SIGNING_KEY is set and that
-            key did not sign the champion.
+        RegistryError: no model is published yet; or the champion's files are missing or altered; or FSAT_SIGNING_KEY is
+            set, and that key did not sign the champion's entry.
     """
     store = store or Store(Workspace.from_env().store)
     champion = Registry(store.root, task).champion()
@@ -36,7 +36,7 @@ def champion_run(task: Task, store: Store) -> Run:
     """Return the run that made the champion, with its artefacts up to `export`.
 
     Raises:
-        RegistryError: the task has no champion, or an artefact that it was made from is no longer in the store.
+        RegistryError: the task has no champion, or an artefact that the champion was made from is no longer in the store.
     """
     model = champion_model(task.name, store)
     tuned, validated = (find_published(store, task.name, model.manifest["parents"][step]) for step in ("tune", "validate"))

@@ -19,16 +19,17 @@ Json = dict[str, Any]
 
 
 def diff_models(store: Store, task: str, before: Entry, after: Entry) -> Json:
-    """Compare two models of the history on the rows that they were judged on: query rows, or left-out samples.
+    """Compare two models of the history on the rows that both were judged on: query rows or left-out samples.
 
-    Rows are matched by text, wherever it stands in the file. The n-th of several equal texts is matched with the n-th.
+    Rows are matched by their text, even if their lines differ. If a text occurs several times, its n-th row in the old data is
+    matched with its n-th row in the new data.
 
     Returns:
         - `task`, and `before` and `after`: version and model of each.
         - `figures`: name -> values before and after.
         - `compared`: number of rows that both models were judged on.
-        - `changed`: the rows among them whose predicted label differs.
-        - `data`: split -> rows that came, went or were relabelled. Texts of the unlabelled pool are only counted.
+        - `changed`: those of the compared rows whose predicted label differs.
+        - `data`: split -> rows that were added, removed or relabelled. Texts of the unlabelled pool are only counted.
 
     Raises:
         RegistryError: an artefact of either model is missing or altered.
@@ -61,7 +62,7 @@ def _lineage(store: Store, task: str, entry: Entry) -> tuple[Artefact, Artefact]
 
 
 def _judged_rows(validated: Artefact, evaluated: Artefact) -> dict[tuple[str, int], Json]:
-    """Return (text, number among equal texts) -> line, label, predicted, probability."""
+    """Return (text, n) -> line, label, predicted, probability. The row is the n-th of the rows with this text."""
     import pyarrow.parquet as pq
 
     evidence = evaluated.json("metrics.json")["evidence"]
@@ -118,9 +119,9 @@ def _row_changes(old: Counter[tuple[str, str | None]], new: Counter[tuple[str, s
 
 
 def _pool_changes(old: Pool, new: Pool) -> Json:
-    """Count the distinct pool texts that came and went.
+    """Count the distinct pool texts that were added and removed.
 
-    Texts are compared by their 64-bit hashes, which take 8 MB for a million rows.
+    Texts are compared by their 64-bit hashes, because the hashes of a million rows take only 8 MB.
     """
     import numpy as np
 

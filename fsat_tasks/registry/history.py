@@ -1,7 +1,7 @@
 """Pure functions that interpret a registry's history, a list of entries with the oldest first.
 
-A version is the number of a promoted model. A model gets its number at its first promotion and keeps it: if the model
-becomes champion again, the entry has the same number. A new model gets the highest number so far plus one.
+A version is the number of a promoted model. A model gets its version at its first promotion: the highest version so far plus
+one. The model keeps this version. If the model becomes champion again, the new entry has the same version.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Entry = dict[str, Any]
 MOVES = ("promote", "rollback")
 """Actions that move the champion. The only other action is `hold`."""
 SHORTEST_KEY = 8
-"""Minimum number of characters that identify a model's key. A number of fewer digits is a version."""
+"""Minimum number of characters of a model's key that may name the model. A shorter name made of digits is a version."""
 
 
 def moves(history: Sequence[Entry]) -> list[Entry]:
@@ -29,19 +29,19 @@ def moves(history: Sequence[Entry]) -> list[Entry]:
 
 
 def by_hand(entry: Entry) -> bool:
-    """Return whether a person moved the champion, not a run."""
+    """Return whether the entry is a move of the champion by a person, not a decision of a run."""
     return "user" in entry
 
 
 def promoted_since(champion: Entry, decision: str, version: int) -> bool:
-    """Return True where a run's decision made its model the champion after another one was.
+    """Return whether a run's decision has made its model the champion.
 
-    False for a champion that the decision only confirms, and for one that a person moved there.
+    The result is False if the model already was the champion, or if a person moved the champion.
 
     Args:
         champion: the present champion's entry.
         decision: the key of the decision's artefact.
-        version: the champion's version before, 0 if there was none.
+        version: the champion's version before the decision, 0 if there was no champion.
     """
     return not by_hand(champion) and bool(champion["decision"]["key"] == decision) and champion["version"] != version
 
@@ -57,10 +57,11 @@ def next_number(history: Sequence[Entry]) -> int:
 
 
 def trail(history: Sequence[Entry]) -> list[int]:
-    """Return the promotion path: the versions that led to the present champion, which is last.
+    """Return the promotion path: the versions that led to the present champion. The champion's version is the last.
 
-    A promotion appends a version. A rollback goes back to a version on the path and drops those after it. For example,
-    versions 1, 2, 3 and a rollback give 1, 2. A second rollback gives 1. A promotion of version 4 then gives 1, 4.
+    A promotion appends a version. A rollback goes back to a version on the path and drops the versions after it. For example,
+    promotions of versions 1, 2 and 3 and a rollback give the path 1, 2. A second rollback gives 1. A promotion of version 4 then
+    gives 1, 4.
     """
     way: list[int] = []
     for entry in moves(history):
@@ -74,7 +75,12 @@ def trail(history: Sequence[Entry]) -> list[int]:
 
 
 def find_entry(history: Sequence[Entry], name: str, task: str) -> Entry:
-    """Find the newest entry of a version (`3` or `v3`) or of a model's key (its first 8 characters or more).
+    """Find the newest entry of a model.
+
+    Args:
+        history: the history.
+        name: a version (`3` or `v3`), or the first 8 or more characters of the model's key.
+        task: name of the task, for the error.
 
     Raises:
         RegistryError: there is no such entry, or the keys of several models begin with these characters.
@@ -100,7 +106,7 @@ def parse_entry(where: str, content: bytes, *actions: str) -> Entry:
     Args:
         where: file and line, for the error.
         content: one entry as JSON.
-        actions: the actions that are allowed here.
+        actions: the actions that the entry may have.
 
     Raises:
         RegistryError: the content is not a JSON object, or a field is missing or invalid.

@@ -1,8 +1,9 @@
-"""The registry: a pointer to the champion of each task, and a history that only grows.
+"""The registry: for each task, a pointer to the champion and a history that only grows.
 
-`<store>/registry/<task>/champion.json` is the pointer and is replaced atomically. `history.jsonl` gets one line per
-decision and per move by hand. Both are written under one lock, the history first. The history is authoritative: if a
-process is killed between the two writes, the next writer updates the pointer. `history.py` interprets the lines.
+The pointer is the file `<store>/registry/<task>/champion.json`, which is replaced atomically. The history is `history.jsonl`
+beside it. Each decision and each move by hand adds a line. Both files are written under one lock, the history first. The history
+is authoritative: if a process is killed between the two writes, the next writer updates the pointer. `history.py` interprets the
+lines.
 """
 
 from __future__ import annotations
@@ -36,23 +37,23 @@ class Registry:
         self.folder = store_root / "registry" / task
 
     def champion(self) -> Entry | None:
-        """Return the champion's entry: version, model, decision, metrics. None before the first promotion."""
+        """Return the champion's entry, with version, model, decision and metrics, or None before the first promotion."""
         path = self.folder / "champion.json"
         content = _read(path)
         return None if content is None else parse_entry(str(path), content, *MOVES)
 
     def history(self) -> list[Entry]:
-        """Return all entries, oldest first. A last line that a killed process left unfinished is ignored."""
+        """Return all entries, oldest first. If a killed process left the last line unfinished, that line is ignored."""
         path = self.folder / "history.jsonl"
         lines = (_read(path) or b"").split(b"\n")
         return [parse_entry(f"{path}, line {number}", line, *MOVES, "hold") for number, line in enumerate(lines[:-1], start=1)]
 
     def version(self) -> int:
-        """Return the champion's version, 0 before the first promotion. A decision or move names the version it replaces."""
+        """Return the champion's version, or 0 before the first promotion."""
         return _version(self.champion())
 
     def find(self, name: str) -> Entry:
-        """Find the newest entry of a version or of a model's key. Raises RegistryError if there is none."""
+        """Find the newest entry of a model by its version or key; see `find_entry`. Raises RegistryError if there is none."""
         return find_entry(self.history(), name, self.task)
 
     def number(self, model: Artefact) -> int | None:
@@ -62,19 +63,19 @@ class Registry:
     def record(self, model: Artefact, decision: Artefact, replaces: int, hold: str = "") -> Outcome:
         """Record a run's decision, and move the champion if the decision says promote. A repeated call changes nothing.
 
-        A model with the champion's digest is the champion, even if its key is another. It gets no version and no entry.
+        A model with the champion's digest counts as the champion, even if its key differs. It gets no new version and no entry.
 
-        A move by hand holds until a model without a version is promoted. Until then, a run cannot promote a model that
-        has a version: the champion is kept, and no entry is added. A run on unchanged data therefore does not bring back
-        a model that a person has replaced. A run on new data is judged as usual.
+        If a person has moved the champion, a run can replace it only with a model that was never promoted. A run whose model
+        already has a version leaves the champion as it is and adds no entry. A run on unchanged data therefore does not bring
+        back a model that a person has replaced. A run on new data is judged as usual.
 
         Args:
             replaces: the champion's version when the decision was made.
             hold: reason to hold the model although the decision says promote. It becomes the entry's `reason`.
 
         Returns:
-            `promoted`; `unchanged` if the model already was the champion; `held` if the decision or `hold` says so;
-            `kept` if an earlier move by hand prevents the promotion.
+            `promoted` if the model has become the champion; `unchanged` if it already was the champion; `held` if the decision
+            says hold or `hold` is given; `kept` if an earlier move by hand prevents the promotion.
 
         Raises:
             ChampionChangedError: the champion is no longer the version `replaces`.
@@ -88,9 +89,10 @@ class Registry:
         """Make a model of the history the champion by hand.
 
         Args:
-            name: a version, or the key of any model of the history, even of a held one.
+            name: a version, or the key of any model of the history. The model may have been held.
             expected: the version that the champion must have now; 0 if there is no champion.
-            trust: accept an entry that the present signing key did not sign. The new entry is signed.
+            reason: the person's reason, for the history.
+            trust: whether to accept an entry that the present signing key did not sign. The new entry is signed.
 
         Returns:
             the champion's entry. If the model already is the champion, nothing changes.
@@ -111,10 +113,12 @@ class Registry:
             return self._move("promote", {**target, "version": version}, reason)
 
     def rollback(self, expected: int, to: int | None = None, reason: str = "") -> Entry:
-        """Make an earlier version on the promotion path the champion again by hand. Errors are those of `promote`.
+        """Make an earlier version on the promotion path the champion again, by hand.
+
+        `expected`, `reason` and the errors are as in `promote`.
 
         Args:
-            to: the version to go back to; by default the one before the champion.
+            to: the version to go back to; by default the version before the champion.
         """
         with self._locked_history() as history:
             champion, _ = self._settle(history)
@@ -136,9 +140,9 @@ class Registry:
             return self._move("rollback", target, reason)
 
     def restore(self, entry: Entry) -> None:
-        """Add a version that another registry of this task published, and make it the champion.
+        """Add a version of this task that another registry has published, and make it the champion.
 
-        Nothing happens if this registry already has a version of its own. A repeated call changes nothing.
+        If this registry already has another version, nothing changes. A repeated call changes nothing.
         """
         with self._locked():
             versions = [old for old in self.history() if old["version"] is not None]
@@ -161,13 +165,16 @@ class Registry:
 
     @contextmanager
     def _locked_history(self) -> Iterator[list[Entry]]:
-        if not self.history():  # checked first, so that a mistyped name makes no folder
+        if not self.history():  # checked before the lock, so that no folder is made for a mistyped name
             raise RegistryError(f"task {self.task!r}", "a model in its history", "none yet", f"Make one: fsat run {self.task}.")
         with self._locked():
             yield self.history()
 
     def _settle(self, history: list[Entry]) -> tuple[Entry | None, bool]:
-        """Return the champion of the history, and whether the pointer had to be updated after a killed move."""
+        """Update the pointer if it lags behind the history. Returns the champion's entry, and whether the pointer was updated.
+
+        The pointer lags if a process was killed between the two writes.
+        """
         last = next(reversed(moves(history)), None)
         pointer = self.champion()
         if last is None:
@@ -197,7 +204,8 @@ class Registry:
             return "held"
         if champion is not None and _same_model(champion, entry):
             pointer = self.champion()
-            # the model was made again under another key and its old folder may be gone, or the pointer is unsigned
+            # two reasons to write the pointer again: the model was made again with another key, and its old artefact may be gone;
+            # or the present signing key did not sign the pointer
             if pointer is None or pointer["model"] != entry["model"] or not self._pointer_signed():
                 self._point_to(signed({**champion, "model": entry["model"]}, self.task))
             return "promoted" if finished else "unchanged"
@@ -242,7 +250,7 @@ class Registry:
         path = self.folder / "history.jsonl"
         with path.open("a+b") as file:
             content = path.read_bytes()
-            file.truncate(content.rfind(b"\n") + 1)  # removes an unfinished line of a killed process
+            file.truncate(content.rfind(b"\n") + 1)  # removes a line that a killed process left unfinished
             file.write(canonical_json(entry).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
@@ -270,7 +278,7 @@ def _now() -> str:
 def _user() -> str:
     try:
         name = getpass.getuser()
-    except (KeyError, OSError):  # the user of a container may have no name
+    except (KeyError, OSError):  # in a container, the user may have no name
         name = f"user {os.getuid()}"
     return name.encode("utf-8", "backslashreplace").decode()
 
@@ -285,7 +293,11 @@ def _read(path: Path) -> bytes | None:
 
 
 def find_published(store: Store, task: str, reference: Mapping[str, str]) -> Artefact:
-    """Find the artefact that an entry or a manifest names. Raises RegistryError if it is missing or altered."""
+    """Find the artefact that `reference` names. Raises RegistryError if the artefact is missing or altered.
+
+    Args:
+        reference: step, key and digest, from an entry of the history or from a manifest.
+    """
     found = store.find(reference["step"], reference["key"])
     if found is None or found.digest != reference["digest"]:
         what = "model" if reference["step"] == "export" else reference["step"]

@@ -19,11 +19,11 @@ __all__ = ["check_signature", "signature_problem", "signed", "signing_key"]
 
 VARIABLE = "FSAT_SIGNING_KEY"
 SHORTEST = 32
-"""Minimum length of the secret in bytes. A shorter secret is weaker than the hash."""
+"""Minimum length of the secret in bytes, because a shorter secret is easier to guess than the hash."""
 
 
 def signing_key() -> bytes | None:
-    """Read the secret. None if the variable is not set.
+    """Return the secret, or None if FSAT_SIGNING_KEY is not set.
 
     Raises:
         RegistryError: the variable names no readable file, or the secret is too short.
@@ -42,13 +42,13 @@ def signing_key() -> bytes | None:
 
 
 def signed(entry: Mapping[str, Any], task: str) -> dict[str, Any]:
-    """Return the entry with a signature over all its fields and the task. Without a key the entry has no signature."""
+    """Return the entry with a signature of its fields and the task's name. Without a key, return it without a signature."""
     key, rest = signing_key(), {name: value for name, value in entry.items() if name != "signature"}
     return rest if key is None else {**rest, "signature": _sign(rest, task, key)}
 
 
 def signature_problem(entry: Mapping[str, Any], task: str) -> str | None:
-    """Describe the problem with an entry's signature. None if the signature is valid, or if there is no key."""
+    """Describe the problem with an entry's signature. Returns None if the signature is valid or FSAT_SIGNING_KEY is not set."""
     key = signing_key()
     if key is None:
         return None
@@ -58,13 +58,13 @@ def signature_problem(entry: Mapping[str, Any], task: str) -> str | None:
     try:
         expected = _sign({name: value for name, value in entry.items() if name != "signature"}, task, key)
         good = hmac.compare_digest(found.encode(), expected.encode())
-    except (ValueError, RecursionError):  # values that canonical JSON cannot write: fsat did not write this entry
+    except (ValueError, RecursionError):  # canonical JSON cannot write this entry, so fsat did not write it either
         good = False
     return None if good else "another one: the entry was altered, or another key signed it"
 
 
 def check_signature(entry: Mapping[str, Any], task: str, where: str, fix: str) -> None:
-    """Raise RegistryError if a signing key is set and did not sign this entry.
+    """Raise RegistryError if FSAT_SIGNING_KEY is set and that key did not sign the entry.
 
     Args:
         where, fix: parts of the error's message; see `InputError`.

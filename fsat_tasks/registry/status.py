@@ -12,7 +12,7 @@ __all__ = ["task_status"]
 
 
 def task_status(workspace: Workspace, task: str) -> dict[str, Any]:
-    """Return a task's champion with its figures and paths, and the last entry of its history. Both may be None."""
+    """Return a task's champion with its figures and paths, and the last entry of the task's history. Either may be None."""
     registry = Registry(workspace.store, task)
     champion, history = registry.champion(), registry.history()
     return {

@@ -1,4 +1,4 @@
-"""Content of two sections of the report: the map of samples and query rows, and the labels of the unlabelled rows."""
+"""Content of two sections of the report: the feature map, and the label distribution of samples and unlabelled rows."""
 
 from __future__ import annotations
 
@@ -12,19 +12,22 @@ __all__ = ["draw_map", "label_shares"]
 
 MAP_ROWS, POOL_ROWS = 400, 500
 COLOURS = 10
-"""Number of classes up to which colours mean classes. With more of them, colours mean right or wrong."""
+"""Maximum number of classes that have colours. With more classes, colours show which rows are right or wrong."""
 NAMED = 24
-"""Number of classes up to which their names are on the map. With more of them, names would cover it."""
+"""Maximum number of classes whose names are on the map. With more classes, the names would cover the points."""
 SHOWN_LABELS = 30
 TEXT = 160
-"""Number of characters of a text in the title of a point."""
+"""Maximum number of characters of a row's text in the title of its point."""
 
 
 def draw_map(rows: Sequence[dict[str, Any]], run: Run) -> dict[str, Any] | None:
-    """Place at most 400 rows, drawn by the seed, and give each a colour and a title; None for fewer than three rows.
+    """Place at most 400 rows, drawn by the seed, on the map. Each point has its class and title, and says if the row is right.
 
     Args:
-        rows: split, line, text, label, predicted of samples and query rows.
+        rows: samples and query rows, each with split, line, text, label and predicted.
+
+    Returns:
+        the content of the section, or None for fewer than three rows.
     """
     import numpy as np
 
@@ -50,7 +53,7 @@ def draw_map(rows: Sequence[dict[str, Any]], run: Run) -> dict[str, Any] | None:
         for row, (x, y) in zip(kept, places, strict=True)
     ]
     return {
-        "points": sorted(points, key=lambda point: not point["right"]),  # what is wrong lies on top
+        "points": sorted(points, key=lambda point: not point["right"]),  # wrong rows are drawn last, so that they are on top
         "names": _names(points, head.labels),
         "by_class": len(head.labels) <= COLOURS,
         "labels": head.labels,
@@ -67,7 +70,7 @@ def _title(row: dict[str, Any]) -> str:
 
 
 def _names(points: Sequence[dict[str, Any]], labels: Sequence[str]) -> list[dict[str, Any]]:
-    """Place the names of the classes at the medians of their points; a name moves down while another is in the way."""
+    """Place the name of each class at the median of its points. A name that would cover another one moves down."""
     import numpy as np
 
     if len(labels) > NAMED:
@@ -97,7 +100,14 @@ def _names(points: Sequence[dict[str, Any]], labels: Sequence[str]) -> list[dict
 
 
 def label_shares(run: Run, shots: Counter[str]) -> dict[str, Any] | None:
-    """Compare the shares of the labels among the samples and, as predicted, among at most 500 pool rows; None without a pool."""
+    """Compare the label shares of the samples with the shares of the labels that are predicted for at most 500 pool rows.
+
+    Args:
+        shots: label -> number of samples.
+
+    Returns:
+        the content of the section, or None without a pool.
+    """
     head, spec = run.head, run.task.spec
     pool = run.pool.draw(min(spec.tune.pool_rows, POOL_ROWS), spec.seed)
     if not len(pool):

@@ -31,12 +31,13 @@ __all__ = ["render_report"]
 
 
 def render_report(run: Run, decision: Mapping[str, Any]) -> str:
-    """Render the page: the decision on top, then what to look at first, figures, plots, data and lineage.
+    """Render the page: the decision, then the sections in the order of TITLES. A section without content is left out.
 
-    Statistics are in folds (`<details>`), behind sentences for people.
+    Sections state their results in sentences. The statistics are in folds (`<details>`) below the sentences.
 
     Args:
-        decision: as decision.json has it, with all gates and the timings. Sections that the run has nothing for are left out.
+        run: the run, with all artefacts before `publish`.
+        decision: the content of decision.json, with all gates and the timings.
     """
     sections = _sections(run, decision)
     style, script = source("report.css"), source("report.js")
@@ -48,7 +49,7 @@ def render_report(run: Run, decision: Mapping[str, Any]) -> str:
         metrics=decision["metrics"],
         style=style,
         script=script,
-        # nothing is loaded, and nothing runs but the page's own style and script
+        # the page may load nothing, and only its own style and script may run
         policy=f"default-src 'none'; base-uri 'none'; form-action 'none'; {own}",
         titles=[(name, TITLES[name]) for name in TITLES if sections[name]],
         gate_titles=GATE_TITLES,
@@ -77,7 +78,7 @@ TITLES = {
     "slices": "Slices",
     "lineage": "Lineage",
 }
-"""Section -> its heading, in the page's order."""
+"""Section -> its heading, in the order of the page."""
 RUNG_TITLES = {
     "prototypes": "averages of each class",
     "probe": "linear classifier",
@@ -98,11 +99,11 @@ SPELLINGS = {
     "punctuation": "other punctuation",
     "whitespace": "other spacing",
 }
-"""Kind of `measure_robustness` -> its words."""
+"""Kind of perturbation in `measure_robustness` -> its name on the page."""
 
 
 def _sections(run: Run, decision: Mapping[str, Any]) -> dict[str, Any]:
-    """Content of each section; empty or None if the run has nothing for it."""
+    """Return the content of each section. It is empty or None if the run has nothing to show there."""
     import pyarrow.parquet as pq
 
     metrics, head, folder = decision["metrics"], run.head, run.evaluated.path
@@ -149,10 +150,10 @@ def _slices(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _sizes(run: Run) -> dict[str, int]:
-    """Number of rows in each of the task's files."""
+    """Return the number of rows in each of the task's files."""
     return {split: len(run.tables.split(split)) for split in SPLITS} | {"unlabelled": run.pool.size}
 
 
 def _hash(text: str) -> str:
-    """Name of a style or script in the content security policy of the page."""
+    """Return the hash that names a style or script in the page's content security policy."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

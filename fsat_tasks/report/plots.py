@@ -1,4 +1,4 @@
-"""Axes, intervals and curves of the report's plots, which macros of the page draw as SVG."""
+"""Axes, intervals and curves of the report's plots. Macros of the page's template draw them as SVG."""
 
 from __future__ import annotations
 
@@ -11,28 +11,31 @@ __all__ = ["Axis", "Frame", "axis_over", "calibration_plot", "coverage_plot", "s
 
 CURVE_POINTS = 200
 COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
-"""Shares of the rows in the coverage table."""
+"""Coverages that the coverage table shows, as shares of the rows."""
 
 
 @dataclass(frozen=True)
 class Axis:
-    """A range of figures with round ticks."""
+    """A range of values with ticks at round numbers."""
 
     low: float
     high: float
     ticks: tuple[float, ...]
 
     def at(self, value: float) -> float:
-        """Place of a figure on the axis, 0 to 1. Figures beyond the range are at its ends."""
+        """Return the place of a value on the axis, from 0 to 1. A value outside the range is placed at the nearer end."""
         return min(max((value - self.low) / (self.high - self.low), 0.0), 1.0)
 
     def percent(self, value: float) -> float:
-        """Place of a figure in per cent of a cell's width, with room for a dot at both ends."""
+        """Return the place of a value in per cent of a cell's width. Both ends leave room for a dot."""
         return round(5.0 + 90.0 * self.at(value), 2)
 
 
 def axis_over(values: Iterable[float]) -> Axis:
-    """Find a range between round figures that holds all the values, at least 0.02 wide, with about four steps."""
+    """Find an axis that contains all the values. It begins and ends at round numbers and has about four steps.
+
+    If the values lie closer together than 0.02, the steps are those of a range of 0.02.
+    """
     values = list(values)
     low, high = min(values), max(values)
     step = _round_step(max(high - low, 0.02) / 4)
@@ -42,10 +45,11 @@ def axis_over(values: Iterable[float]) -> Axis:
 
 
 def share_axis(values: Iterable[float]) -> Axis:
-    """Find such a range for shares, within 0..1."""
+    """Find an axis for shares, as `axis_over` does, but within 0 and 1."""
     shares = [min(max(value, 0.0), 1.0) for value in values]
     axis = axis_over([*shares, min(*shares, 0.98)])
-    ticks = tuple(tick for tick in axis.ticks if tick <= 1.0)  # the steps divide 1
+    # if this drops ticks, the last one left is 1, because every step divides 1
+    ticks = tuple(tick for tick in axis.ticks if tick <= 1.0)
     return Axis(ticks[0], ticks[-1], ticks)
 
 
@@ -57,7 +61,7 @@ def _round_step(step: float) -> float:
 
 @dataclass(frozen=True)
 class Frame:
-    """Frame of a plot with two axes, in units of its SVG."""
+    """Frame of a plot with two axes. Lengths are in units of the plot's SVG."""
 
     x: Axis
     y: Axis
@@ -79,7 +83,7 @@ class Frame:
 
 
 def calibration_plot(bins: Sequence[dict[str, float]]) -> dict[str, Any]:
-    """Lay out the reliability diagram: each bin with the 95 % interval of its accuracy (Wilson 1927)."""
+    """Lay out the reliability diagram. Each bin gets the 95 % interval of its accuracy (Wilson 1927)."""
     from scipy.stats import binomtest
 
     rows = sum(one["rows"] for one in bins)
@@ -100,14 +104,14 @@ def calibration_plot(bins: Sequence[dict[str, float]]) -> dict[str, Any]:
 
 
 def coverage_plot(curve: Sequence[tuple[float, float]]) -> dict[str, Any]:
-    """Lay out the accuracy of the surest share of the rows, as a curve and at round shares.
+    """Lay out the accuracy at each coverage, as a curve and as a table. Coverage is the share of the rows that are answered.
 
     Args:
-        curve: (coverage, accuracy) pairs.
+        curve: (coverage, accuracy) pairs. The accuracy is that of the surest rows.
     """
     curve = sorted(curve)
     every = max(1, len(curve) // CURVE_POINTS)
-    # the accuracy of few rows jumps, and would set the scale
+    # points of few rows do not set the scale, because their accuracy jumps
     steady = [accuracy for coverage, accuracy in curve if coverage >= 0.05] or [accuracy for _, accuracy in curve]
     frame = Frame(Axis(0.0, 1.0, (0.0, 0.25, 0.5, 0.75, 1.0)), share_axis([*steady, 1.0]))
     table = [{"coverage": share, "accuracy": min(curve, key=lambda point: abs(point[0] - share))[1]} for share in COVERAGES]

@@ -1,4 +1,4 @@
-"""Content of the tables of the report, from the artefacts of a run."""
+"""Content of the report's tables, from the artefacts of a run."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ __all__ = [
 Row = dict[str, Any]
 CONFUSIONS, EXAMPLES = 12, 3
 SUSPECTS = 25
-"""Number of suspected label errors that are shown, the surest first."""
+"""Maximum number of suspected label errors that are shown, the surest first."""
 
 
 def read_figures(path: Path) -> list[dict[str, float]]:
-    """Read the rows of a CSV file of numbers; no rows if there is no such file."""
+    """Read the rows of a CSV file of numbers. Returns an empty list if the file does not exist."""
     if not path.is_file():
         return []
     with path.open(encoding="utf-8", newline="") as file:
@@ -40,7 +40,7 @@ def read_figures(path: Path) -> list[dict[str, float]]:
 
 
 def sample_rows(run: Run) -> list[Row]:
-    """List the samples that the head was fitted on, each with the answer of a model that had not seen it."""
+    """List the samples that the head was fitted to. Each has the answer of a head that has not seen it."""
     import numpy as np
     from scipy.special import softmax
 
@@ -60,7 +60,7 @@ def sample_rows(run: Run) -> list[Row]:
 
 
 def label_errors(samples: Sequence[Row], labels: list[str]) -> Row:
-    """Count the samples with a label that is probably wrong, and list the surest of them."""
+    """Count the samples whose label is probably wrong, and list at most 25 of them, the surest errors first."""
     import numpy as np
 
     from fsat_tasks.numerics.evidence.label_errors import suspected_label_errors
@@ -81,7 +81,7 @@ def label_errors(samples: Sequence[Row], labels: list[str]) -> Row:
 
 
 def class_figures(predictions: Sequence[Row], shots: Counter[str]) -> list[Row]:
-    """List rows, recall, precision and F1 of each class that has rows, the weakest class first."""
+    """List number of rows, recall, precision and F1 of each class that has rows. The class with the lowest F1 comes first."""
     truth = Counter(row["label"] for row in predictions)
     predicted = Counter(row["predicted"] for row in predictions)
     right = Counter(row["label"] for row in predictions if row["label"] == row["predicted"])
@@ -100,7 +100,7 @@ def class_figures(predictions: Sequence[Row], shots: Counter[str]) -> list[Row]:
 
 
 def confusions(predictions: Sequence[Row], texts: Mapping[int, str]) -> list[Row]:
-    """List the most frequent pairs of a label and a wrong answer, with the surest mistakes as examples."""
+    """List the most frequent pairs of a true label and a wrong answer. The surest mistakes of each pair are its examples."""
     wrong = sorted((row for row in predictions if row["label"] != row["predicted"]), key=lambda row: -row["probability"])
     pairs = Counter((row["label"], row["predicted"]) for row in wrong).most_common(CONFUSIONS)
     return [
@@ -119,7 +119,7 @@ def confusions(predictions: Sequence[Row], texts: Mapping[int, str]) -> list[Row
 
 
 def accuracies(decision: Mapping[str, Any]) -> Row:
-    """List the accuracy of this model, the champion and the frozen baseline on the same rows, with their intervals."""
+    """List the accuracies of this model, the champion and the frozen baseline, with their intervals."""
     metrics, champion = decision["metrics"], decision.get("champion")
     bound = next((gate["bound"] for gate in decision["gates"] if gate["gate"] == "accuracy"), None)
     others = []
@@ -133,7 +133,7 @@ def accuracies(decision: Mapping[str, Any]) -> Row:
 
 
 def findings(run: Run) -> list[Row]:
-    """List the data warnings, each with the texts of its first lines."""
+    """List the data warnings. Each has the texts of the first lines that it names."""
     found = run.validated.json("findings.json")
     texts = {split: run.tables.split(split).text_of_line() for split in {one["file"] for one in found}}
     return [
@@ -143,14 +143,14 @@ def findings(run: Run) -> list[Row]:
 
 
 def variants(exported: Artefact, timings: Mapping[str, Any]) -> list[Row]:
-    """List the variants of the model with size, agreement and speed."""
+    """List the variants of the model with their size, agreement and latency."""
     return [
         {**one, "latency": timings.get(one["file"]) if one["device"] == "cpu" else None} for one in exported.json("variants.json")
     ]
 
 
 def lineage(parents: Iterable[Artefact]) -> list[Row]:
-    """List step, key, digest and numeric class of each artefact and of the encoder."""
+    """List step, key, digest and numeric class of each artefact. The encoder is listed too, before `extract`."""
     rows = []
     for artefact in parents:
         encoder = artefact.manifest["parents"].get("encoder")
@@ -161,7 +161,7 @@ def lineage(parents: Iterable[Artefact]) -> list[Row]:
 
 
 def package_versions(parents: Iterable[Artefact]) -> dict[str, str]:
-    """Map each package to the version that the artefacts were made with; to all versions if they differ."""
+    """Map each package to its version. If the artefacts were made with several versions, all are listed."""
     found: dict[str, set[str]] = {}
     for artefact in parents:
         for name, version in artefact.manifest["versions"].items():

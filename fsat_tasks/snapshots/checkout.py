@@ -23,23 +23,23 @@ __all__ = ["restore_version"]
 def restore_version(task: str, number: int, out: Path | None = None) -> dict[str, Any]:
     """Fetch `published/<task>/v<number>/`, copy it to `out`, and restore the model and its decision to the store.
 
-    If the registry has no version of the task yet, this version becomes the champion, and `fsat predict` works. Any
-    other registry stays as it is.
+    If the registry has no version of the task yet, this version becomes the champion, so that `fsat predict` works. Otherwise the
+    registry does not change.
 
     Args:
         task: name of the task.
         number: the version.
-        out: folder for a copy of the version; no copy is made by default.
+        out: folder for a copy of the version; by default no copy is made.
 
     Returns:
         `task`, `version`, `path`, `out`, `model` (its reference), `restored` (whether the model was missing in the
-        store) and `champion` (the registry's version).
+        store) and `champion` (the champion's version in the registry).
 
     Raises:
         SnapshotError: FSAT_DATA is not in a repository, the version does not exist, or its files are not those that
             were published.
-        DvcError: the cache lacks a part of the version, and the remote cannot be reached or lacks it too.
-        StoreError: the store or `out` cannot be written, or holds other files in that place.
+        DvcError: DVC's cache lacks a part of the version, and the remote lacks it too or cannot be reached.
+        StoreError: the store or `out` cannot be written, or has other files in the same place.
     """
     workspace = Workspace.from_env()
     version = Version(require_repository(workspace.data), task, number)
@@ -72,7 +72,7 @@ def restore_version(task: str, number: int, out: Path | None = None) -> dict[str
 
 
 def _bring_back(version: Version, meta: Mapping[str, str]) -> dict[str, Any]:
-    """Let DVC fill the version's folder unless it is complete, verify it, and return its snapshot.json."""
+    """Let DVC fetch the version's folder if it is incomplete. Verify the folder, and return the content of its snapshot.json."""
     wrong = _wrong_file(version, meta) if version.folder.is_dir() else None
     if wrong is not None and wrong[1] != MISSING:
         raise SnapshotError(
@@ -84,7 +84,7 @@ def _bring_back(version: Version, meta: Mapping[str, str]) -> dict[str, Any]:
     if wrong is not None:
         cached = _cached(version, meta["md5"], wrong[0])
         fix = f"Remove {cached}, and try again; if that does not help, the remote's copy is damaged too."
-        shutil.rmtree(version.folder, ignore_errors=True)  # DVC made it just now
+        shutil.rmtree(version.folder, ignore_errors=True)  # safe, because it has only files that DVC can bring back
         raise SnapshotError(f"{version.name}/{wrong[0]}", "the file that was published", f"{wrong[1]} from DVC", fix)
     snapshot = read_snapshot(version.folder)
     assert snapshot is not None, "just checked"
@@ -92,9 +92,9 @@ def _bring_back(version: Version, meta: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _wrong_file(version: Version, meta: Mapping[str, str]) -> tuple[str, str] | None:
-    """Return the first file that differs from the published one, and what was found there. None if all files are right.
+    """Return the first file that differs from the published one and what was found in its place, or None if all are right.
 
-    Altered files come before missing ones, as DVC can only bring back what is missing.
+    Altered files come before missing ones, because DVC brings back only files that are missing.
     """
     path = version.folder / SNAPSHOT
     if not path.is_file():
@@ -121,10 +121,10 @@ def _fetch(version: Version) -> None:
 
 
 def _cached(version: Version, md5: str, name: str) -> Path:
-    """Return the path in DVC's cache of a file of the version.
+    """Return the path of one of the version's files in DVC's cache.
 
-    DVC names cached files by their md5. The listing of the version's folder has them; it is returned for a file that
-    it does not list.
+    DVC names a cached file by its md5. The cache also has a listing of the version's folder, which maps names to md5s. For a file
+    that the listing lacks, the path of the listing is returned.
     """
     objects = Path(run_dvc(version.root, "cache", "dir").strip()) / "files" / "md5"
     listing = objects / md5[:2] / md5[2:]
@@ -133,7 +133,7 @@ def _cached(version: Version, md5: str, name: str) -> Path:
 
 
 def _copy(folder: Path, out: Path) -> None:
-    """Copy a version to a folder that is new, empty, or already holds this version."""
+    """Copy a version to `out`, which must be new, empty, or a copy of this version."""
     if out.exists():
         if not out.is_dir():
             raise StoreError(f"--out {out}", "a folder", "a file")

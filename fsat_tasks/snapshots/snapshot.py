@@ -1,4 +1,4 @@
-"""Snapshots: keep the champion's files in the repository, as one DVC directory with a small .dvc file for Git."""
+"""Snapshots: keep the champion's files in the repository. DVC stores the folder, and Git stores its small .dvc file."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ __all__ = ["take_snapshot"]
 log = logging.getLogger(__name__)
 
 IN_THE_MODEL = ("encoder.onnx", "encoder.json", "tokenizer.json")
-"""Files of a fine-tuned encoder that the exported model has too. They are not copied twice: 90 MB for a MiniLM."""
+"""Files of a fine-tuned encoder that `tune` and `export` both have. They are copied only once, which saves 90 MB for a MiniLM."""
 
 
 def take_snapshot(task: str) -> dict[str, Any]:
-    """Copy the champion and what it was made from to `published/<task>/v<version>/`, then `dvc add` and `dvc push` it.
+    """Copy the champion and the files it was made from to `published/<task>/v<version>/`, then call `dvc add` and `dvc push`.
 
     The folder contains:
 
@@ -37,19 +37,19 @@ def take_snapshot(task: str) -> dict[str, Any]:
     - `tune`: the tuned parameters;
     - snapshot.json: the registry's entry and the sha256 of every file.
 
-    It is pushed if the repository has a default remote. An existing version is not made again; it is pushed if the
-    remote lacks it. Nothing is committed to Git. The next call completes what a killed call left.
+    The version is pushed only if the repository has a default remote. A version that already exists is not made again, but it is
+    pushed if the remote lacks it. Nothing is committed to Git. If a call is killed, the next call completes its work.
 
     Returns:
-        `task`, `version`, `path`, `built` (whether this call made it), `remote` (None without a default remote),
-        `repository`, and `commit` (files that Git does not have yet).
+        `task`, `version`, `path`, `built` (whether this call made the version), `remote` (None without a default remote),
+        `repository`, and `commit` (files that are not committed to Git yet).
 
     Raises:
         SnapshotError: FSAT_DATA is not in a repository, the version exists with another model, or the task's files have
             changed since the model was published.
-        RegistryError: there is no champion, or an artefact that it was made from is gone.
-        DvcError: a call of DVC failed. If the remote cannot be reached, the version is complete locally and only
-            the push is missing.
+        RegistryError: there is no champion, or an artefact that the champion was made from is gone.
+        DvcError: a call of DVC failed. If the remote cannot be reached, the version is complete locally, and only the
+            push is missing.
     """
     workspace = Workspace.from_env()
     root = require_repository(workspace.data)
@@ -59,7 +59,7 @@ def take_snapshot(task: str) -> dict[str, Any]:
         meta = version.meta()
         if meta is None:
             _fill(version, entry, Store(workspace.store))
-            run_dvc(root, "add", "--no-relink", version.name)  # --no-relink: files stay in place all the time
+            run_dvc(root, "add", "--no-relink", version.name)  # --no-relink, so that DVC does not replace the files
             version.write_meta(entry["model"]["digest"])
         elif meta["model"] != entry["model"]["digest"]:
             raise SnapshotError(
@@ -85,7 +85,7 @@ def take_snapshot(task: str) -> dict[str, Any]:
 
 
 def _published_entry(registry: Registry) -> dict[str, Any]:
-    """Return the entry of the champion's first promotion. Later entries for moves by hand may differ from it."""
+    """Return the entry of the champion's first promotion, because later moves by hand add entries that differ from it."""
     champion = registry.champion()
     if champion is None:
         raise RegistryError(
@@ -97,7 +97,7 @@ def _published_entry(registry: Registry) -> dict[str, Any]:
 
 def _fill(version: Version, entry: Mapping[str, Any], store: Store) -> None:
     """Make the version's folder atomically."""
-    if version.folder.exists():  # left by a call that was killed before `dvc add`
+    if version.folder.exists():  # a call that was killed before `dvc add` has left it
         found = read_snapshot(version.folder)
         if found is None or found["entry"] != entry or wrong_files(version.folder, found["files"]):
             raise SnapshotError(str(version.folder), "no folder, or this same snapshot", "other content", "Move it away.")
@@ -133,10 +133,10 @@ def _collect(task: str, entry: Mapping[str, Any], store: Store, folder: Path) ->
 
 
 def _copy_task(task: Task, store: Store, model: Artefact, folder: Path) -> None:
-    """Copy the task's files, after a check that the model was made from them.
+    """Copy the task's files, and check that the model was made from them.
 
-    The check runs `validate`: its rows and texts must be those that the model was made from. The pool may differ: its
-    file may have grown since, or tasks may share it. In that case the rows that were used are copied, as pool.parquet.
+    The check runs `validate`, whose rows and texts must equal those that the model was made from. The pool file is copied only if
+    it lies in the task's folder and has not changed since. Otherwise the store's copy of the pool is copied, as pool.parquet.
 
     Raises:
         SnapshotError: the task's files have changed since the model was made.
@@ -155,7 +155,7 @@ def _copy_task(task: Task, store: Store, model: Artefact, folder: Path) -> None:
         files |= {POOL: pool.manifest["inputs"][POOL]} if sha256_file(own) == pool.manifest["inputs"][POOL] else {}
     for field, sha256 in files.items():
         source = task.file(field)
-        if source is not None:  # never None: `validate` found it
+        if source is not None:  # never None, because `validate` found the file
             target = folder / source.relative_to(task.folder.resolve())
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)

@@ -1,8 +1,9 @@
 """A published version in the repository: its folder, its .dvc file, and the checksums that connect the two.
 
-`published/<task>/v<version>/` holds the files. One of them, snapshot.json, has the sha256 of every other file.
-`published/<task>/v<version>.dvc` is for Git. It has DVC's checksum of the folder and, under `meta`, the model and the
-sha256 of snapshot.json. Whoever trusts the commit can therefore verify every file, wherever DVC fetched it from.
+The folder is `published/<task>/v<version>/`. One of its files, snapshot.json, has the sha256 of every other file. The .dvc file,
+`published/<task>/v<version>.dvc`, is committed to Git. It has DVC's checksum of the folder and, under `meta`, the model's digest
+and the sha256 of snapshot.json. Anybody who trusts the commit can therefore verify every file, even if they do not trust the
+remote that DVC fetched it from.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _SHA256 = re.compile("[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Version:
-    """One version of a task in the repository at `root`. It need not exist."""
+    """One version of a task in the repository at `root`. The version need not exist."""
 
     root: Path
     task: str
@@ -38,7 +39,7 @@ class Version:
 
     @property
     def name(self) -> str:
-        """The path of the version's folder in the repository."""
+        """Path of the version's folder, relative to the repository."""
         return f"published/{self.task}/v{self.number}"
 
     @property
@@ -55,10 +56,11 @@ class Version:
         return sorted(int(number) for number in numbers if number.isdecimal())
 
     def meta(self) -> dict[str, str] | None:
-        """Read the .dvc file: `md5` (of the folder, by DVC), `model` (its digest), `snapshot` (sha256 of snapshot.json).
+        """Read the .dvc file.
 
         Returns:
-            the three values, or None if the .dvc file does not exist or `write_meta` has not completed it.
+            `md5` (DVC's checksum of the folder), `model` (the model's digest) and `snapshot` (the sha256 of snapshot.json). None
+            if the .dvc file does not exist or `write_meta` has not completed it.
 
         Raises:
             SnapshotError: the .dvc file is not one that `fsat snapshot` wrote.
@@ -83,7 +85,7 @@ class Version:
             ) from None
 
     def write_meta(self, model: str) -> None:
-        """Complete the .dvc file that `dvc add` wrote. DVC leaves the part under `meta` alone."""
+        """Complete the .dvc file that `dvc add` wrote. The part under `meta` is fsat's own, and DVC does not change it."""
         ours = {"task": self.task, "version": self.number, "model": model, "snapshot": sha256_file(self.folder / SNAPSHOT)}
         written = self.dvc_file.read_text("utf-8").rstrip("\n").split("\n")
         lines = [*written, "meta:", "  fsat:", *(f"    {name}: {json.dumps(value)}" for name, value in ours.items())]
@@ -93,7 +95,7 @@ class Version:
 
 
 def content(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return name -> sha256 and bytes of every file of a snapshot, except snapshot.json."""
+    """Return name -> sha256 and bytes, for every file in a snapshot's folder except snapshot.json."""
     return {
         path.relative_to(folder).as_posix(): {"sha256": sha256_file(path), "bytes": path.stat().st_size}
         for path in sorted(folder.rglob("*"))
@@ -102,11 +104,11 @@ def content(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def read_snapshot(folder: Path) -> dict[str, Any] | None:
-    """Read snapshot.json: the registry's entry and the files. None if it is missing or not valid."""
+    """Read snapshot.json, which has the registry's entry and the list of files. Returns None if it is missing or not valid."""
     try:
         snapshot = json.loads((folder / SNAPSHOT).read_text("utf-8"))
         references = [(snapshot["entry"][name], step) for name, step in (("model", "export"), ("decision", "publish"))]
-        # step and key become a path in the store
+        # step and key are checked, because they become a path in the store
         valid = all(ref["step"] == step and _SHA256.fullmatch(ref["key"]) and ref["digest"] for ref, step in references)
         return snapshot if valid and isinstance(snapshot["files"], dict) else None
     except (FileNotFoundError, NotADirectoryError, ValueError, LookupError, TypeError, RecursionError):

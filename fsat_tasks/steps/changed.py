@@ -1,4 +1,4 @@
-"""Tasks that are not done: a run of them would make an artefact or enter a decision."""
+"""Find the tasks that are not done. A task is not done if its run would make an artefact or enter a decision."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["changed_tasks", "is_done"]
 
 
 def is_done(task: Task, store: LookupStore | None = None) -> bool:
-    """True if a run would find every step's artefact in the store, and its decision or its model in the registry.
+    """Return True if every step's artefact is in the store, and the run's decision or model is in the registry's history.
 
     Args:
         store: store to search; by default the one that FSAT_STORE names.
@@ -35,13 +35,13 @@ def is_done(task: Task, store: LookupStore | None = None) -> bool:
 
 
 def changed_tasks(names: Sequence[str] = (), load: Callable[[str], Task] = load_task) -> list[str]:
-    """Return the names of the tasks that are not done, in order.
+    """Return the names of the tasks that are not done, in the order of `names`.
 
-    A task with bad input is never done: its run says what is wrong.
+    A task with bad input counts as not done, because its run then says what is wrong.
 
     Args:
-        names: names of the tasks to look at; by default all.
-        load: loads the task with a name, with the run's options.
+        names: names of the tasks to look at; by default all tasks.
+        load: loads a task by its name, with the run's options.
     """
     workspace = Workspace.from_env()
     store = LookupStore(workspace.store)

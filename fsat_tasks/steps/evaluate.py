@@ -1,4 +1,7 @@
-"""Step 4, evaluate: measure the head on the query rows, or on left-out samples if there are none, and ask the quality gates."""
+"""Step 4, evaluate: measure the head and ask the quality gates.
+
+The head is measured on the query rows, or on left-out samples if the task has no query rows.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +32,8 @@ __all__ = ["evaluate"]
 def evaluate(run: Run) -> Artefact:
     """Measure the tuned head.
 
-    Writes metrics.json, gates.json and predictions.parquet (line, label, predicted, probability). The report plots
-    confusion.csv, reliability.csv and coverage.csv, which are written too.
+    Writes metrics.json, gates.json and predictions.parquet (line, label, predicted, probability). Also writes confusion.csv,
+    reliability.csv and coverage.csv.
     """
     return or_on_the_cpu(run.task.spec.device, lambda device: _evaluate(run, device))
 
@@ -91,7 +94,7 @@ def _answer_query(run: Run, device: Device) -> Answers:
 
 
 def _answer_left_out(run: Run) -> Answers:
-    """Return answers to the samples, each by a head that has not seen it."""
+    """Return answers to the samples. Each sample is answered by a head that has not seen it."""
     import numpy as np
     from scipy.special import softmax
 
@@ -108,7 +111,7 @@ def _answer_left_out(run: Run) -> Answers:
 
 
 def _robustness(run: Run, answers: Answers, device: Device) -> dict[str, Any]:
-    """Measure accuracy on perturbed query rows. Their features are not cached, because no other step reads them."""
+    """Measure accuracy on perturbed query rows. Features of these rows are not cached, because no other step reads them."""
     if run.has_tuned_encoder:
         encode = partial(run.head_features, device=device)
     else:

@@ -1,4 +1,4 @@
-"""Step 5, export: one ONNX graph from token ids to calibrated probabilities, checked against torch."""
+"""Step 5, export: write one ONNX graph from token ids to calibrated probabilities, and compare it with torch."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ PARITY_ROWS = 500
 BESIDE_A_GPU = replace(CPU_CLASS, compared_on="cuda")
 """Numeric class of graphs that were also compared on a GPU."""
 BOUNDS = {"max_parity_error", "max_variant_error", "min_variant_agreement", "significance", "max_megabytes"}
-"""Names of the bounds that this step's gates use."""
+"""Names of the bounds that the gates of this step use."""
 
 
 def export(run: Run) -> Artefact:
-    """Join encoder and head into one graph, and compare it with torch on the samples and query rows.
+    """Join encoder and head into one graph, and compare it with torch on at most 500 query rows and samples.
 
-    Writes model.onnx and its smaller variants; tokenizer.json; config.json, which names the variant that is served; README.md,
-    the model card; variants.json, parity.json and gates.json. If ONNX Runtime can use a GPU here, variants.json also compares
-    the graphs on it.
+    Writes model.onnx, its smaller variants and tokenizer.json. Writes config.json, which names the variant that is served, and
+    README.md, the model card. Writes variants.json, parity.json and gates.json. If ONNX Runtime can use a GPU here,
+    variants.json also compares the graphs on the GPU.
     """
     return or_on_the_cpu(run.task.spec.device, lambda device: _export(run, onnx_device(device)))
 
@@ -127,14 +127,14 @@ def _settings(run: Run) -> dict[str, Any]:
 
 
 def _reference_variant(run: Run, folder: Path, parity: dict[str, Any]) -> dict[str, Any]:
-    """Return the entry of variants.json for the graph that the smaller ones are compared with."""
+    """Return the entry of variants.json for the reference graph. The smaller graphs are compared with it."""
     size = (folder / MODEL).stat().st_size
     verdict = {"passes": True, "reason": "The reference that variants are compared with."}
     return {"name": _precision(run), "device": "cpu", "file": MODEL, "bytes": size, **parity, **verdict}
 
 
 def _smaller(run: Run) -> Iterator[tuple[str, onnx.ModelProto]]:
-    """Yield the smaller variants with their names, one in memory at a time. An encoder in int8 has none."""
+    """Yield the smaller variants with their names, one in memory at a time. A model with an int8 encoder has none."""
     if _precision(run) == "fp32":
         yield "int8", _joined(run, export_int8_encoder(run.head_encoder, run.store))
         yield "fp16", _joined(run, run.head_encoder, half=True)
@@ -159,9 +159,9 @@ def _parity_rows(run: Run) -> tuple[list[str], NDArray[np.int64]]:
 
 
 def _reference(run: Run, texts: list[str]) -> Answers:
-    """Return reference probabilities and scope scores: the encoder runs in transformers, the head in float64.
+    """Return reference probabilities and scope scores. The encoder runs in transformers, and the head runs in float64.
 
-    An int8 encoder is its own reference: `runs.precision` has accepted it in place of the float32 one.
+    An int8 encoder is its own reference, because `runs.precision` has accepted it in place of the float32 encoder.
     """
     if _precision(run) == "int8":
         features = Encoder(run.head_encoder, "cpu").encode(texts, "all")
@@ -177,7 +177,7 @@ def _features_by_torch(run: Run, texts: list[str]) -> NDArray[np.float32]:
 
     if run.has_tuned_encoder:
         body = load_torch_encoder(run.source, "cpu", load_file(run.tuned.path / "body.safetensors"))
-    else:  # kept open for the next tasks
+    else:  # the pretrained encoder stays open for the next tasks
         body = run.kept.get("encoder in torch", run.encoder.digest, lambda: load_torch_encoder(run.source, "cpu"))
     tokenizer, _ = load_tokenizer(run.head_encoder.path / "tokenizer.json", run.kept)
     return encode_rows(body, tokenize(tokenizer, texts))

@@ -1,8 +1,8 @@
-"""Step 2, extract: the encoder's features of every text of the task.
+"""Step 2, extract: encode every text of the task.
 
-Texts are encoded in shards of 4,096, and the row cache keeps each finished shard. A killed run goes on with the next shard,
-several workers may take a shard each, and a text that any run has encoded is not encoded again. Later steps read the features
-that they need from the row cache.
+Texts are encoded in shards of 4,096, and the row cache keeps each finished shard. After a run is killed, the next run continues
+with the first shard that is missing. Several workers may run at once, each on another shard. A text that any run has encoded is
+not encoded again. Later steps read the features that they need from the row cache.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ SHARD = 4096
 
 
 def extract(run: Run) -> Artefact:
-    """Encode the texts of the small files, then the pool rows that are used (`Pool.draw`), with the features of all layers.
+    """Encode the texts of the small files, then the pool rows that `Pool.draw` picks. The features of all layers are kept.
 
-    Writes features.json: shape, type and sha256 of the features in this order. `Run.features` gives the features themselves.
-    Labels play no part: a corrected label costs no encoder time.
+    Writes features.json: shape, type and sha256 of the features in this order. `Run.features` returns the features themselves.
+    The result does not depend on labels, so a corrected label costs no encoder time.
 
     Raises:
         EncoderError, DeviceError: if the encoder or the device is not on this machine.
-        OutOfMemoryError: if not even one row fits.
+        OutOfMemoryError: if not even one row fits in memory.
     """
     device = run.task.spec.device
-    if device == "auto":  # a worker without a GPU goes on from the result of one with a GPU
+    if device == "auto":  # a worker without a GPU uses the result that a worker with a GPU has made
         recipe = _recipe(run, export_encoder(run.source, run.store), None)
         found = run.store.find_first(recipe, CUDA_CLASSES)
         if found is not None:
@@ -57,18 +57,19 @@ def extract(run: Run) -> Artefact:
 
 
 def encode_shard(run: Run, shard: int) -> dict[str, int]:
-    """Encode one shard of the task's texts into the row cache, where `extract` finds it. Any worker may do so.
+    """Encode one shard of the task's texts into the row cache, where `extract` finds it. Any worker may call this.
 
     Args:
         shard: number of the shard, from 0.
 
     Returns:
-        The numbers of texts that were encoded, of texts that the cache had, and of batches that were halved for memory.
+        `encoded`, the number of texts that were encoded; `found`, the number that the cache already had; and `halved_batches`,
+        the number of batches that were halved because memory ran out.
     """
 
     def encode(device: Device) -> dict[str, int]:
         cache = _open_cache(run, device)
-        texts = next(_shards(run, first=shard), [])  # none, if the data shrank since it was numbered
+        texts = next(_shards(run, first=shard), [])  # empty if the data has shrunk since the shards were listed
         with show_progress(f"extract, shard {shard + 1} of {sum(shard_counts(run))}", len(texts)) as report:
             cache.features(texts, report)
         return {"encoded": cache.encoded, "found": cache.found, "halved_batches": cache.halved}
@@ -77,7 +78,7 @@ def encode_shard(run: Run, shard: int) -> dict[str, int]:
 
 
 def shard_counts(run: Run) -> tuple[int, int]:
-    """Return the number of shards of the small files' texts, which come first, and the number of shards of the pool."""
+    """Return the number of shards of the small files, and that of the pool. Shards are numbered in this order."""
     return -(-_text_count(run) // SHARD), -(-_pool_count(run) // SHARD)
 
 
@@ -143,7 +144,10 @@ def _report_from(report: Callable[[int], None], before: int, rows: int) -> None:
 
 
 def _shards(run: Run, first: int = 0) -> Iterator[list[str]]:
-    """Yield the texts shard by shard, from number `first` on: the small files, then the pool, which other tasks may share."""
+    """Yield the texts of each shard, from shard `first` on. Shards of the small files come first, then those of the pool.
+
+    No shard mixes the two, because other tasks may share the pool.
+    """
     texts, (before, _) = run.tables.texts, shard_counts(run)
     for start in range(first * SHARD, len(texts), SHARD):
         yield texts[start : start + SHARD]

@@ -1,4 +1,4 @@
-"""Several tasks, run one after another in one process. What they share is loaded once, and none stops the others."""
+"""Run several tasks one after another in one process. Data that they share is loaded once. A failed task stops no other task."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Outcome:
 
     @property
     def name(self) -> str:
-        """The outcome in a word or two."""
+        """The outcome in one or two words."""
         named = {EXIT_FAULT: "failed", EXIT_BAD_INPUT: "bad input", EXIT_HELD: "held"}
         if self.exit_code in named:
             return named[self.exit_code]
@@ -45,11 +45,11 @@ class Outcome:
 
 
 def run_many(names: Iterable[str], load: Callable[[str], Task], report: Callable[[Outcome], None], store: Store) -> list[Outcome]:
-    """Run all steps of each task, in this order. A task that fails or is held does not stop the next ones.
+    """Run all steps of each task, in the order of `names`. A task that fails or is held does not stop the next tasks.
 
     Args:
-        load: loads the task with a name, with the run's options.
-        report: called with each outcome once it is known.
+        load: loads a task by its name, with the run's options.
+        report: called with the outcome of each task when the task has ended.
     """
     outcomes, kept = [], Kept()
     for name in names:

@@ -1,4 +1,4 @@
-"""The order of the steps. A step is a function of a run: it reads the artefacts of earlier steps and returns one of its own."""
+"""The order of the steps. A step is a function that takes a run, reads the artefacts of earlier steps, and returns its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one way to run the steps, which the command line, DVC and Airflow share."""
+"""Run the steps. The command line, DVC and Airflow all call this module."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ __all__ = ["Report", "run_steps", "summary"]
 log = logging.getLogger(__name__)
 
 Report = Callable[[str, Artefact | None], None]
-"""Called twice for each step: with its name and None before it starts, with its name and its artefact after it."""
+"""Callback for each step. It gets the step's name and None before the step, and the name and the artefact after it."""
 
 
 def run_steps(
     task: Task, until: str = "publish", report: Report | None = None, store: Store | None = None, kept: Kept | None = None
 ) -> dict[str, Artefact]:
-    """Run the steps up to `until`. An artefact that the store has already is not made again.
+    """Run the steps up to `until`. An artefact that is already in the store is not made again.
 
-    A caller may ask for any step, in any process: artefacts of earlier steps that are missing, damaged or out of date
-    are made first.
+    A caller may ask for any step, in any process. Artefacts of earlier steps are made first if they are missing, damaged or out
+    of date.
 
     Args:
         until: name of the last step to run.
         report: called before and after each step.
         store: the store; by default the one that FSAT_STORE names.
-        kept: objects that stay open for the next task of this process.
+        kept: cache of values that this process keeps open for its next task.
 
     Returns:
         Step -> artefact.
     """
     run = Run(task, store or Store(Workspace.from_env().store), kept=kept)
     steps = steps_until(until)
-    if until != "validate":  # fail before anything is written if this machine lacks encoder or device
+    if until != "validate":  # if this machine lacks the encoder or the device, fail before anything is written
         _ = run.source
         pick_device(task.spec.device)
     if until == "publish":
@@ -62,5 +62,5 @@ def run_steps(
 
 
 def summary(artefact: Artefact) -> dict[str, Any]:
-    """Return the facts of an artefact that a caller passes on: references and small numbers, never data."""
+    """Return an artefact's reference, path and notes. They are small, so a caller can print them or pass them to Airflow."""
     return {**artefact.reference(), "path": str(artefact.path), "built": artefact.built, **artefact.manifest["notes"]}

@@ -1,4 +1,4 @@
-"""Step 6, publish: gather the gates into one decision, write the report, and move the champion if it says promote."""
+"""Step 6, publish: make one decision from all gates, write the report, and move the champion if the decision is promote."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ log = logging.getLogger(__name__)
 def publish(run: Run) -> Artefact:
     """Decide whether to promote the exported model.
 
-    Writes decision.json (promote, gates, metrics, the champion on the same rows), timings.json and report.html. Unless the task
-    is a dry run, the registry then records the decision. A promoted model becomes the champion, but is held as long as a person
-    has yet to approve it.
+    Writes decision.json (promote, gates, metrics, the model, the champion's figures on this model's rows), timings.json and
+    report.html. Unless the task is a dry run, the registry then records the decision. If the decision is promote, the model
+    becomes the champion. If a person must approve first, the model is recorded as held.
     """
     task = run.task
     registry = Registry(run.store.root, task.name)
@@ -43,8 +43,8 @@ def publish(run: Run) -> Artefact:
         _log_outcome(task.name, outcome, published)
     if outcome == "kept":
         log.warning(
-            "%s: version %d stays the champion: a person moved it there, which holds until a new model is promoted, and"
-            " this one was before. To have this one: fsat promote %s %s",
+            "%s: version %d stays the champion: a person chose it, and only a model that was never promoted can replace it. This"
+            " one was promoted before. To make it the champion: fsat promote %s %s",
             task.name,
             registry.version(),
             task.name,
@@ -58,7 +58,7 @@ def _recipe(run: Run, opponent: dict[str, Any] | None) -> Recipe:
     return Recipe(
         "publish",
         versions.PUBLISH,
-        config={  # the report shows all of these
+        config={  # part of the key, because the report shows these values
             "task": run.task.name,
             "description": spec.description,
             "encoder": spec.encoder.name,

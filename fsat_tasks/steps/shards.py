@@ -1,4 +1,4 @@
-"""Encoding of many texts, shared out between workers."""
+"""Divide the encoding of many texts between workers."""
 
 from __future__ import annotations
 
@@ -21,13 +21,16 @@ log = logging.getLogger(__name__)
 
 
 def list_shards(tasks: Sequence[Task], store: Store | None = None) -> list[tuple[int, int]]:
-    """Return the encoding that workers may share before `extract`: pairs of a task's number and the number of a shard.
+    """List the shards that workers may encode before `extract` runs.
 
-    Shards of a pool that several tasks share are listed once. Small files whose texts fit one shard are left to `extract`.
-    A task with bad input is left out: its own steps say what is wrong.
+    Shards of a pool that several tasks share are listed once. If the texts of a task's small files fit in one shard, that shard
+    is left to `extract`. A task with bad input is left out, because its own steps say what is wrong.
 
     Args:
         store: the store; by default the one that FSAT_STORE names.
+
+    Returns:
+        pairs of an index into `tasks` and the number of one of that task's shards.
     """
     found: dict[tuple[object, ...], tuple[int, int]] = {}
     store = store or Store(Workspace.from_env().store)
@@ -38,7 +41,7 @@ def list_shards(tasks: Sequence[Task], store: Store | None = None) -> list[tuple
             log.warning("%s: %s", task.name, error)
             continue
         with store.in_use():
-            encoder = export_chosen_encoder(run)  # once here, or every worker would export it
+            encoder = export_chosen_encoder(run)  # done here once, because otherwise every worker would export it
         of_texts, of_pool = shard_counts(run)
         found |= {(number, shard): (number, shard) for shard in range(of_texts) if of_texts > 1}
         if run.pool.artefact is not None:
@@ -49,7 +52,7 @@ def list_shards(tasks: Sequence[Task], store: Store | None = None) -> list[tuple
 
 
 def run_shard(task: Task, shard: int, store: Store | None = None) -> dict[str, int]:
-    """Encode one shard. Once all shards are done, by whichever workers, the step `extract` only gathers them."""
+    """Encode one shard. When all shards are encoded, the step `extract` only reads them from the row cache."""
     store = store or Store(Workspace.from_env().store)
     with store.in_use(), at_work(task.name, "encode"):
         return encode_shard(Run(task, store, run_steps(task, "validate", store=store)), shard)

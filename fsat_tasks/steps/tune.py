@@ -1,4 +1,7 @@
-"""Step 3, tune: run the ladder on the samples, from prototypes to a fine-tuned encoder, as far as evidence and budget allow."""
+"""Step 3, tune: run the ladder on the samples.
+
+The ladder goes from prototypes to a fine-tuned encoder, as far as the evidence and the budget allow.
+"""
 
 from __future__ import annotations
 
@@ -33,14 +36,18 @@ __all__ = ["choose_shots", "tune"]
 def tune(run: Run) -> Artefact:
     """Run the ladder.
 
-    Writes head.safetensors and head.json, the head; ladder.json, every rung with its evidence and its outcome; held_out.npy,
-    (samples, classes), calibrated logits of the samples by heads that had not seen them; and baseline.safetensors, the frozen
-    probe that the model is compared with. If the encoder was fine-tuned, it also writes body.safetensors, the tuned weights, and
-    encoder.onnx, encoder.json and tokenizer.json, the exported encoder with these weights.
+    Writes these files:
+
+    - head.safetensors and head.json: the head;
+    - ladder.json: every rung with its evidence and its outcome;
+    - held_out.npy, (samples, classes): calibrated logits of each sample, by a head that has not seen it;
+    - baseline.safetensors: the frozen probe that the model is compared with;
+    - body.safetensors, if the encoder was fine-tuned: its tuned weights;
+    - encoder.onnx, encoder.json and tokenizer.json, if the encoder was fine-tuned: the exported encoder with these weights.
     """
     recipe, spec = _recipe(run), run.task.spec
     may_be = [recipe.numeric_class]
-    if spec.tune.body != "off":  # a result of another kind of machine will do, unless the task asks for a device
+    if spec.tune.body != "off":  # take the result of another kind of machine, unless the task asks for a device
         may_be = [*map(_with, (one for one in PLANNED_CLASSES if spec.device in ("auto", one.device))), *may_be]
     found = run.store.find_first(recipe, may_be)
     if found is not None:
@@ -74,7 +81,7 @@ def _recipe(run: Run) -> Recipe:
 
 
 def _with(planned: NumericClass | None) -> NumericClass:
-    """Return the numeric class of a head in float64, with that of the encoder that may be tuned with it."""
+    """Return the numeric class of a float64 head, together with the class `planned` of the encoder that may be tuned."""
     return NumericClass("numpy", "cpu", "fp64", also=planned)
 
 
@@ -88,10 +95,10 @@ def _tune(run: Run, checkpoints: Path, folder: Path) -> dict[str, Any]:
     labels = tables.class_numbers(tables.samples.labels)
     samples = tables.samples.at(choose_shots(labels, spec.shots, spec.seed).tolist())
     fit = run_ladder(_material(run, samples), _settings(run, checkpoints))
-    with threadpool_limits(1):  # the same digits on any number of cores
+    with threadpool_limits(1):  # so that the digits do not depend on the number of cores
         head = _head(run, fit, samples)
     save_head(head, folder)
-    # seconds differ from run to run; they are in the manifest, so that equal work has an equal digest
+    # the seconds differ from run to run; they are in the manifest, because the artefact's digest depends on its files only
     rungs = [{name: value for name, value in asdict(rung).items() if name != "seconds"} for rung in fit.trace]
     write_json(folder / "ladder.json", rungs)
     np.save(folder / "held_out.npy", fit.held_out.logits.astype(np.float32), allow_pickle=False)
@@ -140,7 +147,7 @@ def _material(run: Run, samples: Split) -> Material:
     def pool() -> Pool:
         return Pool(rows(list(run.pool.texts(run.pool.draw(count, spec.seed)))))
 
-    count = min(spec.tune.pool_rows, POOL_ROWS)  # the ladder reads no more
+    count = min(spec.tune.pool_rows, POOL_ROWS)  # the ladder reads at most POOL_ROWS
     references = [run.pool.artefact and run.pool.artefact.reference(), run.encoder.reference()]
     key = json.dumps([*references, run.extracted.manifest["numeric_class"], count, spec.seed, reads_tokens])
     labels = run.tables.class_numbers(samples.labels)
@@ -170,7 +177,7 @@ def _head(run: Run, fit: Fit, samples: Split) -> Head:
 
 
 def _save_encoder(run: Run, weights: Any, folder: Path) -> None:
-    """Write the tuned weights, and the encoder's graph with them."""
+    """Write the tuned weights, and the graph of the encoder with these weights."""
     from safetensors.torch import save
 
     from fsat_tasks.encoders.graph import export_onnx
@@ -183,7 +190,7 @@ def _save_encoder(run: Run, weights: Any, folder: Path) -> None:
 
 
 def choose_shots(labels: NDArray[np.int64], shots: int | None, seed: int) -> NDArray[np.int64]:
-    """Return ascending positions of at most `shots` rows of each class, drawn by the seed; all positions if it is None."""
+    """Return the indices of at most `shots` rows of each class, drawn by the seed, ascending. If `shots` is None, return all."""
     import numpy as np
 
     if shots is None:

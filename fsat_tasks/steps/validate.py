@@ -1,4 +1,4 @@
-"""Step 1, validate: read the task's files, check them, and put all rows into one canonical table."""
+"""Step 1, validate: read the task's files, check them, and write their rows in one canonical form."""
 
 from __future__ import annotations
 
@@ -26,12 +26,16 @@ __all__ = ["validate"]
 def validate(run: Run) -> Artefact:
     """Check the task's data.
 
-    Writes texts.parquet (each distinct text of the small files once), rows.parquet (split, line, text_id, label), slices.parquet
-    (line, column and value of query rows, for the columns that task.yaml names under `slices`), pool.json (digest and number of
-    rows of the pool, which is an artefact of its own and a parent of this one) and findings.json (the warnings).
+    Writes these files:
+
+    - texts.parquet: each distinct text of the small files and each class name, once;
+    - rows.parquet: split, line, text_id and label of each class name and of each row of the small files that has a text;
+    - slices.parquet: line, column and value of query rows, for the columns that task.yaml names under `slices`;
+    - pool.json: digest and number of rows of the pool. The pool is a separate artefact, and a parent of this one;
+    - findings.json: the warnings.
 
     Raises:
-        DataError: if a file cannot be read or a critical check fails. Nothing is written then.
+        DataError: if a file cannot be read or a critical check fails. In that case nothing is written.
     """
     spec, store = run.task.spec, run.store
     files = {split: path for split in SPLITS if (path := run.task.file(split)) is not None}
@@ -63,7 +67,7 @@ def _write(task: Task, files: dict[str, Path], pool: Artefact | None, folder: Pa
     findings = _check(task, rows, pool)
     texts = write_rows(rows, _class_names(task, rows["samples"]), folder)
     write_slices(files.get("query"), spec.slices, longest, folder)
-    # keys of task.yaml, not paths: the artefact is the same wherever the task folder is and whatever its files are called
+    # findings name the key of task.yaml and not the path, so that the artefact does not depend on folder and file names
     split_of = {part.file: split for split, part in rows.items()}
     write_json(folder / "findings.json", [finding.to_json() | {"file": split_of.get(finding.file, POOL)} for finding in findings])
     size = int(pool.manifest["notes"]["rows"]) if pool else 0
@@ -90,7 +94,7 @@ def _check(task: Task, rows: dict[str, Rows], pool: Artefact | None) -> list[Fin
 
 
 def _class_names(task: Task, samples: Rows) -> dict[str, str]:
-    """Return label -> class name, in label order. This is the order of the classes in all later steps."""
+    """Return label -> class name, sorted by label. All later steps keep this order of the classes."""
     labels = sorted({label for label in samples.labels if label is not None})
     unknown = sorted(set(task.spec.classes) - set(labels))
     if unknown:

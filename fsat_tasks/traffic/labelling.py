@@ -1,7 +1,8 @@
 """Label files of new texts with a task's champion.
 
 A file may be of any size. It is read row by row and labelled in shards, and the store's scratch folder keeps each finished
-shard. A killed call goes on with its next shard, and its result has the same bits as that of a call that was not killed.
+shard. After a call is killed, the next call continues with the first shard that is missing. The result has the same bits as if
+no call had been killed.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ __all__ = ["PREDICTIONS", "Labeller", "label_texts", "totals"]
 
 PREDICTIONS = "predictions.parquet"
 SHARD = 2048
-"""Default number of rows in a shard. It is part of the key: the last bit of a probability may depend on it."""
+"""Default number of rows in a shard. It is part of the artefact's key, because the last bit of a probability may depend on it."""
 SET_COVERAGE = "0.9"
-"""Coverage of the prediction sets: the share of texts whose set holds the true label. It is a key in the model's config.json."""
+"""Coverage of the prediction sets: the share of texts whose set contains the true label. config.json has a threshold for it."""
 FIGURES = ("rows", "answered", "out_of_scope", "unsure", "blank")
 """Names of the counts. Each row is answered, out of scope, unsure or blank; a blank row has no text."""
 
@@ -47,13 +48,13 @@ class Labeller:
     """A task's champion, opened once for any number of files.
 
     The model abstains on a text that is out of scope, and on a text whose likeliest label has a probability below
-    `apply.min_probability`. With calibrated probabilities this is the optimal rule if a wrong label costs
-    1 / (1 - min_probability) times as much as a person's look (Chow 1970).
+    `apply.min_probability`. With calibrated probabilities, this threshold is optimal if a wrong label costs
+    1 / (1 - min_probability) times as much as a review by a person (Chow 1970).
 
     Args:
         model: the champion's artefact; see `champion_model`.
-        open_model: opens the model's folder when the first text is labelled.
-        shard_rows: number of rows that are labelled, and held in memory, at a time.
+        open_model: called with the model's folder when the first text is labelled. Returns the opened model.
+        shard_rows: number of rows that are in memory and labelled at a time.
     """
 
     def __init__(
@@ -72,27 +73,31 @@ class Labeller:
         return self._open_model(self.model.path)
 
     def find(self, file: Path) -> Artefact | None:
-        """Return the result of `label` for the file's contents and this model, or None if there is none yet."""
+        """Return the artefact that `label` has made for the file's contents with this model, or None."""
         recipe = self._recipe(file)
         return self.store.find(recipe.step, recipe.key)
 
     def label(self, file: Path) -> Artefact:
-        """Label every row of a .csv, .jsonl, .parquet or .txt file. The result is only looked up if it is in the store already.
+        """Label every row of a .csv, .jsonl, .parquet or .txt file, unless the result is already in the store.
 
-        Writes three files. predictions.parquet has one row for each row of the file, in its order: line, text, label,
-        probability, margin to the second label, in_scope, abstained, and labels, a set that holds the true label with a chance
-        of 90 %, likeliest first. A row without a text has no label. review.csv has the texts that the model abstained on, each
-        once, smallest margin first, at most 1000. summary.json has the counts.
+        Writes three files:
+
+        - predictions.parquet: one row for each row of the file, in the file's order, with line, text, label, probability,
+          margin to the second label, in_scope, abstained and labels. `labels` is a set that contains the true label with a
+          probability of 90 %, likeliest first. A row without a text has no label.
+        - review.csv: the texts that the model abstained on, each once, smallest margin first, at most 1000.
+        - summary.json: the counts.
 
         Raises:
-            DataError: if the file cannot be read, which is found before any row is labelled; or if it changes meanwhile.
+            DataError: if the file cannot be read, or if it changes during the call. An unreadable row is found before any row is
+                labelled.
         """
         state = _state(file)
         found = self.find(file)
         if found is not None:
             return found
         recipe = self._recipe(file)
-        rows = sum(1 for _ in self._rows(file))  # finds a bad last row now, and not after hours
+        rows = sum(1 for _ in self._rows(file))  # reads the whole file, so that a bad last row is found now and not after hours
         with at_work(self.task.name, "apply"), self.store.in_use(), self.store.scratch(recipe) as shards:
 
             def write(folder: Path) -> dict[str, Any]:
@@ -134,7 +139,7 @@ class Labeller:
             yield line, text
 
     def _write(self, file: Path, count: int, shards: Path, folder: Path) -> dict[str, int]:
-        """Label shard by shard. Shards that a killed call left in the folder `shards` are taken as they are."""
+        """Label shard by shard. A shard that a killed call left in the folder `shards` is not labelled again."""
         import pyarrow.parquet as pq
 
         figures, labels, review, done = Counter(dict.fromkeys(FIGURES, 0)), Counter[str](), Review(), 0
@@ -160,7 +165,7 @@ class Labeller:
 
 
 def totals(results: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Add up the counts of several results, and compute the shares of rows without an answer and of rows out of scope."""
+    """Add up the counts of several results. Compute the share of rows without an answer and the share of rows out of scope."""
     results = list(results)
     counts = {name: sum(result[name] for result in results) for name in FIGURES}
     rows = max(counts["rows"], 1)
@@ -173,7 +178,7 @@ def totals(results: Iterable[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _state(file: Path) -> tuple[int, ...]:
-    """Return inode, size and time of the last change, which tell whether a file was written."""
+    """Return a file's inode, size and time of the last change. If one of them changes, the file was written."""
     try:
         found = file.stat()
     except OSError as error:
@@ -199,10 +204,10 @@ def _schema() -> pa.Schema:
 
 
 def label_texts(model: ServedModel, rows: Sequence[Row], least: float) -> pa.Table:
-    """Return the predictions of some rows. A text that occurs twice is computed once.
+    """Return the predictions for some rows. Rows with the same text are computed once.
 
     Args:
-        least: minimum probability of a label; below it the model abstains.
+        least: minimum probability of the likeliest label. Below it the model abstains.
     """
     import numpy as np
     import pyarrow as pa
@@ -237,7 +242,7 @@ def label_texts(model: ServedModel, rows: Sequence[Row], least: float) -> pa.Tab
 
 
 def _write_shard(table: pa.Table, path: Path) -> None:
-    """Write a shard in one piece: a file under its final name is whole, whatever process was killed."""
+    """Write a shard atomically, so that a file with its final name is complete even if a process was killed."""
     import pyarrow.parquet as pq
 
     part = path.with_suffix(f".{os.getpid()}.part")
@@ -249,7 +254,7 @@ def _write_shard(table: pa.Table, path: Path) -> None:
 
 
 def _count(table: pa.Table, figures: Counter[str], labels: Counter[str], review: Review) -> None:
-    """Add a shard's rows to the counts, and its unanswered texts to the review."""
+    """Add a shard's rows to the counts, and the texts that the model abstained on to the review."""
     import pyarrow.compute as pc
 
     answered = table.filter(pc.invert(table["abstained"]))

@@ -1,4 +1,4 @@
-"""Predict with a task's champion: the published ONNX alone, its checksums verified."""
+"""Predict with a task's champion. Only the published ONNX model is used, and its checksums are verified."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ BATCH = 64
 
 
 def predict(task: str, texts: Iterable[str], store: Store | None = None) -> Iterator[dict[str, Any]]:
-    """Yield, for each text in order, the text, its label, the label's calibrated probability, and whether the text is in scope.
+    """Yield one answer for each text, in order: the text, its label, the label's calibrated probability, and `in_scope`.
 
-    Texts are taken 64 at a time, so memory stays bounded on an endless input.
+    Texts are read 64 at a time, so memory stays bounded even if the input never ends.
 
     Args:
         store: the store; by default the one that FSAT_STORE names.
 
     Raises:
-        RegistryError: if the task has no champion, or its files are not the ones that were published.
+        RegistryError: if the task has no champion, or if the champion's files are not the ones that were published.
     """
     model = ServedModel(champion_model(task, store).path)
     rest = iter(texts)

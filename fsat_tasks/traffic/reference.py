@@ -1,7 +1,7 @@
-"""The reference head, trained on labelled samples only. Drift tests use it to judge both the reference rows and new traffic.
+"""The reference head: a head that is fitted to labelled samples only, on features of the pretrained encoder.
 
-It reads features of the pretrained encoder. The deployed model has seen the pool that new traffic is compared with, so it is
-more confident on those rows than on new ones. The reference head has not seen them.
+Drift tests use it to judge both the reference rows and new traffic. The champion was tuned with the pool rows that new traffic is
+compared with, so the champion is more confident on the pool than on new rows. The reference head has not seen the pool.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["Judged", "ReferenceHead", "fit_reference_head"]
 
 @dataclass(frozen=True)
 class Judged:
-    """Rows, with the head's probabilities and scope decisions."""
+    """Features of rows, with the head's probabilities and scope decisions."""
 
     rows: Array  # (n, layers * dim) features of unit length
     probabilities: Array  # (n, classes), calibrated
@@ -37,16 +37,16 @@ class Judged:
 
 @dataclass(frozen=True)
 class ReferenceHead:
-    """The frozen probe with its temperature and scope."""
+    """The frozen probe with its temperature and its scope threshold."""
 
     labels: list[str]
     calibrated: CalibratedHead
-    prior: Array  # (classes,) the class shares that it was fitted on
+    prior: Array  # (classes,) class shares of the samples that the head was fitted to
     samples: Judged
-    """The samples, each judged by a head that has not seen it."""
+    """The samples. Each one is judged by a head that has not seen it."""
 
     def judge(self, features: Features) -> Judged:
-        """Judge rows by their features, (n, all layers, dim)."""
+        """Judge rows. `features` has the features of all layers, (n, layers, dim)."""
         from fsat_tasks.numerics.geometry.layers import mix_layers
 
         rows, head = mix_layers(features, self.calibrated.layers), self.calibrated
@@ -54,10 +54,11 @@ class ReferenceHead:
 
 
 def fit_reference_head(run: Run, numeric_class: NumericClass) -> ReferenceHead:
-    """Fit the reference head of the champion's run.
+    """Fit the reference head on the data of the champion's run.
 
     Args:
-        numeric_class: numeric class of the features of samples and class names.
+        run: the run that made the champion.
+        numeric_class: numeric class in which samples and class names are encoded.
     """
     from scipy.special import softmax
 

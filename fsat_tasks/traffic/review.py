@@ -1,4 +1,7 @@
-"""Review file: rows on which a model abstains, for a person to label. The most useful come first; `fsat add` reads it back."""
+"""Write the review file: the texts that a model abstained on, the most useful first.
+
+A person labels the texts, and `fsat add` reads the file back.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +20,15 @@ __all__ = ["REVIEW", "Doubt", "Review", "copy_result"]
 
 REVIEW = "review.csv"
 MOST = 1000
-"""Maximum number of texts in the file: more than a person labels, and a bound on the memory."""
+"""Maximum number of texts in the file. A person hardly labels more, and memory stays bounded."""
 COLUMNS = ("text", "label", "suggested", "probability", "reason")
 
 
 class Doubt(NamedTuple):
-    """A text on which the model abstained. Doubts sort by margin, smallest first: margin sampling (Scheffer et al. 2001)."""
+    """A text that the model abstained on. Doubts sort by margin, smallest first, as in margin sampling (Scheffer et al. 2001)."""
 
     margin: float
-    """Probability of the likeliest class minus that of the second."""
+    """Probability of the likeliest class minus the probability of the second."""
     text: str
     suggested: str
     probability: float
@@ -49,18 +52,18 @@ class Review:
         return sorted(self._doubts.values())[: self.most]
 
     def write(self, path: Path) -> int:
-        """Write the table and return its number of rows. A person fills in its empty column of labels."""
+        """Write the table and return its number of rows. Its column `label` is empty, for a person to fill in."""
         rows = self.rows()
-        with path.open("w", encoding="utf-8-sig", newline="") as file:  # Excel takes a file for UTF-8 only with this mark
+        with path.open("w", encoding="utf-8-sig", newline="") as file:  # Excel needs the byte-order mark to recognise UTF-8
             table = csv.writer(file)
             table.writerow(COLUMNS)
             table.writerows((row.text, "", row.suggested, f"{row.probability:.4f}", row.reason) for row in rows)
-        path.chmod(0o444)  # a person edits a copy: the store sets an altered artefact aside
+        path.chmod(0o444)  # read-only, because a person must edit a copy: the store rejects an artefact with altered files
         return len(rows)
 
 
 def copy_result(store: Store, result: Artefact, folder: Path) -> None:
-    """Copy a result's files to a folder. Raises StoreError if a person has changed the review file there."""
+    """Copy a result's files to a folder. Raises StoreError if the folder has a review file that a person has changed."""
     review = folder / REVIEW
     if review.is_file() and sha256_file(review) not in (result.sha256(REVIEW), _former_sha256(store, folder)):
         raise StoreError(
@@ -73,7 +76,10 @@ def copy_result(store: Store, result: Artefact, folder: Path) -> None:
 
 
 def _former_sha256(store: Store, folder: Path) -> str | None:
-    """Return the sha256 of the review file as it was copied there, or None if that cannot be known any more."""
+    """Return the sha256 that the folder's review file had when it was copied there.
+
+    Returns None if the folder does not name the copied result, or if the store no longer has that result.
+    """
     try:
         former = json.loads((folder / "artefact.json").read_text("utf-8"))
         found = store.find(former["step"], former["key"])

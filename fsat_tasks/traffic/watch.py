@@ -1,6 +1,6 @@
 """Watch: test whether a window of new traffic is still like the rows that the champion was tuned with.
 
-This is no step of the pipeline. It reads the published champion and moves nothing.
+Watching is not a step of the pipeline. It reads the published champion and never changes the registry.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 __all__ = ["drift_event", "first_alarm", "watch_traffic"]
 
 REFERENCE_ROWS = 2000
-"""Maximum number of pool rows in the reference, drawn by the seed. Four times the default window; more would see little more."""
+"""Maximum number of pool rows in the reference. They are drawn by the seed. The number is four times the default window, because
+more rows would hardly make the tests more sensitive."""
 
 Kind = Literal["unlabelled", "query", "samples"]
 
@@ -44,17 +45,19 @@ REFERENCES: dict[Kind, str] = {
     "samples": "the champion's samples, because it has neither unlabelled nor query rows. Samples are picked by hand, so class "
     "shares are not compared, and the drift may be no more than that choice",
 }
-"""Kind of reference -> words of drift.json for it."""
+"""Kind of reference -> its description in drift.json."""
 
 
 def watch_traffic(task: Task, store: Store, traffic: Path) -> Artefact:
-    """Compare the traffic's newest rows with the champion's reference: features, class shares, share of rows out of scope.
+    """Compare the traffic's newest rows with the champion's reference by features, class shares, and share of rows out of scope.
 
-    Writes drift.json: the verdict, each test with its figure and p-value, and the class shares with their intervals. Only texts
-    that were never encoded cost encoder time. A machine without the GPU that the champion was made on has to encode all of them.
+    Writes drift.json: the verdict, each test with its figure and p-value, and the class shares with their intervals. Texts that
+    are in the row cache are not encoded again. If the champion was made on a GPU, a machine without such a GPU cannot use the
+    features that the GPU computed, so it encodes all texts again.
 
     Raises:
-        RegistryError: if the task has no champion, or the artefacts that it was made from are no longer in the store.
+        RegistryError: if the task has no champion, or if the artefacts that the champion was made from are no longer in the
+            store.
         DataError: if the traffic cannot be read.
         DeviceError: if the task asks for a device that this machine lacks.
     """
@@ -98,14 +101,17 @@ def _watch(run: Run, texts: list[str], file: str, device: Device) -> Artefact:
 
 
 def first_alarm(store: Store, watched: Artefact) -> bool:
-    """True if drift in this window, with this champion, was announced by no earlier call on any machine. This call counts."""
+    """Return True if this is the first call for this window and this champion. The store remembers the call for all machines."""
     about = watched.manifest
     recipe = Recipe("alarm", versions.ALARM, config=about["config"], inputs=about["inputs"], parents={"watch": watched})
     return store.build(recipe, lambda folder: None).built
 
 
 def drift_event(task: Task, watched: Artefact, traffic: Path) -> dict[str, Any]:
-    """Return the content of a drift event: the task, the traffic's path as a value of `unlabelled` in task.yaml, the figures."""
+    """Return the content of a drift event: the task, the traffic's path and the figures.
+
+    The path is relative to the task's folder, so that it is a valid value of `unlabelled` in task.yaml.
+    """
     drift = watched.json("drift.json")
     return {
         "task": task.name,
@@ -124,7 +130,7 @@ class _Reference:
 
 
 class _Judge:
-    """Judges texts by the reference head. Texts that the head was trained on are left out."""
+    """Judges texts by the reference head. Texts of the samples are left out, because the head was fitted to them."""
 
     def __init__(self, run: Run, head: ReferenceHead, numeric_class: NumericClass) -> None:
         self._run, self._head, self._numeric_class = run, head, numeric_class
@@ -132,7 +138,7 @@ class _Judge:
 
     @property
     def samples(self) -> Judged:
-        """The samples, each judged by a head that has not seen it."""
+        """The samples. Each one is judged by a head that has not seen it."""
         return self._head.samples
 
     def __call__(self, texts: Iterable[str]) -> Judged | None:
@@ -142,7 +148,7 @@ class _Judge:
 
 
 def _reference(run: Run, judge: _Judge) -> _Reference:
-    """Return the rows that the window is compared with: the pool's, else the query rows, else the samples."""
+    """Return the rows that the window is compared with: pool rows if there are any, else query rows, else the samples."""
     config = run.extracted.manifest["config"]
     rows = run.pool.draw(min(REFERENCE_ROWS, config.get("pool_rows", REFERENCE_ROWS)), config.get("seed", 0))
     if run.pool.size and (pool := judge(run.pool.texts(rows))):
@@ -160,7 +166,7 @@ def _compare(reference: _Reference, window: Judged, head: ReferenceHead, signifi
     from fsat_tasks.numerics.shift.drift import feature_shift, holm, label_shift, scope_rise
 
     old = reference.judged
-    with threadpool_limits(1):  # the same digits on any number of cores
+    with threadpool_limits(1):  # so that the digits do not depend on the number of cores
         shifts = {"features": feature_shift(old.rows, window.rows, seed), "scope": scope_rise(old.outside, window.outside)}
         shares = None
         if reference.kind != "samples":
@@ -199,7 +205,7 @@ def _compare(reference: _Reference, window: Judged, head: ReferenceHead, signifi
 
 
 def _differ(what: str, shift: Shift, drift: bool) -> str:
-    """Return a sentence about a distance, as a multiple of the permutations' mean."""
+    """Return a sentence about a distance. It gives the distance as a multiple of its mean over the permutations."""
     times = shift.figure / shift.by_chance if shift.by_chance > 0 else 0.0
     if not drift and times < LEAST_TIMES:
         return f"{what} no more than chance gives."
@@ -218,13 +224,13 @@ def _verdict(drift: bool) -> str:
 
 
 LEAST_TIMES = 1.05
-"""Distances below this multiple of the permutations' mean are reported as no more than chance."""
+"""A distance below this multiple of its mean over the permutations is reported as no more than chance, unless it is drift."""
 SENTENCES: dict[str, Callable[[Shift, bool], str]] = {
     "features": lambda shift, drift: _differ("The texts differ from the reference", shift, drift),
     "labels": lambda shift, drift: _differ("The shares of the classes differ", shift, drift),
     "scope": _outside,
 }
-"""Test -> a sentence for people, from the shift and whether it is drift."""
+"""Test -> function that writes a sentence for people. Its arguments are the shift and whether the shift is drift."""
 STATISTICS = {
     "features": "squared maximum mean discrepancy of the features",
     "labels": "chi-square distance of the class shares",
@@ -233,14 +239,14 @@ STATISTICS = {
 
 
 def _statistics(name: str, shift: Shift, adjusted: float) -> str:
-    """Return the statistics of a test in one line."""
+    """Return the statistics of one test, in one line."""
     by_chance = "in the reference" if name == "scope" else "by chance"
     p_values = f"p {shift.p_value:.3g}, with Holm's correction {adjusted:.3g}"
     return f"{STATISTICS[name]} {shift.figure:.2g}, {by_chance} {shift.by_chance:.2g}; {p_values}"
 
 
 def _classes(labels: list[str], shares: SharesApart) -> list[dict[str, Any]]:
-    """Return the share of each class, with the largest change first."""
+    """Return the shares of each class before and now, the largest change first."""
     rows = [
         {"label": label, "reference": float(before), "window": float(after), "window_low": float(low), "window_high": float(high)}
         for label, before, after, low, high in zip(labels, shares.reference, shares.window, shares.low, shares.high, strict=True)

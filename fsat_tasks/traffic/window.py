@@ -1,4 +1,4 @@
-"""Window of traffic that is watched: the newest rows of a file."""
+"""Read the window of traffic that `fsat watch` tests: the newest rows of a file."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["read_window"]
 
 
 def read_window(task: Task, file: Path) -> list[str]:
-    """Return the texts of the file's last rows, at most `watch.window`. Rows without a text do not count.
+    """Return the texts of the file's last rows that have a text, at most `watch.window` of them.
 
-    The file may be of any size.
+    The file may be of any size, because only the window is in memory.
 
     Raises:
-        DataError: if the file cannot be read, or has fewer than two such rows.
+        DataError: if the file cannot be read, or has fewer than two rows with a text.
     """
     if file.suffix not in TABLES:
         raise DataError(str(file), f"a {', '.join(TABLES[:-1])} or {TABLES[-1]} file", repr(file.suffix))
