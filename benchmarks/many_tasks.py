@@ -1,4 +1,4 @@
-"""Measure the cost of many small tasks over one shared pool, relative to the pool's extraction alone.
+"""Measure the cost of many small tasks that share one pool, relative to the cost of only extracting the pool's features.
 
 python -m benchmarks.many_tasks [TASKS] [--data FOLDER] [--out FOLDER]
 """
@@ -34,7 +34,7 @@ console = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
 def make_tasks(source: Path, data: Path, count: int) -> list[str]:
-    """Make tasks of ten classes with ten shots each, drawn with a seed, that share pool.jsonl. Returns their names."""
+    """Make tasks that share pool.jsonl, and return their names. Each has ten classes with ten shots, drawn with a seed."""
     rng = random.Random(0)
     pool, _ = read_rows(source / "train.jsonl")
     _write(data / "pool.jsonl", [{"text": text} for text in rng.sample(pool, min(POOL_ROWS, len(pool)))])
@@ -95,7 +95,7 @@ def run(names: list[str]) -> Figures:
 
 
 def _timed(work: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
-    """Return the result, wall-clock seconds and processor seconds. The latter depend less on other load."""
+    """Return the result, wall-clock seconds and processor seconds. Other load changes the processor seconds less."""
     wall, cpu = time.perf_counter(), time.process_time()
     result = work()
     return result, {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
