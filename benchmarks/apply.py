@@ -1,4 +1,4 @@
-"""Compare the rows/s of the whole command `fsat apply` with the rows/s of the model without it.
+"""Compare the rows/s of all the work of `fsat apply` with the rows/s of only running its model.
 
 python -m benchmarks.apply [--rows N] [--task NAME] [--out FOLDER]
 

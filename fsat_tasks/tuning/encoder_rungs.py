@@ -179,7 +179,7 @@ def _plan_rows(setup: Setup, pool: TaskPool, budget: float) -> _Plan:
     most, epochs = len(pool.folds[0]), setup.settings.self_training_epochs
     samples = setup.cost.seconds((FOLDS - 1) * epochs * setup.material.shots.token_count, 0)
     fixed = _encoding_seconds(setup, pool) + samples
-    # samples are repeated until they are SHARE_OF_SHOTS times as many as the pool rows
+    # samples are repeated until their number is SHARE_OF_SHOTS times that of the pool rows
     tokens = int(FOLDS * epochs * (1.0 + SHARE_OF_SHOTS) * pool.rows.token_count)
     row = setup.cost.seconds(tokens, 0) / len(pool.rows)
     rows = most if row == 0 else min(int((budget - fixed) / row), most)

@@ -114,7 +114,7 @@ def expected_calibration_error(probabilities: Array, labels: Labels, bins: int =
 
 
 def expected_calibration_error_by_chance(probabilities: Array, seed: int, bins: int = 15, draws: int = 200) -> float:
-    """Mean calibration error that a perfectly calibrated model with these probabilities shows on as many rows.
+    """Mean calibration error that a perfectly calibrated model with these probabilities would show on this number of rows.
 
     In each draw, a row is right with exactly the probability that the model states ("consistency resampling",
     Bröcker and Smith 2007). With 40 rows the result is above 0.1. So a calibration error means nothing until

@@ -56,7 +56,7 @@ class Heads:
     """Memory of the pool rows, with a share of 1."""
 
     def taught(self, share: float) -> LinearHead | TaughtHead:
-        """Return the student with a memory of this share, or the student alone if the share is 0."""
+        """Return the student with a memory of this share, or the student without a memory if the share is 0."""
         memory = Memory(self.memory.basis, self.memory.keys, self.memory.labels, share)
         return TaughtHead(self.student, memory) if share else self.student
 
