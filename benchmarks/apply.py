@@ -1,9 +1,9 @@
-"""Compare the rows/s of `fsat apply`, with all that it does, to those of the model alone.
+"""Compare the rows/s of all the work of `fsat apply` with the rows/s of only running its model.
 
 python -m benchmarks.apply [--rows N] [--task NAME] [--out FOLDER]
 
-FSAT_STORE must have the task's champion and FSAT_DATA its folder. Both ways run in turns, in one process and on the
-same rows.
+FSAT_STORE must have the task's champion, and FSAT_DATA must have the task's folder. Both ways run in turns, in one
+process and on the same rows.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ def make_texts(name: str, rows: int) -> list[str]:
 
 
 def run(name: str, rows: int) -> dict[str, Any]:
-    """Run both in turns. Returns the seconds of each in each round, the best rates, and their ratio."""
+    """Run both ways in turns. Return the seconds of each in each round, the best rates, and their ratio."""
     texts, task, artefact = make_texts(name, rows), load_task(name), champion_model(name)
     model = ServedModel(artefact.path)
-    model.run(texts[:64])  # the first call is slow, as it allocates the session's memory
+    model.run(texts[:64])  # the first call is slow, because it allocates the session's memory
     seconds: dict[str, list[float]] = {"model alone": [], "fsat apply": []}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "rows.jsonl"

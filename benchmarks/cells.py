@@ -1,6 +1,6 @@
 """Run one cell: a method on a set, a number of shots, a split and a track.
 
-A cell runs in a process of its own and leaves one file.
+A cell runs in its own process and writes one file.
 
 python -m benchmarks.cells REQUEST.json FIGURES.json (started by `run_cell`)
 """
@@ -58,7 +58,7 @@ class Cell:
         return 0 if self.split == "fixed" else int(self.split.removeprefix("seed-"))
 
     def spec(self, settings: Settings) -> dict[str, Any]:
-        """Return all that the figures depend on, except the code. A cell with the same spec need not run again."""
+        """Return everything on which the figures depend, except the code. A cell with the same spec need not run again."""
         spec = {**asdict(self), "encoder": Path(settings.encoder).name, "encoder_revision": settings.encoder_revision}
         if self.method == "setfit":
             spec["setfit_steps"] = settings.setfit_steps
@@ -85,7 +85,7 @@ def run_cell(cell: Cell, settings: Settings, refused: str | None = None) -> str 
     """Run a cell, write its file atomically, and return its error, if any.
 
     Args:
-        refused: an error that is known beforehand. The cell is then recorded as failed without being run.
+        refused: an error that is known before the run. If there is one, the cell is recorded as failed and is not run.
     """
     started, load = time.perf_counter(), round(os.getloadavg()[0], 2)
     figures: dict[str, Any] = {}
@@ -124,7 +124,7 @@ def run_cell(cell: Cell, settings: Settings, refused: str | None = None) -> str 
 def run_module(module: str, *arguments: str, seconds: float | None = None) -> str | None:
     """Run a module of this package, and return the end of its error output if it failed.
 
-    It gets a process group of its own, so that the processes that it starts (SetFit) end with it.
+    The module gets its own process group, so the processes that it starts (SetFit) end with it.
 
     Args:
         seconds: time limit; none by default.
@@ -158,7 +158,7 @@ def run_module(module: str, *arguments: str, seconds: float | None = None) -> st
 def _peak_megabytes() -> float:
     """Return this process's peak memory in MB.
 
-    VmHWM is preferred: in a new process, ru_maxrss starts with the memory of its parent.
+    VmHWM is preferred, because in a new process ru_maxrss starts with the memory of the parent process.
     """
     status = Path("/proc/self/status")
     for line in status.read_text().splitlines() if status.is_file() else []:

@@ -28,12 +28,12 @@ CONCENTRATIONS = (2.0, 0.5)
 """Concentrations of the Dirichlet prior over class shares: 2 as in Veilleux et al. (2021), 0.5 for a harder shift."""
 SHIFT_SEEDS = 3
 SHIFT_ROWS = 1000
-"""Number of rows in a shifted query set, but at most half of the test rows: with more, classes run out of rows."""
+"""Number of rows in a shifted query set, but at most half of the test rows. With more, classes run out of rows."""
 
 
 @dataclass(frozen=True)
 class Shift:
-    """A query set with other class shares than the test set."""
+    """Query set whose class shares differ from those of the test set."""
 
     concentration: float
     seed: int
@@ -42,7 +42,7 @@ class Shift:
 
 @dataclass(frozen=True)
 class SplitRows:
-    """The rows that one cell may see, and those that it is judged on. Labels are indices into `classes`."""
+    """Rows that one cell may see, and rows on which it is judged. Labels are indices into `classes`."""
 
     classes: list[str]
     texts: list[str]
@@ -77,7 +77,7 @@ def read_rows(path: Path) -> tuple[list[str], list[str]]:
 
 
 def find_sets(folder: Path, wanted: list[str] | None) -> list[str]:
-    """Find the sets, which are folders with a test.jsonl. Raises ValueError if a wanted one is missing."""
+    """Find the sets, which are folders with a test.jsonl. Raise ValueError if a wanted set is missing."""
     found = sorted(path.parent.name for path in folder.glob("*/test.jsonl"))
     missing = sorted(set(wanted or []) - set(found))
     if missing or not found:
@@ -96,7 +96,7 @@ def class_name(label: str) -> str:
 
 
 def digest(folder: Path) -> str:
-    """Return a sha256 over the set's files. Cells on other data have another digest."""
+    """Return a sha256 digest of the set's files. If the data change, the digest changes."""
     parts = hashlib.sha256()
     for path in sorted(folder.glob("*.jsonl")):
         parts.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
@@ -109,8 +109,8 @@ def load_split(folder: Path, shots: int, split: str) -> SplitRows:
     Args:
         folder: the set's folder.
         shots: number of shots per class, K.
-        split: `fixed` for train_K.jsonl. `seed-N` draws K rows of each class from train.jsonl with the seed N; a class
-            with fewer rows gives all.
+        split: `fixed` takes train_K.jsonl. `seed-N` draws K rows of each class from train.jsonl with the seed N. A class
+            with fewer rows gives all its rows.
 
     Raises:
         ValueError: a class of test.jsonl has no shots.

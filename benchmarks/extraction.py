@@ -1,4 +1,4 @@
-"""Compare the rows/s of feature extraction with sentence-transformers, on the same texts in the same run.
+"""Compare fsat and sentence-transformers by their rows/s of feature extraction, on the same texts in the same run.
 
 python -m benchmarks.extraction --data FOLDER [--cuda] [--rows N] [--out FOLDER]
 """
@@ -43,14 +43,14 @@ from fsat_tasks.runtime.machine import available_cores
 
 CPU_SHAPES = [(tokens, *sides) for tokens in (512, 4096) for sides in ((384, 384), (384, 1536), (1536, 384))]
 CUDA_SHAPES = [(8192, 8192, 8192)]
-PACE_SHAPE = (512, 384, 1536)  # measured before and after each method, as a shared machine may slow down
+PACE_SHAPE = (512, 384, 1536)  # measured before and after each method, because a shared machine may slow down
 
 Shape = tuple[int, int, int]
 console = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
 def measure(kind: str, texts: list[str], methods: Sequence[str], folder: Path) -> list[Figures]:
-    """Measure each method on the same texts. Returns one entry per method; all are compared with the first."""
+    """Measure each method on the same texts. Return one entry per method, with a comparison with the first method."""
     texts_file = folder / f"{kind}.json"
     texts_file.write_text(json.dumps(texts), "utf-8")
     entries: list[Figures] = []
@@ -70,7 +70,7 @@ def measure(kind: str, texts: list[str], methods: Sequence[str], folder: Path) -
 
 
 def _against(peer: Figures, entry: Figures) -> Figures:
-    """Return the ratio of the speeds, and mean and minimum cosine of the rows' features."""
+    """Return the ratio of the speeds, and the mean and minimum cosine between both methods' features of a row."""
     if peer["error"] is not None:
         return {}
     one, other = (np.load(side["features"]).astype(np.float64) for side in (peer, entry))  # (n, dim)
@@ -80,7 +80,7 @@ def _against(peer: Figures, entry: Figures) -> Figures:
 
 
 def matrix_rate(shapes: list[Shape], device: str, precision: str, work: float) -> Figures:
-    """Measure the FLOP/s of plain matrix products: the best of 5 runs of `work` FLOP per shape, and the best of all."""
+    """Measure the FLOP/s of plain matrix products: the best of 5 runs of `work` FLOP for each shape, and the best shape."""
     rates = {}
     for shape in shapes:
         name = "x".join(map(str, shape))
@@ -108,7 +108,7 @@ def product_rate(shape: Shape, device: str = "cpu", precision: str = "float32", 
 
 
 def encoder_flops(lengths: NDArray[np.int64]) -> float:
-    """Count the FLOP of the blocks: two per weight and token, and those of attention's two products."""
+    """Count the FLOP of the blocks: two per weight and token, plus the FLOP of the two products in attention."""
     config = json.loads((find_encoder(ENCODER).folder / "config.json").read_text("utf-8"))
     dim, layers = config["hidden_size"], config["num_hidden_layers"]
     weights = 4 * dim * dim + 2 * dim * config["intermediate_size"]
@@ -126,7 +126,7 @@ def rate_share(rate: Figures, speeds: list[Figures], method: str, lengths: NDArr
 
 
 def head_parity(data: Path, encoders: dict[str, Encoder]) -> list[Figures]:
-    """Evaluate the frozen head, fitted on features of one precision, on features of the same or another precision."""
+    """Evaluate the frozen head for each pair of precisions: that of the features of its fit, and that of its evaluation."""
     rows = load_split(data / MIXED_FROM, SHOTS, "fixed")
     parts = (rows.texts, [class_name(label) for label in rows.classes], rows.query)
     features = {name: [encoder.encode(part, "all") for part in parts] for name, encoder in encoders.items()}
@@ -156,7 +156,7 @@ def _answers(found: FrozenHead, features: NDArray[np.float32]) -> NDArray[np.int
 
 
 def repeats(short: list[str], speeds: list[Figures], folder: Path) -> list[Figures]:
-    """Return the time for rows with repeats, relative to that for as many distinct rows."""
+    """Return the time for rows with repeats, relative to the time for the same number of distinct rows."""
     before = {entry["method"]: entry for entry in speeds if entry["texts"] == "short" and entry["error"] is None}
     entries = measure("repeats", with_repeats(short), [name for name in (PEER, "fsat fp32 last") if name in before], folder)
     return [
@@ -226,7 +226,7 @@ def main() -> int:
     add_out_option(parser)
     options = parser.parse_args()
     out = options.out.absolute()
-    os.environ |= {"FSAT_STORE": str(out / "cells" / "extraction-store"), "HF_HUB_OFFLINE": "1"}  # the workers' too
+    os.environ |= {"FSAT_STORE": str(out / "cells" / "extraction-store"), "HF_HUB_OFFLINE": "1"}  # for the workers, too
     facts = {**about(), "encoder": ENCODER, "threads": os.environ.get("OMP_NUM_THREADS", "default")}
     facts["machine"]["versions"][PEER] = version(PEER)
     try:

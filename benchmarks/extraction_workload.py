@@ -59,7 +59,7 @@ def fsat(precision: Any = "fp32", layers: Any = "last", device: str = "cpu") -> 
 
 
 def fsat_torch() -> Encode:
-    """Return fsat's encoder on a GPU as if ONNX Runtime could not use it, so that torch runs it."""
+    """Return fsat's encoder on a GPU, run by torch as if ONNX Runtime could not use the GPU."""
     backends.onnxruntime_runs_on_cuda = lambda: False  # type: ignore[assignment, attr-defined]
     return fsat(device="cuda")
 
@@ -82,7 +82,7 @@ CUDA_METHODS: dict[str, Callable[[], Encode]] = {
 
 
 def work(method: str, texts_file: str, answer: str) -> None:
-    """Time a method on texts. Writes ANSWER.json, and the last layer's features as ANSWER.npy."""
+    """Time a method on texts. Write ANSWER.json, and the last layer's features as ANSWER.npy."""
     texts = json.loads(Path(texts_file).read_text("utf-8"))
     try:
         encode = (METHODS | CUDA_METHODS)[method]()
@@ -101,7 +101,7 @@ def work(method: str, texts_file: str, answer: str) -> None:
 
 
 def make_texts(data: Path, rows: int, encoder: Encoder) -> dict[str, list[str]]:
-    """Make the texts of each kind. All are distinct, as a repeated text would be computed once."""
+    """Make the texts of each kind. All are distinct, because a repeated text would be computed only once."""
     rng = random.Random(0)
     every = _distinct([path for name in find_sets(data, None) for path in _files(data / name)])
     lengths = token_lengths(encoder, every)
@@ -117,7 +117,7 @@ def make_texts(data: Path, rows: int, encoder: Encoder) -> dict[str, list[str]]:
 
 
 def mixed_texts(pool: list[str], rows: int, rng: random.Random) -> list[str]:
-    """Make texts of which half are single texts of the pool, and half join 1 to 12 of them."""
+    """Make texts from the pool. One half are single texts of the pool, and the other half join 1 to 12 of its texts."""
     texts = dict.fromkeys(rng.sample(pool, min(rows // 2, len(pool))))
     while len(texts) < rows:
         texts[" ".join(rng.sample(pool, rng.randint(1, 12)))] = None
@@ -136,7 +136,7 @@ def long_texts(pool: list[str], lengths: NDArray[np.int64], rows: int, rng: rand
 
 
 def with_repeats(texts: list[str]) -> list[str]:
-    """Return as many rows as there are texts, of which the share REPEATED are repeats."""
+    """Return as many rows as there are texts. The share REPEATED of the rows are repeats."""
     rng = random.Random(0)
     kept = texts[: round(len(texts) * (1 - REPEATED))]
     rows = kept + rng.choices(kept, k=len(texts) - len(kept))

@@ -28,7 +28,7 @@ Features = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class FeatureCache:
-    """A cache of all layers' features: one .npy and one .json per file of rows, named by file content and encoder."""
+    """Cache of all layers' features. Each file of rows has one .npy and one .json, named by file content and encoder."""
 
     folder: Path
     encoder: str
@@ -49,7 +49,7 @@ class FeatureCache:
         return [path for path in paths if not self._file(path, "json").is_file()]
 
     def extract(self, paths: list[Path]) -> None:
-        """Extract and write the missing features. The .json is written last: without it, a file counts as missing."""
+        """Extract and write the missing features. The .json is written last, because a file without it counts as missing."""
         encoder = load_encoder(self.encoder)
         self.folder.mkdir(parents=True, exist_ok=True)
         errors = []
@@ -63,7 +63,7 @@ class FeatureCache:
 
     def _extract(self, encoder: Encoder, path: Path) -> None:
         texts, labels = read_rows(path)
-        encoder.encode(texts[:64], "all")  # the first call is slow, as it allocates the session's memory
+        encoder.encode(texts[:64], "all")  # the first call is slow, because it allocates the session's memory
         started = time.perf_counter()
         features = encoder.encode(texts, "all")
         seconds = time.perf_counter() - started
@@ -77,12 +77,12 @@ class FeatureCache:
 
 
 class CachedEncoder:
-    """An encoder for `FewShotClassifier` that looks up the texts of a set's files and encodes the others."""
+    """Encoder for `FewShotClassifier`. It looks up the texts of a set's files in the cache, and encodes other texts."""
 
     def __init__(self, encoder: Encoder, cache: FeatureCache, folder: Path) -> None:
         self._encoder = encoder
         self._known: dict[str, tuple[Features, int, float]] = {}
-        """Text -> features of its file, its row in them, and the seconds that one row took."""
+        """Text -> features of the text's file, index of the text's row in them, and the seconds that one row took."""
         paths = sorted(folder.glob("*.jsonl"))
         missing = cache.missing(paths)
         for path in [path for path in paths if path not in missing]:

@@ -15,17 +15,17 @@ __all__ = ["full_fine_tuning"]
 
 # 20 epochs with warm-up and the bias-corrected AdamW is the strong baseline of Mosbach et al. (2021)
 EPOCHS = 20
-LEAST_STEPS = 200  # minimum, as 20 epochs of a few rows are only a few steps
+LEAST_STEPS = 200  # minimum, because 20 epochs of a few rows are only a few steps
 BATCH = 16
 WARM_UP = 0.1  # share of the steps with a growing rate; it then falls linearly to zero
 BODY_RATE = 1e-4
-HEAD_RATE = 1e-3  # higher, as the head starts at zero and the encoder is pretrained
+HEAD_RATE = 1e-3  # higher, because the head starts at zero and the encoder is pretrained
 WEIGHT_DECAY = 0.01
 CLIP = 1.0
 
 
 def full_fine_tuning(rows: SplitRows, context: Context) -> Outcome:
-    """Fine-tune encoder and head on the shots. The training seconds include everything except loading."""
+    """Fine-tune encoder and head on the shots. The training seconds include everything but the loading of the encoder."""
     import torch
 
     torch.manual_seed(context.seed)

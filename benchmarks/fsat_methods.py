@@ -20,7 +20,7 @@ __all__ = ["fsat_frozen", "fsat_ladder", "fsat_literal"]
 Array = NDArray[np.float64]
 
 LITERAL_STRENGTH = 0.1
-"""Value of alpha and beta. The founding text gives none; at 1 every norm explodes."""
+"""Value of alpha and beta. The founding text gives no value. With 1, every norm explodes."""
 
 
 def fsat_frozen(rows: SplitRows, context: Context) -> Outcome:
@@ -31,7 +31,7 @@ def fsat_frozen(rows: SplitRows, context: Context) -> Outcome:
 
 
 def fsat_ladder(rows: SplitRows, context: Context) -> Outcome:
-    """Run all rungs. Each is kept only if the evidence on the shots says that it helps."""
+    """Run all rungs. A rung is taken only if the evidence on the shots shows that it helps."""
     return _classifier(rows, context, None)
 
 

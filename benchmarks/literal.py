@@ -7,10 +7,10 @@ rho <- rho * g(rho):
 
 - It explodes if g > 1 at every norm, that is if ||t||^2 - a^2 + strength > 1. Otherwise it explodes from any norm above
   the larger root of g = 1. Its logarithm finally triples with each iteration.
-- It collapses towards zero if g < 1 at 0 and at rho. As g is convex, it is then below 1 between them too.
+- It collapses towards zero if g < 1 at 0 and at rho. Because g is convex, g is then below 1 between them, too.
 - Otherwise, for t no longer than 1, it converges to the smaller root of g = 1, whatever the length of theta was.
 
-Softmax and argmax still change, as a class with a longer vector wins more rows. But nothing of that was learned.
+Softmax and argmax still change, because a class with a longer vector wins more rows. But no direction has been learnt.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def geometric_tuning(features: Array, labels: Labels, names: Array, alpha: float
 
     Args:
         features: (n, dim) features of the rows.
-        labels: (n,) in 0..classes-1. A class without a row has no z, and its theta stays its name.
+        labels: (n,) in 0..classes-1. A class without a row has no z, so its theta stays the embedding of its name.
         names: (classes, dim) embeddings of the class names. A name of zeros stays zero.
         alpha: >= 0.
 
@@ -53,8 +53,9 @@ def adaptive_adjustment(head: LinearHead, unlabelled: Array, beta: float, iterat
 
     theta starts at the head's weight; y is the mean of the unlabelled rows.
 
-    The founding text calls y "the new distribution"; here its mean represents it. The other reading, the mean squared
-    distance to its rows, is the same rule with the rows' total variance added to beta.
+    The founding text calls y "the new distribution". Here the mean of the rows stands for this distribution. The rule
+    could also be read with the mean squared distance to the rows in place of the distance to their mean. That is the
+    same rule with the rows' total variance added to beta.
 
     Args:
         unlabelled: (pool, dim), at least one row.
@@ -68,7 +69,7 @@ def adaptive_adjustment(head: LinearHead, unlabelled: Array, beta: float, iterat
 
 
 def _rescale(theta: Array, target: Array, strength: float, iterations: int) -> Array:
-    """Apply the common rule on the logarithms of the norms, so that the third power of a norm is never computed."""
+    """Apply the rule that both share, on logarithms of the norms, so that the third power of a norm is never computed."""
     norms = np.linalg.norm(theta, axis=1)  # (classes,)
     norms = np.where(norms > 0, norms, 1.0)
     directions = theta / norms[:, None]

@@ -1,4 +1,4 @@
-"""The machine, package versions and commit that figures were measured with."""
+"""Machine, package versions and commit with which figures were measured."""
 
 from __future__ import annotations
 

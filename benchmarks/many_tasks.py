@@ -1,4 +1,4 @@
-"""Measure the cost of many small tasks over one shared pool, relative to the pool's extraction alone.
+"""Measure the cost of many small tasks that share one pool, relative to the cost of only extracting the pool's features.
 
 python -m benchmarks.many_tasks [TASKS] [--data FOLDER] [--out FOLDER]
 """
@@ -27,14 +27,14 @@ from benchmarks.data import find_sets, read_rows
 SET = "clinc150"
 POOL_ROWS, CLASSES, SHOTS = 10_000, 10, 10
 EARLY = 10  # number of tasks after which memory is measured, to compare with the end
-BOUND = 3.0  # goal: at most so many times the extraction alone
+BOUND = 3.0  # goal: maximum ratio of the time of all tasks to the time of only extracting the pool
 
 Figures = dict[str, Any]
 console = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
 def make_tasks(source: Path, data: Path, count: int) -> list[str]:
-    """Make tasks of ten classes with ten shots each, drawn with a seed, that share pool.jsonl. Returns their names."""
+    """Make tasks that share pool.jsonl, and return their names. Each has ten classes with ten shots, drawn with a seed."""
     rng = random.Random(0)
     pool, _ = read_rows(source / "train.jsonl")
     _write(data / "pool.jsonl", [{"text": text} for text in rng.sample(pool, min(POOL_ROWS, len(pool)))])
@@ -95,7 +95,7 @@ def run(names: list[str]) -> Figures:
 
 
 def _timed(work: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
-    """Return the result, wall-clock seconds and processor seconds. The latter depend less on other load."""
+    """Return the result, wall-clock seconds and processor seconds. Other load changes the processor seconds less."""
     wall, cpu = time.perf_counter(), time.process_time()
     result = work()
     return result, {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}

@@ -21,7 +21,7 @@ class Method:
     run: Callable[[SplitRows, Context], Outcome]
     tracks: tuple[str, ...]
     shared_features: bool
-    """True where the method reads the shared, cached features instead of texts."""
+    """True if the method reads the shared, cached features instead of texts."""
 
 
 METHODS = {
@@ -34,4 +34,4 @@ METHODS = {
     "setfit": Method(setfit, TRACKS[:1], False),
     "full-fine-tuning": Method(full_fine_tuning, TRACKS[:1], False),
 }
-"""Peers that cannot use unlabelled texts run on the inductive track only."""
+"""Tracks of peers that cannot use unlabelled texts: only the inductive one."""

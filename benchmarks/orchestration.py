@@ -1,9 +1,9 @@
-"""Measure what Airflow adds to `fsat run`, with `airflow dags test` and with a LocalExecutor.
+"""Measure how much longer a run takes with Airflow than with `fsat run`: with `airflow dags test` and a LocalExecutor.
 
 python -m benchmarks.orchestration [--task support-intents] [--out FOLDER]
 
-Run it in the repository. Each run has an empty store. `dags test` runs one task after the other in one process. With
-the LocalExecutor a task waits for the scheduler and has a process of its own.
+Run this in the repository. Each run has an empty store. `dags test` runs one task after the other in one process. With
+the LocalExecutor, each task waits for the scheduler and has its own process.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ PORT = 8790
 LONGEST = 3600
 """Maximum seconds of a run."""
 OVERHEAD, SECONDS, WAIT = 1.5, 10.0, 3.0
-"""Goals: `dags test` takes at most OVERHEAD times `fsat run` plus SECONDS, and a task waits at most WAIT seconds."""
+"""Goals. `dags test` takes at most OVERHEAD times as long as `fsat run`, plus SECONDS. A task waits at most WAIT seconds."""
 
 Figures = dict[str, Any]
 console = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
 def by_hand(task: str) -> Figures:
-    """Time `fsat run` in a process of its own."""
+    """Time `fsat run` in its own process."""
     return {"seconds": _timed([str(Path(sys.executable).with_name("fsat")), "run", task, "--json"], dict(os.environ), held=3)}
 
 
@@ -54,7 +54,7 @@ def _timed(command: Sequence[str], variables: Mapping[str, str], held: int = 0) 
     """Time a command in seconds.
 
     Args:
-        held: an exit code besides 0 that is not an error, such as that of a held model.
+        held: an exit code besides 0 that is not an error, such as the one that says that the gates held the model back.
 
     Raises:
         ChildProcessError: the command ended with another exit code.
@@ -67,7 +67,7 @@ def _timed(command: Sequence[str], variables: Mapping[str, str], held: int = 0) 
 
 
 def with_local_executor(task: str, home: Path) -> Figures:
-    """Time a run that Airflow's scheduler starts: each task's seconds, and its wait after the previous one."""
+    """Time a run that Airflow's scheduler starts: each task's seconds, and its wait after the previous task ended."""
     prepare(home)
     with serve(home, PORT), httpx.Client(base_url=f"http://127.0.0.1:{PORT}", timeout=60) as client:
         user, password = login(home) or ("", "")

@@ -1,4 +1,4 @@
-"""The context that a method gets, the outcome that it returns, and the figures computed from that."""
+"""The context that a method gets, the outcome that it returns, and the figures that are computed from the outcome."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 LEAST_PROBABILITY = 1e-12
-"""Minimum probability of the true class in the log-loss, which would be infinite for a 0 from k nearest neighbours."""
+"""Minimum probability of the true class in the log-loss. Without it, a 0 from k nearest neighbours would make it infinite."""
 
 
 @dataclass(frozen=True)
 class Context:
-    """A method's settings, and where it finds its encoder and features."""
+    """Settings of a method, and the places of its encoder and features."""
 
     set_folder: Path
     cache: Path
@@ -64,10 +64,10 @@ class Outcome:
     train_seconds: float
     extract_seconds: float | None  # for shots and, if used, unlabelled rows; None if part of the training
     shifted: list[Array] | None = None
-    """Probabilities of each shifted query set, if they depend on its rows. None: rows of `probabilities` are taken."""
+    """Probabilities of each shifted query set, if they depend on its rows. With None, rows of `probabilities` are used."""
     details: dict[str, Any] = field(default_factory=dict)
     peak_megabytes: float | None = None
-    """Peak memory, if the work was done in a process of its own."""
+    """Peak memory, if the work was done in another process."""
 
 
 def figures(outcome: Outcome, rows: SplitRows) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def _shift(shift: Shift, probabilities: Array, truth: Labels) -> dict[str, Any]:
 def _scope(inside: Array, outside: Array) -> dict[str, float]:
     """Compute the AUROC, and the share of out-of-scope rows above the score that 95 % of in-scope rows reach.
 
-    The result is empty without out-of-scope rows.
+    If there are no out-of-scope rows, the result is empty.
     """
     if len(outside) == 0:
         return {}

@@ -1,4 +1,4 @@
-"""The peers: functions from rows and a context to an outcome. Their settings are the usual ones, tuned on no set."""
+"""The peers: functions that take rows and a context and return an outcome. Their settings are usual ones, tuned on no set."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def nearest_prototype(rows: SplitRows, context: Context) -> Outcome:
 def k_nearest_neighbours(rows: SplitRows, context: Context) -> Outcome:
     """Let the 5 nearest shots vote, as in scikit-learn's defaults.
 
-    If the largest class has fewer shots, as many vote.
+    If the largest class has fewer than 5 shots, only that many shots vote.
     """
     from sklearn.neighbors import KNeighborsClassifier
 
@@ -51,7 +51,7 @@ def k_nearest_neighbours(rows: SplitRows, context: Context) -> Outcome:
 
 
 def setfit(rows: SplitRows, context: Context) -> Outcome:
-    """Run SetFit in an environment of its own. The seconds are those of its Trainer, for body and head together."""
+    """Run SetFit in its own environment. The seconds are those of SetFit's Trainer, for body and head together."""
     request = {
         "encoder": str(context.source.folder.absolute()),
         "seed": context.seed,

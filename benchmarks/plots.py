@@ -22,7 +22,7 @@ LINES = dict(zip(TRACKS, ("-", "--", ":"), strict=True))
 
 
 def write_plots(cells: Cells, out: Path) -> list[Path]:
-    """Write the plots of all cells that did not fail, as PNG files; no file if there are none."""
+    """Write the plots of all cells that did not fail, as PNG files. If all failed, write no file."""
     done = [cell for cell in cells if cell["error"] is None]
     if not done:
         return []
@@ -78,7 +78,7 @@ def _seconds(axis: Any, cells: Cells, label: str, style: dict[str, Any]) -> None
 
 
 def _reliability(axis: Any, cells: Cells, label: str, style: dict[str, Any]) -> None:
-    """Draw the reliability bins of all splits together. Bins of fewer than 10 rows are left out as too noisy."""
+    """Draw the reliability bins of all splits together. Bins of fewer than 10 rows are left out, because they are too noisy."""
     sums: dict[int, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
     for cell in cells:
         for entry in cell["figures"]["reliability"]:

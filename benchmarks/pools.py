@@ -1,8 +1,8 @@
-"""Measure the extraction of pools: seconds, peak memory, and the cost of a second run with one per cent new rows.
+"""Measure the extraction of pools: seconds, peak memory, and the cost of a second run after 1 % of the rows was added.
 
 python -m benchmarks.pools [--rows 1000 10000 ...] [--precision fp32|int8] [--folder SCRATCH]
 
-Texts are artificial, short and all distinct. Each run is the step `extract` with what it needs, in its own process.
+Texts are artificial, short and all distinct. Each run is the step `extract` with the steps before it, in its own process.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def write_task(folder: Path, rows: int, precision: str) -> None:
 
 
 def run_extract(folder: Path) -> dict[str, Any]:
-    """Run the step, and return its seconds, its peak memory in MB (of the process) and its own figures."""
+    """Run the step. Return its seconds, the process's peak memory in MB, and the figures that the step reports."""
     environment = os.environ | {"FSAT_DATA": str(folder / "data"), "FSAT_STORE": str(folder / "store")}
     started = time.perf_counter()
     child = subprocess.run([sys.executable, "-c", MEASURED], env=environment, capture_output=True, text=True, check=False)

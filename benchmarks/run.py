@@ -1,4 +1,4 @@
-"""Run fsat and its peers on a folder of few-shot sets. Cells that are done are not run again.
+"""Run fsat and its peers on a folder of few-shot sets. Finished cells are not run again.
 
 python -m benchmarks.run --data FOLDER --out benchmarks/results
 """
@@ -59,7 +59,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def plan(options: argparse.Namespace) -> list[Cell]:
-    """List the cells, split by split. A run that is stopped early then has all methods on its finished splits."""
+    """List the cells, split by split. Thus a run that is stopped early has all methods on its finished splits."""
     cells = []
     splits = ["fixed", *(f"seed-{seed}" for seed in range(1, options.resamples + 1))]
     sets = find_sets(options.data, options.sets)
@@ -128,13 +128,13 @@ def run_cells(cells: list[Cell], settings: Settings) -> None:
             error = run_cell(cell, settings, refused if cell.method == "setfit" else None)
             if error is not None:
                 console.print(f"failed: {cell.path(settings.out).stem}: {error[-300:]}", markup=False)
-            elif not console.is_terminal:  # a log shows no bar
+            elif not console.is_terminal:  # a progress bar is of no use in a log
                 console.print(f"done: {cell.path(settings.out).stem}", markup=False)
             bar.advance(work)
 
 
 def write_results(settings: Settings, options: argparse.Namespace) -> dict[str, Any]:
-    """Write results.json, results.md and the plots of all cells in the results folder. Returns the summary."""
+    """Write results.json, results.md and the plots of all cells in the results folder. Return the summary."""
     cells = read_cells(settings.out)
     loads = [cell["load_average"] for cell in cells] or [0.0]
     about = {
@@ -145,7 +145,7 @@ def write_results(settings: Settings, options: argparse.Namespace) -> dict[str, 
         "load_average": {"median": float(np.median(loads)), "max": max(loads)},
     }
     summary = summarise(cells)
-    # the bins are only needed for the plot, and stay in the cells' own files
+    # only the plot needs the bins, so they stay in the cells' own files
     brief = [{**cell, "figures": {k: v for k, v in cell["figures"].items() if k != "reliability"}} for cell in cells]
     settings.out.mkdir(parents=True, exist_ok=True)
     results = {**about, "summary": summary, "cells": brief}
@@ -158,7 +158,7 @@ def write_results(settings: Settings, options: argparse.Namespace) -> dict[str, 
 def _extract(cells: list[Cell], settings: Settings) -> None:
     """Extract the features that the cells share, in a separate process.
 
-    In this process their memory would be counted as the cells'.
+    Otherwise their memory would be counted as memory of the cells.
     """
     wanted: dict[str, set[str]] = {}
     for cell in cells:

@@ -1,6 +1,6 @@
-"""Check that another revision of the code makes the same artefacts, by the keys and digests of the demo task's steps.
+"""Check that another revision of the code makes the same artefacts. The demo task's steps are compared by key and digest.
 
-A change that only moves, renames or rewords code must change none of them:
+A change that only moves, renames or rewords code must change no key and no digest:
 
     python -m benchmarks.same_artefacts REVISION [--budget SECONDS]
 

@@ -1,4 +1,4 @@
-"""A virtual environment for SetFit, made once, so that its package versions do not depend on this project's."""
+"""A virtual environment for SetFit, so that its package versions do not depend on this project's. It is made only once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ INSTALLS = (
 
 
 def setfit_python(cache: Path) -> Path:
-    """Return the environment's interpreter. It (about 1.5 GB) is made if it is missing or has other versions.
+    """Return the environment's interpreter. The environment (about 1.5 GB) is made if it is missing or has other versions.
 
     Raises:
         RuntimeError: the environment cannot be made. The message has the end of pip's output.

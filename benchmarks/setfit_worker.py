@@ -35,7 +35,7 @@ def train(request: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     arguments = {"output_dir": request["folder"], "save_strategy": "no", "report_to": "none", "seed": request["seed"]}
     epoch = -(-pairs_of_an_epoch(request["labels"]) // BATCH)
     steps = min(epoch, request["max_steps"] or epoch)
-    # max_steps is set only if it shortens the epoch: other runs keep SetFit's defaults
+    # max_steps is set only if it shortens the epoch, so other runs keep SetFit's defaults
     if steps < epoch:
         arguments["max_steps"] = steps
     trainer = Trainer(model=model, args=TrainingArguments(**arguments), train_dataset=rows)
@@ -48,7 +48,8 @@ def train(request: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
 def pairs_of_an_epoch(labels: list[int]) -> int:
     """Count the pairs of an epoch with SetFit's default `oversampling`.
 
-    Of pairs with equal and with unequal labels, the smaller group is repeated to the size of the larger.
+    Pairs with equal labels are one group, and pairs with unequal labels the other. The smaller group is repeated to
+    the size of the larger.
     """
     rows = np.bincount(labels)
     equal = int((rows * (rows + 1) // 2).sum())  # a row is also paired with itself

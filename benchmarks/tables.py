@@ -31,9 +31,9 @@ DIGITS = {"log_loss": 3, "peak_megabytes": 0, "train_seconds": 2}
 
 
 def summarise(cells: Cells) -> list[dict[str, Any]]:
-    """Make one entry per set, shots, track and method: figures of the fixed split, mean and sd over resampled splits.
+    """Make one entry per set, shots, track and method: figures of the fixed split, and mean and sd of the resampled splits.
 
-    The sd is that of a sample (n - 1). It is absent if there is one split only.
+    The sd is the sample standard deviation (n - 1). It is left out if there is only one split.
     """
     groups: dict[tuple[str, int, str, str], Cells] = defaultdict(list)
     for cell in cells:
@@ -79,7 +79,7 @@ def _levels(cells: Cells) -> list[str]:
 
 
 def _cut(cells: Cells) -> dict[str, int] | None:
-    """Return steps taken and steps of an epoch if a method was stopped before its default end."""
+    """Return the steps taken and the steps of a full epoch, if a method was stopped before its default end."""
     for cell in cells:
         details = cell["figures"]["details"]
         if details.get("steps_of_an_epoch", 0) > details.get("steps", 0):

@@ -4,7 +4,7 @@ python -m benchmarks.watch [--data FOLDER] [--sets clinc150 banking77] [--splits
 
 For each split, train.jsonl is divided in two halves at random. One half is the pool of a model that is tuned and
 published. Windows of 500 rows are drawn from the other half, and `watch` compares each with the model's reference.
-Labels are read only to draw shifted windows. FOLDER is FSAT_BENCHMARK_DATA by default.
+Labels are used only to draw shifted windows. FOLDER is FSAT_BENCHMARK_DATA by default.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ ROWS = 500
 DISTANCE = 0.3
 """Total variation distance of the shifted windows' class shares."""
 OUTSIDE = 0.1
-"""Share of out-of-scope rows in the windows of that kind, if the set has such rows."""
+"""Share of out-of-scope rows in the windows of the kind `out of scope`. They are drawn only if the set has such rows."""
 KINDS = ("same", "spread", "one class", "random", "out of scope")
 OPEN_GATES = {
     "min_accuracy": 0,
@@ -54,9 +54,9 @@ Shares = NDArray[np.float64]
 
 
 def shifted_shares(kind: str, shares: Shares, rng: np.random.Generator) -> Shares:
-    """Return class shares at the total variation DISTANCE from these.
+    """Return class shares whose total variation distance from the given ones is DISTANCE.
 
-    With `spread`, half of the classes grow and half shrink, all in proportion. This is the hardest shift to detect.
+    With `spread`, half of the classes grow and half shrink, all in proportion. Such a shift is the hardest to detect.
     With `one class`, a single class grows. With `random`, the shares move towards a draw from a flat Dirichlet
     distribution.
     """
@@ -117,7 +117,7 @@ def publish_half(source: Path, shots: int, split: int, body: str, scratch: Path)
 
 
 class DeployedJudge:
-    """The drift tests with the deployed model as the judge, for comparison. That model was tuned with its own pool."""
+    """Drift tests with the deployed model as the judge, for comparison. This model has learnt from the pool's rows."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -140,7 +140,7 @@ def watch_split(source: Path, shots: int, split: int, windows: int, body: str, s
     classes = sorted(set(names))
     rest, labels = [texts[i] for i in held], np.searchsorted(classes, [names[i] for i in held])
     outside = read_rows(source / "oos_test.jsonl")[0] if (source / "oos_test.jsonl").is_file() else []
-    run.features([*rest, *outside])  # all at once: windows are then timed without encoding
+    run.features([*rest, *outside])  # all rows are encoded at once, so the seconds of a window do not include encoding
     deployed = DeployedJudge(run)
     file = scratch / "window.jsonl"
     for kind in KINDS if outside else KINDS[:-1]:

@@ -63,9 +63,11 @@ def print_diff(changes: dict[str, Any]) -> None:
     _print_figures(changes["figures"], names)
     _print_changed(changes["changed"], names)
     effects = Counter(row["effect"] for row in changes["changed"])
-    said = ", ".join(f"{count} {effect}" for effect, count in sorted(effects.items()))
-    said = f" ({said})" if said else ""
-    terminal().print(f"rows that both were judged on: {changes['compared']}; with another label: {len(changes['changed'])}{said}")
+    by_effect = ", ".join(f"{count} {effect}" for effect, count in sorted(effects.items()))
+    by_effect = f" ({by_effect})" if by_effect else ""
+    terminal().print(
+        f"rows that both were judged on: {changes['compared']}; with another label: {len(changes['changed'])}{by_effect}"
+    )
     _print_data(changes["data"])
 
 

@@ -1,4 +1,4 @@
-"""Adaptation of a classifier to new texts: to their class shares, and to their neighbours."""
+"""Adaptation of a classifier to the class shares of new texts, and of each new text's probabilities to its neighbours."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["Adaptation"]
 
 @dataclass(frozen=True)
 class Adaptation:
-    """An offset for each class, and probabilities of the texts that their neighbours refined."""
+    """Offset for each class, and refined probabilities of the texts whose neighbours were used."""
 
     bias: Array  # (classes,), added to the calibrated logits
     rows: Mapping[str, Array]
-    """Text -> probabilities (classes,)."""
+    """Text -> refined probabilities (classes,)."""
 
     def probabilities(self, logits: Array, texts: Sequence[str]) -> Array:
-        """Return probabilities (n, classes) from the calibrated logits (n, classes) of the texts."""
+        """Return probabilities (n, classes) of the texts, from their calibrated logits (n, classes)."""
         probabilities: Array = softmax(logits + self.bias, axis=1)
         for at, text in enumerate(texts):
             if text in self.rows:

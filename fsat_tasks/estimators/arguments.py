@@ -1,4 +1,4 @@
-"""Checks of the arguments that users of the library pass. An error says where an argument is wrong."""
+"""Checks of the arguments that users of the library pass. An error message names the argument and the row that is wrong."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LABELS = (str, bool, int, float, np.bool_, np.integer, np.floating)
 
 
 def read_labels(labels: Any, n: int) -> tuple[NDArray[Any], Labels, bool]:
-    """Return the classes; the labels as positions (n,) or as a 0/1 matrix (n, classes); and True if it is the matrix."""
+    """Return the classes, the labels as class indices (n,) or 0/1 matrix (n, classes), and True if they are a matrix."""
     if n == 0:
         raise DataError("texts", "at least one text", "none")
     if getattr(labels, "ndim", 1) == 2:
@@ -69,7 +69,7 @@ def _read_matrix(matrix: NDArray[Any], n: int) -> tuple[NDArray[Any], Labels]:
 
 
 def class_words(labels: list[Any], class_names: Mapping[Any, str] | None) -> list[str]:
-    """Return the meaning of each label in words: the given ones, or the label's own."""
+    """Return words for each label: those of `class_names` or, without an entry there, the label's own words."""
     given = {} if class_names is None else class_names
     if not isinstance(given, Mapping):
         raise DataError("class_names", "a mapping of labels to words", type(given).__name__)
@@ -88,7 +88,7 @@ def require_share(value: float, where: str) -> None:
 
 
 def read_settings(parameters: Mapping[str, Any]) -> LadderSettings:
-    """Return the ladder's settings from an estimator's parameters. Raises DataError if one is unknown or out of range."""
+    """Return the ladder's settings from an estimator's parameters. Raise DataError if a value is unknown or out of range."""
     rungs = RUNGS if parameters["rungs"] is None else tuple(read_texts(parameters["rungs"], "rungs"))
     for name, values, known in (
         ("rungs", rungs, RUNGS),

@@ -1,4 +1,4 @@
-"""The library's scikit-learn classifier of texts. It runs the tuning ladder when it is fitted."""
+"""The library's scikit-learn classifier of texts. `fit` runs the tuning ladder."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         rungs: names of the ladder's rungs that may be taken (`fsat_tasks.tuning.ladder.RUNGS`); all by default.
         budget_seconds: maximum planned time of fine-tuning; a rung that would take longer is skipped.
         body: how the encoder is fine-tuned: "full" for all weights, "lora" or "oft" for adapters.
-        class_weight: "balanced" makes every class count alike. By default classes with more samples are held more likely.
+        class_weight: "balanced" treats all classes as equally likely. By default, classes with more samples are likelier.
         coverage: share of the task's texts that should pass as in scope, 0 to 1; see `in_scope`.
         device: "auto", "cpu" or "cuda".
         seed: seed of every random draw; the same seed gives the same model on the same machine.
@@ -55,8 +55,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         multilabel_: True if a text may have several labels, or none.
         trace_: the rungs in order, as dicts: name, taken, reason, log_loss, accuracy, seconds, detail.
         fit_seconds_: seconds of "features", "head" and "total".
-        scope_threshold_: minimum scope score of a text that belongs to the task. Only with one label per text.
-        adaptation_: what `adapt` accepted and why; None before `adapt`. Only with one label per text.
+        scope_threshold_: minimum scope score of a text in scope. It exists only with one label per text.
+        adaptation_: text that says what `adapt` accepted and why; None before `adapt`. It exists only with one label per text.
     """
 
     def __init__(
@@ -92,15 +92,15 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Args:
             texts: n texts.
-            labels: n labels (text, numbers or booleans). If texts have several labels or none: n collections of labels, or a
-                0/1 matrix (n, classes), whose classes are its column numbers. Then there is one kind of head, no rung is
-                tried, and `unlabelled` and `out_of_scope` are not used.
-            unlabelled: texts as they come in; they teach the model if held-out samples say that this helps.
-            class_names: label -> its meaning in words; by default the label's own words.
-            out_of_scope: texts that belong to none of the classes, for `score_samples`.
+            labels: n labels (text, numbers or booleans). If a text may have several labels or none, pass n collections of
+                labels, or a 0/1 matrix (n, classes), whose classes are the column indices. In both cases there is only
+                one kind of head, no rung is tried, and `unlabelled` and `out_of_scope` are not used.
+            unlabelled: texts as they come in. They teach the model if held-out samples show that this helps.
+            class_names: label -> the label's meaning in words; by default the label's own words.
+            out_of_scope: texts that belong to none of the classes. The scope score learns from them.
 
         Raises:
-            DataError: if texts, labels or parameters cannot be used; it names the row. The classifier stays as it was.
+            DataError: if texts, labels or parameters cannot be used. The message names the row. The classifier is not changed.
         """
         started = time.perf_counter()
         settings = read_settings(self.get_params())
@@ -118,7 +118,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         extracted = time.perf_counter()
         if several:
             last = shots.features[:, -1].astype(np.float64), anchors.features[:, -1].astype(np.float64)
-            with threadpool_limits(1):  # so small products are slower on several threads
+            with threadpool_limits(1):  # matrix products this small are slower on several threads
                 self._multilabel = fit_multilabel(last[0], targets.astype(np.float64), last[1])
             figures = {"log_loss": self._multilabel.log_loss, "accuracy": None, "seconds": None, "detail": ""}
             reason = "A text may have several labels, so each class is judged alone."
@@ -143,13 +143,13 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         classes: Sequence[Any] | None = None,
         class_names: Mapping[Any, str] | None = None,
     ) -> FewShotClassifier:
-        """Add samples, also of new classes, and fit the head again. The encoder and the settings stay as they are.
+        """Add samples and fit the head again. Samples may be of new classes. The encoder and the settings stay as they are.
 
         Args:
             texts: n more texts.
             labels: n labels.
-            classes: not used; scikit-learn's interface has it. New classes are found in the labels.
-            class_names: label -> its meaning in words, for new classes or in place of earlier words.
+            classes: not used. It is there because scikit-learn's interface has it. New classes are found in the labels.
+            class_names: label -> its meaning in words. Words for an old label replace the earlier ones.
 
         Raises:
             DataError: as in `fit`, and if texts have several labels.
@@ -175,7 +175,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         plain[changed] = self._encoder.encode(new_words, "all")
         pretrained = np.concatenate([self._pretrained[0], self._encoder.encode(texts, "all")]), plain
         all_labels = np.concatenate([at[self._labels], np.searchsorted(united, fresh)[targets]])
-        with threadpool_limits(1):  # so small products are slower on several threads
+        with threadpool_limits(1):  # matrix products this small are slower on several threads
             fit = refit_rung(self._fit, shots, all_labels, names)
             if self.class_weight == "balanced":
                 fit = balance(fit, all_labels)
@@ -184,7 +184,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def predict(self, texts: Iterable[str]) -> NDArray[Any]:
-        """Return the most probable label of each text, (n,); with several labels per text, a 0/1 matrix (n, classes)."""
+        """Return the most probable label of each text, (n,). If texts have several labels, return a 0/1 matrix (n, classes)."""
         probabilities = self.predict_proba(texts)
         if self.multilabel_:
             return (probabilities >= 0.5).astype(np.int64)
@@ -203,7 +203,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self._adaptation.probabilities(self._head.logits(self._features(texts)) / self._head.temperature, texts)
 
     def score(self, texts: Iterable[str], labels: Any, sample_weight: Any = None) -> float:
-        """Return the accuracy on n texts; with several labels per text, the share of texts with all labels right."""
+        """Return the accuracy on n texts. If texts have several labels, this is the share of texts with all labels right."""
         check_is_fitted(self)
         if self.multilabel_ and getattr(labels, "ndim", 1) != 2:
             rows = zip(self.predict(texts), labels, strict=True)
@@ -219,19 +219,19 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return prediction_sets(lac_scores(self.predict_proba(texts)), conformal_threshold(held_out, self._labels, coverage))
 
     def score_samples(self, texts: Iterable[str]) -> Array:
-        """Return the scope score of each text, (n,); a higher one looks more like the task's texts."""
+        """Return the scope score of each text, (n,). A text with a higher score looks more like the task's texts."""
         self._require_one_label("score_samples")
         return self._head.scope_scores(self._features(read_texts(texts, "texts")))
 
     def in_scope(self, texts: Iterable[str]) -> NDArray[np.bool_]:
-        """Return True for each text that belongs to the task, (n,). About the share `coverage` of the task's texts passes."""
+        """Return whether each text is in scope, (n,). Of the task's own texts, about the share `coverage` is in scope."""
         return self.score_samples(texts) >= self.scope_threshold_
 
     def adapt(self, texts: Iterable[str]) -> FewShotClassifier:
-        """Return a copy that has adapted to unlabelled texts as they come in: to their class shares, and to their neighbours.
+        """Return a copy that has adapted to unlabelled texts: to their class shares, and each text to its neighbours.
 
-        Each part is accepted only if hidden samples say that it helps; `adaptation_` says what was accepted and why. The
-        class shares apply to every text, the neighbours only to the texts given here.
+        Each of the two is accepted only if held-out samples show that it helps. `adaptation_` says what was accepted and
+        why. The class shares apply to every text, the neighbours only to the texts given here.
         """
         self._require_one_label("adapt")
         texts = read_texts(texts, "texts")
@@ -242,7 +242,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             adapted.adaptation_ = "not tried: class_weight holds all classes for equally likely"
             return adapted
         layers, setting, features = self._fit.layers, self._fit.setting, self._features(texts)
-        # a fine-tuned encoder has seen the shots, so hidden shots would not look like new texts to it
+        # a fine-tuned encoder has seen all shots, so held-out shots would not look like new texts to it
         plain = features if self._fit.weights is None else self._encoder.encode(texts, "all")
         rows, shots, names = (mix_layers(part, layers) for part in (plain, *self._pretrained))
         hidden, folds = hidden_shot_logits(rows, shots, self._labels, names, setting)
@@ -252,11 +252,11 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return adapted
 
     def _load_encoder(self) -> Encoder:
-        """Load the encoder; a subclass may give one that is loaded already."""
+        """Load the encoder. A subclass may return one that is already loaded."""
         return load_encoder(self.encoder, self.device)
 
     def _run_ladder(self, material: Material, settings: LadderSettings) -> Fit:
-        """Run the ladder; a subclass may compare the rungs in a way of its own."""
+        """Run the ladder. A subclass may compare the rungs in another way."""
         return run_ladder(material, settings)
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -269,7 +269,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return tags
 
     def _take_over(self, fit: Fit, labels: Labels) -> None:
-        """Take over the model that the ladder gave, or its refit."""
+        """Store the model from the ladder or from a refit, and fit its scope model."""
         self._fit, self._labels = fit, labels
         self.trace_ = [asdict(rung) for rung in fit.trace]
         self._adaptation = Adaptation(np.zeros(len(self.classes_)), {})
@@ -281,7 +281,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.scope_threshold_ = self._head.scope_threshold
 
     def _features(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return features (n, layers, dim), by the fine-tuned encoder if there is one."""
+        """Return features (n, layers, dim) from the fine-tuned encoder or, if there is none, from the pretrained one."""
         weights = None if self.multilabel_ else self._fit.weights
         if weights is None or not texts:
             return self._encoder.encode(texts, "all")

@@ -49,8 +49,8 @@ def track(task: Task, published: Artefact, model: Artefact, outcome: str) -> Non
         with redirect_stdout(sys.stderr):  # MLflow prints links; standard output must stay valid JSON
             _log_once(task, published, model, outcome)
     except (MlflowException, OSError) as error:
-        said = str(error).split("\n")[0]
-        log.warning("MLflow at %s: the run is not logged: %s", hide_logins(uri), hide_logins(said))
+        message = str(error).split("\n")[0]
+        log.warning("MLflow at %s: the run is not logged: %s", hide_logins(uri), hide_logins(message))
 
 
 def _log_once(task: Task, published: Artefact, model: Artefact, outcome: str) -> None:

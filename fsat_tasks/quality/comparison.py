@@ -1,4 +1,4 @@
-"""Two models on the same rows: their accuracies, the rows that only one of them gets right, and what chance explains."""
+"""Comparison of two models on the same rows: accuracies, rows that only one of them gets right, and p-values."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-__all__ = ["beside", "fewest_gained", "most_lost"]
+__all__ = ["compare_accuracy", "fewest_gained", "most_lost"]
 
 
-def beside(new: NDArray[np.bool_], old: NDArray[np.bool_], seed: int) -> dict[str, Any]:
+def compare_accuracy(new: NDArray[np.bool_], old: NDArray[np.bool_], seed: int) -> dict[str, Any]:
     """Compare a new model with an older one, row by row.
 
     Args:
         new, old: (n,) whether each of the same rows is right.
-        seed: of the bootstrap.
+        seed: seed of the bootstrap.
 
     Returns:
-        `rows`; the older model's `accuracy` with its 95 % interval, `accuracy_low` and `accuracy_high`; `gained` and `lost`, the
-        rows that only the new model and only the older one gets right; and the p-values of McNemar's exact test, `p` (the new
-        model is no better) and `worse_p` (it is no worse).
+        A dict with the number of `rows`; the older model's `accuracy` and its 95 % interval, `accuracy_low` to `accuracy_high`;
+        `gained`, the number of rows that only the new model gets right; `lost`, the number that only the older one gets right;
+        and two p-values of McNemar's exact test. `p` belongs to the null hypothesis that the new model is no better, `worse_p` to
+        the one that it is no worse.
     """
     from fsat_tasks.numerics.evidence.metrics import accuracy_interval
     from fsat_tasks.numerics.evidence.paired import compare_paired
@@ -43,17 +44,17 @@ def beside(new: NDArray[np.bool_], old: NDArray[np.bool_], seed: int) -> dict[st
 
 
 def fewest_gained(lost: int, significance: float) -> int:
-    """Fewest rows that a model with so many lost rows must gain to be better beyond chance: p at most `significance`."""
+    """Fewest rows that a model must gain to be better beyond chance (p at most `significance`), if it loses `lost` rows."""
     return next(gained for gained in itertools.count(lost) if _chance(gained, lost) <= significance)
 
 
 def most_lost(gained: int, significance: float) -> int:
-    """Most rows that a model with so many gained rows may lose and be no worse beyond chance: p at least `significance`."""
+    """Most rows that a model may lose and not be worse beyond chance (p at least `significance`), if it gains `gained` rows."""
     return next(lost for lost in itertools.count(gained) if _chance(lost, gained) < significance) - 1
 
 
 def _chance(most: int, other: int) -> float:
-    """The chance that a fair coin falls on one side so often or more, as in `compare_paired`."""
+    """Chance that a fair coin, thrown `most` + `other` times, shows heads at least `most` times; see `compare_paired`."""
     from scipy.stats import binom
 
     return float(binom.sf(most - 1, most + other, 0.5))

@@ -1,4 +1,4 @@
-"""Figures of a model on rows that it has not seen, and the tables that plots are drawn from."""
+"""Figures of a model on rows that it has not seen, and tables from which plots are drawn."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Answers", "measure", "measure_scope", "measure_slices", "write_table
 
 @dataclass(frozen=True)
 class Answers:
-    """The rows that figures are of, and what the model says about them."""
+    """Rows on which figures are measured, and the model's answers to them."""
 
     evidence: Literal["query", "leave_one_out"]
     rows: Split
@@ -31,17 +31,18 @@ class Answers:
 
     @property
     def right(self) -> NDArray[np.bool_]:
-        """(n,) whether each answer is right."""
+        """Mask (n,) of the right answers."""
         right: NDArray[np.bool_] = self.probabilities.argmax(axis=1) == self.truth
         return right
 
 
 def measure(answers: Answers, names: Sequence[str], seed: int) -> dict[str, Any]:
-    """Accuracy with its 95 % interval, macro-F1, the weakest class, calibration error and log-loss (nats).
+    """Measure accuracy with its 95 % interval, macro-F1, the weakest class, calibration error and log-loss (nats).
 
     Args:
-        names: the labels, in class order.
-        seed: of the interval's and of the calibration error's draws.
+        answers: rows and answers.
+        names: the labels, in the order of the classes.
+        seed: seed of the draws for the interval and for the calibration error by chance.
     """
     import numpy as np
 
@@ -73,7 +74,7 @@ def measure_scope(inside: Array, outside: Array, threshold: float) -> dict[str, 
 
     Args:
         inside, outside: (n,) and (m,) scope scores.
-        threshold: the score from which a row belongs to the task.
+        threshold: lowest score of a row that counts as in scope.
     """
     from fsat_tasks.numerics.heads.scope import area_under_roc, false_positive_rate
 
@@ -85,10 +86,12 @@ def measure_scope(inside: Array, outside: Array, threshold: float) -> dict[str, 
 
 
 def measure_slices(answers: Answers, slices: Mapping[tuple[str, str], list[int]], seed: int) -> list[dict[str, Any]]:
-    """Accuracy with its 95 % interval for each slice.
+    """Measure the accuracy with its 95 % interval for each slice.
 
     Args:
-        slices: (column, value) -> lines.
+        answers: rows and answers.
+        slices: (column, value) -> line numbers of the rows with this value in this column.
+        seed: seed of the draws for the intervals.
     """
     import numpy as np
 
@@ -105,7 +108,7 @@ def measure_slices(answers: Answers, slices: Mapping[tuple[str, str], list[int]]
 
 
 def write_tables(answers: Answers, names: Sequence[str], folder: Path) -> None:
-    """Write predictions.parquet, and for plots confusion.csv, reliability.csv and coverage.csv."""
+    """Write predictions.parquet, and the tables of the plots: confusion.csv, reliability.csv and coverage.csv."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

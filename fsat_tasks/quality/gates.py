@@ -1,4 +1,4 @@
-"""A gate's decision: promote or hold, with a sentence for people and the statistics behind it."""
+"""Decision of a gate: promote the model or hold it back, with a sentence for people and the statistics."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TITLES = {
     "latency": "time for a text",
     "throughput": "texts a second",
 }
-"""Gate -> its heading on pages."""
+"""Gate -> the gate's heading on pages."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ class GateDecision:
     gate: str
     promote: bool
     reason: str
-    """A sentence for people. That of a gate that holds says what is missing."""
+    """A sentence for people. If the gate holds the model back, the sentence says what is missing."""
     figure: float
     bound: float
     detail: str = ""
-    """The statistics in one line: figure and bound, p-value, interval, counts. Empty in decisions of older versions."""
+    """The statistics in one line: figure and bound, p-value, interval, counts. It is empty in decisions of older versions."""
 
     @classmethod
     def at_least(
@@ -56,9 +56,13 @@ class GateDecision:
         """Promote if the figure reaches the bound.
 
         Args:
-            says: the figure in words -> the beginning of the sentence, which goes on with the bound.
+            gate: name of the gate.
+            figure: the figure to judge.
+            bound: smallest figure that promotes.
+            unit: unit in which the sentence shows figure and bound.
+            says: function that takes the figure in words and returns the beginning of the sentence. The verdict follows it.
             what: name of the statistic, for `detail`.
-            more: further statistics, which follow it.
+            more: further statistics, which are appended to `detail`.
         """
         promote = figure >= bound
         if not promote:
@@ -74,7 +78,7 @@ class GateDecision:
     def at_most(
         cls, gate: str, figure: float, bound: float, unit: Unit, says: Callable[[str], str], what: str, more: str = ""
     ) -> GateDecision:
-        """Promote if the figure stays within the bound; the arguments are those of `at_least`."""
+        """Promote if the figure is at most the bound. The arguments are those of `at_least`."""
         promote = figure <= bound
         limit = f"the {unit.limit(bound)} allowed"
         verdict = f", within {limit}" if promote else f", {unit.apart(figure, bound)} over {limit}"
@@ -90,5 +94,5 @@ def decisions_from_json(values: Iterable[Mapping[str, Any]]) -> list[GateDecisio
 
 
 def all_gates(published: Artefact) -> list[GateDecision]:
-    """All gates of a published decision: those on figures, then those on the machine's timings."""
+    """Return all gates of a published decision: first those on figures, then those on this machine's timings."""
     return decisions_from_json(published.json("decision.json")["gates"] + published.json("timings.json")["gates"])

@@ -1,4 +1,4 @@
-"""Gates on the exported graph: whether it repeats the model, its size and its speed."""
+"""Gates on the exported graph: agreement with the model, size and speed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["latency_gates", "parity_gates", "size_gate", "variant_gates"]
 
 
 def parity_gates(parity: Mapping[str, Any], bounds: GateSpec) -> list[GateDecision]:
-    """Gates on how well an exported graph repeats the model that it was made from.
+    """Decide whether an exported graph gives the same answers as the model from which it was made.
 
     Args:
         parity: figures from `parity_of`.
@@ -37,11 +37,12 @@ def parity_gates(parity: Mapping[str, Any], bounds: GateSpec) -> list[GateDecisi
 
 
 def variant_gates(parity: Mapping[str, Any], right: Paired, bounds: GateSpec) -> list[GateDecision]:
-    """Gates on a smaller variant of the graph against the one in fp32; it may be served if they all promote.
+    """Compare a smaller variant of the graph with the fp32 graph. The variant may be served if all gates promote.
 
     Args:
         parity: figures from `parity_of`.
-        right: the variant against the fp32 graph, on the rows with a label.
+        right: paired comparison of the variant with the fp32 graph, on the rows with a label.
+        bounds: bounds of the gates.
     """
     rows = plural(parity["rows"], "row")
     promote = right.worse_p >= bounds.significance
@@ -68,7 +69,13 @@ def variant_gates(parity: Mapping[str, Any], right: Paired, bounds: GateSpec) ->
 def _agreement_gates(
     parity: Mapping[str, Any], this: str, other: str, labels: tuple[str, float], scope: tuple[str, float]
 ) -> list[GateDecision]:
-    """Gates on the shares of rows with the same label and on the same side of the scope threshold; each a name and a bound."""
+    """Decide by the shares of rows with the same label and with the same side of the scope threshold.
+
+    Args:
+        parity: figures from `parity_of`.
+        this, other: the two models, in words.
+        labels, scope: name and bound of each gate.
+    """
     rows = plural(parity["rows"], "row")
     return [
         GateDecision.at_least(
@@ -95,7 +102,7 @@ def _share(figure: str, rows: str) -> str:
 
 
 def size_gate(size: int, bounds: GateSpec) -> GateDecision:
-    """Gate on the served graph's bytes."""
+    """Decide by the size of the served graph in bytes."""
     figure = size / 1e6
     return GateDecision.at_most(
         "size", figure, bounds.max_megabytes, MEGABYTES, lambda shown: f"The model file has {shown}", "megabytes"
@@ -103,7 +110,7 @@ def size_gate(size: int, bounds: GateSpec) -> GateDecision:
 
 
 def latency_gates(latency: Mapping[str, float], bounds: GateSpec) -> list[GateDecision]:
-    """Gates on the time that the served graph takes on this machine.
+    """Decide by the time that the served graph takes on this machine.
 
     Args:
         latency: figures from `measure_latency`.

@@ -19,21 +19,22 @@ SPELLINGS = {
     "punctuation": "Other punctuation costs",
     "whitespace": "Other spacing costs",
 }
-"""Kind of `measure_robustness` -> the beginning of its sentence."""
+"""Kind of change in `measure_robustness` -> beginning of the gate's sentence."""
 
 
 def data_gate(warnings: int, bounds: GateSpec) -> GateDecision:
-    """Gate on the number of warnings of the data checks."""
+    """Decide by the number of warnings of the data checks."""
     says = f"The data checks gave {plural(warnings, 'warning')}"
     gate = GateDecision.at_most("data", warnings, bounds.max_warnings, COUNT, lambda _: says, "warnings")
     return gate if warnings else replace(gate, reason="The data checks gave no warning.")
 
 
 def quality_gates(metrics: Mapping[str, Any], bounds: GateSpec) -> list[GateDecision]:
-    """Gates on the figures of `evaluate`.
+    """Decide by the figures of `evaluate`.
 
     Args:
-        metrics: as metrics.json has them. Without out-of-scope rows, query rows or slices the gates on these are left out.
+        metrics: content of metrics.json. Without figures of out-of-scope rows, robustness or slices, their gates are left out.
+        bounds: bounds of the gates.
     """
     rows = f"the {metrics['rows']:,} {'query rows' if metrics['evidence'] == 'query' else 'left-out samples'}"
     gates = [
@@ -109,7 +110,7 @@ def _calibration_gate(metrics: Mapping[str, Any], bounds: GateSpec) -> GateDecis
 
 
 def _robustness_gate(robustness: Mapping[str, Any], bound: float) -> GateDecision:
-    """Hold if the costliest kind of change costs more than the bound, even at the lower end of its 95 % interval."""
+    """Decide by the kind of change that costs most accuracy. Hold if the lower end of its 95 % interval is above the bound."""
     worst = max(robustness["kinds"], key=lambda kind: kind["drop"])
     drop, low = worst["drop"], max(worst["drop_low"], 0.0)
     promote, limit = low <= bound, f"the {POINTS.limit(bound)} allowed"
@@ -130,7 +131,7 @@ def _robustness_gate(robustness: Mapping[str, Any], bound: float) -> GateDecisio
 
 
 def _slices_gate(slices: Iterable[Mapping[str, Any]], bound: float) -> GateDecision:
-    """Hold if the accuracy of a slice is below the bound, even at the upper end of its 95 % interval."""
+    """Hold if a slice's accuracy is below the bound even at the upper end of its 95 % interval."""
     weakest = min(slices, key=lambda part: part["accuracy_high"])
     accuracy, high = weakest["accuracy"], weakest["accuracy_high"]
     promote, limit = high >= bound, f"the {PERCENT.limit(bound)} required"

@@ -14,7 +14,7 @@ __all__ = ["allowed_loss", "baseline_gate", "champion_gates"]
 
 
 def baseline_gate(metrics: Mapping[str, Any], bounds: GateSpec) -> GateDecision:
-    """Gate against the frozen baseline, the linear probe on the pretrained encoder: no worse beyond chance."""
+    """Compare with the frozen baseline, which is the linear probe on the pretrained encoder. Hold if worse beyond chance."""
     old = metrics["baseline"]
     exchange = _exchange(metrics["accuracy"], old)
     if old["gained"] < old["lost"]:
@@ -25,14 +25,15 @@ def baseline_gate(metrics: Mapping[str, Any], bounds: GateSpec) -> GateDecision:
 
 
 def champion_gates(accuracy: float, champion: Mapping[str, Any], bounds: GateSpec) -> list[GateDecision]:
-    """Gates against the champion.
+    """Compare a new model, the challenger, with the champion.
 
-    A model that is no better replaces the champion with a chance of `significance` at most. A champion that lacks classes
-    gives way to a model that is not worse beyond chance.
+    A challenger that is no better replaces the champion with a probability of `significance` at most. If the champion does not
+    know some classes of the task, it is enough that the challenger is not worse beyond chance.
 
     Args:
-        accuracy: the challenger's, on the rows that both are judged on.
-        champion: figures from `beside`, with the champion's `version` and its `missing` classes.
+        accuracy: the challenger's accuracy on the rows on which both are judged.
+        champion: figures from `compare_accuracy`, with the champion's `version` and the classes that it does not know, `missing`.
+        bounds: bounds of the gates.
     """
     exchange, old = _exchange(accuracy, champion), f"the champion, version {champion['version']}"
     if champion["missing"]:
@@ -57,7 +58,7 @@ def champion_gates(accuracy: float, champion: Mapping[str, Any], bounds: GateSpe
 
 
 def _better(champion: Mapping[str, Any], significance: float, old: str, exchange: str) -> GateDecision:
-    """Promote if the challenger gains more rows than chance explains; a held one is told how many would do."""
+    """Promote if the challenger gains more rows than chance explains. If not, the reason says how many would be enough."""
     p, lost = champion["p"], champion["lost"]
     if p <= significance:
         reason = f"Better beyond chance than {old}: {exchange}."
@@ -69,25 +70,25 @@ def _better(champion: Mapping[str, Any], significance: float, old: str, exchange
 
 
 def _not_worse(gate: str, older: Mapping[str, Any], significance: float, passed: str, held: str) -> GateDecision:
-    """Promote unless the model loses more rows than chance explains; a held one is told how many it may lose."""
+    """Promote unless the model loses more rows than chance explains. If it does, the reason says how many it may lose."""
     p = older["worse_p"]
     reason = passed if p >= significance else f"{held} {allowed_loss(older['gained'], significance)}"
     return GateDecision(gate, p >= significance, reason, p, significance, _test("worse", p, significance, older))
 
 
 def allowed_loss(gained: int, significance: float) -> str:
-    """A sentence: how many rows a model may lose that gains so many."""
+    """Return a sentence that says how many rows a model may lose if it gains `gained` rows."""
     return f"With {gained:,} gained, chance explains at most {most_lost(gained, significance):,} lost."
 
 
 def _exchange(accuracy: float, older: Mapping[str, Any]) -> str:
-    """Two accuracies on the same rows, and how many rows changed hands."""
+    """Return, as text, both accuracies on the same rows and the numbers of gained and lost rows."""
     figures = f"{PERCENT.show(accuracy)} against {PERCENT.show(older['accuracy'])}"
     return f"{figures} on the same {older['rows']:,} rows ({plural(older['gained'], 'row')} gained, {older['lost']:,} lost)"
 
 
 def _test(what: str, p: float, significance: float, older: Mapping[str, Any]) -> str:
-    """The statistics of a comparison in one line."""
+    """Return the statistics of a comparison in one line."""
     sign = "<" if p < significance else ">" if p > significance else "="
     counts = f"{older['gained']} gained, {older['lost']} lost"
     other = f"accuracy of the other {older['accuracy']:.4g} ({interval(older, 'accuracy')})"

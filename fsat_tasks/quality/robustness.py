@@ -1,4 +1,4 @@
-"""Accuracy that is lost if query rows are written in other ways that people write."""
+"""Accuracy that is lost if the texts of query rows have typos, or other capitals, punctuation or spacing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["measure_robustness"]
 
 ROWS = 200
-"""Number of query rows that are perturbed, drawn by the seed. Each kind encodes as many rows again."""
+"""Number of query rows that are perturbed, drawn with the seed. All of them are encoded again for each kind of change."""
 
 
 def measure_robustness(
@@ -23,17 +23,18 @@ def measure_robustness(
     is_right: Callable[[list[str], NDArray[np.int64]], NDArray[np.bool_]],
     seed: int,
 ) -> dict[str, Any]:
-    """Compare the accuracy on perturbed rows with that on the same rows as they are, for each kind of `KINDS`.
+    """Compare the accuracy on changed texts with that on the same texts without a change, for each kind of change in `KINDS`.
 
     Args:
         texts: n texts.
-        right: (n,) whether the model is right on each text as it is.
-        is_right: texts and the numbers of their rows -> (m,) whether the model is right on each.
-        seed: of the draw, the perturbations and the bootstrap.
+        right: (n,), whether the model is right on each text without a change.
+        is_right: function that takes m changed texts and the indices of their rows, and returns (m,), whether the model is right
+            on each.
+        seed: seed of the draw, the changes and the bootstrap.
 
     Returns:
-        `rows`, and for each of `kinds` its name, the `accuracy`, and the `drop` with its 95 % interval, `drop_low` and
-        `drop_high`.
+        A dict with the number of `rows`, and `kinds`, a list with one dict for each kind of change: its name `kind`, the
+        `accuracy`, and the `drop` in accuracy with its 95 % interval, `drop_low` to `drop_high`.
     """
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""Numbers as sentences have them: per cent, points, milliseconds, rounded for people and never against the verdict."""
+"""Numbers as text, with units such as per cent, points or milliseconds. Rounding never makes a number contradict its verdict."""
 
 from __future__ import annotations
 
@@ -29,31 +29,31 @@ class Unit:
     """Format of a figure, of its bound, and of the distance between them."""
 
     scale: float
-    """Factor from the figure to what is shown: 100 for shares."""
+    """Factor by which the figure is multiplied to show it, such as 100 for shares."""
     decimals: int
-    """Decimals of the figure. It gets more where it would look like its bound otherwise."""
+    """Number of decimals. A figure gets more if it would otherwise look equal to its bound."""
     name: str
-    """Text after a figure, with its leading blank."""
+    """Text after a figure, with a leading space."""
     difference: str
     """Text after a difference of two figures. The difference of two percentages is in points."""
     bound: str = ""
     """Text after the bound."""
     significant: bool = False
-    """True if small figures get two significant digits instead."""
+    """True if small figures get two significant digits, however many decimals these take."""
 
     def show(self, figure: float, bound: float | None = None) -> str:
-        """The figure, with enough decimals to tell it from the bound."""
+        """Format the figure, with enough decimals to tell it from the bound."""
         value = self.scale * figure
-        whole = self.scale == 100.0 and value in (0.0, 100.0)  # "100 %" is all of them, "100.0 %" may not be
+        whole = self.scale == 100.0 and value in (0.0, 100.0)  # "100 %" means all; "100.0 %" could be a rounded number
         return f"{value:.{0 if whole else self._decimals(figure, bound)}f}{self.name}"
 
     def limit(self, bound: float) -> str:
-        """The bound, as short as task.yaml has it."""
+        """Format the bound without trailing zeros, as in task.yaml."""
         digits = f"{self.scale * bound:.{MOST_DECIMALS}f}".rstrip("0").rstrip(".")
         return f"{digits}{self.bound}"
 
     def apart(self, figure: float, bound: float) -> str:
-        """The distance from the figure to the bound."""
+        """Format the distance from the figure to the bound."""
         return f"{self.scale * abs(figure - bound):.{self._decimals(figure, bound)}f}{self.difference}"
 
     def _decimals(self, figure: float, bound: float | None) -> int:
@@ -83,14 +83,14 @@ FIGURES: dict[str, tuple[str, Unit]] = {
     "oos_refused": ("texts from outside refused", PERCENT),
     "oos_auroc": ("both told apart (AUROC)", PERCENT),
 }
-"""Figure of metrics.json -> its name in tables, and its unit."""
+"""Figure of metrics.json -> the figure's name in tables, and its unit."""
 
 
 def plural(count: int, noun: str) -> str:
-    """The count with its noun: `1 row`, `2,000 rows`."""
+    """Format a count with its noun: `1 row`, `2,000 rows`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def interval(figures: Mapping[str, Any], name: str) -> str:
-    """The 95 % interval of a figure that has its ends beside it, as `drop` has `drop_low` and `drop_high`."""
+    """Format the 95 % interval of a figure. Its ends are in `figures` as well: those of `drop` are `drop_low` and `drop_high`."""
     return f"95 % interval {figures[f'{name}_low']:.4g} to {figures[f'{name}_high']:.4g}"

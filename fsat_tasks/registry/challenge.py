@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fsat_tasks.data.tables import Tables
-from fsat_tasks.quality.comparison import beside
+from fsat_tasks.quality.comparison import compare_accuracy
 from fsat_tasks.runs.run import Run
 from fsat_tasks.store import Artefact, Store
 
@@ -57,10 +57,10 @@ def compare_with_champion(run: Run, opponent: Mapping[str, Any]) -> dict[str, An
     truth, new = np.array(table["label"]), np.array(table["predicted"])
     evidence = evaluated.json("metrics.json")["evidence"]
     texts = run.tables.split("query" if evidence == "query" else "samples").at_lines(table["line"]).texts
-    said = _known_answers(store, model, evidence)
-    if evidence == "query" and (new_texts := [text for text in texts if text not in said]):
-        said |= dict(zip(new_texts, _answers(run, model, new_texts), strict=True))
-    old = np.array([said.get(text, "") for text in texts])
+    answers = _known_answers(store, model, evidence)
+    if evidence == "query" and (new_texts := [text for text in texts if text not in answers]):
+        answers |= dict(zip(new_texts, _answers(run, model, new_texts), strict=True))
+    old = np.array([answers.get(text, "") for text in texts])
     shared = old != ""
     if not shared.any():
         return None
@@ -68,7 +68,7 @@ def compare_with_champion(run: Run, opponent: Mapping[str, Any]) -> dict[str, An
     known = set(model.json("config.json")["labels"])
     return {
         **opponent,
-        **beside(right, (old == truth)[shared], run.task.spec.seed),
+        **compare_accuracy(right, (old == truth)[shared], run.task.spec.seed),
         "challenger_accuracy": float(right.mean()),
         "missing": sorted(set(truth.tolist()) - known),
     }

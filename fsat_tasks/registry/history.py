@@ -14,7 +14,17 @@ from typing import Any
 
 from fsat_tasks.errors import RegistryError
 
-__all__ = ["Entry", "by_hand", "find_entry", "moves", "next_number", "number_of", "parse_entry", "promoted_since", "trail"]
+__all__ = [
+    "Entry",
+    "by_hand",
+    "find_entry",
+    "moves",
+    "next_number",
+    "number_of",
+    "parse_entry",
+    "promoted_since",
+    "promotion_path",
+]
 
 Entry = dict[str, Any]
 MOVES = ("promote", "rollback")
@@ -56,7 +66,7 @@ def next_number(history: Sequence[Entry]) -> int:
     return 1 + max((entry["version"] for entry in moves(history)), default=0)
 
 
-def trail(history: Sequence[Entry]) -> list[int]:
+def promotion_path(history: Sequence[Entry]) -> list[int]:
     """Return the promotion path: the versions that led to the present champion. The champion's version is the last.
 
     A promotion appends a version. A rollback goes back to a version on the path and drops the versions after it. For example,

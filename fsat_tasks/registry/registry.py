@@ -17,7 +17,17 @@ from pathlib import Path
 from typing import Literal
 
 from fsat_tasks.errors import ChampionChangedError, RegistryError, StoreError
-from fsat_tasks.registry.history import MOVES, Entry, by_hand, find_entry, moves, next_number, number_of, parse_entry, trail
+from fsat_tasks.registry.history import (
+    MOVES,
+    Entry,
+    by_hand,
+    find_entry,
+    moves,
+    next_number,
+    number_of,
+    parse_entry,
+    promotion_path,
+)
 from fsat_tasks.registry.signature import check_signature, signature_problem, signed
 from fsat_tasks.store import Artefact, Store
 from fsat_tasks.store.files import canonical_json, write_json
@@ -125,7 +135,7 @@ class Registry:
             if champion is not None and champion["version"] == to and self._pointer_signed():
                 return champion
             self._expect(champion, expected)
-            way = trail(history)[:-1]
+            way = promotion_path(history)[:-1]
             if to is None and way:
                 to = way[-1]
             if to not in way:

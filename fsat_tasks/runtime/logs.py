@@ -42,10 +42,10 @@ def at_work(task: str, step: str) -> Iterator[None]:
 
 def in_json() -> bool:
     """Return whether FSAT_LOG asks for JSON. Raises InputError if FSAT_LOG is neither `text` nor `json`."""
-    said = os.environ.get(VARIABLE) or "text"
-    if said not in ("text", "json"):
-        raise InputError(VARIABLE, "text or json", repr(said))
-    return said == "json"
+    value = os.environ.get(VARIABLE) or "text"
+    if value not in ("text", "json"):
+        raise InputError(VARIABLE, "text or json", repr(value))
+    return value == "json"
 
 
 def configure() -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fsat_tasks.data.tables import SLICES_FILE
 from fsat_tasks.models.head import load_baseline
-from fsat_tasks.quality.comparison import beside
+from fsat_tasks.quality.comparison import compare_accuracy
 from fsat_tasks.quality.figures import Answers, measure, measure_scope, measure_slices, write_tables
 from fsat_tasks.quality.model_gates import data_gate, quality_gates
 from fsat_tasks.quality.robustness import measure_robustness
@@ -63,7 +63,7 @@ def _write(run: Run, device: Device, folder: Path) -> dict[str, Any]:
     answers = _answer_query(run, device) if len(run.tables.query) else _answer_left_out(run)
     metrics = measure(answers, head.labels, seed) | {"evidence": answers.evidence}
     metrics["coverage"] = float((answers.scope >= head.scope_threshold).mean())
-    metrics["baseline"] = beside(answers.right, answers.baseline == answers.truth, seed)
+    metrics["baseline"] = compare_accuracy(answers.right, answers.baseline == answers.truth, seed)
     if answers.evidence == "query":
         if slices := measure_slices(answers, run.tables.slices(), seed):
             metrics["slices"] = slices

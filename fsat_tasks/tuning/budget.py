@@ -1,4 +1,4 @@
-"""Planned time of fine-tuning, from a count of operations instead of a clock."""
+"""Planned time of fine-tuning, computed from a count of operations instead of measured with a clock."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ RATES = {
     NumericClass("torch", "cuda", "bf16"): 2e13,
 }
 """Floating point operations per second that training reaches on one core or one GPU. Plans use these figures instead of a
-clock: a busy machine takes longer, but tunes the same model."""
+clock, so a busy machine tunes the same model and only takes longer."""
 OPERATIONS_TO_TRAIN, OPERATIONS_TO_ENCODE = 6, 2
-"""Operations per weight and token: two in the forward pass, and four more in the backward pass of training."""
+"""Operations per weight and token: two in the forward pass, which is all that encoding takes, and four in the backward pass."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Cost of tokens, from the encoder's size and the device's speed."""
+    """Cost of training on tokens and of encoding them, from the encoder's size and the device's speed."""
 
     weights: int
     """Number of weights outside the embeddings."""
@@ -34,7 +34,7 @@ class Cost:
     """Floating point operations per second, summed over the encoders that are tuned side by side."""
 
     def seconds(self, trained: int, encoded: int) -> float:
-        """Return the planned seconds to train on a number of tokens and to encode another number."""
+        """Return the planned seconds to train on `trained` tokens and to encode `encoded` tokens."""
         return self.weights * (OPERATIONS_TO_TRAIN * trained + OPERATIONS_TO_ENCODE * encoded) / self.rate
 
 

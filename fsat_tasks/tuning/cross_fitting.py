@@ -1,8 +1,9 @@
-"""Encoders fine-tuned fold by fold. Each is tuned without one fold of the samples and judged on it; their mean is the result.
+"""Encoders fine-tuned fold by fold. Each is tuned without one fold of the samples and judged on it. The result is their mean.
 
-So the time that evidence costs is not spent twice. The mean of weights that were tuned from one start lies in the same basin, and
-is as good as an encoder tuned on all samples ("model soups", Wortsman et al. 2022; measured in docs/method.md). The samples left
-out tell how far to go from the pretrained weights to the tuned ones, and which layers to read (WiSE-FT, Wortsman et al. 2022b).
+So the encoders that give the evidence also give the result, and none has to be tuned on all samples. Weights that were tuned
+from one start lie in the same basin of the loss. Their mean is as good as an encoder tuned on all samples ("model soups",
+Wortsman et al. 2022; measured in docs/method.md). The samples left out also choose how far to go from the pretrained weights to
+the tuned ones (WiSE-FT, Wortsman et al. 2022b), and which layers to read.
 """
 
 from __future__ import annotations
@@ -39,14 +40,14 @@ __all__ = ["CrossFit", "CrossFitJob", "SoftRows", "TunedHead", "cross_fit", "pro
 
 
 SHARE_OF_SHOTS = 0.25
-"""Ratio of shots to pool rows. The shots are repeated until they reach about this ratio."""
+"""Ratio of shots to pool rows in fine-tuning. The shots are repeated until they reach about this ratio."""
 DISTANCES = (1.0, 0.5)
-"""Distances from the pretrained weights that are tried: 0 is the pretrained weights, 1 the tuned ones."""
+"""Distances from the pretrained weights to try. At 0 are the pretrained weights, and at 1 the tuned ones."""
 
 
 @dataclass(frozen=True)
 class SoftRows:
-    """Pool rows that one fold's encoder is fine-tuned on, beside the shots."""
+    """Pool rows on which one fold's encoder is fine-tuned, besides the shots."""
 
     tokens: TokenRows  # m rows
     soft_labels: NDArray[np.float32]  # (m, classes), by a teacher that knew no shot of the fold
@@ -63,11 +64,11 @@ class CrossFitJob:
     seed: int
     device: Literal["cpu", "cuda"] = "cpu"
     checkpoints: Path | None = None
-    """Folder for each fold's encoder once it is tuned. A run that follows a killed one finds it there."""
+    """Folder in which each fold's tuned encoder is kept. If the run is killed, the next run takes it from there."""
     pool: TaskPool | None = None
-    """Pool rows that teach a head on the tuned features; None for the probe alone."""
+    """Pool rows that teach a head on the tuned features; with None, only the probe is fitted."""
     soft_rows: Sequence[SoftRows] = ()
-    """Pool rows that each fold's encoder is fine-tuned on; empty to use the shots alone."""
+    """Pool rows on which each fold's encoder is fine-tuned; empty to use only the shots."""
 
 
 @dataclass(frozen=True)
@@ -97,11 +98,11 @@ class CrossFit:
 
 
 def cross_fit(job: CrossFitJob, tune: TuneEncoders = tune_encoders) -> CrossFit:
-    """Fine-tune one encoder without each fold, judge it on that fold, and return the mean of all.
+    """Fine-tune one encoder per fold without that fold's samples, judge it on them, and return the mean of the encoders.
 
     Args:
         job: rows and settings.
-        tune: fine-tunes the folds' encoders.
+        tune: function that fine-tunes the folds' encoders.
 
     Raises:
         DivergedError: if features are NaN or infinite.
@@ -136,7 +137,7 @@ def cross_fit(job: CrossFitJob, tune: TuneEncoders = tune_encoders) -> CrossFit:
 
 
 def probe_on_folds(material: Material, setting: Candidate) -> HeldOut:
-    """Judge the probe on the pretrained encoder's features by the folds that judge fine-tuned encoders."""
+    """Judge the probe on the pretrained encoder's features, with the same folds that judge fine-tuned encoders."""
     features = material.shots.features
     view = FoldView(features, material.anchors.features, features[:0])
     return probe_folds([view] * FOLDS, material.labels, setting).held_out
@@ -163,14 +164,14 @@ class _FoldEncoders:
         self.pretrained = tuned_weights(load_torch_encoder(job.material.source, "cpu"))
 
     def views(self, distance: float) -> list[FoldView]:
-        """Return the features of samples and anchors by each fold's encoder, without pool rows."""
+        """Return the features of samples and anchors from each fold's encoder. Pool rows are not encoded."""
         material = self._job.material
         own = [material.shots.tokens, material.anchors.tokens]
         none = material.shots.features[:0]
         return [FoldView(shots, anchors, none) for shots, anchors in self._encode(distance, [own] * FOLDS)]
 
     def with_pool(self, views: Sequence[FoldView], distance: float, pool: TaskPool) -> list[FoldView]:
-        """Return the views with the pool rows that each fold's encoder sees."""
+        """Return the views, with features of the pool rows that each fold's encoder sees."""
         encoded = self._encode(distance, [[pool.rows.at(rows).tokens] for rows in pool.folds])
         return [replace(view, pool=part) for view, (part,) in zip(views, encoded, strict=True)]
 
@@ -187,7 +188,7 @@ class _FoldEncoders:
 
 
 def _training_rows(material: Material, seen: NDArray[np.bool_], soft: SoftRows | None) -> TrainingRows:
-    """Return the shots that are seen and the soft rows. Beside soft rows, shots are repeated up to `SHARE_OF_SHOTS` of them."""
+    """Return the seen shots and the soft rows. If there are soft rows, the shots are repeated up to `SHARE_OF_SHOTS` of these."""
     hard = np.eye(len(material.anchors), dtype=np.float32)[material.labels[seen]]  # (shots, classes)
     shots, vectors = material.shots.at(np.flatnonzero(seen)).tokens, _class_vectors(material, seen)
     if soft is None:

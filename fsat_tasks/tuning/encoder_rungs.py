@@ -1,6 +1,6 @@
 """Rungs that fine-tune the encoder: on the samples, and on pool rows with soft labels.
 
-Their evidence leaves out one fold of the samples at a time; see `cross_fit`.
+For their evidence, one fold of the samples at a time is left out; see `cross_fit`.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ CrossFitter = Callable[[CrossFitJob], CrossFit]
 FEWEST_EPOCHS = 3
 """Minimum number of epochs of fine-tuning on the samples. The rung is skipped if the budget allows fewer."""
 FEWEST_SELF_TRAINING_ROWS = 500
-"""Minimum number of pool rows that a fold's encoder is fine-tuned on. If the budget allows, it is tuned on all of them."""
+"""Minimum number of pool rows on which a fold's encoder is fine-tuned. If the budget allows, all the fold's rows are used."""
 BODY_PRIOR = Prior(0.03, 0.04)
-"""Expected gain of a fine-tuned encoder: 0.014 to 0.29 nats on eight development splits, 0.03 in the median."""
+"""Expected gain of a fine-tuned encoder. On eight development splits it was 0.014 to 0.29 nats, with a median of 0.03."""
 MAX_ORTHOGONALITY_ERROR = 1e-3
-"""Maximum orthogonality error of `fine_tune`; with more, the adapters are no rotations any more."""
+"""Maximum orthogonality error of `fine_tune`. With a larger error, the adapters are no longer rotations."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +110,10 @@ def try_body_pool(setup: Setup, state: State) -> tuple[Trial | Skipped, State]:
 
 
 def try_self_training(setup: Setup, state: State, cross_fit: CrossFitter = cross_fit) -> tuple[Trial | Skipped, State]:
-    """Try an encoder that is fine-tuned from the pretrained one, on samples and on pool rows with the teacher's soft labels."""
+    """Try an encoder that is fine-tuned on samples and on pool rows with the teacher's soft labels.
+
+    The fine-tuning starts from the pretrained encoder, not from the one that the rung `body` gave.
+    """
     settings, pool, teacher = setup.settings, setup.pool, state.teacher
     if pool is None:
         return NO_POOL, state
@@ -155,9 +158,9 @@ class _Plan:
     amount: int
     """Number of epochs, or of pool rows of each fold; 0 if the budget does not allow the minimum."""
     seconds: float
-    """Planned seconds; those of the minimum if `amount` is 0."""
+    """Planned seconds; if `amount` is 0, the seconds that the minimum would take."""
     pool: TaskPool | None
-    """Pool that is encoded, too; None if there is no time for it."""
+    """Pool to encode with the tuned encoders; None if there is no time for this."""
 
 
 def _plan_epochs(setup: Setup, budget: float) -> _Plan:
@@ -172,11 +175,11 @@ def _plan_epochs(setup: Setup, budget: float) -> _Plan:
 
 
 def _plan_rows(setup: Setup, pool: TaskPool, budget: float) -> _Plan:
-    """Plan the number of pool rows that each fold's encoder is fine-tuned on, beside the samples."""
+    """Plan the number of pool rows on which each fold's encoder is fine-tuned, besides the samples."""
     most, epochs = len(pool.folds[0]), setup.settings.self_training_epochs
     samples = setup.cost.seconds((FOLDS - 1) * epochs * setup.material.shots.token_count, 0)
     fixed = _encoding_seconds(setup, pool) + samples
-    # repeated samples make up SHARE_OF_SHOTS of the pool rows
+    # samples are repeated until their number is SHARE_OF_SHOTS times that of the pool rows
     tokens = int(FOLDS * epochs * (1.0 + SHARE_OF_SHOTS) * pool.rows.token_count)
     row = setup.cost.seconds(tokens, 0) / len(pool.rows)
     rows = most if row == 0 else min(int((budget - fixed) / row), most)
@@ -187,7 +190,8 @@ def _plan_rows(setup: Setup, pool: TaskPool, budget: float) -> _Plan:
 def _encoding_seconds(setup: Setup, pool: TaskPool | None) -> float:
     """Return the planned seconds of encoding.
 
-    Each fold's encoder encodes samples and anchors at each distance, and its pool rows once. The mean encoder encodes all rows.
+    Each fold's encoder encodes the samples and anchors at each distance, and the fold's pool rows once. The mean encoder encodes
+    all samples, anchors and pool rows once.
     """
     rows = setup.material.shots.token_count + setup.material.anchors.token_count
     unlabelled = 0
@@ -203,7 +207,7 @@ def _over_budget(plan: _Plan, state: State) -> Skipped:
 
 
 def _is_left_to_self_training(setup: Setup, state: State) -> bool:
-    """True if the pool's head is the incumbent, and the budget is enough for a rung that fine-tunes on the pool."""
+    """True if the incumbent's head is taught by the pool, and the budget allows a rung that fine-tunes on the pool."""
     if state.incumbent is None or not state.incumbent.rung.taught or setup.pool is None:
         return False
     if not any(Need.POOL | Need.BUDGET in rung.needs for rung in setup.rungs):
@@ -212,7 +216,7 @@ def _is_left_to_self_training(setup: Setup, state: State) -> bool:
 
 
 def _cross_fit(job: CrossFitJob, state: State, cross_fit: CrossFitter) -> tuple[CrossFit | Skipped, State]:
-    """Fine-tune fold by fold. The head that the pool teaches may become the next rung's teacher."""
+    """Fine-tune fold by fold. The head that the pool teaches becomes the teacher of later rungs if it is the best so far."""
     try:
         tuned = cross_fit(job)
     except DivergedError as error:

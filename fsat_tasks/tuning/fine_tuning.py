@@ -1,8 +1,8 @@
-"""Fine-tuning of an encoder in torch: of all its weights, or of low-rank or orthogonal adapters that are merged afterwards.
+"""Fine-tuning of an encoder in torch. Either all its weights are tuned, or low-rank or orthogonal adapters, merged afterwards.
 
-The loss of a batch is the cross-entropy of the cosines to one learnt vector per class, plus the supervised contrastive loss
-(Khosla et al. 2020, eq. 2) between its rows. An epoch is linear in the rows: there is no list of pairs. Targets may be soft, so
-that unlabelled rows take part with the soft labels of a teacher.
+The loss of a batch has two parts. One is the cross-entropy of the cosines to one learnt vector per class. The other is the
+supervised contrastive loss (Khosla et al. 2020, eq. 2) between the rows of the batch. The time of an epoch is linear in the rows,
+because no list of pairs is made. Targets may be soft, so unlabelled rows can be used with the soft labels of a teacher.
 """
 
 from __future__ import annotations
@@ -36,12 +36,13 @@ __all__ = [
 Weights = dict[str, Tensor]
 
 TOKENS_PER_STEP = 1024
-"""Maximum number of padded tokens in a training batch. It fits the cache, and gives more steps per epoch than a large batch."""
+"""Maximum number of padded tokens in a training batch. Such a batch fits the cache, and an epoch has more steps than with
+larger batches."""
 TOKENS_PER_BATCH = {"cpu": 1024, "cuda": 32768}
-"""Device -> maximum number of padded tokens in a batch that is only encoded. On the CPU they fit a core's cache, which is three
-times as fast as a batch of eight times as many."""
+"""Device -> maximum number of padded tokens in a batch that is only encoded. On the CPU such a batch fits a core's cache. This is
+three times as fast as batches with eight times as many tokens."""
 WARM_UP = 0.1
-"""Share of the steps in which the learning rate rises. In the other steps it falls to zero."""
+"""Share of the steps in which the learning rate rises. In the remaining steps the rate falls to zero."""
 GRADIENT_NORM = 1.0
 CLASS_LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 0.01
@@ -52,12 +53,12 @@ BLOCK = 32
 
 
 def load_torch_encoder(source: EncoderSource, device: str, weights: Mapping[str, Tensor] | None = None) -> PooledEncoder:
-    """Load the encoder in torch on a device. Tuned weights replace its own, if they are given."""
+    """Load the encoder in torch on a device. If tuned weights are given, they replace the encoder's own."""
     encoder = PooledEncoder(source.folder, source.pooling, source.normalize)
     if weights:
         unknown = encoder.load_state_dict(dict(weights), strict=False).unexpected_keys
         assert not unknown, f"weights of another encoder: {unknown[:3]}"
-    if device == "cpu":  # the fused kernels are slow for short rows, above all their backward pass
+    if device == "cpu":  # fused attention kernels are slow for short rows, above all in the backward pass
         encoder.body.set_attn_implementation("eager")
     encoder.to(device)
     return encoder
@@ -75,9 +76,9 @@ def fine_tune(
     Args:
         encoder: the encoder, on the device to tune on.
         training: n rows with their targets.
-        settings: how it is tuned.
+        settings: settings of the tuning.
         seed: seed of dropout, batches and adapters.
-        progress: called with the number of rows done so far, of n * epochs.
+        progress: function that is called with the number of rows done so far, of n * epochs in all.
 
     Returns:
         The orthogonality error: the largest entry of |R.T R - I| over the learnt rotations; 0 for other methods.
@@ -132,7 +133,7 @@ def encode_rows(
     Args:
         encoder: the encoder, on its device.
         rows: n rows of token ids.
-        exact: True for float32; False for the mixed precision of training, which is faster and has three digits.
+        exact: True for float32; False for the mixed precision of training, which is faster but exact to only three digits.
         tokens_per_batch: maximum number of padded tokens in a batch; by default that of TOKENS_PER_BATCH.
     """
     device, config = next(encoder.parameters()).device, encoder.body.config
@@ -160,7 +161,7 @@ def tuned_weights(encoder: PooledEncoder) -> Weights:
 
 
 def average_weights(encoders: Sequence[Weights]) -> Weights:
-    """Return the mean of encoders tuned from one start. It is as good as one tuned on all rows (Wortsman et al. 2022)."""
+    """Return the mean of encoders tuned from one start. It is as good as an encoder tuned on all rows (Wortsman et al. 2022)."""
     return {name: torch.stack([weights[name] for weights in encoders]).mean(0) for name in encoders[0]}
 
 
@@ -176,18 +177,18 @@ def one_thread_each() -> Iterator[None]:
 
 
 def weights_between(pretrained: Weights, tuned: Weights, distance: float) -> Weights:
-    """Return the weights at a distance on the way from the pretrained (0) to the tuned ones (1)."""
+    """Interpolate linearly between the pretrained weights (distance 0) and the tuned ones (distance 1)."""
     return {name: torch.lerp(pretrained[name], weight, distance) for name, weight in tuned.items()}
 
 
 def _kept(encoder: PooledEncoder) -> list[nn.Parameter]:
-    """Return the parameters that are never tuned: token embeddings, of which few shots see almost none, and an unused pooler."""
+    """Return the parameters that are never tuned: an unused pooler, and the token embeddings, because shots show few tokens."""
     pooler = getattr(encoder.body, "pooler", None)
     return [*encoder.body.get_input_embeddings().parameters(), *(pooler.parameters() if pooler is not None else [])]
 
 
 def _with_adapters(encoder: PooledEncoder, method: str) -> Any:
-    """Return the model to train: the encoder's own, or one with adapters on all its linear layers."""
+    """Return the model to train: the encoder's own model, or this model with adapters on all its linear layers."""
     encoder.requires_grad_(method == "full")
     if method == "full":
         for parameter in _kept(encoder):
@@ -206,7 +207,7 @@ def _with_adapters(encoder: PooledEncoder, method: str) -> Any:
 
 
 def _batches(lengths: NDArray[np.int64], most_rows: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
-    """Split all rows into batches of similar lengths, in random order. Without this, padding would be most of the work."""
+    """Split all rows into batches of similar lengths, in random order. With mixed lengths, padding would be most of the work."""
     order = np.argsort(lengths + rng.uniform(-2, 2, len(lengths)), kind="stable")
     batches, start = [], 0
     while start < len(order):
@@ -222,7 +223,7 @@ def _batches(lengths: NDArray[np.int64], most_rows: int, rng: np.random.Generato
 
 
 def _rate(step: int, steps: int) -> float:
-    """Return the factor of the learning rate: it rises linearly to 1 in the warm-up, then falls linearly to zero."""
+    """Return the factor of the learning rate. The factor rises linearly to 1 in the warm-up, then falls linearly to zero."""
     return min((step + 1) / max(WARM_UP * steps, 1.0), 1.0) * max(1.0 - step / steps, 0.0)
 
 
@@ -264,7 +265,7 @@ def _orthogonality_error(model: nn.Module) -> float:
 
 
 def _rotations(model: nn.Module) -> Iterator[Tensor]:
-    """Yield the blocks of every orthogonal adapter, (blocks, size, size), as they are merged."""
+    """Yield the rotation blocks of every orthogonal adapter, (blocks, size, size), exactly as they are merged."""
     for module in model.modules():
         if module.__class__.__name__ == "OFTRotationModule":
             yield module.get_weight().detach()

@@ -1,4 +1,4 @@
-"""Jobs of fine-tuning an encoder: plain data, which needs no torch."""
+"""Jobs that fine-tune an encoder, as plain data. This module does not import torch."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class FineTuningSettings:
     epochs: int = 6
     learning_rate: float = 1e-4
     temperature: float = 0.15
-    """Divisor of the cosines. A lower one is sharper, and overfits sooner."""
+    """Divisor of the cosines. A lower value gives sharper probabilities, and overfits sooner."""
     contrastive: float = 0.5
     """Weight of the supervised contrastive loss."""
     rows_per_step: int = 128
@@ -34,7 +34,7 @@ class FineTuningSettings:
 
 @dataclass(frozen=True)
 class TrainingRows:
-    """Rows that an encoder is fine-tuned on, and its initial class vectors."""
+    """Rows on which an encoder is fine-tuned, and the initial class vectors."""
 
     tokens: TokenRows  # n rows
     targets: NDArray[np.float32]  # (n, classes), the probability of each class; rows sum to 1

@@ -1,6 +1,7 @@
-"""The adaptive tuning loop: a ladder of rungs, cheapest first. A rung is taken if held-out samples say that it helps.
+"""The adaptive tuning loop: a ladder of rungs, cheapest first. A rung is taken if held-out samples show that it helps.
 
-A rung is compared with the incumbent, the rung taken last, by the log-loss of the same samples, row by row.
+A rung is compared with the incumbent, which is the rung taken last. Their log-losses are compared row by row, on the same
+samples.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ FROZEN_RUNGS = tuple(rung.name for rung in LADDER if rung.frozen)
 
 
 def run_ladder(material: Material, settings: LadderSettings, ladder: Sequence[Rung] = LADDER, compare: Compare = compare) -> Fit:
-    """Try the rungs from the lowest up, as far as the budget allows, and return the model of the rung taken last.
+    """Try the rungs from the lowest up, skip those that the budget does not allow, and return the model of the rung taken last.
 
     Args:
         material: rows to tune on.
@@ -57,7 +58,7 @@ def run_ladder(material: Material, settings: LadderSettings, ladder: Sequence[Ru
     trace: list[TraceEntry] = []
     for rung in asked:
         started = time.perf_counter()
-        with threadpool_limits(1 if rung.frozen else None):  # so small products are slower on several threads
+        with threadpool_limits(1 if rung.frozen else None):  # matrix products this small are slower on several threads
             result, state = rung.attempt(setup, state)
         if isinstance(result, Skipped):
             trace.append(TraceEntry(rung.name, False, result.reason, None, None, time.perf_counter() - started))
@@ -77,7 +78,7 @@ def run_ladder(material: Material, settings: LadderSettings, ladder: Sequence[Ru
 
 
 def balance(fit: Fit, labels: Labels) -> Fit:
-    """Shift the logits as if all classes were equally likely, by an offset for each class (`balance_strength`)."""
+    """Add an offset to the logits of each class, so that all classes count as equally likely (see `balance_strength`)."""
     held_out = fit.held_out
     log_prior = np.log(shots_prior(labels, len(fit.anchors)))
     offset = -balance_strength(held_out.logits, labels, log_prior) * log_prior  # (classes,)
@@ -87,7 +88,7 @@ def balance(fit: Fit, labels: Labels) -> Fit:
 
 
 def _decide(trial: Trial, compare: Compare) -> tuple[bool, str, str]:
-    """Decide whether the trial is taken. Returns the decision, its reason and the statistics behind it."""
+    """Decide whether the trial is taken. Return True if it is, the reason, and the statistics."""
     if trial.incumbent is None:
         return True, "The first rung: there is nothing to compare it with.", ""
     comparison = compare(trial.held_out, trial.incumbent, trial.prior)

@@ -16,8 +16,8 @@ from fsat_tasks.tuning.jobs import TokenRows
 __all__ = ["Material", "Pool", "Rows"]
 
 PLENTY = 10
-"""A pool is large if it has this many times more rows than a task has samples and class anchors, and than there are
-principal directions. Rows of a task then no longer rotate the directions, so tasks can share them."""
+"""A pool is large if its number of rows is at least this many times the task's samples and class anchors together, and at
+least this many times the principal directions. The task's rows then hardly rotate the directions, so tasks can share them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class Rows:
         return len(self.features)
 
     def at(self, rows: NDArray[np.int64]) -> Rows:
-        """Return some of the rows, by number."""
+        """Return the rows with these indices."""
         return Rows(self.features[rows], [self.tokens[i] for i in rows.tolist()])
 
     @property
@@ -41,9 +41,9 @@ class Rows:
 
 
 class Pool:
-    """Unlabelled rows, and their principal directions once a task has asked for them.
+    """Unlabelled rows. Their principal directions are computed when a task first asks for them.
 
-    The directions belong to this object: tasks that are given the same object share them.
+    The directions are kept in this object, so tasks that are given the same object share them.
 
     Args:
         rows: the rows; there may be none.
@@ -58,7 +58,7 @@ class Pool:
         return len(self.rows)
 
     def drawn(self, seed: int) -> Rows:
-        """Return the rows that a task with this seed uses; the same object if it uses all rows."""
+        """Return the rows that a task with this seed uses. If it uses all rows, this is `rows` itself."""
         numbers = draw_pool(len(self.rows), seed, self.most)
         return self.rows if len(numbers) == len(self.rows) else self.rows.at(numbers)
 
@@ -77,7 +77,7 @@ class Pool:
         if len(used) >= PLENTY * max(len(own), count):
             if (layers, seed) not in self._directions:
                 self._directions[layers, seed] = find_directions(used.features, layers)
-            if self._directions[layers, seed].basis.shape[1] == count:  # few texts, often repeated, span fewer
+            if self._directions[layers, seed].basis.shape[1] == count:  # a few texts that are often repeated span fewer
                 return self._directions[layers, seed]
         return find_directions(used.features, layers, own)
 
@@ -89,5 +89,5 @@ class Material:
     source: EncoderSource
     shots: Rows
     labels: Labels  # (n,) in 0..classes-1
-    anchors: Rows  # the classes' names, in the order of the classes
-    pool: Pool  # unlabelled rows, maybe none
+    anchors: Rows  # the class names, in the order of the classes
+    pool: Pool  # unlabelled rows; there may be none

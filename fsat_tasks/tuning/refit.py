@@ -19,12 +19,12 @@ __all__ = ["refit_rung"]
 
 
 def refit_rung(fit: Fit, shots: Features, labels: Labels, anchors: Features) -> Fit:
-    """Fit the head again on more samples. Encoder and settings stay.
+    """Fit the head again on more samples. The encoder and the settings stay as they are.
 
     Args:
         fit: the model so far.
         shots: features (n, layers, dim) by the model's encoder, old samples first.
-        labels: class numbers (n,), from 0; there may be new classes.
+        labels: class indices (n,), from 0; there may be new classes.
         anchors: features (classes, layers, dim) by the model's encoder.
     """
     if fit.kind is HeadKind.PROTOTYPES:
@@ -36,9 +36,10 @@ def refit_rung(fit: Fit, shots: Features, labels: Labels, anchors: Features) -> 
     held_out = judge(probe.held_out, labels)
     if fit.kind is HeadKind.PROBE and fit.weights is None:
         return replace(fit, head=probe.head, held_out=held_out, shots=shots, anchors=anchors)
-    # encoder or pool labels have learnt from the old samples: leaving one out of the probe alone makes it look too easy
+    # The encoder or the pool's soft labels have learnt from the old samples. Leaving a sample out of only the probe's fit would
+    # make its evidence too good, so the old samples keep the evidence that they have.
     pool = fit.pool
-    if len(pool):  # a new sample may be a pool row that has got its label
+    if len(pool):  # a new sample may be a pool row that somebody has labelled
         pool = pool[~is_copy(mix_layers(pool, fit.layers), mix_layers(shots, fit.layers))]
     return replace(
         fit,
@@ -51,7 +52,7 @@ def refit_rung(fit: Fit, shots: Features, labels: Labels, anchors: Features) -> 
 
 
 def _joined(old: HeldOut, refitted: HeldOut) -> HeldOut:
-    """Join the old samples' evidence as it was with that of new samples from the refit. New classes take all from the refit."""
+    """Keep the old samples' evidence, and take that of new samples from the refit. If there are new classes, take all from it."""
     if old.logits.shape[1] != refitted.logits.shape[1]:
         return replace(refitted, temperature=old.temperature)
     parts = ((old.logits, refitted.logits), (old.losses, refitted.losses), (old.right, refitted.right))

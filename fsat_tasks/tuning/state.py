@@ -1,4 +1,4 @@
-"""Rungs and their inputs: the setup, which no rung changes, and the state, which each rung passes on to the next."""
+"""Rungs and their inputs. The setup is not changed by any rung; the state is passed on from each rung to the next."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class LadderSettings:
     """Maximum planned time of fine-tuning."""
     fine_tuning: Literal["full", "lora", "oft"] = "full"
     class_weight: Literal["balanced"] | None = None
-    """`balanced` makes every class count alike, however many samples it has; see `balance`."""
+    """`balanced` gives all classes the same weight, whatever their numbers of samples; see `balance`."""
     seed: int = 0
     device: Literal["cpu", "cuda"] = "cpu"
-    """Device that encoders are fine-tuned on."""
+    """Device on which encoders are fine-tuned."""
     checkpoints: Path | None = None
     """Folder that keeps fine-tuned encoders until the run is done; see `cross_fit`."""
     epochs: int = 6
-    """Maximum number of epochs of fine-tuning on the samples; a short budget has fewer. More gave nothing on any set tried."""
+    """Maximum number of epochs of fine-tuning on the samples. A small budget allows fewer. More were no better on any set."""
     self_training_epochs: int = 2
 
 
@@ -60,7 +60,7 @@ class Rung:
 
     name: str
     attempt: Callable[[Setup, State], tuple[Trial | Skipped, State]]
-    """Tries the rung, or says why it is skipped. Returns the state for the next rung, too."""
+    """Function that tries the rung or says why it is skipped. It also returns the state for the next rung."""
     needs: Need = Need.NOTHING
 
     @property
@@ -75,7 +75,7 @@ class Rung:
 
 
 class Setup:
-    """The data that stays the same on all rungs: rows, settings, and facts that follow from them, computed on first use.
+    """Data that is the same for all rungs: rows, settings, and values that are computed from these on first use.
 
     Args:
         material: rows of the task.
@@ -88,13 +88,13 @@ class Setup:
 
     @cached_property
     def probe(self) -> FrozenHead:
-        """The probe on the pretrained encoder, at the setting with the best leave-one-out evidence."""
+        """The probe on the pretrained encoder, with the setting that has the best leave-one-out evidence."""
         material = self.material
         return fit_frozen_head(material.shots.features, material.labels, material.anchors.features)
 
     @cached_property
     def pool(self) -> TaskPool | None:
-        """Pool rows that teach the task; None if no rung asks for them, or if there are none besides copies of samples."""
+        """Pool rows that teach the task; None if no rung needs them, or if all of them are copies of samples."""
         if not any(rung.taught for rung in self.rungs):
             return None
         return find_task_pool(self.material, self.probe.chosen.layers, self.settings.seed)
@@ -111,31 +111,31 @@ class Incumbent:
 
     rung: Rung
     held_out: HeldOut
-    """Evidence of the kind that the next rung is compared with."""
+    """Evidence with which the next rung is compared."""
     provisional: bool = False
     """See `Trial.provisional`."""
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """Soft labels of the pool, by the best head so far that the pool taught."""
+    """Soft labels of the pool. They come from the best head so far among those that the pool taught."""
 
     soft_labels: Sequence[Array]
-    """Soft labels (rows of the fold, classes) for each fold, by a teacher that knew no sample of the fold."""
+    """Soft labels (rows of the fold, classes) for each fold, from a teacher that knew no sample of the fold."""
     log_loss: float
-    """Log-loss of the samples, each by a head that had not seen it."""
+    """Log-loss of the samples. Each sample is judged by a head that had not seen it."""
 
 
 @dataclass(frozen=True)
 class State:
-    """State of the ladder after the rungs tried so far; input of the next rung."""
+    """State of the ladder after the rungs tried so far. It is the input of the next rung."""
 
     budget: float
     """Planned seconds of fine-tuning that are left."""
     incumbent: Incumbent | None = None
     teacher: Teacher | None = None
     body: CrossFit | None = None
-    """The encoders that the rung `body` has fine-tuned; None before."""
+    """The encoders that the rung `body` has fine-tuned; None if it has given none."""
 
     @property
     def evidence(self) -> HeldOut | None:
@@ -143,16 +143,16 @@ class State:
         return None if self.incumbent is None else self.incumbent.held_out
 
     def spend(self, seconds: float) -> State:
-        """Take planned seconds off the budget."""
+        """Subtract planned seconds from the budget."""
         return replace(self, budget=self.budget - seconds)
 
     def judged_by_folds(self, held_out: HeldOut) -> State:
-        """Replace the incumbent's evidence by evidence by folds, if it is provisional."""
+        """Replace the incumbent's evidence with evidence from folds, if the incumbent's is provisional."""
         if self.incumbent is None or not self.incumbent.provisional:
             return self
         return replace(self, incumbent=replace(self.incumbent, held_out=held_out, provisional=False))
 
     def taught_by(self, teacher: Teacher) -> State:
-        """Take the teacher if it is the first, or if its log-loss is lower than that of the present one."""
+        """Take the teacher if there is none yet, or if its log-loss is lower than that of the present teacher."""
         better = self.teacher is None or teacher.log_loss < self.teacher.log_loss
         return replace(self, teacher=teacher) if better else self

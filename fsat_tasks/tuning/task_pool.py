@@ -14,21 +14,21 @@ from fsat_tasks.tuning.material import Material, Rows
 __all__ = ["TaskPool", "find_task_pool"]
 
 FOLD_POOL = 4096
-"""Maximum number of pool rows that the encoder of one fold sees. Each fold draws its own."""
+"""Maximum number of pool rows that the encoder of one fold sees. Each fold draws its own rows."""
 
 
 @dataclass(frozen=True)
 class TaskPool:
-    """Pool rows that teach one task: the drawn rows without copies of its samples. There is at least one row."""
+    """Pool rows that teach one task: at least one. They are the drawn rows that are not copies of the task's samples."""
 
     rows: Rows
     directions: PoolDirections  # of these rows
     folds: tuple[NDArray[np.int64], ...]
-    """Row numbers that each fold's encoder sees, in the order in which they are used."""
+    """Indices of the rows that each fold's encoder sees, in the order of their use."""
 
 
 def find_task_pool(material: Material, layers: int, seed: int) -> TaskPool | None:
-    """Choose the pool rows that teach a task; None if the pool is empty or all drawn rows are copies of samples."""
+    """Choose the pool rows that teach a task. Return None if the pool is empty or all drawn rows are copies of samples."""
     if not len(material.pool):
         return None
     own = np.concatenate([material.shots.features, material.anchors.features])

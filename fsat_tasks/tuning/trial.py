@@ -1,4 +1,4 @@
-"""Results of a rung: a trial with its evidence, or the reason why it was skipped; and the model of a rung that is taken."""
+"""Results of a rung: a trial with its evidence, or the reason why it was skipped. If the rung is taken, also its model."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class HeadKind(Enum):
     PROTOTYPES = auto()
     PROBE = auto()
     TAUGHT = auto()
-    """Fitted on samples and on pool rows, with the pool's memory if that helps."""
+    """Fitted on samples and on pool rows, with the memory of pool rows if that helps."""
 
 
 @dataclass(frozen=True)
@@ -62,17 +62,17 @@ class Fit:
     share: float = 0.0
     """Share of the pool's memory in the head."""
     held_out: HeldOut
-    """Evidence on the samples, left out one by one or by folds; its temperature is the head's."""
+    """Evidence on the samples, which were left out one by one or by folds. Its temperature is also that of the head."""
     weights: Weights | None = None
     """Weights of the fine-tuned encoder; None for the pretrained one."""
-    shots: Features  # (n, layers, dim), by that encoder
+    shots: Features  # (n, layers, dim), from the encoder with these weights
     anchors: Features  # (classes, layers, dim)
-    pool: Features  # (m, layers, dim): the rows that taught the head; m is 0 if no pool did
+    pool: Features  # (m, layers, dim), the rows that taught the head; m is 0 if no pool taught it
     unseen: Array | None = None
-    """`scope.unseen_views` (n, 2) by encoders that had not seen the sample; None for the pretrained encoder."""
+    """`scope.unseen_views` of each sample, (n, 2), from an encoder that had not seen it; None for the pretrained encoder."""
     trace: Sequence[TraceEntry] = ()
     baseline: FrozenHead | None = None
-    """The probe on the pretrained encoder, which a fine-tuned model must not be worse than."""
+    """The probe on the pretrained encoder. A fine-tuned model must not be worse than this probe."""
 
 
 @dataclass(frozen=True)
@@ -84,19 +84,19 @@ class Skipped:
 
 @dataclass(frozen=True, kw_only=True)
 class Trial(ABC):
-    """A rung that was tried, with its evidence and the evidence that it is compared with."""
+    """A rung that was tried: its evidence, and the evidence of the incumbent to compare it with."""
 
     held_out: HeldOut
     incumbent: HeldOut | None
     """Evidence of the rung to beat, on the same samples; None if there is none yet."""
     prior: Prior | None = None
-    """Expected gain of such a rung; None if the evidence stands for itself."""
+    """Expected gain of this rung; with None, only the evidence counts."""
     provisional: bool = False
-    """True if the evidence is leave-one-out. Evidence by folds replaces it once another rung is judged by folds."""
+    """True if the evidence is leave-one-out. It is replaced by evidence from folds when a later rung is judged by folds."""
 
     @abstractmethod
     def fit(self) -> Fit:
-        """Fit the model on all samples; called once the rung is taken."""
+        """Fit the model on all samples. This is called only if the rung is taken."""
 
 
 def fit_head(

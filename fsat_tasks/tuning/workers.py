@@ -1,7 +1,8 @@
-"""Fine-tuning of encoders side by side, each in a process of its own on one thread.
+"""Fine-tuning of encoders side by side, each in its own process with one thread.
 
-Two threads on one small encoder mostly wait for each other: they reach 1.1 times the speed of one, and are many times slower on a
-busy machine. Two encoders on one thread each do not wait, and the result does not depend on the number of cores.
+Two threads that tune one small encoder mostly wait for each other. They are 1.1 times as fast as one thread, and many times
+slower than that on a busy machine. Two encoders with one thread each do not wait, and the result does not depend on the number
+of cores.
 """
 
 from __future__ import annotations
@@ -33,26 +34,26 @@ if TYPE_CHECKING:
 __all__ = ["tune_encoders"]
 
 WORTH_A_PROCESS = 6_000
-"""Number of training tokens from which a process pays. It takes some seconds to start."""
+"""Minimum number of training tokens for which a process is started. A process takes some seconds to start."""
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "1073741824"}
-"""Environment variables of the processes. Freed memory is kept for the next step: fetching its pages anew took a third of the
-time."""
+"""Environment variables of the processes. They make malloc keep freed memory for the next step, because getting its pages from
+the system again took a third of the time."""
 ARRAYS = ("tokens", "lengths", "targets", "class_vectors")
 """Files of a job's arrays: the tokens of all rows end to end, the number of tokens of each row, and the arrays of
 `TrainingRows`."""
 NO_MEMORY = ("MemoryError", "out of memory", "not enough memory", "can't allocate memory")
-"""Words by which Python, CUDA and torch's allocators report a lack of memory."""
+"""Words with which Python, CUDA and torch's allocators report a lack of memory."""
 
 
 def tune_encoders(
     jobs: Sequence[TuningJob], checkpoints: Path | None, report: Callable[[int], None], at_once: int | None = None
 ) -> list[tuple[Weights, float]]:
-    """Fine-tune one encoder for each job, and return its weights and its orthogonality error.
+    """Fine-tune one encoder for each job. For each, return the weights and the orthogonality error.
 
     Args:
         jobs: encoders to fine-tune.
-        checkpoints: folder for the weights. Weights that a killed run left there are not tuned again.
-        report: called with the number of rows done so far, summed over all jobs.
+        checkpoints: folder for the weights. An encoder whose weights a killed run left there is not tuned again.
+        report: function that is called with the number of rows done so far, summed over all jobs.
         at_once: maximum number of processes at the same time; by default one for each core.
 
     Raises:
@@ -88,7 +89,7 @@ def tune_encoders(
                 try:
                     for done_work in as_completed(work):
                         done_work.result()
-                except BaseException:  # nobody needs the work of the others any more
+                except BaseException:  # the other jobs' results are no longer needed
                     pool.shutdown(wait=False, cancel_futures=True)
                     processes.kill()
                     raise
@@ -123,7 +124,7 @@ def _is_memory(message: str) -> bool:
 
 
 class _Processes:
-    """Processes that fine-tune. All can be ended when one fails."""
+    """Processes that fine-tune. `kill` ends all of them when one has failed."""
 
     def __init__(self) -> None:
         self._running: set[subprocess.Popen[str]] = set()
@@ -137,7 +138,7 @@ class _Processes:
                 process.kill()
 
     def tune(self, job: TuningJob, file: Path, report: Callable[[int], None]) -> None:
-        """Run this module in a process on the job's files. The process prints the number of rows done."""
+        """Run this module on the job's files in its own process. That process prints the number of rows done."""
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
             _write_job(job, file, folder)
@@ -164,7 +165,7 @@ class _Processes:
                 report(int(line))
             return process.wait()
         finally:
-            process.kill()  # of no effect if it has ended
+            process.kill()  # no effect if the process has ended
             process.wait()
             with self._lock:
                 self._running.discard(process)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsat_tasks.numerics.evidence.paired import Paired
-from fsat_tasks.quality.comparison import beside
+from fsat_tasks.quality.comparison import compare_accuracy
 from fsat_tasks.quality.gates import TITLES, GateDecision, decisions_from_json
 from fsat_tasks.quality.graph_gates import latency_gates, parity_gates, size_gate, variant_gates
 from fsat_tasks.quality.model_gates import data_gate, quality_gates
@@ -193,7 +193,7 @@ def test_a_gate_that_holds_says_how_much_would_pass() -> None:
 def compare_p(fewer: int, more: int) -> float:
     """The p-value of so many rows won, against so many lost."""
     won = np.array([True] * more + [False] * fewer)
-    return float(beside(won, ~won, seed=0)["p"])
+    return float(compare_accuracy(won, ~won, seed=0)["p"])
 
 
 def test_no_warning_and_no_error_beyond_chance_have_no_bound_in_their_sentence() -> None:
@@ -283,7 +283,7 @@ def test_size_and_time_have_their_bounds() -> None:
 
 def test_figures_beside_an_older_model_are_of_the_same_rows() -> None:
     new, old = np.array([True] * 9 + [False]), np.array([True] * 6 + [False] * 3 + [True])
-    found = beside(new, old, seed=0)
+    found = compare_accuracy(new, old, seed=0)
     assert (found["rows"], found["accuracy"], found["gained"], found["lost"]) == (10, 0.7, 3, 1)
     assert found["p"] == pytest.approx(5 / 16)
     assert found["accuracy_low"] < 0.7 < found["accuracy_high"]

@@ -21,7 +21,8 @@ __all__ = [
 LOG_SCALE_BOUNDS = (-10.0, 10.0)
 """Bounds of log(1 / T) in the search for a temperature T."""
 PRIOR_SPREAD = 0.5
-"""Standard deviation of log T in the prior, which is centred on T = 1. It restrains a handful of rows; hundreds outweigh it."""
+"""Standard deviation of log T in the prior, which is centred on T = 1. A handful of rows is restrained by the prior;
+hundreds of rows outweigh it."""
 
 
 def log_loss(logits: Array, labels: Labels) -> float:
@@ -39,13 +40,13 @@ def fit_temperature(logits: Array, labels: Labels, natural: bool = True) -> floa
 
     The likelihood is the log-loss (Guo et al. 2017). Without the prior, 16 rows that are hard to tell apart
     can lead to an infinite temperature. Targets are smoothed by 1 / (n + 2), as Platt (1999, section 2.2)
-    does for one class: n right answers do not make the next one certain.
+    does for one class, because n right answers do not make the next one certain.
 
     Args:
         logits: (n, classes), for rows that the model has not seen, such as leave-one-out logits.
         labels: (n,).
-        natural: whether the logits are a fitted model's log-probabilities, as a probe's are. Cosines have no
-            natural scale, so for them there is no prior.
+        natural: whether the logits are a fitted model's log-probabilities, as a probe's are. If not, the prior
+            is left out: cosines, for example, have no natural scale.
     """
     smoothing = 1.0 / (len(labels) + 2)
 
@@ -62,8 +63,8 @@ def balance_strength(logits: Array, labels: Labels, log_prior: Array) -> float:
     """Return the strength in 0..1 of the logit adjustment that gives all classes the same weight.
 
     The adjustment subtracts strength * log_prior from the logits (Menon et al. 2021, eq. 10). A model that
-    has fully learnt the class shares needs 1; a model that assumes equal shares needs 0. The strength
-    minimises the log-loss of held-out rows, in which each class has the same total weight.
+    has fully learnt the class shares needs 1; a model that assumes equal shares needs 0. The returned strength
+    minimises the log-loss of held-out rows that are weighted so that all classes have the same total weight.
 
     Args:
         logits: (n, classes), calibrated, for rows that the model has not seen.
@@ -80,7 +81,7 @@ def balance_strength(logits: Array, labels: Labels, log_prior: Array) -> float:
 
 
 def reliability_bins(probabilities: Array, labels: Labels, bins: int = 15) -> list[dict[str, float]]:
-    """Return rows, mean confidence and accuracy of each equal-width bin of the top probability, without empty bins.
+    """Return number of rows, mean confidence and accuracy in equal-width bins of the top probability, but no empty bin.
 
     Args:
         probabilities: (n, classes).
@@ -113,11 +114,11 @@ def expected_calibration_error(probabilities: Array, labels: Labels, bins: int =
 
 
 def expected_calibration_error_by_chance(probabilities: Array, seed: int, bins: int = 15, draws: int = 200) -> float:
-    """Mean calibration error that a perfectly calibrated model with these probabilities shows on as many rows.
+    """Mean calibration error that a perfectly calibrated model with these probabilities would show on this number of rows.
 
-    In each draw, a row is right with exactly the probability that it states ("consistency resampling",
-    Bröcker and Smith 2007). With 40 rows the result is above 0.1. So a calibration error means nothing before
-    this is subtracted.
+    In each draw, a row is right with exactly the probability that the model states ("consistency resampling",
+    Bröcker and Smith 2007). With 40 rows the result is above 0.1. So a calibration error means nothing until
+    this result is subtracted from it.
 
     Args:
         probabilities: (n, classes).

@@ -1,15 +1,16 @@
-"""Conformal prediction: sets of classes that hold the true one with a chosen probability.
+"""Conformal prediction: sets of classes that hold the true class with a chosen probability.
 
-The samples' leave-one-out probabilities serve for calibration, so no row is set aside. Of n exchangeable
-scores the k-th smallest with k = ceil((n + 1) * coverage) is an exact threshold (split conformal prediction,
+The threshold is set on the samples' leave-one-out probabilities, so no row is set aside. If n scores are
+exchangeable, the k-th smallest, k = ceil((n + 1) * coverage), is an exact threshold (split conformal prediction,
 Vovk et al. 2005).
 
-Leave-one-out scores with one head that is fitted on all rows are the jackknife: close to that, but without a
-guarantee. CV+ and jackknife+ for classification guarantee a coverage of at least 2 * coverage - 1 (Romano et
-al. 2020, theorem 3). They would need all left-out heads at serving time.
+Here the scores come from leave-one-out heads, but the served head is fitted on all rows. This is the jackknife. Its
+coverage is close to the chosen one, but not guaranteed. CV+ and jackknife+ for classification guarantee a coverage
+of at least 2 * coverage - 1 (Romano et al. 2020, theorem 3). They are not used, because they would need all
+leave-one-out heads at serving time.
 
-There are no thresholds per class (Mondrian): at coverage 0.95 they would be infinite with fewer than 19 shots
-per class.
+There are no thresholds per class (Mondrian), because at coverage 0.95 they would be infinite with fewer than 19
+shots per class.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ __all__ = [
 Mask = NDArray[np.bool_]
 
 ROUNDING = 1e-9
-"""Subtracted from (n + 1) * coverage before it is rounded up, against floating-point error: 0.55 * 100 > 55."""
+"""Number subtracted from (n + 1) * coverage before rounding up, because of floating-point error: 0.55 * 100 > 55."""
 
 
 def lac_scores(probabilities: Array) -> Array:
@@ -39,14 +40,14 @@ def lac_scores(probabilities: Array) -> Array:
 
 
 def conformal_quantile(scores: Array, coverage: float) -> float:
-    """Return the smallest score that a further, exchangeable score does not exceed with at least this probability.
+    """Return the smallest score that a further, exchangeable score stays within, with at least the probability `coverage`.
 
     Args:
         scores: (n,).
         coverage: the probability, in 0..1.
 
     Returns:
-        The k-th smallest score, k = ceil((n + 1) * coverage); infinity if n is too small for that (k > n).
+        The k-th smallest score, k = ceil((n + 1) * coverage); infinity if there are too few scores (k > n).
     """
     rank = max(int(np.ceil((len(scores) + 1) * coverage - ROUNDING)), 1)
     return float(np.partition(scores, rank - 1)[rank - 1]) if rank <= len(scores) else float("inf")
@@ -66,7 +67,7 @@ def conformal_threshold(scores: Array, labels: Labels, coverage: float) -> float
 def prediction_sets(scores: Array, threshold: float) -> Mask:
     """Return the classes whose score is within the threshold, as a mask (n, classes). No row's set is empty.
 
-    A row without such a class gets the class with the lowest score. This can only add to the coverage.
+    A row without such a class gets the class with the lowest score. This can only raise the coverage.
     """
     sets: Mask = scores <= threshold
     sets[np.arange(len(scores)), scores.argmin(axis=1)] = True

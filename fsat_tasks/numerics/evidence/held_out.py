@@ -20,8 +20,8 @@ STANDARD_ERRORS = 1.0
 ACCURACY_ERRORS = 1.645
 """Number of standard errors by which a loss of accuracy is significant: a one-sided test at 5 %."""
 USUAL_SPREAD, USUAL_ROWS = 0.5, 8
-"""Prior standard deviation of per-row gains, weighted as `USUAL_ROWS` pseudo-rows. Without it, eight rows
-that agree by chance would give a standard error near zero."""
+"""Prior standard deviation of per-row gains, and the number of rows that this prior counts as. Without the prior,
+eight rows that agree by chance would give a standard error near zero."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class HeldOut:
 class Prior:
     """Normal prior of a rung's gain in log-loss, in nats: mean and standard deviation.
 
-    Evidence from 64 samples has a standard error as large as most gains. It is also pessimistic: leaving out
-    one of few samples removes a good part of its class. So it is combined with the gains that such rungs had
-    on other tasks.
+    A rung is a method that the ladder tries. Evidence from 64 samples has a standard error as large as most gains.
+    It is also pessimistic, because leaving out one of few samples removes a good part of its class. So the evidence
+    is combined with the gains that the same rung had on other tasks.
     """
 
     mean: float
@@ -73,7 +73,7 @@ class Comparison:
 
     @property
     def better(self) -> bool:
-        """Return True where the challenger wins.
+        """Return True if the challenger wins.
 
         Without a prior, its gain must exceed one standard error, and its accuracy must not be lower. With a
         prior, the expected gain must be above zero, and the accuracy must not be significantly lower (5 %,
@@ -92,7 +92,7 @@ class Comparison:
         return (weights[0] * self.gain + weights[1] * self.prior.mean) / sum(weights)
 
     def __str__(self) -> str:
-        """A sentence for people: the verdict, and what changes for the samples. `statistics` has the figures behind it."""
+        """A sentence for people: the verdict, and what changes for the samples. `statistics` has the figures for it."""
         factor = float(np.exp(self.gain))  # of the right label's probability, in the geometric mean
         if factor >= 2.0:
             probability = f"{factor:,.1f} times as much probability"
@@ -152,9 +152,9 @@ def _standard_error(values: Array) -> float:
 
 
 def best_of(tried: Sequence[HeldOut], fold: Labels) -> tuple[int, HeldOut]:
-    """Select the model with the lowest log-loss, and return its evidence without the bias of the selection.
+    """Select the model with the lowest log-loss, and return evidence that has no selection bias.
 
-    The lowest of many log-losses is too optimistic on the rows that selected it. So the evidence for each
+    The lowest of many log-losses is too optimistic on the rows by which it was selected. So the evidence for each
     fold's rows comes from the model that is best on the other folds (cross-validated selection, Varma and
     Simon 2006).
 
@@ -163,7 +163,7 @@ def best_of(tried: Sequence[HeldOut], fold: Labels) -> tuple[int, HeldOut]:
         fold: (n,), fold of each sample.
 
     Returns:
-        The number of the selected model, and its evidence. The temperature is the selected model's own.
+        The index of the selected model, and the evidence. The temperature is the selected model's own.
     """
     losses = np.stack([one.losses for one in tried])  # (tried, n)
     best = int(losses.mean(axis=1).argmin())

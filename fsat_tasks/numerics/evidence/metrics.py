@@ -50,7 +50,9 @@ def accuracy_interval(correct: NDArray[np.bool_], seed: int, level: float = 0.95
 
 
 def coverage_curve(probabilities: NDArray[np.float64], labels: Labels, points: int = 50) -> list[dict[str, float]]:
-    """Return the accuracy of the most confident rows at rising coverage, the share of rows answered (selective prediction).
+    """Return the accuracy of the most confident rows at rising coverage (selective prediction).
+
+    The coverage is the share of rows that are answered.
 
     Args:
         probabilities: (n, classes).

@@ -1,4 +1,4 @@
-"""Paired comparison of two classifiers on the same rows. Only discordant rows count: those that exactly one gets right."""
+"""Paired comparison of two classifiers on the same rows. Only rows that exactly one of them gets right (discordant) count."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Paired:
 def compare_paired(new: NDArray[np.bool_], old: NDArray[np.bool_]) -> Paired:
     """Compare two classifiers by McNemar's exact test, one-sided in both directions.
 
-    If neither is better, each discordant row is the toss of a fair coin. On 300 rows with one discordant row
-    in ten, a gain of 5 points is significant (p <= 0.05) in 85 % of draws. With three in twenty it is so in
-    69 %.
+    If neither is better, the new classifier wins each discordant row with probability 1/2. On 300 rows of which
+    one in ten is discordant, a gain of 5 points is significant (p <= 0.05) in 85 % of draws. If three in twenty
+    are discordant, the gain is significant in 69 % of draws.
 
     Args:
         new, old: (n,), whether each row is right.

@@ -33,7 +33,7 @@ def place_on_plane(rows: NDArray[np.floating], seed: int) -> NDArray[np.float64]
 
 
 def _directions(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Project (n, dim) to (n, 2): the two directions of most variance, with zeros for a direction that is missing."""
+    """Project (n, dim) to (n, 2) along the two directions of most variance. A missing direction gives zeros."""
     left, scale, _ = np.linalg.svd(rows - rows.mean(axis=0), full_matrices=False)
     flat = np.zeros((len(rows), 2))
     flat[:, : min(2, len(scale))] = (left * scale)[:, :2]

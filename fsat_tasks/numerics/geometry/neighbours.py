@@ -23,9 +23,9 @@ SAME = 0.9999
 GROUP = 64
 """Number of columns in a group. `largest` first looks only at the largest value of each group."""
 QUERY_BLOCK, POOL_BLOCK = 2048, 4096
-"""Number of rows on each side of one matrix product: 32 MiB of similarities at a time, for any pool size."""
+"""Numbers of rows on both sides of one matrix product. Its similarities take 32 MiB, for any pool size."""
 SPREAD_STEPS = 15
-"""Number of iterations of label spreading. The remaining error is pull ** 15: 4 % of the whole at a pull of 0.8."""
+"""Number of iterations of label spreading. They leave pull ** 15 of the initial error: 4 % for a pull of 0.8."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,11 @@ class Neighbours:
     If the pool has fewer than k rows that are not copies, the remaining entries have the similarity -inf.
     """
 
-    index: NDArray[np.int64]  # (n, k) numbers of pool rows
+    index: NDArray[np.int64]  # (n, k), indices of pool rows
     similarity: NDArray[np.float32]  # (n, k), cosine
 
     def of(self, rows: NDArray[np.int64]) -> Neighbours:
-        """Return the neighbours of the rows with these numbers."""
+        """Return the neighbours of the rows with these indices."""
         return Neighbours(self.index[rows], self.similarity[rows])
 
 
@@ -131,7 +131,7 @@ def smooth(rows: Array, pool: Array, found: Neighbours, strength: float) -> Arra
 def affinity_graph(shots: Neighbours, pool: Neighbours) -> sparse.csr_array:
     """Return the symmetric graph D^-1/2 A D^-1/2 of shots and pool, (n, n), with A = exp(SHARPNESS * (similarity - 1)).
 
-    A is the mean of both directions: if one row is a neighbour of the other, both are linked. A row without
+    A is the mean of both directions, so two rows are linked if either is a neighbour of the other. A row without
     neighbours has no links. The shots come first, then the pool rows, n in all.
 
     Args:

@@ -1,6 +1,6 @@
-"""Principal directions of an unlabelled pool, the neighbours among its rows, and its rows smoothed over them.
+"""Principal directions of an unlabelled pool, the neighbours among its rows, and its rows smoothed over these neighbours.
 
-None of these depends on a task's samples, so tasks that share a pool can share them.
+Without `others`, none of these depends on a task's samples, so tasks that share a pool can share them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fsat_tasks.numerics.types import Array, Features
 __all__ = ["DIRECTIONS", "KEY_DIRECTIONS", "STRENGTH", "PoolDirections", "find_directions"]
 
 DIRECTIONS = 384
-"""Maximum number of principal directions. All fits run in their coordinates."""
+"""Maximum number of principal directions. The heads that learn from the pool are fitted in these coordinates."""
 KEY_DIRECTIONS = 256
 """Number of the strongest directions in which neighbours are searched."""
 STRENGTH = 0.5
@@ -42,16 +42,17 @@ class PoolDirections:
         return len(self.rows)
 
     def fresh(self, shots: Features) -> NDArray[np.int64]:
-        """Return the numbers of the rows that are not a copy of a shot.
+        """Return the row numbers (indices) of the rows that are not a copy of a shot.
 
         Args:
             shots: (n, all layers, dim).
         """
-        # float16 keeps a row's direction to 1e-7, but not its length if one component dominates: so rows are rescaled
+        # float16 changes cosines by about 1e-7, but the length by more if one component dominates.
+        # So rows are scaled to unit length again.
         return np.flatnonzero(~is_copy(unit_rows(self.mixed.astype(np.float32)), mix_layers(shots, self.layers)))
 
     def at(self, rows: NDArray[np.int64]) -> PoolDirections:
-        """Return the rows with these numbers. All other rows are removed from the neighbours, too."""
+        """Return the rows with these indices. The other rows are removed from the neighbours, too."""
         if len(rows) == len(self):
             return self
         place = np.full(len(self), -1)
@@ -72,9 +73,8 @@ def find_directions(pool: Features, layers: int, others: Features | None = None)
     Args:
         pool: (m, all layers, dim), m > 0.
         layers: number of last layers to mix.
-        others: (n, all layers, dim), further rows that the directions should span. They make no difference if
-            they are few compared with the pool. If they are many, the pool's directions alone may not span
-            them.
+        others: (n, all layers, dim), further rows that the directions should span. Few of them hardly change
+            the directions. Many must be given, because the pool alone may not span them.
     """
     mixed = mix_layers(pool[:, -layers:], layers)
     basis = _principal_directions(mixed if others is None else np.concatenate([mix_layers(others, layers), mixed]))
@@ -86,10 +86,10 @@ def find_directions(pool: Features, layers: int, others: Features | None = None)
 
 
 def _principal_directions(rows: Array) -> Array:
-    """Return the at most DIRECTIONS strongest orthonormal directions of the rows, (dim, directions), the strongest last."""
+    """Return the strongest orthonormal directions of the rows, DIRECTIONS at most, (dim, directions), the strongest last."""
     dim = rows.shape[1]
     squares, vectors = linalg.eigh(rows.T @ rows, subset_by_index=(max(dim - DIRECTIONS, 0), dim - 1))
     kept = squares > 1e-12 * squares[-1]
-    kept[-1] = True  # one direction even where all rows are zero
+    kept[-1] = True  # keep one direction even if all rows are zero
     directions: Array = vectors[:, kept]
     return directions

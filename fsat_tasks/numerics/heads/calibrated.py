@@ -30,7 +30,7 @@ class CalibratedHead:
     temperature: float
     scope: ScopeModel
     scope_threshold: float
-    """Minimum score of a row that counts as in scope; -inf if all rows do."""
+    """Minimum score of a row that counts as in scope; -inf if every row counts as in scope."""
 
     @property
     def linear(self) -> LinearHead:
@@ -43,7 +43,7 @@ class CalibratedHead:
         return self.head.memory if isinstance(self.head, TaughtHead) else None
 
     def logits(self, features: Features) -> Array:
-        """Return logits, (n, classes), for features (n, all layers, dim), not yet divided by the temperature."""
+        """Return logits, (n, classes), before the division by the temperature, for features (n, all layers, dim)."""
         return self.head.logits(mix_layers(features, self.layers))
 
     def probabilities(self, features: Features) -> Array:
@@ -52,7 +52,7 @@ class CalibratedHead:
         return probabilities
 
     def scope_scores(self, features: Features) -> Array:
-        """Return scores, (n,), for features (n, all layers, dim). A higher score is more in scope."""
+        """Return scores, (n,), for features (n, all layers, dim). The higher a score, the more the row is in scope."""
         return scope_scores(self.scope, mix_layers(features, self.layers), self.logits(features))
 
     def in_scope(self, features: Features) -> NDArray[np.bool_]:

@@ -15,8 +15,9 @@ def fit_discriminant(features: Array, labels: Labels, names: Array, prior: float
     """Fit a linear discriminant with one covariance for all classes and equal class priors.
 
     The covariance is shrunk towards the sphere (Friedman 1989, eq. 18, as a ridge): `shrinkage` times the
-    mean variance is added to each direction. Leave-one-out is exact: without a row its class's mean moves,
-    and the scatter loses a rank-one term (Sherman-Morrison). The ridge stays that of all rows.
+    mean variance is added to each direction. Without a row, the mean of its class moves, and the scatter loses
+    a rank-one term. So leave-one-out has a closed form (Sherman-Morrison). It is exact for the ridge that is
+    computed from all rows.
 
     Args:
         features: (n, dim).
@@ -40,7 +41,7 @@ def fit_discriminant(features: Array, labels: Labels, names: Array, prior: float
     weight = linalg.cho_solve(factor, means.T).T  # (classes, dim)
     head = LinearHead(n * weight, -0.5 * n * np.einsum("cd,cd->c", weight, means))
 
-    # inner products by the inverse scatter: x is a row, m the mean of its class, d = x - m; "mean" is any class's mean
+    # inner products with the inverse scatter: x is a row, m the mean of its class, d = x - m, "mean" the mean of any class
     own, at = labels, np.arange(n)
     x_mean, mean_mean = features @ weight.T, means @ weight.T  # (n, classes), (classes, classes)
     x_x = np.einsum("nd,nd->n", features, linalg.cho_solve(factor, features.T).T)  # (n,)

@@ -20,7 +20,7 @@ __all__ = ["FoldHead", "FoldView", "best_fold_head", "depths", "probe_folds", "t
 
 
 DEPTHS = (1, 4)
-"""Numbers of last layers to try on a tuned encoder, besides the number that the pretrained encoder's head uses."""
+"""Numbers of last layers to try on a tuned encoder. The number that the pretrained encoder's head uses is tried, too."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class FoldHead:
     held_out: HeldOut
     """Predictions for each sample, from the encoder and the head that have not seen its fold."""
     share: float = 0.0
-    """Weight of the memory of pool rows; 0 without one."""
+    """Weight of the memory of pool rows; 0 without a memory."""
     soft_labels: tuple[Array, ...] = ()
     """Teacher's labels of the pool in each fold, (pool, classes); empty for a head that does not learn from a pool."""
 
@@ -72,7 +72,7 @@ def depths(setting: Candidate, layers: int) -> list[Candidate]:
 
 
 def probe_folds(views: Sequence[FoldView], labels: Labels, setting: Candidate) -> FoldHead:
-    """Judge the head without a pool. For each fold it is fitted on the samples of the other folds.
+    """Judge the head without a pool. For each fold, the head is fitted on the samples of the other folds.
 
     Args:
         views: features of each fold's encoder.
@@ -91,7 +91,7 @@ def probe_folds(views: Sequence[FoldView], labels: Labels, setting: Candidate) -
 
 
 def best_fold_head(tried: Sequence[FoldHead], labels: Labels) -> tuple[int, FoldHead]:
-    """Return the number of the best head, and the head with evidence free of the bias of the selection (`best_of`)."""
+    """Return the index of the best head, and this head with evidence that has no selection bias (see `best_of`)."""
     best, held_out = best_of([head.held_out for head in tried], stratified_folds(labels, FOLDS))
     return best, replace(tried[best], held_out=held_out)
 

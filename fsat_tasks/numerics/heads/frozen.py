@@ -1,7 +1,7 @@
-"""The best head on frozen features. Layers, prior and penalty are chosen by leave-one-out evidence.
+"""The best head on frozen features. Leave-one-out evidence chooses its layers, prior, penalty and share.
 
 The head is the weighted sum of two linear heads that make different errors: the anchored probe and a Gaussian
-discriminant.
+discriminant. The share is the weight of the discriminant.
 """
 
 from __future__ import annotations
@@ -25,20 +25,22 @@ __all__ = ["Candidate", "FrozenHead", "fit_frozen_head", "fit_setting", "refit_f
 PRIORS = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Numbers of rows that a class name may count as (alpha)."""
 RIDGES = (0.01, 0.03, 0.1, 0.3, 1.0)
-"""Penalties of the probe's weights. None is below 0.01, where leave-one-out evidence is too optimistic: on
-two public sets, 0.003 seemed 5 % better in log-loss than 0.03 and was 1 to 6 % worse on the test sets."""
+"""Penalties of the probe's weights to try. None is below 0.01, because leave-one-out evidence is too optimistic
+there. On two public sets, this evidence rated the log-loss of 0.003 5 % better than that of 0.03. On the test sets
+it was 1 to 6 % worse."""
 SHARES = (0.2, 0.4, 0.6, 0.8)
-"""Weight of the discriminant in the calibrated logits. Zero is not offered: leave-one-out evidence prefers
-the probe alone even where the blend generalises better."""
+"""Weights of the discriminant in the calibrated logits to try. Zero is not one of them, because leave-one-out
+evidence prefers the probe without the discriminant even where the blend of both generalises better."""
 START_PRIOR, START_RIDGE, START_SHARE = 1.0, 0.03, 0.2
 """Values that the search starts from."""
 SHRINKAGE = 1.0
 """Share of the mean variance that the discriminant adds to every direction."""
 MAX_DIRECTIONS = 384
-"""Maximum number of principal directions for the fit. Its time grows with the cube, and more were no better on any set."""
+"""Maximum number of principal directions for the fit. The fit's time grows with the cube of this number, and more
+directions were no better on any set."""
 SCREEN_ROWS = 400
-"""Maximum number of rows on which layers, ridge and prior are compared; classes are taken whole. The chosen
-setting is fitted on all rows."""
+"""Maximum number of rows on which layers, ridge and prior are compared. A class is drawn with all its rows or not at
+all. The chosen setting is then fitted on all rows."""
 FIT_TOLERANCE = 1e-3
 """Tolerance of the probe's fit, about the error of its logits."""
 
@@ -79,10 +81,10 @@ class FrozenHead:
 def fit_frozen_head(features: Features, labels: Labels, names: Features) -> FrozenHead:
     """Choose the layers, then the ridge, the prior and the share, and fit the head. What matters most is chosen first.
 
-    More layers than the last one are taken only if their paired leave-one-out log-loss is lower by more than
-    one standard error. (If only some rows are compared, it is the standard error for as many rows as there
-    are samples.) More layers help if the encoder was trained for another purpose than the task. They hurt if
-    it was trained for exactly this.
+    More layers than the last one are used only if they lower the leave-one-out log-loss by more than one
+    standard error of the paired differences. If only some rows are compared, the standard error is computed as
+    if all samples were. More layers help if the encoder was trained for another purpose than the task. They hurt
+    if it was trained for the same purpose.
 
     Args:
         features: (n, layers, dim), from the embedding layer to the last block.
@@ -189,11 +191,11 @@ def _improve(search: _Search, best: _Fit, field: str, grid: tuple[float, ...], t
     """Search one field of the setting: up the grid while the log-loss falls, or down if the first step up is no better.
 
     Args:
-        search: fits to draw on.
+        search: fits each setting.
         best: fit to start from.
         field: `ridge`, `prior` or `share`.
         grid: values of the field, ascending.
-        trace: list that every setting tried is appended to.
+        trace: list to which every setting tried is appended.
 
     Returns:
         The best fit.
@@ -215,7 +217,7 @@ def _improve(search: _Search, best: _Fit, field: str, grid: tuple[float, ...], t
 
 
 class _Search:
-    """Fits on one number of layers, in the principal directions of the rows. A rotation does not change the penalty."""
+    """Fits with one number of layers, in the principal directions of the rows. This rotation does not change the penalty."""
 
     def __init__(self, features: Array, labels: Labels, names: Array, layers: int) -> None:
         rows = np.vstack([features, names])  # (n + classes, dim)
@@ -232,7 +234,7 @@ class _Search:
         return LinearHead(head.weight / temperature, head.bias / temperature), held_out / temperature, temperature
 
     def try_setting(self, prior: float, ridge: float, share: float, near: _Fit | None = None) -> _Fit:
-        """Fit the head and compute its evidence. Time is saved if `near` is a fit with the same prior and ridge."""
+        """Fit the head and compute its evidence. If `near` has the same prior and ridge, its probe is used again."""
         if near is not None and (near.candidate.prior, near.candidate.ridge) == (prior, ridge):
             probe, of_probe, probe_temperature = near.probe, near.probe_held_out, near.probe_temperature
         else:
@@ -266,12 +268,12 @@ class _Search:
 
 
 def _principal_directions(rows: Array) -> Array:
-    """Return the at most MAX_DIRECTIONS strongest orthonormal directions of the rows, (directions, dim)."""
+    """Return the strongest orthonormal directions of the rows, MAX_DIRECTIONS at most, (directions, dim)."""
     n, dim = rows.shape
     squares, vectors = linalg.eigh(rows @ rows.T if n < dim else rows.T @ rows)  # ascending
     squares, vectors = squares[::-1][:MAX_DIRECTIONS], vectors[:, ::-1][:, :MAX_DIRECTIONS]
     kept = squares > 1e-12 * squares[0]
-    kept[0] = True  # one direction even where all rows are zero
+    kept[0] = True  # keep one direction even if all rows are zero
     directions = rows.T @ vectors[:, kept] if n < dim else vectors[:, kept]  # (dim, directions)
     norms = np.linalg.norm(directions, axis=0)
     basis: Array = (directions / np.where(norms > 0, norms, 1.0)).T

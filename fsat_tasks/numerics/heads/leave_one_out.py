@@ -15,15 +15,15 @@ __all__ = ["approximate_loo_logits"]
 def approximate_loo_logits(head: LinearHead, features: Array, labels: Labels, names: Array, prior: float, ridge: float) -> Array:
     """Return leave-one-out logits, (n, classes), by one Newton step per row and without a second fit.
 
-    This is approximate leave-one-out (Rad and Maleki 2020, eq. 9) with the Hessian's diagonal class blocks.
-    For each class against the rest, the step is the exact Newton step.
+    This is approximate leave-one-out (Rad and Maleki 2020, eq. 9). It uses only the Hessian's diagonal blocks, one
+    for each class. For the logistic loss of one class against the rest, the step is the exact Newton step.
 
     Args:
         head: result of `fit_probe` for the other arguments.
         features, labels, names, prior, ridge: as for `fit_probe`.
     """
     n, classes = len(features), len(names)
-    # two classes share one free row of weights: each takes half of the step and of the penalty
+    # two classes have only one free row of weights, so each takes half of the step and of the penalty
     share = 0.5 if classes == 2 else 1.0
     # the intercept's column is scaled so that one penalty holds for all directions
     intercept = np.sqrt(share * ridge / INTERCEPT_RIDGE)
@@ -45,9 +45,9 @@ def _leverages(rows: Array, weights: Array, curvature: Array, ridge: float, matt
 
         rows @ inverse(rows.T @ diag(weights * curvature) @ rows + ridge) @ rows.T
 
-    Few rows have a high curvature for a class; at the others it is low and even. So the others enter with their
-    mean curvature, and one eigendecomposition serves all classes. The rows with the highest curvature enter
-    exactly (Woodbury). With at most CURVED_ROWS rows nothing is approximated.
+    Few rows have a high curvature for a class. The curvature of the others is low and even, so they enter with
+    their mean curvature, and one eigendecomposition serves all classes. The rows with the highest curvature enter
+    exactly (Woodbury). With at most CURVED_ROWS rows, all enter exactly.
 
     Args:
         rows: (rows, dim), at least n rows.
@@ -55,8 +55,8 @@ def _leverages(rows: Array, weights: Array, curvature: Array, ridge: float, matt
         curvature: (rows, classes).
         ridge: penalty, the same in all directions.
         matter: (n, classes), importance of each leverage. For each class, the CORRECTED_ROWS most important
-            leverages are computed in full. The others leave out the rows of high curvature, so they are upper
-            bounds.
+            leverages are computed in full. The others are computed without the rows of high curvature, so they
+            are upper bounds.
     """
     spectrum, axes = linalg.eigh((rows * weights[:, None]).T @ rows)
     rows = rows @ axes  # (rows, dim) along the axes

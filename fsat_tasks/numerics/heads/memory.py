@@ -1,9 +1,9 @@
 """Memory head: a linear head plus the soft labels of the pool rows that are nearest to a text.
 
-The pool shows shapes of classes that a linear head cannot represent, but stored rows can. Both predictions
-are added in the log domain, as in kNN language models (Khandelwal et al. 2020) and Tip-Adapter (Zhang et al.
-2022). The whole head consists of products with constant matrices, a top-k and a softmax, so it can be
-exported as a static graph.
+Stored pool rows can represent class shapes that a linear head cannot. The memory's log-probabilities are added to
+the linear head's logits, as in kNN language models (Khandelwal et al. 2020) and Tip-Adapter (Zhang et al. 2022).
+The whole head consists of products with constant matrices, a top-k and a softmax, so it can be exported as a
+static graph.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ __all__ = ["DOUBT", "LEAST_WEIGHT", "NEAREST", "SHARPNESS", "Memory", "TaughtHea
 NEAREST = 20
 """Number of pool rows that are looked up for a text."""
 SHARPNESS = 30.0
-"""A pool row has the weight exp(SHARPNESS * cosine similarity), minus the weight of the last of the NEAREST
-rows. So it makes no difference which of two equally near rows comes last."""
+"""A pool row has the weight exp(SHARPNESS * cosine similarity), minus the same term of the last of the NEAREST rows.
+The last row thus has almost no weight, so it makes no difference which of two equally near rows comes last."""
 LEAST_WEIGHT = 1e-6
-"""Minimum weight of a row, relative to the nearest one. If all rows are equally near, they all count alike."""
+"""Minimum weight of a row, relative to the nearest one. Rows that are all equally near get this weight, so they count alike."""
 DOUBT = 1e-3
 """Share of the memory's prediction that is spread over all classes, so that a few rows cannot rule out a class."""
 
@@ -41,7 +41,7 @@ class Memory:
     """Weight of the memory's log-probabilities relative to the linear head's logits."""
 
     def logits(self, rows: Array) -> Array:
-        """Return log-probabilities, (n, classes), for rows (n, dim), without the weight `share`."""
+        """Return log-probabilities, (n, classes), for rows (n, dim), not yet multiplied by `share`."""
         found = nearest(unit_rows(rows @ self.basis), self.keys, NEAREST, copies=True)
         similarity = found.similarity.astype(np.float64)
         closeness = np.exp(SHARPNESS * (similarity - similarity.max(axis=1, keepdims=True)))  # (n, k)

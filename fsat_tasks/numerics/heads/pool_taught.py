@@ -1,8 +1,8 @@
-"""Learning from the unlabelled pool: a teacher gives it soft labels, and a student learns from them.
+"""Learning from the unlabelled pool: a teacher gives the pool soft labels, and a student learns from these labels.
 
-The teacher smooths rows over their neighbours in the pool, and spreads labels among these. The student is a
-linear head on the features without smoothing, fitted to shots and soft labels (distillation, Hinton et al.
-2015). A memory of the pool rows is added if held-out shots show that it helps.
+The teacher smooths rows over their neighbours in the pool, and spreads labels from neighbour to neighbour. The
+student is a linear head on the features without smoothing. It is fitted to the shots and the soft labels
+(distillation, Hinton et al. 2015). A memory of the pool rows is added if held-out shots show that it helps.
 """
 
 from __future__ import annotations
@@ -27,35 +27,36 @@ from fsat_tasks.runtime.parallel import side_by_side
 __all__ = ["FOLDS", "Heads", "PoolEvidence", "Teaching", "draw_pool", "fit_heads", "hold_out", "judge_shares", "prepare"]
 
 POOL_ROWS = 10_000
-"""Maximum number of pool rows, drawn with the seed. Time grows with their square, and the memory head stores them all."""
+"""Maximum number of pool rows, drawn with the seed. The time grows with the square of this number, and the memory
+stores all these rows."""
 PULL = 0.8
 """Pull of the teacher's label spreading; see `spread`."""
 SOFT_WEIGHT = 4.0
-"""Total weight of the pool in the student's fit, as a multiple of the shots'. A pool row never weighs more than a shot."""
+"""Total weight of the pool in the student's fit, relative to that of the shots. A pool row never weighs more than a shot."""
 STUDENT_RIDGE = 0.03
 """Penalty of the student's weights."""
 TOLERANCE, TOLERANCE_OF_FOLDS = 0.03, 0.1
-"""Newton decrements at which a fit stops, divided by the square root of the total weight. The loss is then
-about 0.0005 and 0.005 nats per row above its minimum."""
+"""Newton decrements, divided by the square root of the total weight, at which the student's fit stops. `hold_out`
+uses the second. The loss is then about 0.0005 or 0.005 nats per row above its minimum."""
 SHARES = (0.0, 0.25, 0.5, 1.0)
-"""Weights of the memory relative to the linear head that are tried."""
+"""Weights of the memory to try, relative to the linear head."""
 FOLDS = 4
 """Number of folds of the shots. One fold at a time is held out."""
 
 
 @dataclass(frozen=True)
 class Heads:
-    """Heads fitted on the shots that are seen. They take mix_layers(features, layers) and return calibrated logits."""
+    """Heads fitted on the seen shots. They take mix_layers(features, layers) and return calibrated logits."""
 
     probe: LinearHead
-    """Head fitted on shots and class names alone."""
+    """Head fitted on shots and class names only."""
     student: LinearHead
     """Linear head fitted on shots, class names and the soft labels of the pool."""
     memory: Memory
     """Memory of the pool rows, with a share of 1."""
 
     def taught(self, share: float) -> LinearHead | TaughtHead:
-        """Return the student with a memory of this share, or the student alone if the share is 0."""
+        """Return the student with a memory of this share, or the student without a memory if the share is 0."""
         memory = Memory(self.memory.basis, self.memory.keys, self.memory.labels, share)
         return TaughtHead(self.student, memory) if share else self.student
 
@@ -90,7 +91,7 @@ class PoolEvidence:
 
 
 def draw_pool(rows: int, seed: int, most: int = POOL_ROWS) -> NDArray[np.int64]:
-    """Draw the numbers of at most `most` pool rows, ascending.
+    """Draw the indices of at most `most` pool rows, ascending.
 
     Args:
         rows: number of rows in the pool.
@@ -101,13 +102,13 @@ def draw_pool(rows: int, seed: int, most: int = POOL_ROWS) -> NDArray[np.int64]:
 
 
 def prepare(shots: Features, labels: Labels, names: Features, pool: PoolDirections, setting: Candidate) -> Teaching:
-    """Project, smooth and link all rows. The result serves for any choice of the shots that are seen.
+    """Project, smooth and link all rows. The result can be used with any choice of seen shots.
 
     Args:
         shots: (n, layers, dim).
         labels: (n,) in 0..classes-1.
         names: (classes, layers, dim), features of the class names.
-        pool: view of the used pool rows, at least one, with the layers of the setting.
+        pool: the pool rows to use, at least one, with the setting's number of layers.
         setting: setting of the probe.
     """
     rows = mix_layers(np.concatenate([shots, names]), setting.layers) @ pool.basis  # (n + classes, directions)
@@ -138,8 +139,8 @@ def hold_out(teaching: Teaching) -> PoolEvidence:
     """Judge probe and taught head on shots that they have not seen.
 
     One fold of the shots at a time is left out completely, and probe, teacher and student are fitted again
-    without it. Leave-one-out on smoothed rows would overstate the gain: neighbours carry a shot's label to
-    the next shot.
+    without it. Leave-one-out on smoothed rows would overstate the gain, because neighbours carry a shot's label
+    to other shots.
     """
     labels, shape = teaching.labels, (len(teaching.labels), len(teaching.names))
     fold = stratified_folds(labels, FOLDS)
@@ -163,7 +164,7 @@ def judge_shares(linear: Array, remembered: Array, labels: Labels) -> list[HeldO
     """
     found = []
     for share in SHARES:
-        # both use much of the same evidence, so their mean, and not their sum, has the scale of log-probabilities
+        # student and memory share much of their evidence, so their mean, not their sum, has the scale of log-probabilities
         mean = judge((linear + share * remembered) / (1.0 + share), labels)
         found.append(replace(mean, temperature=mean.temperature * (1.0 + share)))
     return found

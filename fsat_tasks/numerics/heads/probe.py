@@ -1,8 +1,8 @@
 """The anchored linear probe: multinomial logistic regression in which each class name counts as `prior` samples.
 
-The name's embedding keeps a class with one or two shots near its meaning; with more shots the data take over.
-(A text-initialised probe is the idea of Lin et al. 2023, "Multimodality Helps Unimodality"; here it is a
-pseudo-count.)
+The name's embedding keeps a class with one or two shots near its meaning. With more shots, the data outweigh the
+name. Lin et al. 2023 ("Multimodality Helps Unimodality") initialise a probe with the text. Here the text is an
+additional sample with a weight.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Pair = tuple[Array, Array, float]
 """A step, the change of the gradient along it, and the inner product of both."""
 
 INTERCEPT_RIDGE = 1e-6
-"""Tiny penalty of the intercept. The ridge leaves it free, and without this the Hessian may not be invertible."""
+"""Tiny penalty of the intercept, which the ridge does not penalise. Without it the Hessian may not be invertible."""
 
 CURVED_ROWS = 96
 """Number of rows per class whose curvature is exact in the leave-one-out step."""
@@ -41,12 +41,13 @@ MAX_ITERATIONS = 500
 SHORTEST_STEP = 1e-6
 """Minimum step length of the line search, as a share of the full step."""
 FIRST_REFRESH = 5
-"""Iteration at which the solver first computes the curvature again. The next ones are at each doubling: 10, 20, 40, ..."""
+"""Iteration at which the solver first computes the curvature again. It does so again at iterations 10, 20, 40 and so on."""
 GUESSED_CONFIDENCE = 0.5
-"""Weight of the targets in the guessed probabilities that give a cold start its first curvature; the rest is uniform."""
+"""Weight of the targets in guessed probabilities; the rest is uniform. The first curvature is computed from these
+probabilities if the solver has no head to start from."""
 SOLVER_CURVED_ROWS = 24, 96
-"""Minimum and maximum number of rows per class whose curvature is exact in the solver. In between, it is the
-mean number of rows per class."""
+"""Minimum and maximum number of rows per class whose curvature is exact in the solver. Between these bounds, the
+number is the mean number of rows per class."""
 SOLVER_CURVED_SIZE = 4_000_000
 """Maximum number of array elements, over all classes, in the rows with exact curvature: 32 MB."""
 
@@ -95,8 +96,8 @@ def fit_softmax(
 
     The solver is L-BFGS (Nocedal and Wright 2006, algorithm 7.4). Its initial matrix approximates the inverse
     of the Hessian's diagonal class blocks, in the rows' principal directions. The few rows with the highest
-    curvature for a class enter it exactly (Woodbury). It needs a third of the passes over the rows that plain
-    L-BFGS needs.
+    curvature for a class enter this matrix exactly (Woodbury). The solver passes over the rows a third as often
+    as plain L-BFGS.
 
     Args:
         rows: (n, dim).
@@ -112,7 +113,7 @@ def fit_softmax(
     total, classes = weights.sum(), targets.shape[1]
     if not total > 0:
         return LinearHead(np.zeros((classes, rows.shape[1])), np.zeros(classes))
-    # rows may be centred, because the intercept is not penalised; then it is uncorrelated with the weights
+    # rows may be centred, because the intercept is not penalised; centring makes it uncorrelated with the weights
     centre = weights @ rows / total  # (dim,)
     axes = _axes((rows - centre) * np.sqrt(weights)[:, None])  # (dim, directions)
     turned = np.hstack([(rows - centre) @ axes, np.ones((len(rows), 1))])  # (n, directions + 1)
@@ -152,7 +153,7 @@ def _descend(
     pairs: list[Pair],
     tolerance: float,
 ) -> Array:
-    """Minimise the objective by L-BFGS and return theta, (classes, dim + 1). The precision is that of the rows.
+    """Minimise the objective by L-BFGS, in the precision of the rows, and return theta, (classes, dim + 1).
 
     Args:
         theta: (classes, dim + 1), weights and intercept to start from.
@@ -221,8 +222,8 @@ def _inverse_of_blocks(p: Floats, rows: Floats, weights: Floats, penalty: Array)
     """Return a function that multiplies (classes, dim + 1) by the approximate inverse of the Hessian's class blocks.
 
     The rows with the highest curvature for a class enter exactly (Woodbury). The others enter with their mean
-    curvature and only through the squares of the columns, which are uncorrelated. `_leverages` does nearly
-    the same.
+    curvature. Only the squares of their columns are needed, because the columns are uncorrelated. `_leverages` in
+    `leave_one_out` uses nearly the same approximation.
     """
     classes, columns = p.shape[1], rows.shape[1]
     fitting = max(SOLVER_CURVED_SIZE // (classes * columns), 1)

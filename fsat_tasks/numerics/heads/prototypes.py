@@ -1,8 +1,8 @@
 """Prototypes: one mean direction per class on the unit sphere. Each class name counts as `prior` rows of its class.
 
-A class is a von Mises-Fisher distribution around its prototype, and all classes share one concentration. So
-the log-density is linear in the row. This is the nearest prototype by cosine, with a scale that is estimated
-from the data.
+Each class is modelled as a von Mises-Fisher distribution around its prototype, and all classes share one
+concentration. So the log-density is linear in the row, and the likeliest class is that of the nearest prototype by
+cosine. The scale of the logits is estimated from the data.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ MAX_RESULTANT = 0.9995
 def fit_prototypes(features: Array, labels: Labels, names: Array, prior: float) -> LinearHead:
     """Fit a head whose weights are the classes' MAP directions times the shared concentration.
 
-    The direction of a class is normalize(prior * name + sum of its rows). It is the posterior mode of a von
-    Mises-Fisher mean with a conjugate prior centred on the name (Mardia and El-Atoum 1976). The bias is zero:
-    classes are assumed equally likely.
+    The direction of a class is normalize(prior * name + sum of its rows). This is the posterior mode of a von
+    Mises-Fisher mean with a conjugate prior centred on the name (Mardia and El-Atoum 1976). The bias is zero,
+    because classes are assumed equally likely.
 
     Args:
         features: (n, dim), of unit length. A row of zeros counts as a row without a direction.
@@ -41,8 +41,8 @@ def fit_prototypes(features: Array, labels: Labels, names: Array, prior: float) 
 def prototype_loo_logits(features: Array, labels: Labels, names: Array, prior: float) -> Array:
     """Return leave-one-out logits, (n, classes), exactly and without a second fit.
 
-    Leaving out a row changes only the direction of its own class. The concentration is kept from the full
-    fit: it is one scale for all logits, which the temperature corrects.
+    Leaving out a row changes only the direction of its own class. The concentration stays that of the full fit,
+    because it is only one scale for all logits, and the temperature corrects this scale.
 
     Args:
         features, labels, names, prior: as for `fit_prototypes`.
@@ -66,8 +66,8 @@ def class_sums(features: Array, labels: Labels, names: Array, prior: float) -> A
 def _concentration(sums: Array, rows: float) -> float:
     """Return kappa from the mean resultant length r of all rows around their class's direction.
 
-    The formula is that of Banerjee et al. (2005, eq. 4.4). r belongs to the pooled likelihood with one kappa:
-    it is the sum of the lengths of the classes' sums, divided by the number of rows.
+    The formula is that of Banerjee et al. (2005, eq. 4.4). All classes share one kappa, so r is the sum of the
+    lengths of the classes' sums, divided by the number of rows.
     """
     dim = sums.shape[1]
     r = min(float(np.linalg.norm(sums, axis=1).sum()) / rows, MAX_RESULTANT)

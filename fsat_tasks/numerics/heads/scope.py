@@ -1,7 +1,7 @@
 """Out-of-scope detection: a score that needs no out-of-scope sample, and a threshold that keeps a chosen share of rows.
 
-The score is a sum of views, each in standard deviations of the samples' leave-one-out values. Each view
-misses something:
+The score is the sum of several views of a row. Each view is measured in standard deviations of the samples'
+leave-one-out values. Each view misses something:
 
 - Certainty, the negative entropy of the calibrated probabilities. It is low between classes, but high far
   away from them.
@@ -12,9 +12,9 @@ misses something:
 
 If there are out-of-scope rows, the distance to the nearest of them is one more view.
 
-Equal weights are intended. A logistic regression on the views gains little if new out-of-scope texts are like
-the known ones. It loses much more if they are of other kinds. The unlabelled pool is not used: the cosine to
-its rows helps if many of them are out of scope, and harms if few are.
+The views have equal weights. Weights from a logistic regression gain little if new out-of-scope texts are like the
+known ones, and lose much more if they are of other kinds. The unlabelled pool is not used, because the cosine to
+its rows helps only if many of them are out of scope, and harms if few are.
 
 The score consists of products with constant matrices, a softmax, maxima and a top-k, so it can be exported as
 a static graph.
@@ -46,7 +46,7 @@ __all__ = [
 NEAREST = 3
 """Number of nearest shots that a text is compared with."""
 SURROUNDINGS = 5
-"""Number of a shot's neighbours whose mean cosine is the usual one around it."""
+"""Number of a shot's neighbours whose mean cosine is the usual cosine around the shot."""
 SMALLEST_SPREAD = 1e-9
 """Standard deviation below which a view is not scaled."""
 BLOCK = 512
@@ -88,8 +88,8 @@ def fit_scope(
         temperature: temperature of the head's logits, > 0.
         held_out: (n, classes), leave-one-out logits of the samples.
         outside: (m, dim), features of out-of-scope rows of unit length, if there are any.
-        unseen: (k, 2), `unseen_views` of the first k samples, if the encoder was fine-tuned on them. Such a
-            sample is nearer to the other samples than a new text is, even with leave-one-out.
+        unseen: (k, 2), `unseen_views` of the first k samples, if the encoder was fine-tuned on them. A sample
+            of the fine-tuning is nearer to the other samples than a new text is, even with leave-one-out.
     """
     sums = names.copy()  # (classes, dim)
     np.add.at(sums, labels, features)
@@ -137,7 +137,7 @@ def scope_scores(model: ScopeModel, features: Array, logits: Array) -> Array:
 def unseen_views(features: Array, labels: Labels, names: Array, rows: Array) -> Array:
     """Return the second and third view, (m, 2), of rows that a fine-tuned encoder has not seen.
 
-    They are the cosine to the nearest prototype and the nearness to the nearest samples.
+    These views are the cosine to the nearest prototype and the nearness to the nearest samples.
 
     Args:
         features, labels, names: samples and class names that the encoder was fine-tuned on, as for `fit_scope`.
@@ -152,9 +152,10 @@ def unseen_views(features: Array, labels: Labels, names: Array, rows: Array) -> 
 
 
 def coverage_threshold(scores: Array, coverage: float) -> float:
-    """Return the threshold that an in-scope row reaches with at least this probability.
+    """Return the threshold that an in-scope row reaches with at least the probability `coverage`.
 
-    With too few samples for the coverage it is minus infinity, so every row is kept; see `conformal_quantile`.
+    With too few samples for the coverage, the threshold is minus infinity, so every row reaches it; see
+    `conformal_quantile`.
 
     Args:
         scores: (n,), leave-one-out scores of the samples.
@@ -164,7 +165,7 @@ def coverage_threshold(scores: Array, coverage: float) -> float:
 
 
 def false_positive_rate(inside: Array, outside: Array, recall: float = 0.95) -> float:
-    """Share of out-of-scope rows that pass at the highest threshold that at least `recall` of the in-scope rows reach.
+    """Share of out-of-scope rows that pass. The threshold is the highest that at least `recall` of in-scope rows reach.
 
     Args:
         inside: (n,), scores of in-scope rows, n >= 1.
@@ -178,7 +179,7 @@ def false_positive_rate(inside: Array, outside: Array, recall: float = 0.95) -> 
 def area_under_roc(inside: Array, outside: Array) -> float:
     """Probability that an in-scope row scores higher than an out-of-scope one; a tie counts half."""
     ranks = rankdata(np.concatenate([inside, outside]))[: len(inside)]
-    # Mann-Whitney statistic: the sum of the in-scope ranks, minus the sum that these ranks have among themselves
+    # Mann-Whitney statistic: the sum of the in-scope rows' ranks, minus the sum of their ranks among themselves
     return float((ranks.sum() - len(inside) * (len(inside) + 1) / 2) / (len(inside) * len(outside)))
 
 
@@ -208,7 +209,7 @@ def _standardisation(views: Array) -> tuple[Array, Array]:
 
 
 def _to_others(bank: Array, rows: int) -> Iterator[Array]:
-    """Yield cosines of the first `rows` bank rows to all bank rows, in blocks (block, bank); minus infinity to itself."""
+    """Yield cosines of the first `rows` bank rows to all bank rows, (block, bank); minus infinity from a row to itself."""
     for at in range(0, rows, BLOCK):
         cosines = bank[at : min(at + BLOCK, rows)] @ bank.T
         cosines[np.arange(len(cosines)), np.arange(at, at + len(cosines))] = -np.inf
@@ -216,7 +217,7 @@ def _to_others(bank: Array, rows: int) -> Iterator[Array]:
 
 
 def _closest(bank: Array) -> Array:
-    """Return cosines of each bank row to its SURROUNDINGS + 1 nearest other rows, falling, (bank, kept)."""
+    """Return cosines of each bank row to its SURROUNDINGS + 1 nearest other rows, highest first, (bank, kept)."""
     kept = min(SURROUNDINGS + 1, len(bank) - 1)
     return np.vstack(
         [-np.sort(np.partition(-cosines, kept - 1, axis=1)[:, :kept], axis=1) for cosines in _to_others(bank, len(bank))]

@@ -1,7 +1,7 @@
 """Heads for rows with any number of labels: one penalised logistic regression per class, against the rest.
 
-As in the linear probe, each class name counts as `prior` rows. They are positive for their own class and
-negative for the others. The prior and the penalty are chosen by leave-one-out evidence.
+As in the linear probe, each class name counts as `prior` rows. These rows are positive for the name's class and
+negative for all others. The prior and the penalty are chosen by leave-one-out evidence.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ RIDGES = (0.003, 0.01, 0.1, 0.3, 1.0)
 START_PRIOR, START_RIDGE = 1.0, 0.03
 """Values that the search starts from."""
 EVEN_CURVATURE = 0.05
-"""Guess of a row's curvature p * (1 - p). The minimiser scales the axes by it; only its speed depends on it."""
+"""Guess of a row's curvature p * (1 - p), from which the axes are scaled. Only the minimiser's speed depends on it."""
 LOG_SCALE_BOUNDS = (-10.0, 10.0)
 """Bounds of log(1 / T) in the search for a temperature T."""
 
@@ -82,7 +82,7 @@ def fit_sigmoids(
     classes = len(names)
     rows, wanted, weights = _with_names(features, targets, names, prior, positive_weights)
     spectrum, axes = linalg.eigh(rows[:, :-1].T @ rows[:, :-1])
-    kept = spectrum > 1e-12 * spectrum[-1]  # no row has a part in other directions, and the penalty keeps their weights at zero
+    kept = spectrum > 1e-12 * spectrum[-1]  # rows are zero in other directions, so the penalty keeps the weights there at zero
     spectrum, axes = np.append(spectrum[kept], len(rows)), linalg.block_diag(axes[:, kept], 1.0)
     penalty = np.append(np.full(len(spectrum) - 1, ridge), INTERCEPT_RIDGE)  # (directions + 1,)
     scale = 1.0 / np.sqrt(EVEN_CURVATURE * spectrum + penalty)
@@ -123,7 +123,7 @@ def sigmoid_loo_logits(
     logits = head.logits(rows[:, :-1])  # (n + classes, classes)
     p = expit(logits)
     curvature = weights * p * (1.0 - p)
-    if rows.shape[1] > len(rows) + 1:  # rotate into the span of the rows; the penalty stays the same
+    if rows.shape[1] > len(rows) + 1:  # rotate into the span of the rows; a rotation does not change the penalty
         basis = linalg.qr(rows[:, :-1].T, mode="economic")[0]
         rows = np.hstack([rows[:, :-1] @ basis, rows[:, -1:]])
     penalty = np.diag(np.append(np.full(rows.shape[1] - 1, ridge), INTERCEPT_RIDGE))

@@ -15,7 +15,8 @@ __all__ = ["SharesApart", "shares_apart", "weighted_shares"]
 DRAWS = 200
 """Number of bootstrap samples."""
 STEPS, FURTHER_STEPS = 200, 30
-"""Number of EM steps: STEPS for all rows, from the source shares; then FURTHER_STEPS for each bootstrap sample."""
+"""Numbers of EM steps. The estimate from all rows starts at the source shares and takes STEPS. The estimate from
+each half and each bootstrap sample starts at that result and takes FURTHER_STEPS."""
 LEVEL = 0.95
 """Confidence level of the intervals."""
 
@@ -59,14 +60,14 @@ def weighted_shares(probabilities: Array, source: Array, start: Array, counts: A
 def shares_apart(reference: Array, window: Array, source: Array, seed: int) -> SharesApart:
     """Estimate the class shares of two samples and their distance, with bootstrap intervals.
 
-    Sampling noise makes the distance between two estimates too large, the more so with more classes. This
+    Sampling noise makes the distance between two estimates too large, and more so with more classes. This
     bias is estimated by the bootstrap, as the mean distance of the bootstrap samples minus the distance of
-    the estimates. It is subtracted once (Davison and Hinkley 1997, section 2.2.3). That is right if there is
-    a shift, and not enough if there is none.
+    the estimates. It is subtracted once (Davison and Hinkley 1997, section 2.2.3). One subtraction is right if
+    there is a shift, and too little if there is none.
 
-    The interval of the distance is meant to be too wide rather than too narrow. Its upper end is that of the
-    distance without the correction. Its lower end is that of a distance that is not too large on average: one
-    half of the rows tells which classes have grown, and the other half by how much.
+    The interval of the distance is meant to be too wide rather than too narrow. Its upper end comes from the
+    distance without the correction. Its lower end comes from a second distance, which is not too large on
+    average: one half of the rows tells which classes have grown, and the other half tells by how much.
 
     Args:
         reference: (m, classes), probabilities calibrated under the source shares; m >= 2.

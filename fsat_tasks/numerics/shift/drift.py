@@ -2,8 +2,8 @@
 
 Each test is exact for any number of rows: if the rows of both samples are exchangeable, P(p-value <= a) <= a.
 
-Whatever is computed from a row (features, probabilities, a scope score) must not depend on which sample the
-row is from. A head that has learnt from the reference's rows is more certain of them than of new rows: every
+All values of a row (features, probabilities, scope score) must be computed alike for both samples. A head that
+was fitted on the reference's rows breaks this rule. It is more certain of those rows than of new ones, so every
 window would seem to drift.
 """
 
@@ -29,7 +29,8 @@ DRAWS = 999
 BLOCK = 250
 """Number of permutations in memory at a time."""
 ROUNDING = 1e-5
-"""Relative tolerance: a permutation's statistic that is smaller by less than this counts as equal, which is conservative."""
+"""Relative tolerance for rounding errors. A permutation's statistic that is below the window's by less than this
+counts as equal to it. This can only raise the p-value."""
 MEDIAN_ROWS = 500
 """Approximate number of rows that the kernel's width is computed from. More rows give the same width."""
 
@@ -41,16 +42,16 @@ class Shift:
     figure: float
     """Test statistic of the window."""
     by_chance: float
-    """Value of the statistic to compare with: its mean if nothing has changed, or the reference's own."""
+    """Value to compare `figure` with: the mean of the permutations, or the reference's share in `scope_rise`."""
     p_value: float
 
 
 def feature_shift(reference: Rows, window: Rows, seed: int, draws: int = DRAWS) -> Shift:
     """Test features by the squared maximum mean discrepancy (Gretton et al. 2012, eq. 5) and permutation.
 
-    The kernel is Gaussian, exp(-d^2 / (2 median^2)). The median distance is that of the pooled rows, so a
-    permutation does not change it. The kernel matrix is computed once and centred; then each permutation
-    costs one product with a 0/1 vector.
+    The kernel is Gaussian, exp(-d^2 / (2 median^2)). The median distance is taken over the rows of both samples
+    together, so a permutation does not change it. The kernel matrix is computed and centred only once. Each
+    permutation then costs one product with a 0/1 vector.
 
     Args:
         reference: (m, dim), m >= 1.
@@ -136,8 +137,8 @@ def _permute(statistic: Callable[[NDArray[np.float32]], Array], window: int, row
     """Run a permutation test whose statistic is a quadratic form of the window's indicator vector.
 
     Args:
-        statistic: function from indicators of 0 and 1, (block, rows), to statistics, (block,). Its form is
-            centred: a constant vector gives zero.
+        statistic: function that takes indicators of 0 and 1, (block, rows), and returns statistics, (block,).
+            It must be centred, so that a constant vector gives zero.
         window: number of rows in the window.
         rows: number of rows in both samples.
         seed: seed of the permutations.

@@ -1,7 +1,8 @@
 """Label shift: class shares of unlabelled target rows, and evidence that they differ from the shares of the shots.
 
-Under label shift P(x | class) stays and P(class) changes. So a calibrated head is corrected by adding
-log(target / source) to its logits, and the result is a static head again.
+Under label shift, P(class) changes and P(x | class) does not. So a calibrated head is corrected by adding
+log(target share / source share) of each class to its logits. These are constants, so the corrected head is again
+a static head.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ __all__ = ["ShiftEvidence", "estimate_target_prior", "shift_evidence", "shift_st
 
 
 ROWS_PER_SHOT = 8.0
-"""Strength of the source prior per target row, for a head with one shot per class; see `shift_strength`."""
+"""Number of rows that the source shares count as, per target row, if there is one shot per class; see `shift_strength`."""
 MAX_STEPS = 300
 """Maximum number of EM steps."""
 TOLERANCE = 1e-6
@@ -35,8 +36,8 @@ def shots_prior(labels: Labels, classes: int) -> Array:
 def shift_strength(rows: int, shots: int, classes: int) -> float:
     """Return the number of rows that the source prior should count as in `estimate_target_prior`.
 
-    The number has two terms. One row per class guards against the sampling noise of the target rows. And
-    ROWS_PER_SHOT * rows / (shots per class) rows guard against the errors of the head: a head with few shots
+    The number has two terms. One row per class guards against the sampling noise of the target rows. A further
+    ROWS_PER_SHOT * rows / (shots per class) rows guard against the errors of the head. A head with few shots
     misjudges the share of some class, and more target rows do not reduce this error.
 
     Args:
@@ -97,11 +98,11 @@ def log_posterior(relative: Array, prior: Array, source: Array, strength: float)
 def shift_evidence(logits: Array, folds: Labels, labels: Labels, source: Array) -> ShiftEvidence:
     """Measure the evidence of a label shift, in the direction of the shift that the target rows seem to have.
 
-    The target's class shares are estimated on one half of the target rows. The log-likelihood ratio of these
-    shares against the source's is the score (as in Lipton, Wang and Smola 2018, section 5). Its mean is
-    compared between the other half and shots that the head has not seen. Without a shift both samples are
-    alike, errors of the head included, so a weak head causes no evidence. The target rows alone could not
-    tell an error from a shift.
+    The target's class shares are estimated on one half of the target rows. The score of a row is the
+    log-likelihood ratio of these shares to the source shares (as in Lipton, Wang and Smola 2018, section 5). The
+    mean score of the other half is compared with that of shots that the head has not seen. Without a shift, the
+    head makes the same errors on both, so a weak head alone gives no evidence. The target rows without the shots
+    could not tell an error of the head from a shift.
 
     Args:
         logits: (folds, n + shots, classes), logits of the n target rows, then of the shots. The head of each
@@ -131,7 +132,7 @@ def shift_evidence(logits: Array, folds: Labels, labels: Labels, source: Array) 
     on_target = sums[counts > 0] / counts[counts > 0]
     within = on_shots - (np.bincount(labels, on_shots, classes) / np.maximum(np.bincount(labels, minlength=classes), 1))[labels]
     freedom = shots - len(np.unique(labels))
-    # shots are sampled by class, so the spread within classes counts; it cannot be estimated from one shot per class
+    # shots are sampled by class, so the spread within classes counts; one shot per class shows none, so all shots are used
     spread = float(np.square(within).sum()) / freedom if freedom > 0 else float(on_shots.var(ddof=1))
     error = np.sqrt(on_target.var() / len(on_target) + spread / shots)
     return float(on_target.mean() - on_shots.mean()), float(error)

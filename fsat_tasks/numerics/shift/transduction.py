@@ -1,7 +1,7 @@
-"""Transduction: unlabelled target rows refine each other's predictions, if held-out shots show that it helps.
+"""Transduction: unlabelled target rows refine each other's predictions, if held-out shots show that this helps.
 
-The refinement starts from a head's calibrated predictions. KL(refined || predicted) keeps it near them, which
-makes it safe. The entry point is `adapt_to_target`.
+The refinement starts from a head's calibrated predictions. It is safe because the penalty KL(refined || predicted)
+keeps the refined predictions near those of the head. The entry point is `adapt_to_target`.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ FOLDS = 4
 MAX_STEPS = 50
 """Maximum number of steps of `laplacian_shot`."""
 TOLERANCE = 1e-4
-"""`laplacian_shot` stops once a step changes a row's probabilities by at most this, summed over classes, on average."""
+"""Change at which `laplacian_shot` stops: a row's change of probabilities in one step, summed over classes, mean of all rows."""
 PULL = 1.0
-"""Pull of neighbours that agree, in nats; see `laplacian_shot`. At 2 the gains are larger, and so are the losses."""
+"""Weight of the neighbours in `laplacian_shot`, in nats. With 2, the gains are larger, but so are the losses."""
 SHIFT_ERRORS = 1.645
 """Number of standard errors above which evidence of a label shift is significant: a one-sided test at 5 %."""
 
@@ -53,7 +53,7 @@ class Adaptation:
     probabilities: Array  # (n, classes)
     bias: Array  # (classes,), log(target / source), to be added to calibrated logits; zeros if no shift was accepted
     refined: bool
-    """True where the neighbours were used. If not, the probabilities are the head's own, with the bias."""
+    """True if the neighbours were used. Otherwise the probabilities are the head's own, after the bias is added."""
     reason: str
     """Evidence for and against the shift and the neighbours, as text."""
 
@@ -61,8 +61,8 @@ class Adaptation:
 def neighbour_links(rows: Array, among: Array, same: bool) -> sparse.csr_array:
     """Return softmax weights of the nearest rows `among` for each row, (n, m), with NEIGHBOURS or fewer entries per row.
 
-    The weights of a row sum to 1. Similarities are inner products, so rows should have unit length. The
-    memory that is needed grows with BLOCK * m.
+    The weights of a row sum to 1. Similarities are inner products, so rows should have unit length. Memory use
+    grows with BLOCK * m.
 
     Args:
         rows: (n, dim).
@@ -74,7 +74,7 @@ def neighbour_links(rows: Array, among: Array, same: bool) -> sparse.csr_array:
     if n == 0 or count < 1:
         return sparse.csr_array((n, m))
     near, weights = np.empty((n, count), np.int64), np.empty((n, count))
-    single = among.astype(np.float32)  # takes half the time; the order of near ties does not matter
+    single = among.astype(np.float32)  # single precision takes half the time; the order of near ties does not matter
     for start in range(0, n, BLOCK):
         similarity = rows[start : start + BLOCK].astype(np.float32) @ single.T  # (block, m)
         own = np.arange(len(similarity))
@@ -89,7 +89,7 @@ def neighbour_links(rows: Array, among: Array, same: bool) -> sparse.csr_array:
 def affinities(links: sparse.csr_array) -> sparse.csr_array:
     """Return the symmetric graph D^-1/2 (links + links.T) D^-1/2, (n, n), with eigenvalues in [-1, 1].
 
-    A row without links has none in the graph, either.
+    A row without links stays without links in the graph.
     """
     both = links + links.T
     degree = np.asarray(both.sum(axis=1), np.float64).ravel()
@@ -128,8 +128,8 @@ def laplacian_shot(graph: sparse.csr_array, logits: Array, pull: float) -> Array
 def hidden_shot_logits(features: Array, shots: Array, labels: Labels, names: Array, setting: Candidate) -> tuple[Array, Labels]:
     """Fit the head again without each fold of the shots, and return its logits for target rows and shots.
 
-    Leave-one-out logits of the shots cannot be used here. The head that predicts a held-out shot's neighbours
-    would have learnt from that shot, so they would reveal its label.
+    Leave-one-out logits of the shots cannot be used here. With them, the head that predicts the neighbours of a
+    held-out shot would have learnt from that shot, so the neighbours' predictions would reveal its label.
 
     Args:
         features: (n, dim), features of the target rows.
@@ -139,8 +139,8 @@ def hidden_shot_logits(features: Array, shots: Array, labels: Labels, names: Arr
         setting: setting that `fit_frozen_head` chose.
 
     Returns:
-        Calibrated logits of the target rows, then of the shots, (folds, n + m, classes). And the fold in which
-        each shot was held out, (m,), with each class spread over the folds.
+        Calibrated logits of the target rows, then of the shots, (folds, n + m, classes); and the fold in which
+        each shot was held out, (m,). Each class is spread over the folds.
     """
     folds = stratified_folds(labels, FOLDS)
     rows = np.vstack([features, shots])
@@ -153,9 +153,9 @@ def adapt_to_target(features: Array, logits: Array, shots: Array, labels: Labels
 
     The class shares are adapted if there is significant evidence of a label shift. The neighbours
     (`laplacian_shot`) are used if they improve the log-loss of held-out shots by more than one standard
-    error, and their accuracy is no lower. For that test, each fold of the shots is refined among the target
-    rows, with a head that has seen none of the fold's labels. A shot has the weight of its class in the
-    target, because shots are balanced and the target may not be.
+    error and do not lower their accuracy. For that test, each fold of the shots is refined among the target
+    rows, with a head that has seen none of the fold's labels. A shot has the weight
+    (target share / source share) of its class, because the shots are balanced and the target may not be.
 
     Args:
         features: (n, dim), features of the target rows, of unit length.
@@ -190,7 +190,7 @@ def _refined_shots(features: Array, links: sparse.csr_array, shots: Array, logit
     refined = np.empty((len(shots), logits.shape[2]))
     for fold in np.unique(folds):
         mine = np.flatnonzero(folds == fold)
-        # shots link to target rows but not the reverse: twice the weight makes the links count as if they were mutual
+        # target rows have no links to shots, so the shots' links get twice the weight: as much as mutual links have
         to_rows = 2.0 * neighbour_links(shots[mine], features, same=False)
         graph = affinities(sparse.csr_array(sparse.block_array([[links, None], [to_rows, sparse.csr_array((len(mine),) * 2)]])))
         z = laplacian_shot(graph, logits[fold, np.concatenate([np.arange(n), n + mine])], PULL)
