@@ -98,7 +98,7 @@ def test_run_of_the_demo_after_a_rollback_says_what_holds(demo_copy: Path, cli: 
     result = fsat("run", task, store=demo_copy)
     assert result.returncode == 0
     assert "version 2 stays the champion: a person chose it" in result.stderr
-    assert f"To have this one: fsat promote {task} 1" in result.stderr
+    assert f"To make it the champion: fsat promote {task} 1" in result.stderr
     assert "champion: version 2, which is not this model" in result.stdout
     assert cli("promote", task, demo.key[:8])[1] == f"{task}: the champion is version 1, was version 2.\n"
     assert champion_model(task).key == demo.key
