@@ -1,7 +1,7 @@
 """Data checks, as one Great Expectations suite per file.
 
 `find_oddities` first adds columns that say what is unusual about a row, such as the line of its near duplicate.
-Each expectation then tests one column or the number of rows. An expectation on a column returns the rows that fail.
+Each expectation then tests one column or the number of rows. If single rows make it fail, it returns these rows.
 """
 
 from __future__ import annotations

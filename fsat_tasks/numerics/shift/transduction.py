@@ -156,8 +156,8 @@ def adapt_to_target(features: Array, logits: Array, shots: Array, labels: Labels
     neighbours (`laplacian_shot`) are used if they improve the log-loss of held-out shots by more than one standard
     error and do not lower the accuracy on these shots. For this test of the neighbours, the predictions for each fold
     of the shots are refined together with those for the target rows. These predictions come from a head that has seen
-    none of the fold's labels. In the test, a shot has the weight (target share / source share) of its class, because the shots
-    are balanced and the target may not be.
+    none of the fold's labels. In the test, a shot has the weight (target share / source share) of its class, because
+    the shots are balanced and the target may not be.
 
     Args:
         features: (n, dim), features of the target rows, of unit length.
@@ -187,7 +187,7 @@ def adapt_to_target(features: Array, logits: Array, shots: Array, labels: Labels
 
 
 def _refined_shots(features: Array, links: sparse.csr_array, shots: Array, logits: Array, folds: Labels) -> Array:
-    """Refine each fold of the shots among the target rows, and return their log-probabilities, (m, classes)."""
+    """Refine the shots' predictions fold by fold, together with those for the target rows. Return the shots' log-probabilities."""
     n = len(features)
     refined = np.empty((len(shots), logits.shape[2]))
     for fold in np.unique(folds):
