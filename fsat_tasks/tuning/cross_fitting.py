@@ -1,9 +1,9 @@
 """Encoders fine-tuned fold by fold. Each is tuned without one fold of the samples and judged on that fold.
 
 The result is the mean of the encoders' weights. So no encoder has to be tuned on all samples. Weights that were tuned from the
-same pretrained weights lie in the same basin of the loss. Their mean is as good as an encoder tuned on all samples ("model soups",
-Wortsman et al. 2022; measured in docs/method.md). The samples left out also choose how far to go from the pretrained weights to
-the tuned ones (WiSE-FT, Wortsman et al. 2022b), and which layers to read.
+same pretrained weights lie in the same basin of the loss. Their mean is as good as an encoder tuned on all samples ("model
+soups", Wortsman et al. 2022; measured in docs/method.md). The samples left out also choose how far to go from the pretrained
+weights to the tuned ones (WiSE-FT, Wortsman et al. 2022b), and which layers to read.
 """
 
 from __future__ import annotations

@@ -187,7 +187,11 @@ def adapt_to_target(features: Array, logits: Array, shots: Array, labels: Labels
 
 
 def _refined_shots(features: Array, links: sparse.csr_array, shots: Array, logits: Array, folds: Labels) -> Array:
-    """Refine the shots' predictions fold by fold, together with those for the target rows. Return the shots' log-probabilities."""
+    """Refine the shots' predictions fold by fold, together with those for the target rows.
+
+    Returns:
+        The shots' refined log-probabilities, (m, classes).
+    """
     n = len(features)
     refined = np.empty((len(shots), logits.shape[2]))
     for fold in np.unique(folds):
