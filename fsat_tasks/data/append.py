@@ -184,7 +184,8 @@ def _append_csv(path: Path, part: Path, rows: list[dict[str, str]]) -> None:
     for row in rows:
         line = io.StringIO(newline="")
         csv.DictWriter(line, header, lineterminator="\r\n").writerow({name: row[name] for name in row if name in header})
-        lines.append(line.getvalue().removesuffix("\r\n") + end)  # written with \r\n, or csv would not quote a lone \r
+        # csv writes each line with \r\n, because it would otherwise not quote a lone \r
+        lines.append(line.getvalue().removesuffix("\r\n") + end)
     part.write_bytes(_ended(content, end) + "".join(lines).encode())
 
 

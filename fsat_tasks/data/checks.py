@@ -1,7 +1,7 @@
 """Data checks, as one Great Expectations suite per file.
 
 `find_oddities` first adds columns that say what is unusual about a row, such as the line of its near duplicate.
-Each expectation then tests one column or the number of rows. If it fails because of single rows, it returns them.
+Each expectation then tests one column or the number of rows. If single rows make it fail, it returns these rows.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def check_rows(files: Mapping[str, Rows], bounds: ValidationSpec, scripts: Count
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
     import great_expectations as gx
 
-    # importing Great Expectations has set a level for this logger, so it is set again
+    # importing Great Expectations has set a level for this logger, so fsat's level is set again
     logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False, "metric_calculations": False}

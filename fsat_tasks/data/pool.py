@@ -24,7 +24,7 @@ __all__ = ["POOL", "POOL_FILE", "ROW_GROUP", "Pool", "build_pool", "pool_finding
 
 POOL, POOL_FILE = "unlabelled", "pool.parquet"
 CHECKED_ROWS = 10_000
-"""Number of rows at the start of the file that are checked. So many rows show the usual faults of unlabelled texts."""
+"""Number of rows at the start of the file that are checked. These rows are enough to show the usual faults."""
 ROW_GROUP = 4096
 """Number of rows in memory at a time. It is limited because a pool may have any size."""
 

@@ -91,7 +91,7 @@ class Tables:
         return self.split(CLASSES)
 
     def split(self, name: str) -> Split:
-        """Return the rows of `samples`, `query`, `out_of_scope` or `classes`. Without such a file, it is empty."""
+        """Return the rows of `samples`, `query`, `out_of_scope` or `classes`. If there is no such file, the split is empty."""
         rows = [row for row in self._rows if row["split"] == name]
         labels = [row["label"] for row in rows if row["label"] is not None]
         return Split([row["line"] for row in rows], [self.texts[row["text_id"]] for row in rows], labels)

@@ -60,7 +60,7 @@ class Encoder:
         device: `cpu` or `cuda`.
         source: the pretrained model's folder. torch needs it on a GPU that ONNX Runtime cannot use.
         long_texts: what to do with texts of more tokens than the encoder's maximum. `cut` ignores the tokens
-            beyond it. `mean` splits the text into pieces and averages their features, weighted by number of tokens.
+            beyond this maximum. `mean` splits the text into pieces and averages their features, weighted by number of tokens.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class Encoder:
                 for start in range(0, len(texts), size):
                     chunk = self._submit(pool, texts[start : start + size], start, layers)
                     truncated[start : start + size] = chunk.truncated
-                    if before is not None:  # it was computed while this chunk was tokenised
+                    if before is not None:  # the chunk before was computed while this one was tokenised
                         self._collect(before, features, progress)
                     before = chunk
                 if before is not None:

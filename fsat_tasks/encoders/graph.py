@@ -63,7 +63,7 @@ class PooledEncoder(nn.Module):  # type: ignore[misc]
         if not self.normalize:
             return pooled
         pooled = pooled / pooled.abs().amax(1, keepdim=True).clamp(min=1e-6)
-        # not a sum, because ONNX Runtime sums a batch of one row in another order than a larger batch
+        # a product and not a sum, because ONNX Runtime sums a batch of one row in another order than a larger batch
         length = (pooled.unsqueeze(1) @ pooled.unsqueeze(2)).squeeze(2).clamp(min=1e-24).sqrt()  # (batch, 1)
         return pooled / length
 

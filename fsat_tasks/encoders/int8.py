@@ -145,7 +145,7 @@ def _integer_product(
     scaled = weight.astype(np.float64) / read.factor[:, None]
     step = np.maximum(np.abs(scaled).max(axis=0) / 127, 1e-12)  # (outputs,)
     whole = np.clip(np.round(scaled / step), -127, 127).astype(np.int8)
-    # The rounded weights are used here too. So their errors cancel at an input of zero, and most inputs are near zero.
+    # The rounded weights are used here too. So their rounding errors cancel at an input of zero. Most inputs are near zero.
     at_offset = (read.offset * read.factor).astype(np.float64) @ (whole * step)  # (outputs,)
     centred = read.zero > 0
     constants = {

@@ -1,4 +1,4 @@
-"""Adaptation of a classifier to the class shares of new texts, and of each new text's probabilities to its neighbours."""
+"""Adaptation of a classifier to the class shares of new texts, and of each text's probabilities to those of similar texts."""
 
 from __future__ import annotations
 

@@ -33,7 +33,8 @@ def quality_gates(metrics: Mapping[str, Any], bounds: GateSpec) -> list[GateDeci
     """Decide by the figures of `evaluate`.
 
     Args:
-        metrics: content of metrics.json. Without figures of out-of-scope rows, robustness or slices, their gates are left out.
+        metrics: content of metrics.json. The gates on out-of-scope rows, robustness and slices are left out if their
+            figures are missing.
         bounds: bounds of the gates.
     """
     rows = f"the {metrics['rows']:,} {'query rows' if metrics['evidence'] == 'query' else 'left-out samples'}"

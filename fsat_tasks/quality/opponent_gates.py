@@ -14,7 +14,7 @@ __all__ = ["allowed_loss", "baseline_gate", "champion_gates"]
 
 
 def baseline_gate(metrics: Mapping[str, Any], bounds: GateSpec) -> GateDecision:
-    """Compare with the frozen baseline, which is the linear probe on the pretrained encoder. Hold if worse beyond chance."""
+    """Compare with the frozen baseline, the linear probe on the pretrained encoder. Hold if the model is worse beyond chance."""
     old = metrics["baseline"]
     exchange = _exchange(metrics["accuracy"], old)
     if old["gained"] < old["lost"]:

@@ -38,7 +38,7 @@ class NumericClass:
     at_once: int | None = None
     """Number of encoders fine-tuned in parallel, as assumed in the plan of the time budget; None on a GPU."""
     compared_on: Device | None = None
-    """Second device on which the results were compared, if any."""
+    """Second device, if results of both devices were compared; otherwise None."""
     also: NumericClass | None = None
     """Numeric class of another part of the computation, if any."""
 

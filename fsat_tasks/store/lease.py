@@ -61,7 +61,7 @@ def gate(root: Path, closed: bool = False) -> Iterator[None]:
 
 @contextmanager
 def in_use(root: Path) -> Iterator[None]:
-    """Context manager that protects the artefacts that this process reads or writes in it from housekeeping."""
+    """Context manager. Inside it, housekeeping removes no artefact that this process reads or writes."""
     path = _runs(root, make=False) / f"{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
     try:
         with gate(root):

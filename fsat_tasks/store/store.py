@@ -95,7 +95,7 @@ class Store:
         try:
             if not folder.is_dir():
                 return None
-            mark_used(self.root, folder)  # before the read: lease.py explains why, under the gate
+            mark_used(self.root, folder)  # before the read: lease.py explains why, where it describes the gate
             problem, manifest = read_manifest(folder, self.sha256)
         except OSError as error:
             raise self._unwritable(error) from error
@@ -210,7 +210,7 @@ class Store:
             lock.release()
 
     def in_use(self) -> AbstractContextManager[None]:
-        """Context manager that protects the artefacts that this process reads or writes in it from housekeeping."""
+        """Context manager. Inside it, housekeeping removes no artefact that this process reads or writes."""
         return in_use(self.root)
 
     def keep_until(self, artefact: Artefact, time: float) -> None:
@@ -222,7 +222,7 @@ class Store:
         return self.root / step / key[:2] / key
 
     def _temporary(self, final: Path) -> Path:
-        """Make an empty temporary folder beside `final`. Remove earlier ones of killed processes of this machine."""
+        """Make an empty temporary folder beside `final`. Remove any that killed processes of this machine left."""
         owner = f".{final.name}.{socket.gethostname()}."
         try:
             final.parent.mkdir(parents=True, exist_ok=True)

@@ -73,7 +73,7 @@ def confine(root: Path, relative: str, where: str, base: Path | None = None) -> 
     Args:
         root: folder that the path must not leave, by '..' or by a symbolic link.
         relative: the path as the user gave it.
-        where: place of the path in the user's terms, for the error.
+        where: where the user wrote the path, such as 'task.yaml: unlabelled'. The error names it.
         base: folder that `relative` starts from; by default `root`.
 
     Raises:

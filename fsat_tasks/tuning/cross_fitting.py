@@ -1,9 +1,9 @@
-"""Encoders fine-tuned fold by fold. Each is tuned without one fold of the samples and judged on it. The result is their mean.
+"""Encoders fine-tuned fold by fold. Each is tuned without one fold of the samples and judged on that fold.
 
-So the encoders that give the evidence also give the result, and none has to be tuned on all samples. Weights that were tuned
-from one start lie in the same basin of the loss. Their mean is as good as an encoder tuned on all samples ("model soups",
-Wortsman et al. 2022; measured in docs/method.md). The samples left out also choose how far to go from the pretrained weights to
-the tuned ones (WiSE-FT, Wortsman et al. 2022b), and which layers to read.
+The result is the mean of the encoders' weights. So no encoder has to be tuned on all samples. Weights that were tuned from the
+same pretrained weights lie in the same basin of the loss. Their mean is as good as an encoder tuned on all samples ("model
+soups", Wortsman et al. 2022; measured in docs/method.md). The samples left out also choose how far to go from the pretrained
+weights to the tuned ones (WiSE-FT, Wortsman et al. 2022b), and which layers to read.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class CrossFit:
 
 
 def cross_fit(job: CrossFitJob, tune: TuneEncoders = tune_encoders) -> CrossFit:
-    """Fine-tune one encoder per fold without that fold's samples, judge it on them, and return the mean of the encoders.
+    """Fine-tune one encoder per fold without that fold's samples, judge it on these samples, and return the mean encoder.
 
     Args:
         job: rows and settings.
@@ -188,7 +188,7 @@ class _FoldEncoders:
 
 
 def _training_rows(material: Material, seen: NDArray[np.bool_], soft: SoftRows | None) -> TrainingRows:
-    """Return the seen shots and the soft rows. If there are soft rows, the shots are repeated up to `SHARE_OF_SHOTS` of these."""
+    """Return the seen shots and the soft rows. If there are soft rows, the shots are repeated; see `SHARE_OF_SHOTS`."""
     hard = np.eye(len(material.anchors), dtype=np.float32)[material.labels[seen]]  # (shots, classes)
     shots, vectors = material.shots.at(np.flatnonzero(seen)).tokens, _class_vectors(material, seen)
     if soft is None:

@@ -112,7 +112,7 @@ def try_body_pool(setup: Setup, state: State) -> tuple[Trial | Skipped, State]:
 def try_self_training(setup: Setup, state: State, cross_fit: CrossFitter = cross_fit) -> tuple[Trial | Skipped, State]:
     """Try an encoder that is fine-tuned on samples and on pool rows with the teacher's soft labels.
 
-    The fine-tuning starts from the pretrained encoder, not from the one that the rung `body` gave.
+    The fine-tuning starts from the pretrained encoder, not from the encoder of the rung `body`.
     """
     settings, pool, teacher = setup.settings, setup.pool, state.teacher
     if pool is None:
@@ -138,7 +138,7 @@ def try_self_training(setup: Setup, state: State, cross_fit: CrossFitter = cross
             for rows, soft in zip(pool.folds, teacher.soft_labels, strict=True)
         ],
     )
-    # the prior applies only if evidence has accepted a head that the pool taught
+    # the prior applies only if the ladder has taken a rung whose head the pool teaches
     prior = BODY_PRIOR if state.incumbent is not None and state.incumbent.rung.taught else None
     tuned, state = _cross_fit(job, state, cross_fit)
     if isinstance(tuned, Skipped):
@@ -190,8 +190,8 @@ def _plan_rows(setup: Setup, pool: TaskPool, budget: float) -> _Plan:
 def _encoding_seconds(setup: Setup, pool: TaskPool | None) -> float:
     """Return the planned seconds of encoding.
 
-    Each fold's encoder encodes the samples and anchors at each distance, and the fold's pool rows once. The mean encoder encodes
-    all samples, anchors and pool rows once.
+    Each fold's encoder encodes the samples and anchors at each of the DISTANCES in cross_fitting.py. It encodes the fold's pool
+    rows once. The mean encoder encodes all samples, anchors and pool rows once.
     """
     rows = setup.material.shots.token_count + setup.material.anchors.token_count
     unlabelled = 0

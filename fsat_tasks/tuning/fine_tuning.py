@@ -1,4 +1,6 @@
-"""Fine-tuning of an encoder in torch. Either all its weights are tuned, or low-rank or orthogonal adapters, merged afterwards.
+"""Fine-tuning of an encoder in torch. All weights are tuned, or adapters are tuned and then merged.
+
+An adapter is a low-rank or an orthogonal change of a linear layer's weights.
 
 The loss of a batch has two parts. One is the cross-entropy of the cosines to one learnt vector per class. The other is the
 supervised contrastive loss (Khosla et al. 2020, eq. 2) between the rows of the batch. The time of an epoch is linear in the rows,
@@ -182,7 +184,7 @@ def weights_between(pretrained: Weights, tuned: Weights, distance: float) -> Wei
 
 
 def _kept(encoder: PooledEncoder) -> list[nn.Parameter]:
-    """Return the parameters that are never tuned: an unused pooler, and the token embeddings, because shots show few tokens."""
+    """Return the parameters that are never tuned: an unused pooler; and the embeddings, because shots contain few tokens."""
     pooler = getattr(encoder.body, "pooler", None)
     return [*encoder.body.get_input_embeddings().parameters(), *(pooler.parameters() if pooler is not None else [])]
 

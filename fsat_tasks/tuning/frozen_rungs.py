@@ -1,7 +1,7 @@
 """Rungs on the pretrained encoder: prototypes, the probe, and the head that the pool teaches.
 
-There is no validation set. For the evidence of prototypes and probe, one sample at a time is left out, in closed form. For that
-of the head that the pool teaches, one fold at a time is left out.
+There is no validation set. For the evidence of prototypes and probe, one sample at a time is left out, in closed form. For the
+evidence of the head that the pool teaches, one fold of the samples at a time is left out.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ __all__ = ["NO_POOL", "POOL", "PROBE", "PROTOTYPES", "PROTOTYPE_PRIOR", "TOO_FEW
 
 
 PROTOTYPE_PRIOR = 1.0
-"""Number of rows that a class anchor counts as."""
+"""Number of rows that a class anchor, the features of a class name, counts as."""
 PROBE_PRIOR = Prior(0.1, 0.1)
-"""Expected gain of the probe over prototypes. On 54 development splits of four sets, the gain was 0.11 nats on average, with a
-spread of 0.1. No split had rows of a test set."""
+"""Expected gain of the probe over prototypes. On 54 development splits of four data sets, the gain was 0.11 nats on average, with
+a spread of 0.1. No development split had rows of a test set."""
 NO_POOL = Skipped("There are no unlabelled rows besides the samples.")
 TOO_FEW = Skipped(f"There are fewer samples than the {FOLDS} groups that would be left out in turn.")
 

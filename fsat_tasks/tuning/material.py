@@ -77,7 +77,8 @@ class Pool:
         if len(used) >= PLENTY * max(len(own), count):
             if (layers, seed) not in self._directions:
                 self._directions[layers, seed] = find_directions(used.features, layers)
-            if self._directions[layers, seed].basis.shape[1] == count:  # a few texts that are often repeated span fewer
+            # a few texts that are often repeated span fewer directions
+            if self._directions[layers, seed].basis.shape[1] == count:
                 return self._directions[layers, seed]
         return find_directions(used.features, layers, own)
 

@@ -37,7 +37,7 @@ def refit_rung(fit: Fit, shots: Features, labels: Labels, anchors: Features) -> 
     if fit.kind is HeadKind.PROBE and fit.weights is None:
         return replace(fit, head=probe.head, held_out=held_out, shots=shots, anchors=anchors)
     # The encoder or the pool's soft labels have learnt from the old samples. Leaving a sample out of only the probe's fit would
-    # make its evidence too good, so the old samples keep the evidence that they have.
+    # make that sample's evidence too good, so the old samples keep the evidence that they have.
     pool = fit.pool
     if len(pool):  # a new sample may be a pool row that somebody has labelled
         pool = pool[~is_copy(mix_layers(pool, fit.layers), mix_layers(shots, fit.layers))]
@@ -52,7 +52,7 @@ def refit_rung(fit: Fit, shots: Features, labels: Labels, anchors: Features) -> 
 
 
 def _joined(old: HeldOut, refitted: HeldOut) -> HeldOut:
-    """Keep the old samples' evidence, and take that of new samples from the refit. If there are new classes, take all from it."""
+    """Keep the old samples' evidence, and take that of new samples from the refit. With new classes, take all from the refit."""
     if old.logits.shape[1] != refitted.logits.shape[1]:
         return replace(refitted, temperature=old.temperature)
     parts = ((old.logits, refitted.logits), (old.losses, refitted.losses), (old.right, refitted.right))

@@ -31,14 +31,14 @@ class LadderSettings:
     """Maximum planned time of fine-tuning."""
     fine_tuning: Literal["full", "lora", "oft"] = "full"
     class_weight: Literal["balanced"] | None = None
-    """`balanced` gives all classes the same weight, whatever their numbers of samples; see `balance`."""
+    """`balanced` gives all classes the same weight, whatever their numbers of samples; see `balance` in ladder.py."""
     seed: int = 0
     device: Literal["cpu", "cuda"] = "cpu"
     """Device on which encoders are fine-tuned."""
     checkpoints: Path | None = None
     """Folder that keeps fine-tuned encoders until the run is done; see `cross_fit`."""
     epochs: int = 6
-    """Maximum number of epochs of fine-tuning on the samples. A small budget allows fewer. More were no better on any set."""
+    """Maximum number of epochs of fine-tuning on the samples. A small budget allows fewer. More were not better on any data."""
     self_training_epochs: int = 2
 
 

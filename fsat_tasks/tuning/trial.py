@@ -92,7 +92,7 @@ class Trial(ABC):
     prior: Prior | None = None
     """Expected gain of this rung; with None, only the evidence counts."""
     provisional: bool = False
-    """True if the evidence is leave-one-out. It is replaced by evidence from folds when a later rung is judged by folds."""
+    """True if the evidence is leave-one-out. When a later rung is judged by folds, evidence from folds replaces it."""
 
     @abstractmethod
     def fit(self) -> Fit:

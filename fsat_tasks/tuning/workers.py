@@ -1,7 +1,7 @@
 """Fine-tuning of encoders side by side, each in its own process with one thread.
 
-Two threads that tune one small encoder mostly wait for each other. They are 1.1 times as fast as one thread, and many times
-slower than that on a busy machine. Two encoders with one thread each do not wait, and the result does not depend on the number
+Two threads that tune one small encoder mostly wait for each other. Both together are 1.1 times as fast as one thread, and on a
+busy machine they are many times slower. Two encoders with one thread each do not wait. The result does not depend on the number
 of cores.
 """
 

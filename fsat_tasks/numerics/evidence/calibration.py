@@ -81,7 +81,9 @@ def balance_strength(logits: Array, labels: Labels, log_prior: Array) -> float:
 
 
 def reliability_bins(probabilities: Array, labels: Labels, bins: int = 15) -> list[dict[str, float]]:
-    """Return number of rows, mean confidence and accuracy in equal-width bins of the top probability, but no empty bin.
+    """Return number of rows, mean confidence and accuracy of each bin. Empty bins are left out.
+
+    The confidence of a row is its top probability. All bins of the confidence have the same width.
 
     Args:
         probabilities: (n, classes).

@@ -40,7 +40,7 @@ def lac_scores(probabilities: Array) -> Array:
 
 
 def conformal_quantile(scores: Array, coverage: float) -> float:
-    """Return the smallest score that a further, exchangeable score stays within, with at least the probability `coverage`.
+    """Return the smallest score that a new, exchangeable score does not exceed with at least the probability `coverage`.
 
     Args:
         scores: (n,).

@@ -93,7 +93,7 @@ class Comparison:
 
     def __str__(self) -> str:
         """A sentence for people: the verdict, and what changes for the samples. `statistics` has the figures for it."""
-        factor = float(np.exp(self.gain))  # of the right label's probability, in the geometric mean
+        factor = float(np.exp(self.gain))  # by which the right label's probability changes, in the geometric mean
         if factor >= 2.0:
             probability = f"{factor:,.1f} times as much probability"
         elif abs(factor - 1.0) < 0.005:

@@ -23,7 +23,7 @@ SAME = 0.9999
 GROUP = 64
 """Number of columns in a group. `largest` first looks only at the largest value of each group."""
 QUERY_BLOCK, POOL_BLOCK = 2048, 4096
-"""Numbers of rows on both sides of one matrix product. Its similarities take 32 MiB, for any pool size."""
+"""Maximum numbers of query rows and of pool rows in one matrix product. The product takes 32 MiB, for any pool size."""
 SPREAD_STEPS = 15
 """Number of iterations of label spreading. They leave pull ** 15 of the initial error: 4 % for a pull of 0.8."""
 
@@ -131,7 +131,7 @@ def smooth(rows: Array, pool: Array, found: Neighbours, strength: float) -> Arra
 def affinity_graph(shots: Neighbours, pool: Neighbours) -> sparse.csr_array:
     """Return the symmetric graph D^-1/2 A D^-1/2 of shots and pool, (n, n), with A = exp(SHARPNESS * (similarity - 1)).
 
-    A is the mean of both directions, so two rows are linked if either is a neighbour of the other. A row without
+    A is the mean of the links in both directions, so two rows are linked if either is a neighbour of the other. A row without
     neighbours has no links. The shots come first, then the pool rows, n in all.
 
     Args:

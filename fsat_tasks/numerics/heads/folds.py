@@ -25,7 +25,7 @@ DEPTHS = (1, 4)
 
 @dataclass(frozen=True)
 class FoldView:
-    """Features from the encoder that has not seen one fold of the samples, (rows, layers, dim) each."""
+    """Features, (rows, layers, dim) each, from one fold's encoder, which has not seen the samples of this fold."""
 
     shots: Features
     """All samples, including those of the fold."""
@@ -45,10 +45,10 @@ class FoldHead:
     share: float = 0.0
     """Weight of the memory of pool rows; 0 without a memory."""
     soft_labels: tuple[Array, ...] = ()
-    """Teacher's labels of the pool in each fold, (pool, classes); empty for a head that does not learn from a pool."""
+    """Soft labels of the pool from each fold's teacher, (pool, classes); empty for a head that does not learn from a pool."""
 
     def unseen(self, views: Sequence[FoldView], labels: Labels) -> Array:
-        """Return `unseen_views` of each sample, (n, 2), from the encoder that has not seen it.
+        """Return `scope.unseen_views` of each sample, (n, 2), from the encoder that has not seen it.
 
         Args:
             views: features of each fold's encoder.
@@ -62,7 +62,7 @@ class FoldHead:
 
 
 def depths(setting: Candidate, layers: int) -> list[Candidate]:
-    """Return the setting with each number of last layers to try.
+    """Return copies of the setting, one for each number of last layers to try.
 
     Args:
         setting: setting of the head on the pretrained encoder.

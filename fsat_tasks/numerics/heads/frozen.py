@@ -26,8 +26,8 @@ PRIORS = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Numbers of rows that a class name may count as (alpha)."""
 RIDGES = (0.01, 0.03, 0.1, 0.3, 1.0)
 """Penalties of the probe's weights to try. None is below 0.01, because leave-one-out evidence is too optimistic
-there. On two public sets, this evidence rated the log-loss of 0.003 5 % better than that of 0.03. On the test sets
-it was 1 to 6 % worse."""
+there. On two public data sets, this evidence rated the log-loss with penalty 0.003 as 5 % better than with 0.03.
+On the test rows, the log-loss with 0.003 was 1 to 6 % worse."""
 SHARES = (0.2, 0.4, 0.6, 0.8)
 """Weights of the discriminant in the calibrated logits to try. Zero is not one of them, because leave-one-out
 evidence prefers the probe without the discriminant even where the blend of both generalises better."""
@@ -37,7 +37,7 @@ SHRINKAGE = 1.0
 """Share of the mean variance that the discriminant adds to every direction."""
 MAX_DIRECTIONS = 384
 """Maximum number of principal directions for the fit. The fit's time grows with the cube of this number, and more
-directions were no better on any set."""
+directions were no better on any data set."""
 SCREEN_ROWS = 400
 """Maximum number of rows on which layers, ridge and prior are compared. A class is drawn with all its rows or not at
 all. The chosen setting is then fitted on all rows."""
@@ -83,7 +83,7 @@ def fit_frozen_head(features: Features, labels: Labels, names: Features) -> Froz
 
     More layers than the last one are used only if they lower the leave-one-out log-loss by more than one
     standard error of the paired differences. If only some rows are compared, the standard error is computed as
-    if all samples were. More layers help if the encoder was trained for another purpose than the task. They hurt
+    if all samples were compared. More layers help if the encoder was trained for another purpose than the task. They hurt
     if it was trained for the same purpose.
 
     Args:
@@ -217,7 +217,7 @@ def _improve(search: _Search, best: _Fit, field: str, grid: tuple[float, ...], t
 
 
 class _Search:
-    """Fits with one number of layers, in the principal directions of the rows. This rotation does not change the penalty."""
+    """Fits with one number of layers, in the principal directions of the rows. Rotating to these does not change the penalty."""
 
     def __init__(self, features: Array, labels: Labels, names: Array, layers: int) -> None:
         rows = np.vstack([features, names])  # (n + classes, dim)

@@ -16,7 +16,8 @@ def approximate_loo_logits(head: LinearHead, features: Array, labels: Labels, na
     """Return leave-one-out logits, (n, classes), by one Newton step per row and without a second fit.
 
     This is approximate leave-one-out (Rad and Maleki 2020, eq. 9). It uses only the Hessian's diagonal blocks, one
-    for each class. For the logistic loss of one class against the rest, the step is the exact Newton step.
+    for each class. For each class, the step is therefore the exact Newton step of a logistic loss of this class
+    against the rest.
 
     Args:
         head: result of `fit_probe` for the other arguments.

@@ -37,7 +37,7 @@ STUDENT_RIDGE = 0.03
 """Penalty of the student's weights."""
 TOLERANCE, TOLERANCE_OF_FOLDS = 0.03, 0.1
 """Newton decrements, divided by the square root of the total weight, at which the student's fit stops. `hold_out`
-uses the second. The loss is then about 0.0005 or 0.005 nats per row above its minimum."""
+uses the second. The first leaves the loss about 0.0005 nats per row above its minimum, the second about 0.005."""
 SHARES = (0.0, 0.25, 0.5, 1.0)
 """Weights of the memory to try, relative to the linear head."""
 FOLDS = 4
@@ -53,7 +53,7 @@ class Heads:
     student: LinearHead
     """Linear head fitted on shots, class names and the soft labels of the pool."""
     memory: Memory
-    """Memory of the pool rows, with a share of 1."""
+    """Memory of the pool rows, with a `share` of 1."""
 
     def taught(self, share: float) -> LinearHead | TaughtHead:
         """Return the student with a memory of this share, or the student without a memory if the share is 0."""
@@ -80,7 +80,7 @@ class Teaching:
 
 @dataclass(frozen=True)
 class PoolEvidence:
-    """Predictions of the probe and the taught head for the shots. Neither head has seen any shot of the same fold."""
+    """Predictions of the probe and the taught head for the shots. Each shot's come from heads that have not seen its fold."""
 
     probe: HeldOut
     taught: HeldOut
@@ -102,7 +102,7 @@ def draw_pool(rows: int, seed: int, most: int = POOL_ROWS) -> NDArray[np.int64]:
 
 
 def prepare(shots: Features, labels: Labels, names: Features, pool: PoolDirections, setting: Candidate) -> Teaching:
-    """Project, smooth and link all rows. The result can be used with any choice of seen shots.
+    """Project all rows, smooth them and link neighbours. The result can be used for any choice of shots that the heads see.
 
     Args:
         shots: (n, layers, dim).
@@ -139,8 +139,8 @@ def hold_out(teaching: Teaching) -> PoolEvidence:
     """Judge probe and taught head on shots that they have not seen.
 
     One fold of the shots at a time is left out completely, and probe, teacher and student are fitted again
-    without it. Leave-one-out on smoothed rows would overstate the gain, because neighbours carry a shot's label
-    to other shots.
+    without it. Leaving one shot out of the last fit only would overstate the gain, because the teacher has
+    already carried that shot's label to its neighbours.
     """
     labels, shape = teaching.labels, (len(teaching.labels), len(teaching.names))
     fold = stratified_folds(labels, FOLDS)

@@ -32,7 +32,7 @@ CORRECTED_ROWS = 128
 
 
 TOLERANCE = 1e-5
-"""Newton decrement at which the solver stops: the square root of gradient' Hessian^-1 gradient, about the logits' error."""
+"""Newton decrement at which the solver stops: sqrt(gradient.T Hessian^-1 gradient). It is about the logits' error."""
 COARSE = 1e-2
 """Newton decrement down to which the solver works in single precision."""
 MEMORY = 10
@@ -43,7 +43,7 @@ SHORTEST_STEP = 1e-6
 FIRST_REFRESH = 5
 """Iteration at which the solver first computes the curvature again. It does so again at iterations 10, 20, 40 and so on."""
 GUESSED_CONFIDENCE = 0.5
-"""Weight of the targets in guessed probabilities; the rest is uniform. The first curvature is computed from these
+"""Weight of the targets in guessed probabilities; all classes share the rest evenly. The first curvature is computed from these
 probabilities if the solver has no head to start from."""
 SOLVER_CURVED_ROWS = 24, 96
 """Minimum and maximum number of rows per class whose curvature is exact in the solver. Between these bounds, the
@@ -113,7 +113,7 @@ def fit_softmax(
     total, classes = weights.sum(), targets.shape[1]
     if not total > 0:
         return LinearHead(np.zeros((classes, rows.shape[1])), np.zeros(classes))
-    # rows may be centred, because the intercept is not penalised; centring makes it uncorrelated with the weights
+    # rows may be centred, because the intercept is not penalised; centring makes the intercept uncorrelated with the weights
     centre = weights @ rows / total  # (dim,)
     axes = _axes((rows - centre) * np.sqrt(weights)[:, None])  # (dim, directions)
     turned = np.hstack([(rows - centre) @ axes, np.ones((len(rows), 1))])  # (n, directions + 1)
@@ -158,7 +158,7 @@ def _descend(
     Args:
         theta: (classes, dim + 1), weights and intercept to start from.
         rows: (n, dim + 1), with uncorrelated columns. The last column is one.
-        guess: (n, classes), probabilities for the first curvature; None for those at theta.
+        guess: (n, classes), probabilities for the first curvature; None for the probabilities at theta.
         pairs: pairs that L-BFGS keeps, extended in place.
         tolerance: Newton decrement at which to stop.
     """

@@ -1,19 +1,20 @@
 """Out-of-scope detection: a score that needs no out-of-scope sample, and a threshold that keeps a chosen share of rows.
 
 The score is the sum of several views of a row. Each view is measured in standard deviations of the samples'
-leave-one-out values. Each view misses something:
+leave-one-out values. Each view alone misses something:
 
 - Certainty, the negative entropy of the calibrated probabilities. It is low between classes, but high far
   away from them.
 - The cosine to the nearest prototype. It is low far away from all classes, but as high between two wide
   classes as in them.
-- The mean cosine to the nearest shots (Sun et al. 2022), each minus the cosine that is usual around that
-  shot. So a dense class has a tighter border than a wide one (the local scale of Breunig et al. 2000, "LOF").
+- The nearness to the nearest shots (Sun et al. 2022). It is the mean over these shots of the cosine to the shot
+  minus the cosine that is usual around that shot. So a dense class has a tighter border than a wide
+  one (the local scale of Breunig et al. 2000, "LOF").
 
 If there are out-of-scope rows, the distance to the nearest of them is one more view.
 
 The views have equal weights. Weights from a logistic regression gain little if new out-of-scope texts are like the
-known ones, and lose much more if they are of other kinds. The unlabelled pool is not used, because the cosine to
+known ones, and lose much more if the new texts are of other kinds. The unlabelled pool is not used, because the cosine to
 its rows helps only if many of them are out of scope, and harms if few are.
 
 The score consists of products with constant matrices, a softmax, maxima and a top-k, so it can be exported as
@@ -225,10 +226,10 @@ def _closest(bank: Array) -> Array:
 
 
 def _usual_without(cosines: Array, closest: Array) -> Array:
-    """Return the usual cosine around each bank row as if row i were not in the bank, (block, bank).
+    """Return the usual cosine around each bank row, (block, bank), as if the block's i-th row were not in the bank.
 
     Args:
-        cosines: (block, bank), cosines of the rows i to the bank.
+        cosines: (block, bank), cosines of the block's rows to the bank.
         closest: (bank, kept), result of `_closest` for the bank.
     """
     kept = closest.shape[1] - 1

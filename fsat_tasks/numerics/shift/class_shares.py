@@ -62,8 +62,8 @@ def shares_apart(reference: Array, window: Array, source: Array, seed: int) -> S
 
     Sampling noise makes the distance between two estimates too large, and more so with more classes. This
     bias is estimated by the bootstrap, as the mean distance of the bootstrap samples minus the distance of
-    the estimates. It is subtracted once (Davison and Hinkley 1997, section 2.2.3). One subtraction is right if
-    there is a shift, and too little if there is none.
+    the estimates. It is subtracted once (Davison and Hinkley 1997, section 2.2.3). If there is a
+    shift, one subtraction removes the bias. If there is none, some bias remains.
 
     The interval of the distance is meant to be too wide rather than too narrow. Its upper end comes from the
     distance without the correction. Its lower end comes from a second distance, which is not too large on

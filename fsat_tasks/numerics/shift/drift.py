@@ -30,7 +30,7 @@ BLOCK = 250
 """Number of permutations in memory at a time."""
 ROUNDING = 1e-5
 """Relative tolerance for rounding errors. A permutation's statistic that is below the window's by less than this
-counts as equal to it. This can only raise the p-value."""
+counts as equal to the window's. This can only raise the p-value."""
 MEDIAN_ROWS = 500
 """Approximate number of rows that the kernel's width is computed from. More rows give the same width."""
 
@@ -42,7 +42,7 @@ class Shift:
     figure: float
     """Test statistic of the window."""
     by_chance: float
-    """Value to compare `figure` with: the mean of the permutations, or the reference's share in `scope_rise`."""
+    """Value to compare `figure` with: the mean of the permutations' statistics. In `scope_rise`, it is the reference's share."""
     p_value: float
 
 

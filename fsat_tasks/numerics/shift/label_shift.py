@@ -1,8 +1,8 @@
 """Label shift: class shares of unlabelled target rows, and evidence that they differ from the shares of the shots.
 
 Under label shift, P(class) changes and P(x | class) does not. So a calibrated head is corrected by adding
-log(target share / source share) of each class to its logits. These are constants, so the corrected head is again
-a static head.
+log(target share / source share) of each class to its logits. These terms are the same for every row, so the
+correction changes only the head's bias.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ShiftEvidence = tuple[float, float]
 
 
 def shots_prior(labels: Labels, classes: int) -> Array:
-    """Return the class shares that a probe was fitted on, (classes,). Each class name counts as one more shot."""
+    """Return the class shares that a probe was fitted on, (classes,). Each class name counts as one more shot of its class."""
     counts = np.bincount(labels, minlength=classes) + 1.0
     prior: Array = counts / counts.sum()
     return prior
@@ -88,7 +88,7 @@ def em_step(relative: Array, prior: Array, source: Array, strength: float) -> Ar
 
 
 def log_posterior(relative: Array, prior: Array, source: Array, strength: float) -> float:
-    """Return the objective that `em_step` raises, up to a constant: log-likelihood plus log density of the Dirichlet prior.
+    """Return the objective that `em_step` raises: log-likelihood plus log density of the prior, without constant terms.
 
     Arguments are those of `em_step`.
     """

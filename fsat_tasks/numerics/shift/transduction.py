@@ -51,7 +51,7 @@ class Adaptation:
     """Adapted predictions for the target rows, and the reason for each decision."""
 
     probabilities: Array  # (n, classes)
-    bias: Array  # (classes,), log(target / source), to be added to calibrated logits; zeros if no shift was accepted
+    bias: Array  # (classes,), log(target / source), to be added to calibrated logits; zeros if no evidence of a shift was found
     refined: bool
     """True if the neighbours were used. Otherwise the probabilities are the head's own, after the bias is added."""
     reason: str
@@ -100,7 +100,7 @@ def affinities(links: sparse.csr_array) -> sparse.csr_array:
 def laplacian_shot(graph: sparse.csr_array, logits: Array, pull: float) -> Array:
     """Refine predictions by LaplacianShot (Ziko et al. 2020, eq. 7), with the head's prediction p as the unary term.
 
-    In the paper that term is the distance to prototypes. This function minimises
+    In the paper, the unary term is the distance to prototypes. This function minimises
 
         sum_i KL(z_i || p_i) - pull / 2 * sum_ij graph_ij z_i . z_j
 
@@ -126,10 +126,11 @@ def laplacian_shot(graph: sparse.csr_array, logits: Array, pull: float) -> Array
 
 
 def hidden_shot_logits(features: Array, shots: Array, labels: Labels, names: Array, setting: Candidate) -> tuple[Array, Labels]:
-    """Fit the head again without each fold of the shots, and return its logits for target rows and shots.
+    """Fit one head for each fold of the shots, without that fold, and return each head's logits for target rows and shots.
 
-    Leave-one-out logits of the shots cannot be used here. With them, the head that predicts the neighbours of a
-    held-out shot would have learnt from that shot, so the neighbours' predictions would reveal its label.
+    Leave-one-out logits of the shots cannot be used here, because `adapt_to_target` moves a shot's prediction towards
+    those of its neighbours. With leave-one-out, a head that had learnt from the shot would predict these neighbours,
+    so their predictions would reveal the shot's label.
 
     Args:
         features: (n, dim), features of the target rows.
@@ -151,11 +152,12 @@ def hidden_shot_logits(features: Array, shots: Array, labels: Labels, names: Arr
 def adapt_to_target(features: Array, logits: Array, shots: Array, labels: Labels, hidden: Array, folds: Labels) -> Adaptation:
     """Adapt predictions to the target's class shares and to neighbouring rows, each only if there is evidence for it.
 
-    The class shares are adapted if there is significant evidence of a label shift. The neighbours
-    (`laplacian_shot`) are used if they improve the log-loss of held-out shots by more than one standard
-    error and do not lower their accuracy. For that test, each fold of the shots is refined among the target
-    rows, with a head that has seen none of the fold's labels. A shot has the weight
-    (target share / source share) of its class, because the shots are balanced and the target may not be.
+    The bias is changed to the target's class shares if there is significant evidence of a label shift. The
+    neighbours (`laplacian_shot`) are used if they improve the log-loss of held-out shots by more than one standard
+    error and do not lower the accuracy on these shots. For this test of the neighbours, the predictions for each fold
+    of the shots are refined together with those for the target rows. These predictions come from a head that has seen
+    none of the fold's labels. In the test, a shot has the weight (target share / source share) of its class, because
+    the shots are balanced and the target may not be.
 
     Args:
         features: (n, dim), features of the target rows, of unit length.
@@ -185,7 +187,11 @@ def adapt_to_target(features: Array, logits: Array, shots: Array, labels: Labels
 
 
 def _refined_shots(features: Array, links: sparse.csr_array, shots: Array, logits: Array, folds: Labels) -> Array:
-    """Refine each fold of the shots among the target rows, and return their log-probabilities, (m, classes)."""
+    """Refine the shots' predictions fold by fold, together with those for the target rows.
+
+    Returns:
+        The shots' refined log-probabilities, (m, classes).
+    """
     n = len(features)
     refined = np.empty((len(shots), logits.shape[2]))
     for fold in np.unique(folds):
