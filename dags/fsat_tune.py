@@ -4,7 +4,8 @@ The tasks of this DAG call the same functions of fsat as the command line and DV
 (FSAT_STORE). The step's XCom has the artefact's key, its path and a few figures. An artefact that is already in the store is
 not made again. You may therefore clear a step, retry it or run it twice at any time.
 
-A run works on one task folder, or on several at the same time. `validate` and the group `model` have one instance for each folder.
+A run works on one task folder, or on several at the same time. `validate` and the group `model` have one instance for each
+folder.
 
 - **Promoted:** `publish` is green, and the asset `champion-TASK` has an event.
 - **Held:** `publish` is skipped, and the champion stays. The log of `publish` names each gate that failed, with its reason.
