@@ -19,7 +19,7 @@ from benchmarks.data import find_sets, read_rows
 
 SET, NAME, SHOTS, ROWS = "clinc150", "large", 10, 3000
 BOUND = 10.0
-"""Maximum seconds of the steps `evaluate` and `publish` together, without encoding the query rows."""
+"""Goal: maximum seconds of the steps `evaluate` and `publish` together, without the time to encode the query rows."""
 
 
 def run(source: Path) -> dict[str, Any]:

@@ -100,7 +100,7 @@ def print_findings(findings: list[dict[str, Any]]) -> None:
 
 
 def what_was_done(step: str, notes: Mapping[str, Any], verbose: bool = False) -> str:
-    """Return a sentence about a step from the notes of its manifest. With `verbose`, return all notes with their names instead."""
+    """Return a sentence about a step from the notes of its manifest. With `verbose`, return all notes with their names."""
     match "" if verbose else step:
         case "validate":
             kinds = {
@@ -135,7 +135,7 @@ def _gates(notes: Mapping[str, Any]) -> str:
 
 
 def with_detail(sentence: str, detail: str) -> str:
-    """Return the text of a table cell: a sentence and, below the sentence, the detail in a dim style. An empty detail is left out."""
+    """Return the text of a table cell: a sentence and, below it, the detail in a dim style. An empty detail is left out."""
     return f"{escape(sentence)}\n[dim]({escape(detail)})[/]" if detail else escape(sentence)
 
 

@@ -34,7 +34,7 @@ EXIT_HELD = 3
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Decide, but do not change the champion.")]
 Approve = Annotated[bool, typer.Option("--approve", help="Approve the model, if task.yaml has approval: true.")]
 Unused = Annotated[bool, typer.Option(hidden=True)]
-"""Hidden option. Only `run` and `publish` use it, but every step accepts it, so that all of them take the same options."""
+"""Hidden option. Only `run` and `publish` use it. The verb of every step accepts it, so that all verbs take the same options."""
 
 
 @verbs.command()
@@ -165,7 +165,7 @@ def _held(task: Task, store: Store, published: Artefact) -> bool:
 def _print(step: str, task: str, artefacts: dict[str, Artefact], verbose: bool) -> None:
     """Print the results of a run for a person. The data warnings and the ladder are printed only if this run made them.
 
-    A verb always prints the result of its own step, even if it is not new.
+    The verb of a step always prints the result of this step, even if an earlier run made the result.
     """
     from fsat_tasks.cli.run_tables import print_decision, print_findings, print_ladder
     from fsat_tasks.registry.registry import Registry

@@ -104,7 +104,7 @@ def content(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def read_snapshot(folder: Path) -> dict[str, Any] | None:
-    """Read snapshot.json, which has the registry's entry and the list of files. Returns None if that file is missing or invalid."""
+    """Read snapshot.json, which has the registry's entry and the list of files. Returns None if it cannot be read."""
     try:
         snapshot = json.loads((folder / SNAPSHOT).read_text("utf-8"))
         references = [(snapshot["entry"][name], step) for name, step in (("model", "export"), ("decision", "publish"))]
