@@ -40,7 +40,7 @@ class Shift:
 
     concentration: float
     seed: int
-    rows: Labels  # row numbers of the test set, without repeats
+    rows: Labels  # indices of rows of the test set, without repeats
 
 
 @dataclass(frozen=True)

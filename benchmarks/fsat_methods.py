@@ -1,7 +1,7 @@
 """The three methods of the benchmark that are fsat's own.
 
-Two methods call the public `FewShotClassifier`. The third method applies, unchanged, the two rules of the founding text, which
-the project began with.
+Two methods call the public `FewShotClassifier`. The third method applies, unchanged, the two rules of this project's founding
+text.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The two rules of the founding text, which the project began with. They are unchanged and serve as a baseline.
+"""The two rules of this project's founding text. The rules are unchanged and serve as a baseline.
 
 Both rules only rescale each class's vector.
 theta <- theta * (||t - theta||^2 + strength) multiplies a vector by a number, so its direction never changes. The

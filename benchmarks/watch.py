@@ -117,7 +117,7 @@ def publish_half(source: Path, shots: int, split: int, body: str, scratch: Path)
 
 
 class DeployedJudge:
-    """Runs drift tests with the published model as the judge, to compare it with the reference head that `fsat watch` uses.
+    """Runs drift tests with the published model as the judge, to compare it with `fsat watch`, whose judge is the reference head.
 
     The published model has learnt from the pool's rows.
     """

@@ -9,7 +9,8 @@ folder.
 
 - **Promoted:** `publish` is green, and the asset `champion-TASK` has an event.
 - **Held:** `publish` is skipped, and the champion stays. The log of `publish` names each gate that failed, with its reason.
-- **Failed:** the log of the failed task ends with the file, what is wrong in it, and what to do. Do it, then clear the task.
+- **Failed:** the log of the failed task ends with a line that names the file, what is wrong in the file, and what to do. When
+  that is done, clear the task.
 
 In fsat's documentation, `docs/airflow.md` describes the form, approval, schedules, events and pools.
 """

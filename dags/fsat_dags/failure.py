@@ -29,4 +29,4 @@ class FailureLog(BaseNotifier):
 
 
 NOTIFIERS: list[BaseNotifier] = [FailureLog()]
-"""Notifiers that are called after each failed try of every task. You may add one of an Airflow provider, for Slack or mail."""
+"""Notifiers that are called after each failed try of every task. You may add others, such as those of Airflow's providers."""

@@ -26,7 +26,7 @@ def find_leftovers(root: Path, now: float, run_cutoff: float, age_cutoff: float)
         now: present time by the clock of the store's file system, in seconds since the epoch.
         run_cutoff, age_cutoff: see `reachable.mark`.
     """
-    # a folder of another host is removed after a day without a write, because a living process writes more often
+    # if the process may be alive, its folder stays for at least a day after the last write: no process pauses for so long
     elsewhere = min(run_cutoff, age_cutoff, now - DAY)
     unfinished = [
         path

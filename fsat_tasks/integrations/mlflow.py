@@ -31,7 +31,7 @@ SERVING = ("tokenizer.json", "config.json", "README.md")
 
 
 def track(task: Task, published: Artefact, model: Artefact, outcome: str) -> None:
-    """Log a decision to MLflow: parameters, metrics, gates as tags, the report and the ONNX model.
+    """Log a decision to MLflow, with the parameters, the metrics, the report and the ONNX model. The gates become tags.
 
     A repeated call for the same decision adds no run.
     """

@@ -81,7 +81,7 @@ class Registry:
 
         Args:
             replaces: the champion's version when the decision was made.
-            hold: reason to hold the model although the decision says promote. It becomes the entry's `reason`.
+            hold: reason to hold the model although the decision says promote. This reason is written to the entry.
 
         Returns:
             `promoted` if the model has become the champion; `unchanged` if it already was the champion; `held` if the decision

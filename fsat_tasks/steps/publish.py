@@ -1,4 +1,4 @@
-"""Step 6, publish: make one decision from all gates, write the report, and move the champion if the decision is promote."""
+"""Step 6, publish: decide from all gates whether to promote the model, write the report, and record the decision."""
 
 from __future__ import annotations
 

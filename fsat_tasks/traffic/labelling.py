@@ -1,8 +1,8 @@
 """Label files of new texts with a task's champion.
 
-A file may be of any size. It is read row by row and labelled in shards, and the store's scratch folder keeps each finished
-shard. After a call is killed, the next call continues with the first shard that is missing. The result has the same bits as if
-no call had been killed.
+A file may be of any size. It is read row by row and labelled in shards of 2,048 rows. The store's scratch folder keeps each
+finished shard. After a call is killed, the next call continues with the first shard that is missing. The result is the same to
+the bit as if no call had been killed.
 """
 
 from __future__ import annotations

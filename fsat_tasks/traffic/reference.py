@@ -1,8 +1,8 @@
 """The reference head: a head that is fitted to labelled samples only, on features of the pretrained encoder.
 
 A drift test compares new traffic with reference rows, which are rows of the unlabelled pool if the task has a pool. The reference
-head judges both. The champion would not be fair, because it was tuned with the pool: it is more confident on the pool's rows than
-on new rows. The reference head has not seen the pool.
+head judges both. The champion would be an unfair judge: it was tuned with the pool, so it is more confident on the pool's rows
+than on new rows. The reference head has not seen the pool.
 """
 
 from __future__ import annotations
