@@ -69,7 +69,7 @@ print(json.dumps({"peak_mb": round(peak / 1024), "rows": notes["rows"], "encoded
 
 
 def measure(rows: int, precision: str, scratch: Path) -> dict[str, Any]:
-    """Time a run without cached features, and one after a hundredth of the rows was added.
+    """Time a run without cached features, and a second run after a hundredth of the rows was added.
 
     The encoder is exported before both runs, so the export is not timed.
     """

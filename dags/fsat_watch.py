@@ -1,8 +1,8 @@
 """### Is new traffic still like the rows that the champion was tuned with?
 
 This DAG compares the window, which is the newest rows of the task's traffic, with the unlabelled rows that the champion was
-tuned with. It calls the same function as `fsat watch`. If there is drift, the DAG sends an asset event. The event starts `fsat_tune`
-with the new traffic as its unlabelled pool.
+tuned with. It calls the same function as `fsat watch`. If there is drift, the DAG sends an asset event. The event starts
+`fsat_tune` with the new traffic as its unlabelled pool.
 
 - **No drift:** success without an event. XCom and the log have the figures.
 - **Drift:** success, and the asset `drift-TASK` has an event with the figures. Each window sends at most one event for the same

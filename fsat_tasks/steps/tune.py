@@ -1,7 +1,7 @@
 """Step 3, tune: run the ladder on the samples.
 
-A rung of the ladder is a way to make a model. The rungs go from class prototypes to a fine-tuned encoder, and the ladder takes
-the rungs that the evidence and the budget allow.
+A rung of the ladder is a way to make a model. The rungs go from class prototypes to a fine-tuned encoder. The ladder takes the
+rungs that the evidence and the budget allow.
 """
 
 from __future__ import annotations

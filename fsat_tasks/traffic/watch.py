@@ -224,7 +224,7 @@ def _verdict(drift: bool) -> str:
 
 
 LEAST_TIMES = 1.05
-"""If a distance is no drift and is below this multiple of the permutations' mean, the sentence calls it no more than chance."""
+"""Multiple of the mean distance over the permutations. A smaller distance that is no drift is called no more than chance."""
 SENTENCES: dict[str, Callable[[Shift, bool], str]] = {
     "features": lambda shift, drift: _differ("The texts differ from the reference", shift, drift),
     "labels": lambda shift, drift: _differ("The shares of the classes differ", shift, drift),
