@@ -1,1 +1,1 @@
-"""Benchmarks of fsat and its peers on few-shot sets. They are not installed, so run them from the repository's root."""
+"""Benchmarks of fsat and its peers on few-shot sets. The package is not installed, so run it from the repository's root."""

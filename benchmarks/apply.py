@@ -2,8 +2,8 @@
 
 python -m benchmarks.apply [--rows N] [--task NAME] [--out FOLDER]
 
-FSAT_STORE must have the task's champion, and FSAT_DATA must have the task's folder. Both ways run in turns, in one
-process and on the same rows.
+FSAT_STORE must have the task's champion, and FSAT_DATA must have the task's folder. `fsat apply` and the model alone run
+in turns, in one process and on the same rows.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ console = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
 def make_texts(name: str, rows: int) -> list[str]:
-    """Make distinct texts: the task's unlabelled texts, each with a number at its end."""
+    """Make `rows` distinct texts. They are the task's unlabelled texts, repeated as needed, each with a number at its end."""
     pool = load_task(name).file("unlabelled")
     if pool is None:
         raise ValueError(f"task {name} has no unlabelled texts")
@@ -41,7 +41,7 @@ def make_texts(name: str, rows: int) -> list[str]:
 
 
 def run(name: str, rows: int) -> dict[str, Any]:
-    """Run both ways in turns. Return the seconds of each in each round, the best rates, and their ratio."""
+    """Run the model alone and `fsat apply` in turns. Return both ways' seconds in each round, their best rates, and the ratio."""
     texts, task, artefact = make_texts(name, rows), load_task(name), champion_model(name)
     model = ServedModel(artefact.path)
     model.run(texts[:64])  # the first call is slow, because it allocates the session's memory

@@ -28,7 +28,7 @@ SHOWN_OF_AN_ERROR = 600  # characters
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings that all cells of a run share. The folders are those of this machine and are not written into results."""
+    """Settings that all cells of a run share. Paths of folders are not written into results, because they name this machine."""
 
     data: Path
     out: Path
@@ -82,10 +82,10 @@ def read_cells(out: Path) -> list[dict[str, Any]]:
 
 
 def run_cell(cell: Cell, settings: Settings, refused: str | None = None) -> str | None:
-    """Run a cell, write its file atomically, and return its error, if any.
+    """Run a cell and write its file atomically. Return the error of the cell, or None if it succeeded.
 
     Args:
-        refused: an error that is known before the run. If there is one, the cell is recorded as failed and is not run.
+        refused: an error that is known before the run. If it is given, the cell is recorded as failed and is not run.
     """
     started, load = time.perf_counter(), round(os.getloadavg()[0], 2)
     figures: dict[str, Any] = {}
@@ -124,7 +124,7 @@ def run_cell(cell: Cell, settings: Settings, refused: str | None = None) -> str 
 def run_module(module: str, *arguments: str, seconds: float | None = None) -> str | None:
     """Run a module of this package, and return the end of its error output if it failed.
 
-    The module gets its own process group, so the processes that it starts (SetFit) end with it.
+    The module gets its own process group, so that the processes that it starts, such as SetFit, end when the module ends.
 
     Args:
         seconds: time limit; none by default.
@@ -191,7 +191,7 @@ def main() -> None:
 
 
 def _as_json(value: Any) -> Any:
-    """Convert numpy's numbers, and the dataclasses of a trace, to JSON values."""
+    """Convert a number of numpy, or a dataclass of a ladder's trace, to a JSON value."""
     return value.item() if hasattr(value, "item") else asdict(value)
 
 

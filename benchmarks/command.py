@@ -28,7 +28,7 @@ def add_out_option(parser: argparse.ArgumentParser) -> None:
 
 
 def about() -> dict[str, Any]:
-    """Return machine, commit and load average. Call this before the work, because the work raises the load."""
+    """Return machine, commit and load average. Call this before the benchmark, because the benchmark raises the load."""
     return {"machine": machine(), "commit": commit(ROOT), "load_average": os.getloadavg()[0]}
 
 

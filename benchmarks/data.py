@@ -1,4 +1,7 @@
-"""Few-shot sets as folders of JSON lines: fixed splits, resampled splits, and query sets under label shift."""
+"""Read few-shot data sets from folders of JSON lines, and draw their splits and their query sets under label shift.
+
+The shots of a fixed split come from a file. The shots of a resampled split are drawn from train.jsonl by a seed.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ CONCENTRATIONS = (2.0, 0.5)
 """Concentrations of the Dirichlet prior over class shares: 2 as in Veilleux et al. (2021), 0.5 for a harder shift."""
 SHIFT_SEEDS = 3
 SHIFT_ROWS = 1000
-"""Number of rows in a shifted query set, but at most half of the test rows. With more, classes run out of rows."""
+"""Number of rows in a shifted query set, but at most half of the test rows. With more rows, classes would run out of rows."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Shift:
 
     concentration: float
     seed: int
-    rows: Labels  # row numbers of the test set, without repeats
+    rows: Labels  # indices of rows of the test set, without repeats
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ def read_rows(path: Path) -> tuple[list[str], list[str]]:
     """Read texts and labels.
 
     Raises:
-        ValueError: a line is not {"text": string, "label": string}. The message names it.
+        ValueError: a line is not {"text": string, "label": string}. The message names the line.
     """
     texts, labels = [], []
     for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
@@ -77,7 +80,7 @@ def read_rows(path: Path) -> tuple[list[str], list[str]]:
 
 
 def find_sets(folder: Path, wanted: list[str] | None) -> list[str]:
-    """Find the sets, which are folders with a test.jsonl. Raise ValueError if a wanted set is missing."""
+    """Find the data sets, which are folders with a test.jsonl. Raise ValueError if a wanted set is missing."""
     found = sorted(path.parent.name for path in folder.glob("*/test.jsonl"))
     missing = sorted(set(wanted or []) - set(found))
     if missing or not found:
@@ -91,7 +94,7 @@ def available_shots(folder: Path) -> list[int]:
 
 
 def class_name(label: str) -> str:
-    """Return a label as words."""
+    """Return a label with its underscores replaced by spaces."""
     return label.replace("_", " ")
 
 
@@ -104,7 +107,7 @@ def digest(folder: Path) -> str:
 
 
 def load_split(folder: Path, shots: int, split: str) -> SplitRows:
-    """Load the shots of a split, with the pool, the query rows and their shifted versions.
+    """Load the shots of a split, the pool, the query rows, and the shifted query sets that are drawn from the query rows.
 
     Args:
         folder: the set's folder.
@@ -148,7 +151,7 @@ def load_split(folder: Path, shots: int, split: str) -> SplitRows:
 
 
 def label_shifts(truth: Labels) -> list[Shift]:
-    """Draw query sets with class shares from a symmetric Dirichlet prior. They are the same for every method.
+    """Draw query sets whose class shares come from a symmetric Dirichlet prior. Every method gets the same query sets.
 
     Rows of a class are drawn without replacement. A class that has too few rows gives all of them.
     """

@@ -50,7 +50,7 @@ console = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
 def measure(kind: str, texts: list[str], methods: Sequence[str], folder: Path) -> list[Figures]:
-    """Measure each method on the same texts. Return one entry per method, with a comparison with the first method."""
+    """Measure each method on the same texts. Return one entry per method, which also compares the method with the first one."""
     texts_file = folder / f"{kind}.json"
     texts_file.write_text(json.dumps(texts), "utf-8")
     entries: list[Figures] = []
@@ -70,7 +70,7 @@ def measure(kind: str, texts: list[str], methods: Sequence[str], folder: Path) -
 
 
 def _against(peer: Figures, entry: Figures) -> Figures:
-    """Return the ratio of the speeds, and the mean and minimum cosine between both methods' features of a row."""
+    """Compare two methods: the ratio of their speeds, and the mean and minimum cosine between their features of the same row."""
     if peer["error"] is not None:
         return {}
     one, other = (np.load(side["features"]).astype(np.float64) for side in (peer, entry))  # (n, dim)
@@ -80,7 +80,7 @@ def _against(peer: Figures, entry: Figures) -> Figures:
 
 
 def matrix_rate(shapes: list[Shape], device: str, precision: str, work: float) -> Figures:
-    """Measure the FLOP/s of plain matrix products: the best of 5 runs of `work` FLOP for each shape, and the best shape."""
+    """Measure the FLOP/s of plain matrix products. A shape's rate is the best of 5 runs of `work` FLOP."""
     rates = {}
     for shape in shapes:
         name = "x".join(map(str, shape))
@@ -108,7 +108,7 @@ def product_rate(shape: Shape, device: str = "cpu", precision: str = "float32", 
 
 
 def encoder_flops(lengths: NDArray[np.int64]) -> float:
-    """Count the FLOP of the blocks: two per weight and token, plus the FLOP of the two products in attention."""
+    """Count the FLOP of the encoder's blocks: two per weight and token, plus the FLOP of the two matrix products in attention."""
     config = json.loads((find_encoder(ENCODER).folder / "config.json").read_text("utf-8"))
     dim, layers = config["hidden_size"], config["num_hidden_layers"]
     weights = 4 * dim * dim + 2 * dim * config["intermediate_size"]
@@ -116,7 +116,7 @@ def encoder_flops(lengths: NDArray[np.int64]) -> float:
 
 
 def rate_share(rate: Figures, speeds: list[Figures], method: str, lengths: NDArray[np.int64]) -> Figures:
-    """Return the share of the plain products' rate that a method reaches on texts of these lengths."""
+    """Return the rate of a method on texts of these lengths, as a share of the rate of plain matrix products."""
     entry = next(entry for entry in speeds if entry["method"] == method)
     if entry["error"] is not None:
         return {**rate, "method": method, "texts": entry["texts"], "reached": None, "share": None}
@@ -126,7 +126,7 @@ def rate_share(rate: Figures, speeds: list[Figures], method: str, lengths: NDArr
 
 
 def head_parity(data: Path, encoders: dict[str, Encoder]) -> list[Figures]:
-    """Evaluate the frozen head for each pair of precisions: that of the features of its fit, and that of its evaluation."""
+    """Evaluate frozen heads. A head's fit and its evaluation may use features of different encoder precisions."""
     rows = load_split(data / MIXED_FROM, SHOTS, "fixed")
     parts = (rows.texts, [class_name(label) for label in rows.classes], rows.query)
     features = {name: [encoder.encode(part, "all") for part in parts] for name, encoder in encoders.items()}
@@ -156,7 +156,7 @@ def _answers(found: FrozenHead, features: NDArray[np.float32]) -> NDArray[np.int
 
 
 def repeats(short: list[str], speeds: list[Figures], folder: Path) -> list[Figures]:
-    """Return the time for rows with repeats, relative to the time for the same number of distinct rows."""
+    """Return the time for rows of which some repeat others, relative to the time for the same number of distinct rows."""
     before = {entry["method"]: entry for entry in speeds if entry["texts"] == "short" and entry["error"] is None}
     entries = measure("repeats", with_repeats(short), [name for name in (PEER, "fsat fp32 last") if name in before], folder)
     return [

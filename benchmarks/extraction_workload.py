@@ -1,4 +1,4 @@
-"""The methods and texts of `benchmarks.extraction`, and the timing of a method in a process of its own.
+"""Methods and texts of `benchmarks.extraction`, and a command that times one method in a process of its own.
 
 python -m benchmarks.extraction_workload METHOD TEXTS.json ANSWER (started by `benchmarks.extraction.measure`)
 """
@@ -39,7 +39,7 @@ __all__ = [
 ENCODER = "all-MiniLM-L6-v2"
 MIXED_FROM = "banking77"  # the set that mixed and long texts are made from
 LONG_SHARE = 400 / 3000  # number of long rows per short row
-CUDA_SHARE = 16  # number of rows on a GPU per short row: 3,000 rows end before it is warm
+CUDA_SHARE = 16  # number of rows on a GPU per short row, because 3,000 rows end before the GPU is warm
 REPEATED = 0.3
 ROUNDS, WARM_UP = 3, 64
 
@@ -59,7 +59,7 @@ def fsat(precision: Any = "fp32", layers: Any = "last", device: str = "cpu") -> 
 
 
 def fsat_torch() -> Encode:
-    """Return fsat's encoder on a GPU, run by torch as if ONNX Runtime could not use the GPU."""
+    """Return fsat's encoder on a GPU. It runs in torch, because this function hides that ONNX Runtime can use the GPU."""
     backends.onnxruntime_runs_on_cuda = lambda: False  # type: ignore[assignment, attr-defined]
     return fsat(device="cuda")
 
@@ -67,7 +67,7 @@ def fsat_torch() -> Encode:
 PEER = "sentence-transformers"
 METHODS: dict[str, Callable[[], Encode]] = {
     PEER: sentence_transformers,
-    # the default provider is the first that ONNX Runtime was built for, even a GPU's on a machine without one
+    # the provider is named, because by default a build for GPUs takes a GPU's provider even on a machine without a GPU
     f"{PEER} ONNX": partial(sentence_transformers, backend="onnx", model_kwargs={"provider": "CPUExecutionProvider"}),
     "fsat fp32 last": fsat,
     "fsat fp32 all layers": partial(fsat, layers="all"),
@@ -101,7 +101,7 @@ def work(method: str, texts_file: str, answer: str) -> None:
 
 
 def make_texts(data: Path, rows: int, encoder: Encoder) -> dict[str, list[str]]:
-    """Make the texts of each kind. All are distinct, because a repeated text would be computed only once."""
+    """Return kind -> texts. All texts of a kind are distinct, because fsat would encode a repeated text only once."""
     rng = random.Random(0)
     every = _distinct([path for name in find_sets(data, None) for path in _files(data / name)])
     lengths = token_lengths(encoder, every)
@@ -117,7 +117,7 @@ def make_texts(data: Path, rows: int, encoder: Encoder) -> dict[str, list[str]]:
 
 
 def mixed_texts(pool: list[str], rows: int, rng: random.Random) -> list[str]:
-    """Make texts from the pool. One half are single texts of the pool, and the other half join 1 to 12 of its texts."""
+    """Make texts from the pool. One half are single texts of the pool. Each text of the other half joins 1 to 12 pool texts."""
     texts = dict.fromkeys(rng.sample(pool, min(rows // 2, len(pool))))
     while len(texts) < rows:
         texts[" ".join(rng.sample(pool, rng.randint(1, 12)))] = None
@@ -125,7 +125,7 @@ def mixed_texts(pool: list[str], rows: int, rng: random.Random) -> list[str]:
 
 
 def long_texts(pool: list[str], lengths: NDArray[np.int64], rows: int, rng: random.Random) -> list[str]:
-    """Make texts by joining as many texts of the pool as fit the encoder's maximum length."""
+    """Make long texts. Each joins as many random texts of the pool as fit into the encoder's maximum length."""
     most, frame = find_encoder(ENCODER).max_tokens, 2  # [CLS] and [SEP]
     texts: dict[str, None] = {}
     while len(texts) < rows:
@@ -136,7 +136,7 @@ def long_texts(pool: list[str], lengths: NDArray[np.int64], rows: int, rng: rand
 
 
 def with_repeats(texts: list[str]) -> list[str]:
-    """Return as many rows as there are texts. The share REPEATED of the rows are repeats."""
+    """Return as many rows as there are texts. A share of the rows, REPEATED, repeats other rows."""
     rng = random.Random(0)
     kept = texts[: round(len(texts) * (1 - REPEATED))]
     rows = kept + rng.choices(kept, k=len(texts) - len(kept))

@@ -28,14 +28,14 @@ Features = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class FeatureCache:
-    """Cache of all layers' features. Each file of rows has one .npy and one .json, named by file content and encoder."""
+    """Cache of all layers' features. Each file of rows has a .npy and a .json here, named by content and encoder."""
 
     folder: Path
     encoder: str
     revision: str
 
     def load(self, path: Path) -> tuple[Features, float]:
-        """Return a file's features (n, layers, dim), memory-mapped, and the seconds that one row took."""
+        """Return a file's features (n, layers, dim), memory-mapped, and the mean seconds that the extraction of a row took."""
         seconds = json.loads(self._file(path, "json").read_text("utf-8"))["seconds_a_row"]
         return np.load(self._file(path, "npy"), mmap_mode="r"), seconds
 
@@ -77,12 +77,12 @@ class FeatureCache:
 
 
 class CachedEncoder:
-    """Encoder for `FewShotClassifier`. It looks up the texts of a set's files in the cache, and encodes other texts."""
+    """Encoder for `FewShotClassifier`. It takes the features of a data set's texts from the cache, and encodes other texts."""
 
     def __init__(self, encoder: Encoder, cache: FeatureCache, folder: Path) -> None:
         self._encoder = encoder
         self._known: dict[str, tuple[Features, int, float]] = {}
-        """Text -> features of the text's file, index of the text's row in them, and the seconds that one row took."""
+        """Text -> features of the text's file, index of the text's row in these features, and mean seconds for a row."""
         paths = sorted(folder.glob("*.jsonl"))
         missing = cache.missing(paths)
         for path in [path for path in paths if path not in missing]:
@@ -93,7 +93,7 @@ class CachedEncoder:
         return self._encoder.tokens(texts)
 
     def encode(self, texts: Sequence[str], layers: Literal["all"]) -> Features:
-        """Return features (n, layers, dim) of the texts, from the cache if they are there."""
+        """Return features (n, layers, dim) of the texts. Features that are in the cache are not computed again."""
         found = np.empty((len(texts), self._encoder.layers, self._encoder.dim), np.float32)
         unknown = [at for at, text in enumerate(texts) if text not in self._known]
         found[unknown] = self._encoder.encode([texts[at] for at in unknown], layers)

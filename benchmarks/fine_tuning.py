@@ -25,7 +25,7 @@ CLIP = 1.0
 
 
 def full_fine_tuning(rows: SplitRows, context: Context) -> Outcome:
-    """Fine-tune encoder and head on the shots. The training seconds include everything but the loading of the encoder."""
+    """Fine-tune encoder and head on the shots. The training seconds do not include the loading of the encoder."""
     import torch
 
     torch.manual_seed(context.seed)

@@ -1,4 +1,8 @@
-"""fsat's methods, called through the public `FewShotClassifier`, and the founding text's rules, unchanged."""
+"""The three methods of the benchmark that are fsat's own.
+
+Two methods call the public `FewShotClassifier`. The third method applies, unchanged, the two rules of this project's founding
+text.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,7 @@ __all__ = ["fsat_frozen", "fsat_ladder", "fsat_literal"]
 Array = NDArray[np.float64]
 
 LITERAL_STRENGTH = 0.1
-"""Value of alpha and beta. The founding text gives no value. With 1, every norm explodes."""
+"""Value of alpha and beta, which the founding text does not give. With the value 1, every norm explodes."""
 
 
 def fsat_frozen(rows: SplitRows, context: Context) -> Outcome:
@@ -71,9 +75,10 @@ def _classifier(rows: SplitRows, context: Context, rungs: tuple[str, ...] | None
 
 
 def fsat_literal(rows: SplitRows, context: Context) -> Outcome:
-    """Run the two founding rules on last-layer features, starting at the class names.
+    """Run the two rules of the founding text on last-layer features, starting at the features of the class names.
 
-    y of the second rule is the mean of the texts that the track provides.
+    The second rule needs a vector y. It is the mean of the unlabelled texts that the track provides. In a track without
+    unlabelled texts, the second rule is not applied.
     """
     from benchmarks.literal import geometric_tuning
 

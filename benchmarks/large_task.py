@@ -19,11 +19,11 @@ from benchmarks.data import find_sets, read_rows
 
 SET, NAME, SHOTS, ROWS = "clinc150", "large", 10, 3000
 BOUND = 10.0
-"""Maximum seconds of the steps `evaluate` and `publish` together, without encoding the query rows."""
+"""Goal: maximum seconds of the steps `evaluate` and `publish` together, without the time to encode the query rows."""
 
 
 def run(source: Path) -> dict[str, Any]:
-    """Run all steps on an empty store, in one process, and return the seconds of each."""
+    """Run all steps on an empty store, in one process, and return the seconds of each step."""
     from fsat_tasks.data.texts import fingerprint
     from fsat_tasks.steps.pipeline import run_steps
     from fsat_tasks.tasks.task import load_task

@@ -1,14 +1,15 @@
-"""The two rules of the founding text, unchanged, as a baseline. Both only rescale each class's vector.
+"""The two rules of this project's founding text. The rules are unchanged and serve as a baseline.
 
+Both rules only rescale each class's vector.
 theta <- theta * (||t - theta||^2 + strength) multiplies a vector by a number, so its direction never changes. The
 shots and the unlabelled pool influence the head only through one norm per class. Let rho be the norm of theta, a the
 component of t along theta, and g(rho) = (rho - a)^2 + ||t||^2 - a^2 + strength. The norm then follows
 rho <- rho * g(rho):
 
-- It explodes if g > 1 at every norm, that is if ||t||^2 - a^2 + strength > 1. Otherwise it explodes from any norm above
-  the larger root of g = 1. Its logarithm finally triples with each iteration.
-- It collapses towards zero if g < 1 at 0 and at rho. Because g is convex, g is then below 1 between them, too.
-- Otherwise, for t no longer than 1, it converges to the smaller root of g = 1, whatever the length of theta was.
+- The norm explodes if g > 1 at every norm, that is if ||t||^2 - a^2 + strength > 1. Otherwise the norm explodes from any
+  start above the larger root of g = 1. When the norm explodes, its logarithm finally triples with each iteration.
+- The norm collapses towards zero if g < 1 at 0 and at rho. Because g is convex, g is also below 1 between 0 and rho.
+- In all other cases, if t is no longer than 1, the norm converges to the smaller root of g = 1, from any start.
 
 Softmax and argmax still change, because a class with a longer vector wins more rows. But no direction has been learnt.
 """
@@ -31,7 +32,7 @@ LOG_NORM_BOUND = 300.0
 
 
 def geometric_tuning(features: Array, labels: Labels, names: Array, alpha: float, iterations: int = 10) -> LinearHead:
-    """Apply rule G: theta <- theta * (||z - theta||^2 + alpha). theta starts at `names`; z is the mean of the class's rows.
+    """Apply rule G: theta <- theta * (||z - theta||^2 + alpha). Here z is the mean of the class's rows. theta starts at `names`.
 
     Args:
         features: (n, dim) features of the rows.
@@ -51,25 +52,25 @@ def geometric_tuning(features: Array, labels: Labels, names: Array, alpha: float
 def adaptive_adjustment(head: LinearHead, unlabelled: Array, beta: float, iterations: int = 10) -> LinearHead:
     """Apply rule A: theta <- theta * (||y - theta||^2 + beta).
 
-    theta starts at the head's weight; y is the mean of the unlabelled rows.
+    theta starts at the head's weight, and y is the mean of the unlabelled rows.
 
-    The founding text calls y "the new distribution". Here the mean of the rows stands for this distribution. The rule
-    could also be read with the mean squared distance to the rows in place of the distance to their mean. That is the
-    same rule with the rows' total variance added to beta.
+    The founding text calls y "the new distribution". Here the mean of the rows stands for this distribution. One could also
+    read the rule with the mean squared distance to the rows in place of the squared distance to their mean. That reading
+    gives the same rule with the rows' total variance added to beta.
 
     Args:
         unlabelled: (pool, dim), at least one row.
         beta: >= 0.
 
     Returns:
-        a head with theta as the weight and the same bias. Logarithms of the norms are within LOG_NORM_BOUND.
+        a head with theta as the weight and the bias of `head`. Logarithms of the norms are within LOG_NORM_BOUND.
     """
     y = np.broadcast_to(unlabelled.mean(axis=0), head.weight.shape)
     return LinearHead(_rescale(head.weight, y, beta, iterations), head.bias)
 
 
 def _rescale(theta: Array, target: Array, strength: float, iterations: int) -> Array:
-    """Apply the rule that both share, on logarithms of the norms, so that the third power of a norm is never computed."""
+    """Apply the step that rules G and A share. It uses logarithms of norms, so the third power of a norm is never computed."""
     norms = np.linalg.norm(theta, axis=1)  # (classes,)
     norms = np.where(norms > 0, norms, 1.0)
     directions = theta / norms[:, None]

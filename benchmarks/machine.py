@@ -1,4 +1,4 @@
-"""Machine, package versions and commit with which figures were measured."""
+"""Describe the machine, the package versions and the commit with which a benchmark's figures were measured."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def machine() -> dict[str, Any]:
 
 
 def commit(root: Path) -> str:
-    """Return the commit of the working copy, with a `+` if files differ from it."""
+    """Return the commit of the working copy. A `+` at its end says that files differ from the commit."""
 
     def git(*arguments: str) -> str:
         return subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True).stdout.strip()

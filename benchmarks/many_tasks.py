@@ -26,7 +26,7 @@ from benchmarks.data import find_sets, read_rows
 
 SET = "clinc150"
 POOL_ROWS, CLASSES, SHOTS = 10_000, 10, 10
-EARLY = 10  # number of tasks after which memory is measured, to compare with the end
+EARLY = 10  # number of tasks after which memory is measured for the first time, to compare it with the memory at the end
 BOUND = 3.0  # goal: maximum ratio of the time of all tasks to the time of only extracting the pool
 
 Figures = dict[str, Any]
@@ -95,7 +95,7 @@ def run(names: list[str]) -> Figures:
 
 
 def _timed(work: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
-    """Return the result, wall-clock seconds and processor seconds. Other load changes the processor seconds less."""
+    """Return the result of `work`, its wall-clock seconds and its processor seconds. Other load changes the latter less."""
     wall, cpu = time.perf_counter(), time.process_time()
     result = work()
     return result, {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}

@@ -1,4 +1,4 @@
-"""All methods by name, with the tracks that each runs on."""
+"""All methods by name, with the tracks on which each method runs."""
 
 from __future__ import annotations
 
@@ -34,4 +34,4 @@ METHODS = {
     "setfit": Method(setfit, TRACKS[:1], False),
     "full-fine-tuning": Method(full_fine_tuning, TRACKS[:1], False),
 }
-"""Tracks of peers that cannot use unlabelled texts: only the inductive one."""
+"""Name -> method. A method that cannot use unlabelled texts has only the inductive track."""

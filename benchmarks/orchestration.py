@@ -2,8 +2,8 @@
 
 python -m benchmarks.orchestration [--task support-intents] [--out FOLDER]
 
-Run this in the repository. Each run has an empty store. `dags test` runs one task after the other in one process. With
-the LocalExecutor, each task waits for the scheduler and has its own process.
+Run this in the repository's root. Each run has an empty store. `airflow dags test` runs one Airflow task after the other in
+one process. With the LocalExecutor, each Airflow task waits for the scheduler and has its own process.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def by_hand(task: str) -> Figures:
 
 
 def in_one_process(task: str, home: Path) -> Figures:
-    """Time `airflow dags test`, without the creation of its database."""
+    """Time `airflow dags test`. The time to create Airflow's database is not counted."""
     prepare(home)
     command = [str(Path(sys.executable).with_name("airflow")), "dags", "test", DAG, "--conf", json.dumps({"task": task})]
     return {"seconds": _timed(command, environment(home))}
@@ -54,7 +54,7 @@ def _timed(command: Sequence[str], variables: Mapping[str, str], held: int = 0) 
     """Time a command in seconds.
 
     Args:
-        held: an exit code besides 0 that is not an error, such as the one that says that the gates held the model back.
+        held: an exit code besides 0 that is not an error. `fsat run` ends with such a code if the gates held the model.
 
     Raises:
         ChildProcessError: the command ended with another exit code.

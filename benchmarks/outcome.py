@@ -21,7 +21,8 @@ Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 LEAST_PROBABILITY = 1e-12
-"""Minimum probability of the true class in the log-loss. Without it, a 0 from k nearest neighbours would make it infinite."""
+"""Minimum probability of the true class in the log-loss. Otherwise a probability of 0, as from k nearest neighbours, would make
+the log-loss infinite."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,10 @@ class Outcome:
     scope: Array  # (queries,) scope scores; higher means more in scope
     out_of_scope: Array  # (out-of-scope rows,) scope scores
     train_seconds: float
-    extract_seconds: float | None  # for shots and, if used, unlabelled rows; None if part of the training
+    extract_seconds: float | None  # for shots and, if used, unlabelled rows; None if training includes it
     shifted: list[Array] | None = None
-    """Probabilities of each shifted query set, if they depend on its rows. With None, rows of `probabilities` are used."""
+    """Probabilities of each shifted query set. None if a row's probabilities do not depend on the other rows: then rows of
+    `probabilities` are used."""
     details: dict[str, Any] = field(default_factory=dict)
     peak_megabytes: float | None = None
     """Peak memory, if the work was done in another process."""
@@ -108,7 +110,9 @@ def _shift(shift: Shift, probabilities: Array, truth: Labels) -> dict[str, Any]:
 
 
 def _scope(inside: Array, outside: Array) -> dict[str, float]:
-    """Compute the AUROC, and the share of out-of-scope rows above the score that 95 % of in-scope rows reach.
+    """Compute two figures of the scope score.
+
+    They are the AUROC, and the share of out-of-scope rows above the score that 95 % of the in-scope rows reach.
 
     If there are no out-of-scope rows, the result is empty.
     """

@@ -1,4 +1,4 @@
-"""The peers: functions that take rows and a context and return an outcome. Their settings are usual ones, tuned on no set."""
+"""The peers of fsat: functions that take rows and a context and return an outcome. Their settings are tuned on no data set."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def k_nearest_neighbours(rows: SplitRows, context: Context) -> Outcome:
 
 
 def setfit(rows: SplitRows, context: Context) -> Outcome:
-    """Run SetFit in its own environment. The seconds are those of SetFit's Trainer, for body and head together."""
+    """Run SetFit in its own environment. The training seconds are those of SetFit's Trainer, which fits body and head."""
     request = {
         "encoder": str(context.source.folder.absolute()),
         "seed": context.seed,

@@ -1,4 +1,7 @@
-"""Plot the cells: accuracy against seconds, reliability, accuracy under label shift. One panel per set and shots."""
+"""Plot the cells: accuracy against seconds, reliability, and accuracy under label shift.
+
+Each plot has one panel for each data set and number of shots.
+"""
 
 from __future__ import annotations
 

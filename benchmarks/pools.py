@@ -2,7 +2,7 @@
 
 python -m benchmarks.pools [--rows 1000 10000 ...] [--precision fp32|int8] [--folder SCRATCH]
 
-Texts are artificial, short and all distinct. Each run is the step `extract` with the steps before it, in its own process.
+Texts are artificial, short and all distinct. Each run has its own process, and runs `extract` and the steps before it.
 """
 
 from __future__ import annotations
@@ -69,9 +69,9 @@ print(json.dumps({"peak_mb": round(peak / 1024), "rows": notes["rows"], "encoded
 
 
 def measure(rows: int, precision: str, scratch: Path) -> dict[str, Any]:
-    """Time a run without cached features, and one after a hundredth of the rows was added.
+    """Time a run without cached features, and a second run after a hundredth of the rows was added.
 
-    The encoder is exported before both.
+    The encoder is exported before both runs, so the export is not timed.
     """
     folder = Path(tempfile.mkdtemp(dir=scratch))
     try:

@@ -59,7 +59,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def plan(options: argparse.Namespace) -> list[Cell]:
-    """List the cells, split by split. Thus a run that is stopped early has all methods on its finished splits."""
+    """List the cells, split by split. If a run is stopped early, each split that it finished therefore has all methods."""
     cells = []
     splits = ["fixed", *(f"seed-{seed}" for seed in range(1, options.resamples + 1))]
     sets = find_sets(options.data, options.sets)
@@ -158,7 +158,7 @@ def write_results(settings: Settings, options: argparse.Namespace) -> dict[str, 
 def _extract(cells: list[Cell], settings: Settings) -> None:
     """Extract the features that the cells share, in a separate process.
 
-    Otherwise their memory would be counted as memory of the cells.
+    In the same process, the memory of the extraction would be counted as memory of the cells.
     """
     wanted: dict[str, set[str]] = {}
     for cell in cells:

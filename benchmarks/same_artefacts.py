@@ -4,7 +4,7 @@ A change that only moves, renames or rewords code must change no key and no dige
 
     python -m benchmarks.same_artefacts REVISION [--budget SECONDS]
 
-Both revisions run with the packages of this environment, each in an empty store. Exit code 1 if anything differs.
+Both revisions run with the packages of this environment, each in an empty store. The exit code is 1 if anything differs.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _copy_task(data: Path, budget: float | None) -> Path:
 
 
 def _run(code: Path, data: Path, store: Path) -> dict[str, Any]:
-    """Return the output of `fsat run --json` of a working copy. Exit code 3 is allowed: the gates held the model."""
+    """Return the output of `fsat run --json` of a working copy. Exit code 3, which says that the model was held, is allowed."""
     environment = os.environ | {"PYTHONPATH": str(code), "FSAT_DATA": str(data), "FSAT_STORE": str(store)}
     done = subprocess.run(
         [sys.executable, "-m", "fsat_tasks.cli", "run", TASK, "--json"], cwd=code, env=environment, capture_output=True, text=True

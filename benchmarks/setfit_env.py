@@ -1,4 +1,4 @@
-"""A virtual environment for SetFit, so that its package versions do not depend on this project's. It is made only once."""
+"""Make a virtual environment for SetFit, so that SetFit's package versions do not depend on this project's versions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ INSTALLS = (
         "numpy==2.4.6",
     ),
 )
-"""Versions that were tested together on Python 3.11. pip chooses those of all other packages."""
+"""Versions that were tested together on Python 3.11. pip chooses the versions of all other packages."""
 
 
 def setfit_python(cache: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Train SetFit on one set of shots. Runs in SetFit's own environment, so it imports nothing of this project.
+"""Train SetFit on one set of shots. This module runs in SetFit's own environment, so it imports nothing of this project.
 
 python setfit_worker.py REQUEST.json ANSWER.npz
 """
@@ -48,8 +48,8 @@ def train(request: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
 def pairs_of_an_epoch(labels: list[int]) -> int:
     """Count the pairs of an epoch with SetFit's default `oversampling`.
 
-    Pairs with equal labels are one group, and pairs with unequal labels the other. The smaller group is repeated to
-    the size of the larger.
+    Pairs with equal labels are one group, and pairs with unequal labels are the other group. SetFit repeats pairs of the
+    smaller group until both groups have the same size.
     """
     rows = np.bincount(labels)
     equal = int((rows * (rows + 1) // 2).sum())  # a row is also paired with itself

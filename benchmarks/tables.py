@@ -31,9 +31,10 @@ DIGITS = {"log_loss": 3, "peak_megabytes": 0, "train_seconds": 2}
 
 
 def summarise(cells: Cells) -> list[dict[str, Any]]:
-    """Make one entry per set, shots, track and method: figures of the fixed split, and mean and sd of the resampled splits.
+    """Make one entry for each data set, number of shots, track and method.
 
-    The sd is the sample standard deviation (n - 1). It is left out if there is only one split.
+    An entry has the figures of the fixed split, and the mean and the standard deviation of the resampled splits. The standard
+    deviation is that of a sample (n - 1). It is left out if there is only one resampled split.
     """
     groups: dict[tuple[str, int, str, str], Cells] = defaultdict(list)
     for cell in cells:
@@ -62,12 +63,12 @@ def _entry(key: tuple[str, int, str, str], cells: Cells) -> dict[str, Any]:
 
 
 def resampled_or_fixed(cells: Cells) -> Cells:
-    """Return the cells of resampled splits or, if there are none, of the fixed split. The two are never averaged."""
+    """Return the cells of the resampled splits. If there are none, return those of the fixed split. The two are not averaged."""
     return [cell for cell in cells if cell["spec"]["split"] != "fixed"] or cells
 
 
 def shift_levels(cell: dict[str, Any]) -> dict[str, list[float]]:
-    """Return a cell's accuracies by label shift: on the unchanged test set, then for each Dirichlet concentration."""
+    """Return a cell's accuracies without label shift, and for each Dirichlet concentration of the shifted query sets."""
     levels: dict[str, list[float]] = {"as it is": [cell["figures"]["accuracy"]]}
     for shift in cell["figures"]["label_shift"]:
         levels.setdefault(f"Dirichlet {shift['concentration']:g}", []).append(shift["accuracy"])
@@ -79,7 +80,7 @@ def _levels(cells: Cells) -> list[str]:
 
 
 def _cut(cells: Cells) -> dict[str, int] | None:
-    """Return the steps taken and the steps of a full epoch, if a method was stopped before its default end."""
+    """Return the steps that a method took and the steps of a full epoch, or None if the method ran to its default end."""
     for cell in cells:
         details = cell["figures"]["details"]
         if details.get("steps_of_an_epoch", 0) > details.get("steps", 0):

@@ -35,7 +35,7 @@ ROWS = 500
 DISTANCE = 0.3
 """Total variation distance of the shifted windows' class shares."""
 OUTSIDE = 0.1
-"""Share of out-of-scope rows in the windows of the kind `out of scope`. They are drawn only if the set has such rows."""
+"""Share of out-of-scope rows in a window of the kind `out of scope`. This kind is drawn only if the data set has such rows."""
 KINDS = ("same", "spread", "one class", "random", "out of scope")
 OPEN_GATES = {
     "min_accuracy": 0,
@@ -56,7 +56,7 @@ Shares = NDArray[np.float64]
 def shifted_shares(kind: str, shares: Shares, rng: np.random.Generator) -> Shares:
     """Return class shares whose total variation distance from the given ones is DISTANCE.
 
-    With `spread`, half of the classes grow and half shrink, all in proportion. Such a shift is the hardest to detect.
+    With `spread`, half of the classes grow by a common factor, and half shrink by another. This shift is the hardest to detect.
     With `one class`, a single class grows. With `random`, the shares move towards a draw from a flat Dirichlet
     distribution.
     """
@@ -80,7 +80,7 @@ def shifted_shares(kind: str, shares: Shares, rng: np.random.Generator) -> Share
 def draw_window(
     kind: str, texts: list[str], labels: NDArray[np.int64], outside: list[str], rng: np.random.Generator
 ) -> list[str]:
-    """Draw a window from the held-out half. In a shifted window a row may occur more than once."""
+    """Draw a window from the half that is not the pool. If class shares are shifted, a row may occur more than once."""
     if kind == "same":
         return [texts[i] for i in rng.permutation(len(texts))[:ROWS]]
     if kind == "out of scope":
@@ -99,7 +99,7 @@ def publish_half(source: Path, shots: int, split: int, body: str, scratch: Path)
     """Tune and publish a model with one half of train.jsonl as the pool.
 
     Returns:
-        The run, and the row numbers of the other half.
+        The run, and the row indices of the other half of train.jsonl.
     """
     os.environ |= {"FSAT_DATA": str(scratch / "data"), "FSAT_STORE": str(scratch / "store")}
     folder = scratch / "data" / f"{source.name}-{split}"
@@ -117,7 +117,10 @@ def publish_half(source: Path, shots: int, split: int, body: str, scratch: Path)
 
 
 class DeployedJudge:
-    """Drift tests with the deployed model as the judge, for comparison. This model has learnt from the pool's rows."""
+    """Runs drift tests with the published model as the judge, to compare it with `fsat watch`, whose judge is the reference head.
+
+    The published model has learnt from the pool's rows.
+    """
 
     def __init__(self, run: Run) -> None:
         self.run = run

@@ -114,5 +114,5 @@ with DAG(
 ):
     results = label.expand(work=find())
     summary(results)
-    # a failed file must fail the run; `summary` succeeds if any file was labelled
+    # `summary` succeeds if any file was labelled; this last task makes the run fail if any file failed
     results >> EmptyOperator(task_id="all_labelled", doc_md=ALL_DOC)

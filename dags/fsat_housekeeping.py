@@ -1,8 +1,9 @@
 """### Remove artefacts that are no longer needed from the store
 
 This DAG does the same as the command `fsat gc`. Steps never remove artefacts from the store (FSAT_STORE). This DAG removes an
-artefact if no champion, no entry of a history and no living run needs it, and if nobody has used it for some days. It also
-removes unfinished artefacts of killed runs. It merges small segments of the row cache and keeps their rows.
+artefact if no champion, no entry of a history and no living run needs the artefact, and if nobody has used it for as many days
+as the form says. The DAG also removes unfinished artefacts of killed runs. It merges small segments of the row cache and keeps
+their rows.
 
 You may run it at any time, even while `fsat_tune` runs: artefacts that a run uses stay. The log and the XCom of `clean` say how
 much was removed, how much stayed, and why. To see first what would be removed, trigger the DAG with **Dry run**.

@@ -1,8 +1,8 @@
 """### The task's own schedule
 
 The schedule comes from `schedules` and `triggers` in the task's task.yaml. A DAG named `fsat_tune_TASK` only starts `fsat_tune`
-for that task, with the form's defaults; `fsat_watch_TASK` and `fsat_apply_TASK` work in the same way. To change the schedule,
-change task.yaml. To stop it for a while, pause this DAG.
+for that task, with the form's defaults. `fsat_watch_TASK` and `fsat_apply_TASK` start `fsat_watch` and `fsat_apply` in the same
+way. To change the schedule, change task.yaml. To suspend the schedule, pause this DAG.
 """
 
 from __future__ import annotations

@@ -1,14 +1,16 @@
 """### From a few labelled samples to a published ONNX model
 
 The tasks of this DAG call the same functions of fsat as the command line and DVC. Each step writes an artefact to the store
-(FSAT_STORE), and its XCom has the artefact's key, its path and a few figures. An artefact that is already in the store is not
-made again. You may therefore clear a step, retry it or run it twice at any time.
+(FSAT_STORE). The step's XCom has the artefact's key, its path and a few figures. An artefact that is already in the store is
+not made again. You may therefore clear a step, retry it or run it twice at any time.
 
-A run works on one task folder or on several, side by side. `validate` and the group `model` have one instance for each folder.
+A run works on one task folder, or on several at the same time. `validate` and the group `model` have one instance for each
+folder.
 
 - **Promoted:** `publish` is green, and the asset `champion-TASK` has an event.
 - **Held:** `publish` is skipped, and the champion stays. The log of `publish` names each gate that failed, with its reason.
-- **Failed:** the log of the failed task ends with the file, what is wrong in it, and what to do. Do it, then clear the task.
+- **Failed:** the log of the failed task ends with a line that names the file, what is wrong in the file, and what to do. When
+  that is done, clear the task.
 
 In fsat's documentation, `docs/airflow.md` describes the form, approval, schedules, events and pools.
 """

@@ -1,12 +1,12 @@
 """### Is new traffic still like the rows that the champion was tuned with?
 
 This DAG compares the window, which is the newest rows of the task's traffic, with the unlabelled rows that the champion was
-tuned with. It calls the same function as `fsat watch`. If there is drift, it sends an asset event. The event starts `fsat_tune`
-with the new traffic as its unlabelled pool.
+tuned with. It calls the same function as `fsat watch`. If there is drift, the DAG sends an asset event. The event starts
+`fsat_tune` with the new traffic as its unlabelled pool.
 
 - **No drift:** success without an event. XCom and the log have the figures.
 - **Drift:** success, and the asset `drift-TASK` has an event with the figures. Each window sends at most one event for the same
-  champion. To send it again, clear the task.
+  champion. To send the event again, clear the task.
 - **Failed:** there is no champion or no traffic, or a file cannot be read. The log says what to do.
 
 Schedule this DAG so that a whole window of new rows arrives between two runs. Windows that share rows still count as different

@@ -1,6 +1,6 @@
 """fsat, few-shot adaptive tuning: from a few labelled samples to a calibrated and published text classifier.
 
-The package `steps` has the steps of the workflow. The other packages hold what the steps are built from.
+The package `steps` has the steps of a run. The other packages have the parts from which the steps are built.
 """
 
 from __future__ import annotations

@@ -32,8 +32,8 @@ class InputError(FsatError):
     Args:
         where: the place of the problem in the user's terms: file, row and field, or option.
         expected: description of what is accepted there.
-        got: description of what came instead.
-        fix: one sentence that says what to do; may be empty.
+        got: description of what was found in its place.
+        fix: one sentence that says what to do, or an empty string.
     """
 
     exit_code = 2

@@ -1,4 +1,4 @@
-"""Operators of fsat_tune that run before the champion moves. `decide` decides, and `approve` asks a person."""
+"""Operators of the tasks `decide` and `approve` of fsat_tune. They decide and ask a person before the champion moves."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class DecideOperator(BaseOperator):
 
 
 class ApproveOperator(ApprovalOperator):
-    """Asks a person to approve the decision of `decide`. It is skipped if no approval is needed."""
+    """Asks a person to approve the decision of `decide`. The task is skipped if no approval is needed."""
 
     template_fields = (*ApprovalOperator.template_fields, "decided")
 
@@ -76,7 +76,7 @@ class ApproveOperator(ApprovalOperator):
         super().execute(context)
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
-        """Handle the answer. A no is entered in the registry here, because `publish` is skipped after a no."""
+        """Handle the answer. If it is no, record it in the registry here, because Airflow then skips `publish`."""
         from fsat_tasks.registry.approval import settle
 
         if event.get("chosen_options") == [self.REJECT]:

@@ -1,4 +1,4 @@
-"""Notifiers of failed tries. One writes a message to the log of the try; others, such as mail, may be added."""
+"""Notifiers that Airflow calls when a try of a task has failed. The one defined here writes a line to the try's log."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class FailureLog(BaseNotifier):
         """Write the line. The worker calls this after each failed try. If the worker is gone, the dag-processor calls it."""
         ti, error = context["ti"], context.get("exception")
         name = ti.rendered_map_index or context["params"].get("task") or ti.dag_id
-        if error is None:  # the dag-processor calls, because the try's process has died
+        if error is None:  # the dag-processor calls this, because the try's process has died
             log.error("%s of %s is gone: it was killed, or its worker was lost. What it had done is kept.", ti.task_id, name)
             return
         expected = isinstance(error, InputError)
@@ -29,4 +29,4 @@ class FailureLog(BaseNotifier):
 
 
 NOTIFIERS: list[BaseNotifier] = [FailureLog()]
-"""Notifiers that are called after each failed try of every task. You may add one of an Airflow provider, for Slack or mail."""
+"""Notifiers that are called after each failed try of every task. You may add others, such as those of Airflow's providers."""

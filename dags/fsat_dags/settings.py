@@ -46,7 +46,7 @@ DEFAULT_ARGS: dict[str, Any] = {
 
 
 def placement(kind: str, *options: str) -> dict[str, Any]:
-    """Return the options of a task that environment variables set, such as `pool` by FSAT_GPU_POOL.
+    """Return the options of an Airflow task that environment variables set. For example, FSAT_GPU_POOL sets `pool`.
 
     If a variable is not set, Airflow's default applies. The variables are read when DAG files are parsed.
     """
@@ -58,7 +58,7 @@ GPU = placement("GPU", "pool", "queue", "executor")
 """Placement of the steps that may use a GPU, from FSAT_GPU_POOL, FSAT_GPU_QUEUE and FSAT_GPU_EXECUTOR."""
 
 DVC = placement("DVC", "pool")
-"""Placement of snapshots, from FSAT_DVC_POOL."""
+"""Placement of the task `snapshot`, from FSAT_DVC_POOL."""
 
 
 def deadline() -> DeadlineAlert | None:

@@ -33,7 +33,7 @@ CHANGED = "*"
 """Value of the form's Task that selects all tasks that changed. No task can have this name."""
 
 Chosen = dict[str, str | None]
-"""One of the run's tasks. `task` is its name. `unlabelled` is a file of unlabelled texts, which replaces the one of task.yaml."""
+"""One of the run's tasks. `task` is its name. `unlabelled` is a file that replaces `unlabelled` of task.yaml, or None."""
 
 NAME = "{{ task.op_kwargs['chosen']['task'] }}"
 """Template of the name that the UI shows for a mapped instance: the name of the task that it works on."""
@@ -89,7 +89,7 @@ def choose(params: dict[str, Any], dag_run: DagRunProtocol, triggering_asset_eve
     multiple_outputs=False,
 )
 def validate(chosen: Chosen, params: dict[str, Any]) -> dict[str, Any]:
-    """Run the step, and add `chosen` to its result, which `split` needs."""
+    """Run the step, and add `chosen` to its result, because `split` needs to know the task."""
     return {"chosen": chosen, **run_step("validate", chosen, params)}
 
 
@@ -232,7 +232,7 @@ def _enter(loaded: Task, decided: dict[str, Any], answer: dict[str, Any] | None)
         return awaits_approval(loaded, store(), decision)
 
     key, approved = decided["key"], answer is not None and ApprovalOperator.APPROVE in answer["chosen_options"]
-    # without an answer, somebody may have set the state of `approve` by hand, which does not count as an approval
+    # if there is no answer, somebody may have set the state of `approve` by hand, and that does not count as an approval
     asked = answer is not None or (loaded.spec.approval and awaits(find_artefact(store(), "publish", key)))
     published = (
         settle(loaded, key, decided["replaces"], approved)

@@ -1,6 +1,6 @@
-"""A plugin for Airflow's scheduler. When a run of fsat begins, it reports each pool that the run needs and that does not exist.
-
-Airflow lets the tasks of a missing pool wait without an error. The check is not a task, because Airflow 3.3 shows tasks no pools.
+"""A plugin for Airflow's scheduler. When a run of fsat begins, it reports the run's pools that do not exist.
+Airflow lets the tasks of a missing pool wait without an error. The check is not an Airflow task, because a task of Airflow 3.3
+cannot ask which pools exist.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 class PoolCheck:
-    """Compares the pools of a run's tasks with those that exist."""
+    """Compares the pools that a run's tasks name with the pools that exist."""
 
     @hookimpl
     def on_dag_run_running(self, dag_run: Any, msg: str) -> None:

@@ -14,8 +14,8 @@ HEADERS = {
     " script-src 'unsafe-inline'; img-src data:",
     "X-Content-Type-Options": "nosniff",
 }
-"""Headers of a report. A report quotes texts that anybody may have written. Whatever they contain, the page cannot read
-Airflow's cookie, call its API or load anything. The report's own policy allows only its own script."""
+"""Headers of a report. A report quotes texts that anybody may have written. Whatever these texts contain, the page
+cannot read Airflow's cookie, call Airflow's API or load anything. The report's own policy allows only its own script."""
 
 
 class FsatReports(AirflowPlugin):

@@ -1,4 +1,4 @@
-"""The command `fsat`: its verbs and its error handling. A verb only parses arguments, calls a function and prints the result."""
+"""The command `fsat`, with its verbs and its error handling. A verb only parses arguments, calls a function and prints."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ app.add_typer(airflow.verbs, name="airflow")
 
 
 def main() -> None:
-    """Entry point. If an expected error occurs, prints it as one line and exits with the error's exit code."""
+    """Run the command. If an expected error occurs, print the error as one line, and exit with the error's exit code."""
     json_lines = False
     try:
         json_lines = logs.configure()

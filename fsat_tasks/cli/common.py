@@ -1,4 +1,4 @@
-"""Argument types that several verbs share, and the store that a call uses."""
+"""Argument types that several verbs of the command `fsat` share, and the function that opens the store for a verb."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from fsat_tasks.quality.wording import PERCENT
 __all__ = ["print_drift"]
 
 CLASSES = 10
-"""Maximum number of classes that are shown, the largest change first."""
+"""Maximum number of classes that are shown. The class whose share changed most comes first."""
 TITLES = {"features": "texts", "scope": "texts from outside", "labels": "class shares"}
 """Test -> name of what the test compares."""
 

@@ -1,4 +1,4 @@
-"""The verb gc, for housekeeping. It only parses, calls and prints."""
+"""The verb `fsat gc`, for housekeeping. It only parses its options, calls `housekeep` and prints the result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables that `fsat history` and `fsat diff` print."""
+"""Tables that `fsat status`, `fsat history` and `fsat diff` print."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from fsat_tasks.registry.signature import signature_problem, signing_key
 __all__ = ["print_diff", "print_history", "print_status"]
 
 ROWS = 40
-"""Maximum number of rows of a table of changes. `--json` shows all rows."""
+"""Maximum number of rows of a table of changes. The option `--json` shows all rows."""
 EFFECTS = ("broken", "relabelled", "fixed", "still wrong")
 """Effects that a changed answer may have. The most interesting effect comes first."""
 LETTERS = 80
 """Maximum number of characters of a text that are shown."""
 KEY_LETTERS = 8
-"""Number of characters of a model's key that are shown. So many are enough to name the model."""
+"""Number of characters of a model's key that are shown. A user can name the model by these characters."""
 
 
 def print_status(rows: list[dict[str, Any]]) -> None:
@@ -58,7 +58,7 @@ def print_history(task: str, entries: list[Entry], champion: int) -> None:
 
 
 def print_diff(changes: dict[str, Any]) -> None:
-    """Print the figures of both models, rows with another label, and rows of the data that were added, removed or relabelled."""
+    """Print the figures of both models, the rows that they label differently, and the changes of the data."""
     names = [_name(changes[side]) for side in ("before", "after")]
     _print_figures(changes["figures"], names)
     _print_changed(changes["changed"], names)

@@ -60,7 +60,7 @@ def print_decision(
 
 
 def print_ladder(tuned: Artefact, verbose: bool = False) -> None:
-    """Print the rungs of the ladder: whether each was taken and why, and its accuracy on left-out samples."""
+    """Print each rung of the ladder: whether it was taken and why, and its accuracy on samples that it was not fitted on."""
     table = Table("rung", "taken", "accuracy", "why", title="the ladder", title_justify="left")
     seconds = tuned.manifest["notes"]["rung_seconds"]
     for rung in tuned.json("ladder.json"):
@@ -74,7 +74,7 @@ def print_ladder(tuned: Artefact, verbose: bool = False) -> None:
 
 
 def print_outcome(outcome: Outcome) -> None:
-    """Print the outcome of one task of several, in one line. It says why the task was held or could not be run."""
+    """Print one task's outcome in one line, for a run of several tasks. The line says why a model was held or a run failed."""
     why = outcome.error
     if "publish" in outcome.artefacts:
         why = f"accuracy {PERCENT.show(outcome.artefacts['evaluate'].manifest['notes']['accuracy'])}"
@@ -100,7 +100,7 @@ def print_findings(findings: list[dict[str, Any]]) -> None:
 
 
 def what_was_done(step: str, notes: Mapping[str, Any], verbose: bool = False) -> str:
-    """Return the notes of a step's manifest as a sentence. With `verbose`, return all notes with their names instead."""
+    """Return a sentence about a step from the notes of its manifest. With `verbose`, return all notes with their names."""
     match "" if verbose else step:
         case "validate":
             kinds = {
@@ -135,7 +135,7 @@ def _gates(notes: Mapping[str, Any]) -> str:
 
 
 def with_detail(sentence: str, detail: str) -> str:
-    """Return the text of a table cell: a sentence, and below it the detail in a dim style. An empty detail is left out."""
+    """Return the text of a table cell: a sentence and, below it, the detail in a dim style. An empty detail is left out."""
     return f"{escape(sentence)}\n[dim]({escape(detail)})[/]" if detail else escape(sentence)
 
 

@@ -1,4 +1,4 @@
-"""The verb of each step, and the verb run, which runs all steps."""
+"""The verbs of `fsat` that run steps. Each step has a verb of its own, and the verb `run` runs all steps."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ EXIT_HELD = 3
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Decide, but do not change the champion.")]
 Approve = Annotated[bool, typer.Option("--approve", help="Approve the model, if task.yaml has approval: true.")]
 Unused = Annotated[bool, typer.Option(hidden=True)]
-"""Hidden option. Only `run` and `publish` use it, but every step accepts it, so that all of them take the same options."""
+"""Hidden option. Only `run` and `publish` use it. The verb of every step accepts it, so that all verbs take the same options."""
 
 
 @verbs.command()
@@ -163,9 +163,9 @@ def _held(task: Task, store: Store, published: Artefact) -> bool:
 
 
 def _print(step: str, task: str, artefacts: dict[str, Artefact], verbose: bool) -> None:
-    """Print the results of a run for a person: the data warnings and the ladder if they are new, and the decision.
+    """Print the results of a run for a person. The data warnings and the ladder are printed only if this run made them.
 
-    A verb always prints the result of its own step, even if it is not new.
+    The verb of a step always prints the result of this step, even if an earlier run made the result.
     """
     from fsat_tasks.cli.run_tables import print_decision, print_findings, print_ladder
     from fsat_tasks.registry.registry import Registry
@@ -181,7 +181,7 @@ def _print(step: str, task: str, artefacts: dict[str, Artefact], verbose: bool) 
 
 
 def _reporter(verb: str, verbose: bool) -> Callable[[str, Artefact | None], None]:
-    """Return a function that prints a line on standard error for each step that did something, and for the step of the verb."""
+    """Return a function that prints one line on standard error for each step that made an artefact, and for the verb's step."""
     from fsat_tasks.cli.run_tables import what_was_done
 
     def report(step: str, artefact: Artefact | None) -> None:

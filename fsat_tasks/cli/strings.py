@@ -1,4 +1,4 @@
-"""The verb export-strings, for an ONNX graph that takes texts. It only parses, calls and prints."""
+"""The verb `fsat export-strings`, which writes an ONNX graph that takes texts. It only parses, calls and prints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verbs that write task folders: init makes one, add appends samples to it."""
+"""The verbs that write task folders. `fsat init` makes a folder, and `fsat add` appends samples to a task."""
 
 from __future__ import annotations
 

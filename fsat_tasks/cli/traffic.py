@@ -1,4 +1,4 @@
-"""The verbs for new texts. `predict` and `apply` label them, and `watch` tells whether they have drifted."""
+"""The verbs for new texts. `predict` and `apply` label the texts, and `watch` tells whether the texts have drifted."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def predict(
         for answer in label_texts(task, texts, open_store()):
             typer.echo(json.dumps(answer, ensure_ascii=False))
     except BrokenPipeError:
-        # the reader of the output has ended, for example `head`; this is no error, and the rest of the output goes to devnull
+        # the program that read the output, such as `head`, has ended; this is no error, and the rest of the output is dropped
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -26,7 +26,7 @@ def find_leftovers(root: Path, now: float, run_cutoff: float, age_cutoff: float)
         now: present time by the clock of the store's file system, in seconds since the epoch.
         run_cutoff, age_cutoff: see `reachable.mark`.
     """
-    # the process may live on another host, but no process builds for a day without a write
+    # if the process may be alive, its folder stays for at least a day after the last write: no process pauses for so long
     elsewhere = min(run_cutoff, age_cutoff, now - DAY)
     unfinished = [
         path
@@ -42,7 +42,7 @@ def find_leftovers(root: Path, now: float, run_cutoff: float, age_cutoff: float)
 
 
 def remove_checkpoint(folder: Path) -> bool:
-    """Remove a checkpoint and its lock, unless a run is using the checkpoint. Return whether both were removed."""
+    """Remove a checkpoint and its lock, unless a run is using the checkpoint. Return True if checkpoint and lock were removed."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(folder.with_suffix(".lock"), blocking=False)
@@ -56,7 +56,7 @@ def remove_checkpoint(folder: Path) -> bool:
 
 
 def newest(*paths: Path) -> float:
-    """Return the time of the last write in these trees, in seconds since the epoch, or 0 if the trees are gone."""
+    """Return the time of the last write in these folders, in seconds since the epoch, or 0 if none of the folders exists."""
     times = [0.0]
     for path in (below for top in paths for below in _tree(top)):
         with suppress(FileNotFoundError):
@@ -79,7 +79,7 @@ def _tree(path: Path) -> Iterator[Path]:
 
 
 def _checkpoints(root: Path) -> list[Path]:
-    """Return the folders of all checkpoints. A folder need not exist, because only its lock may be left."""
+    """Return the folders of all checkpoints. A returned folder need not exist, because only its lock may be left."""
     return sorted({path.with_suffix("") for path in root.glob("checkpoints/*")})
 
 

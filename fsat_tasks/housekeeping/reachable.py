@@ -31,7 +31,7 @@ class Links:
 
     parents: tuple[Path, ...] = ()
     encoder: str | None = None
-    """sha256 of an encoder: for a segment of the row cache, the one that encoded its rows; else the one in the artefact."""
+    """sha256 of an encoder. A segment of the row cache names the encoder of its rows. Another artefact names its own encoder."""
     bytes: int = 0
     """Total size of the artefact's files."""
 
@@ -60,7 +60,7 @@ def read_links(root: Path, folder: Path) -> Links:
 
 
 def mark(root: Path, links: Mapping[Path, Links], run_cutoff: float, age_cutoff: float) -> dict[Path, str]:
-    """Return the artefacts to keep. Each has the first reason that applies.
+    """Return artefact -> reason, for each artefact to keep. If several reasons apply, the first of them is returned.
 
     Args:
         links: every artefact of the store, with its links.

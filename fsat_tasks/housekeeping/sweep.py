@@ -1,9 +1,9 @@
 """Housekeeping: remove artefacts that are no longer needed, and merge small segments of the row cache.
 
 The algorithm is mark and sweep. The mark phase finds the artefacts to keep (`reachable.py`). The sweep phase only renames the
-other artefacts, parents last. During both phases the store's gate, a read-write lock, is closed to all other processes
-(`lease.py`). Files are deleted after the gate is open again. Housekeeping may be killed at any time: the store stays intact, and
-the next call continues.
+other artefacts, parents last. The store has a read-write lock, called the gate (`lease.py`). During both phases, the gate is
+closed to all other processes. Files are deleted after the gate is open again. Housekeeping may be killed at any time: the store
+stays intact, and the next call continues the work.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ def housekeep(store: Store, keep_days: int = KEEP_DAYS, dry_run: bool = False) -
 
     Returns:
         - `removed`: kind -> count and bytes.
-        - `bytes`: total of the bytes of `removed`.
+        - `bytes`: total size of everything in `removed`.
         - `merged`: `segments`, the number of small segments of the row cache that were merged, and `into`, the number of merged
           segments that were made of them.
         - `kept`: reason -> count and bytes.
-        - `runs`: the living runs, each with host, pid and since.
+        - `runs`: the living runs. Each has its host, its pid, and the time of its start as `since`.
         - `keep_days` and `dry_run`, the arguments.
 
     Raises:
@@ -101,7 +101,7 @@ class _Report:
 
 def _clean(store: Store, keep_days: int) -> _Report:
     root = store.root
-    known = _read_all_links(root, {})  # done before the gate is closed, because it takes most of the time
+    known = _read_all_links(root, {})  # read before the gate is closed, because reading takes most of the time
     with gate(root, closed=True):
         plan = _look(root, keep_days, tick(root), known)
         aside = [_set_aside(folder) for folder in plan.removed]
@@ -147,7 +147,7 @@ def _groups(segments: list[Path]) -> list[list[Path]]:
 
 
 def _merge(store: Store, group: list[Path], report: _Report) -> None:
-    """Write the merged segment, then remove the segments it was made of. A segment that a run now uses stays."""
+    """Write the merged segment, then remove the segments from which it was made. A segment that a living run uses stays."""
     from fsat_tasks.encoders.row_merge import merge
 
     merged = merge(store, group)
@@ -164,7 +164,7 @@ def _merge(store: Store, group: list[Path], report: _Report) -> None:
 
 
 def _set_aside(folder: Path) -> Path:
-    """Give an artefact the name of an unfinished one, so that no run finds it. If this process dies, the next call removes it."""
+    """Give an artefact a name of the unfinished kind, so that no run finds it. If this process dies, the next call removes it."""
     aside = folder.with_name(f".{folder.name}.{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex[:8]}")
     with suppress(FileNotFoundError):  # another process has found the artefact damaged and moved it away
         folder.rename(aside)

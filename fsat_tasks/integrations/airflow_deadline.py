@@ -1,6 +1,6 @@
-"""The callback for a run that misses its deadline.
+"""The callback for a run that misses its deadline. Airflow's triggerer calls it.
 
-Airflow's triggerer calls it. The callback is in this package, because the triggerer cannot import from the DAGs folder.
+The callback is in the package fsat_tasks, because the triggerer cannot import from the DAGs folder.
 """
 
 from __future__ import annotations

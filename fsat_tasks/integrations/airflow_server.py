@@ -1,4 +1,4 @@
-"""A private Airflow on this machine: its settings, its database with pools and a login, and its servers until Ctrl-C.
+"""A private Airflow on this machine. This module makes its settings, its database and its login, and runs its servers.
 
 This module runs Airflow as a command and never imports it.
 """
@@ -29,19 +29,19 @@ POOLS = {
     "gpu": "Steps that may use the GPU: as many at once as there are GPUs",
     "dvc": "The repository's snapshots: one at a time",
 }
-"""Pool -> its description in Airflow. FSAT_GPU_POOL and FSAT_DVC_POOL can give a pool another name. An empty variable means that
-the pool is not used."""
+"""Airflow pool -> its description in Airflow. FSAT_GPU_POOL and FSAT_DVC_POOL can give the pools other names. If a variable is
+empty, its pool is not used."""
 USER = "admin"
 PASSWORDS = "simple_auth_manager_passwords.json.generated"
 READY = "ready.json"
 START_SECONDS = 600
 """Maximum time to wait for Airflow to start. It takes twenty seconds on an idle machine and longer on a busy one."""
 STOP_SECONDS = 20
-"""Time that Airflow has to stop by itself. After this time, the processes that are left are killed."""
+"""Time that Airflow's processes get to end after a signal. The processes that are left then get a stronger signal."""
 
 
 def environment(home: Path, port: int = 8080) -> dict[str, str]:
-    """Return the environment of all Airflow processes. They use SQLite and the DAGs of ./dags. The API listens on 127.0.0.1.
+    """Return the environment of all Airflow processes. They use SQLite. The API listens on 127.0.0.1. DAGs come from ./dags.
 
     Raises:
         AirflowError: the DAGs folder has no fsat_tune.py.
@@ -70,7 +70,7 @@ def environment(home: Path, port: int = 8080) -> dict[str, str]:
         "API__HOST": "127.0.0.1",
         "API__PORT": str(port),
         "API__BASE_URL": address,
-        # these two listen on all addresses, but answer only signed requests
+        # the servers on these two ports listen on all addresses, but answer only signed requests
         "LOGGING__WORKER_LOG_SERVER_PORT": str(port + 1),
         "LOGGING__TRIGGER_LOG_SERVER_PORT": str(port + 2),
     }
@@ -85,7 +85,7 @@ def prepare(home: Path, gpus: int | None = None) -> bool:
 
     Args:
         home: Airflow's home folder.
-        gpus: number of slots of the pool for GPU steps. By default the number stays as it is; a new pool gets one slot.
+        gpus: number of slots of the pool for GPU steps. By default, an existing pool keeps its number, and a new pool gets one.
 
     Raises:
         AirflowError: Airflow is not installed, or one of its commands fails.
@@ -134,7 +134,7 @@ def call(home: Path, arguments: Sequence[str]) -> int:
 
 @contextmanager
 def serve(home: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Context manager: run Airflow's servers, scheduler and workers. They are healthy inside the block and stopped after it.
+    """Context manager: run Airflow's servers, scheduler and workers. They are healthy when the block begins, and stop after it.
 
     Args:
         home: Airflow's home folder.
@@ -171,7 +171,7 @@ def _variable(pool: str) -> str:
 
 
 def _heed_interrupts() -> None:
-    # background jobs of a shell ignore SIGINT; without this, Airflow would inherit that and could not be stopped
+    # a background job of a shell ignores SIGINT; without this call, Airflow would inherit this setting and could not be stopped
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 

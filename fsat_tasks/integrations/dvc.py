@@ -23,7 +23,7 @@ __all__ = ["default_remote", "find_repository", "locked", "require_repository", 
 log = logging.getLogger(__name__)
 
 LOCK_SECONDS = 600.0
-"""Maximum time that a call waits for DVC's lock. Another process holds it for a moment, or for as long as a transfer takes."""
+"""Maximum time that a call waits for DVC's lock. Another process may hold the lock for as long as a transfer takes."""
 RETRY_SECONDS = 2.0
 BUSY = ("Unable to acquire lock", "is busy, it is being")
 """Parts of the messages that DVC prints if another DVC process holds the lock of the repository or of a file."""
@@ -92,7 +92,7 @@ def run_dvc(root: Path, *arguments: str) -> str:
 
 
 def default_remote(root: Path) -> str | None:
-    """Return the name of the repository's default remote, or None if it has none."""
+    """Return the name of the repository's default remote, or None if there is no default remote."""
     return next(
         (line.split("=", 1)[1] for line in run_dvc(root, "config", "--list").splitlines() if line.startswith("core.remote=")),
         None,
@@ -100,7 +100,7 @@ def default_remote(root: Path) -> str | None:
 
 
 def uncommitted(root: Path, *names: str) -> list[str]:
-    """Return `names` if any of these files is not committed, or if git is missing or fails. Else return an empty list."""
+    """Return all `names` if any of these files is not committed, or if git cannot tell. Else return an empty list."""
     try:
         done = _call(["git", "status", "--porcelain", "-z", "--", *names], root)
     except FileNotFoundError:

@@ -31,7 +31,7 @@ SERVING = ("tokenizer.json", "config.json", "README.md")
 
 
 def track(task: Task, published: Artefact, model: Artefact, outcome: str) -> None:
-    """Log a decision to MLflow: parameters, metrics, gates as tags, the report and the ONNX model.
+    """Log a decision to MLflow, with the parameters, the metrics, the report and the ONNX model. The gates become tags.
 
     A repeated call for the same decision adds no run.
     """
@@ -54,9 +54,9 @@ def track(task: Task, published: Artefact, model: Artefact, outcome: str) -> Non
 
 
 def _log_once(task: Task, published: Artefact, model: Artefact, outcome: str) -> None:
-    """Log the decision as a run. If a killed process left the run unfinished, continue it.
+    """Log the decision as a run of MLflow. If a killed process left this run unfinished, continue the run.
 
-    If the run is finished, only its outcome is updated.
+    If the run is finished, only its tag with the outcome is updated.
     """
     import mlflow
 
@@ -108,7 +108,7 @@ def _log_files(task: Task, published: Artefact, model: Artefact) -> None:
         graph,
         name="model",
         signature=_signature(graph.graph),
-        pip_requirements=[f"onnx=={onnx.__version__}", "onnxruntime"],  # without them, MLflow runs the model to find them
+        pip_requirements=[f"onnx=={onnx.__version__}", "onnxruntime"],  # without this, MLflow runs the model first
     )
 
 

@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 NOT_APPROVED = "not approved"
 HOURS_TO_ACT = 24
-"""Hours that a decision may wait for a worker after it was answered."""
+"""Hours for which the store keeps a decision after the answer's deadline, so that a worker can still carry out the answer."""
 
 
 def awaits_approval(task: Task, store: Store, published: Artefact) -> bool:
@@ -81,7 +81,7 @@ def settle(task: Task, key: str, replaces: int, approved: bool) -> Artefact:
 
 
 def keep_until_answered(task: Task, store: Store, published: Artefact) -> None:
-    """Protect a pending decision and its inputs from housekeeping until it can be carried out. No history names them yet."""
+    """Protect a pending decision and its inputs from housekeeping until it can be carried out, as no history names it yet."""
     store.keep_until(published, time.time() + (task.spec.approval_hours + HOURS_TO_ACT) * 3600)
 
 

@@ -33,9 +33,9 @@ def choose_opponent(store: Store, champion: Mapping[str, Any] | None, model: Art
 def compare_with_champion(run: Run, opponent: Mapping[str, Any]) -> dict[str, Any] | None:
     """Compare the champion with a challenger on the rows that the challenger was evaluated on.
 
-    The champion's predictions come from its own evaluation. Query rows that were added later are predicted now, by the published
-    champion. Samples that were added later are not compared, because all other predictions on samples come from leave-one-out
-    models and not from the published one.
+    The champion's predictions come from its own evaluation. Query rows that were added after this evaluation are predicted now,
+    by the published champion. Samples that were added after this evaluation are not compared, because the champion's predictions
+    on all other samples come from leave-one-out models and not from the published model.
 
     Args:
         run: the challenger's run, with its data and its evaluation.
@@ -43,7 +43,7 @@ def compare_with_champion(run: Run, opponent: Mapping[str, Any]) -> dict[str, An
 
     Returns:
         `opponent` with the figures of `quality.comparison`, the challenger's accuracy on the same rows, and `missing`, the
-        classes that the champion does not know. None if the champion's files are gone, or if both have no row in common.
+        classes that the champion does not know. None if the champion's files are gone, or if no row has answers of both models.
     """
     import numpy as np
     import pyarrow.parquet as pq

@@ -1,4 +1,4 @@
-"""Find the champion's files, or the run that made the champion. Both functions check checksums and signature."""
+"""Find the champion's files, or the run that made the champion. Both functions check the champion's checksums and signature."""
 
 from __future__ import annotations
 

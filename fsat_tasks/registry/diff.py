@@ -28,7 +28,7 @@ def diff_models(store: Store, task: str, before: Entry, after: Entry) -> Json:
         - `task`, and `before` and `after`: version and model of each.
         - `figures`: name -> values before and after.
         - `compared`: number of rows that both models were judged on.
-        - `changed`: those of the compared rows whose predicted label differs.
+        - `changed`: those of the compared rows for which the two models predict different labels.
         - `data`: split -> rows that were added, removed or relabelled. Texts of the unlabelled pool are only counted.
 
     Raises:
@@ -56,7 +56,7 @@ def diff_models(store: Store, task: str, before: Entry, after: Entry) -> Json:
 
 
 def _lineage(store: Store, task: str, entry: Entry) -> tuple[Artefact, Artefact]:
-    """Return the validated data and the evaluation that a model was made from."""
+    """Return the artefacts of `validate` and `evaluate` from which a model was made."""
     parents = find_published(store, task, entry["model"]).manifest["parents"]
     return find_published(store, task, parents["validate"]), find_published(store, task, parents["evaluate"])
 

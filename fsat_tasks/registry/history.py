@@ -70,8 +70,8 @@ def promotion_path(history: Sequence[Entry]) -> list[int]:
     """Return the promotion path: the versions that led to the present champion. The champion's version is the last.
 
     A promotion appends a version. A rollback goes back to a version on the path and drops the versions after it. For example,
-    promotions of versions 1, 2 and 3 and a rollback give the path 1, 2. A second rollback gives 1. A promotion of version 4 then
-    gives 1, 4.
+    promotions of versions 1, 2 and 3 and a rollback give the path 1, 2. A second rollback gives the path 1. If version 4 is
+    promoted after this rollback, the path is 1, 4.
     """
     way: list[int] = []
     for entry in moves(history):

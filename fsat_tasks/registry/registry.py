@@ -1,9 +1,9 @@
 """The registry: for each task, a pointer to the champion and a history that only grows.
 
 The pointer is the file `<store>/registry/<task>/champion.json`, which is replaced atomically. The history is `history.jsonl`
-beside it. Each decision and each move by hand adds a line. Both files are written under one lock, the history first. The history
-is authoritative: if a process is killed between the two writes, the next writer updates the pointer. `history.py` interprets the
-lines.
+beside it. Each decision and each move by hand adds a line. Both files are written under one lock, the history before the pointer.
+The history is authoritative: if a process is killed between the two writes, the next writer updates the pointer. `history.py`
+interprets the lines.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Registry:
 
         Args:
             replaces: the champion's version when the decision was made.
-            hold: reason to hold the model although the decision says promote. It becomes the entry's `reason`.
+            hold: reason to hold the model although the decision says promote. This reason is written to the entry.
 
         Returns:
             `promoted` if the model has become the champion; `unchanged` if it already was the champion; `held` if the decision
@@ -183,7 +183,7 @@ class Registry:
     def _settle(self, history: list[Entry]) -> tuple[Entry | None, bool]:
         """Update the pointer if it lags behind the history. Returns the champion's entry, and whether the pointer was updated.
 
-        The pointer lags if a process was killed between the two writes.
+        The pointer lags if a process was killed after it had written the history and before it wrote the pointer.
         """
         last = next(reversed(moves(history)), None)
         pointer = self.champion()

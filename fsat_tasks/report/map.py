@@ -12,22 +12,24 @@ __all__ = ["draw_map", "label_shares"]
 
 MAP_ROWS, POOL_ROWS = 400, 500
 COLOURS = 10
-"""Maximum number of classes that have colours. With more classes, colours show which rows are right or wrong."""
+"""Maximum number of classes for which a point's colour shows its class. With more classes, it shows if the row is right."""
 NAMED = 24
 """Maximum number of classes whose names are on the map. With more classes, the names would cover the points."""
 SHOWN_LABELS = 30
 TEXT = 160
-"""Maximum number of characters of a row's text in the title of its point."""
+"""Maximum number of characters of a row's text in the title of the row's point."""
 
 
 def draw_map(rows: Sequence[dict[str, Any]], run: Run) -> dict[str, Any] | None:
-    """Place at most 400 rows, drawn by the seed, on the map. Each point has its class and title, and says if the row is right.
+    """Draw at most 400 rows by the seed and place them on the map.
+
+    Each point has the class and a title of its row, and says whether the row was predicted right.
 
     Args:
         rows: samples and query rows, each with split, line, text, label and predicted.
 
     Returns:
-        the content of the section, or None for fewer than three rows.
+        the content of the section "Feature map", or None if there are fewer than three rows.
     """
     import numpy as np
 
@@ -106,7 +108,7 @@ def label_shares(run: Run, shots: Counter[str]) -> dict[str, Any] | None:
         shots: label -> number of samples.
 
     Returns:
-        the content of the section, or None without a pool.
+        the content of the section "Label distribution", or None if the task has no pool.
     """
     head, spec = run.head, run.task.spec
     pool = run.pool.draw(min(spec.tune.pool_rows, POOL_ROWS), spec.seed)

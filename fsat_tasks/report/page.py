@@ -31,9 +31,10 @@ __all__ = ["render_report"]
 
 
 def render_report(run: Run, decision: Mapping[str, Any]) -> str:
-    """Render the page: the decision, then the sections in the order of TITLES. A section without content is left out.
+    """Render the page. The decision comes first, and the sections follow in the order of TITLES.
 
-    Sections state their results in sentences. The statistics are in folds (`<details>`) below the sentences.
+    A section without content is left out. Sections state their results in sentences. The statistics are in `<details>`
+    elements below these sentences.
 
     Args:
         run: the run, with all artefacts before `publish`.
@@ -103,7 +104,7 @@ SPELLINGS = {
 
 
 def _sections(run: Run, decision: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the content of each section. It is empty or None if the run has nothing to show there."""
+    """Return section -> content. The content is empty or None if the run has nothing to show in this section."""
     import pyarrow.parquet as pq
 
     metrics, head, folder = decision["metrics"], run.head, run.evaluated.path

@@ -1,4 +1,4 @@
-"""Axes, intervals and curves of the report's plots. Macros of the page's template draw them as SVG."""
+"""Axes, intervals and curves of the report's plots. The macros in `templates/report_plots.html.j2` draw the plots as SVG."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Axis:
         return min(max((value - self.low) / (self.high - self.low), 0.0), 1.0)
 
     def percent(self, value: float) -> float:
-        """Return the place of a value in per cent of a cell's width. Both ends leave room for a dot."""
+        """Return the place of a value in per cent of a table cell's width. A dot at either end of the axis fits in the cell."""
         return round(5.0 + 90.0 * self.at(value), 2)
 
 
@@ -48,7 +48,7 @@ def share_axis(values: Iterable[float]) -> Axis:
     """Find an axis for shares, as `axis_over` does, but within 0 and 1."""
     shares = [min(max(value, 0.0), 1.0) for value in values]
     axis = axis_over([*shares, min(*shares, 0.98)])
-    # if this drops ticks, the last one left is 1, because every step divides 1
+    # the last tick that is kept is 1 if any tick is dropped, because every step divides 1
     ticks = tuple(tick for tick in axis.ticks if tick <= 1.0)
     return Axis(ticks[0], ticks[-1], ticks)
 
@@ -107,11 +107,11 @@ def coverage_plot(curve: Sequence[tuple[float, float]]) -> dict[str, Any]:
     """Lay out the accuracy at each coverage, as a curve and as a table. Coverage is the share of the rows that are answered.
 
     Args:
-        curve: (coverage, accuracy) pairs. The accuracy is that of the surest rows.
+        curve: (coverage, accuracy) pairs. For each coverage, the rows with the surest answers count as answered.
     """
     curve = sorted(curve)
     every = max(1, len(curve) // CURVE_POINTS)
-    # points of few rows do not set the scale, because their accuracy jumps
+    # points below 5 % coverage do not set the scale, because the accuracy of few rows varies too much
     steady = [accuracy for coverage, accuracy in curve if coverage >= 0.05] or [accuracy for _, accuracy in curve]
     frame = Frame(Axis(0.0, 1.0, (0.0, 0.25, 0.5, 0.75, 1.0)), share_axis([*steady, 1.0]))
     table = [{"coverage": share, "accuracy": min(curve, key=lambda point: abs(point[0] - share))[1]} for share in COVERAGES]

@@ -28,7 +28,7 @@ __all__ = [
 Row = dict[str, Any]
 CONFUSIONS, EXAMPLES = 12, 3
 SUSPECTS = 25
-"""Maximum number of suspected label errors that are shown, the surest first."""
+"""Maximum number of suspected label errors that are shown. The surest errors come first."""
 
 
 def read_figures(path: Path) -> list[dict[str, float]]:
@@ -40,7 +40,7 @@ def read_figures(path: Path) -> list[dict[str, float]]:
 
 
 def sample_rows(run: Run) -> list[Row]:
-    """List the samples that the head was fitted to. Each has the answer of a head that has not seen it."""
+    """List the samples that the head was fitted to. Each has the answer of a head that was fitted without this sample."""
     import numpy as np
     from scipy.special import softmax
 
@@ -100,7 +100,7 @@ def class_figures(predictions: Sequence[Row], shots: Counter[str]) -> list[Row]:
 
 
 def confusions(predictions: Sequence[Row], texts: Mapping[int, str]) -> list[Row]:
-    """List the most frequent pairs of a true label and a wrong answer. The surest mistakes of each pair are its examples."""
+    """List the most frequent pairs of a true label and a wrong label. A pair's examples are the rows with the surest mistakes."""
     wrong = sorted((row for row in predictions if row["label"] != row["predicted"]), key=lambda row: -row["probability"])
     pairs = Counter((row["label"], row["predicted"]) for row in wrong).most_common(CONFUSIONS)
     return [
@@ -133,7 +133,7 @@ def accuracies(decision: Mapping[str, Any]) -> Row:
 
 
 def findings(run: Run) -> list[Row]:
-    """List the data warnings. Each has the texts of the first lines that it names."""
+    """List the data warnings. Each warning has at most three texts as examples, from the lines that the warning names."""
     found = run.validated.json("findings.json")
     texts = {split: run.tables.split(split).text_of_line() for split in {one["file"] for one in found}}
     return [
@@ -161,7 +161,7 @@ def lineage(parents: Iterable[Artefact]) -> list[Row]:
 
 
 def package_versions(parents: Iterable[Artefact]) -> dict[str, str]:
-    """Map each package to its version. If the artefacts were made with several versions, all are listed."""
+    """Map each package to its version. If the artefacts were made with several versions of a package, all are listed."""
     found: dict[str, set[str]] = {}
     for artefact in parents:
         for name, version in artefact.manifest["versions"].items():

@@ -32,13 +32,13 @@ def restore_version(task: str, number: int, out: Path | None = None) -> dict[str
         out: folder for a copy of the version; by default no copy is made.
 
     Returns:
-        `task`, `version`, `path`, `out`, `model` (its reference), `restored` (whether the model was missing in the
-        store) and `champion` (the champion's version in the registry).
+        `task`, `version`, `path`, `out`, `model` (the model's reference), `restored` (whether the store lacked the model before
+        this call) and `champion` (the champion's version in the registry).
 
     Raises:
         SnapshotError: FSAT_DATA is not in a repository, the version does not exist, or its files are not those that
             were published.
-        DvcError: DVC's cache lacks a part of the version, and the remote lacks it too or cannot be reached.
+        DvcError: DVC's cache lacks a part of the version, and the remote lacks this part too or cannot be reached.
         StoreError: the store or `out` cannot be written, or has other files in the same place.
     """
     workspace = Workspace.from_env()
@@ -72,7 +72,7 @@ def restore_version(task: str, number: int, out: Path | None = None) -> dict[str
 
 
 def _bring_back(version: Version, meta: Mapping[str, str]) -> dict[str, Any]:
-    """Let DVC fetch the version's folder if it is incomplete. Verify the folder, and return the content of its snapshot.json."""
+    """Let DVC fetch the version's folder if files are missing. Verify the folder, and return the content of snapshot.json."""
     wrong = _wrong_file(version, meta) if version.folder.is_dir() else None
     if wrong is not None and wrong[1] != MISSING:
         raise SnapshotError(
@@ -84,7 +84,7 @@ def _bring_back(version: Version, meta: Mapping[str, str]) -> dict[str, Any]:
     if wrong is not None:
         cached = _cached(version, meta["md5"], wrong[0])
         fix = f"Remove {cached}, and try again; if that does not help, the remote's copy is damaged too."
-        shutil.rmtree(version.folder, ignore_errors=True)  # safe, because it has only files that DVC can bring back
+        shutil.rmtree(version.folder, ignore_errors=True)  # safe, because the folder has only files that DVC can bring back
         raise SnapshotError(f"{version.name}/{wrong[0]}", "the file that was published", f"{wrong[1]} from DVC", fix)
     snapshot = read_snapshot(version.folder)
     assert snapshot is not None, "just checked"
@@ -94,7 +94,7 @@ def _bring_back(version: Version, meta: Mapping[str, str]) -> dict[str, Any]:
 def _wrong_file(version: Version, meta: Mapping[str, str]) -> tuple[str, str] | None:
     """Return the first file that differs from the published one and what was found in its place, or None if all are right.
 
-    Altered files come before missing ones, because DVC brings back only files that are missing.
+    Altered files come before missing ones, because DVC can bring back only files that are missing.
     """
     path = version.folder / SNAPSHOT
     if not path.is_file():

@@ -22,7 +22,7 @@ __all__ = ["take_snapshot"]
 log = logging.getLogger(__name__)
 
 IN_THE_MODEL = ("encoder.onnx", "encoder.json", "tokenizer.json")
-"""Files of a fine-tuned encoder that `tune` and `export` both have. They are copied only once, which saves 90 MB for a MiniLM."""
+"""Files of a fine-tuned encoder. `tune` has them too, but only those of `export` are copied, which saves 90 MB for a MiniLM."""
 
 
 def take_snapshot(task: str) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def take_snapshot(task: str) -> dict[str, Any]:
     - `export`: the model;
     - `publish`: the decision and the report;
     - `evaluate`: the metrics;
-    - `tune`: the tuned parameters;
+    - `tune`: the head and, if the encoder was fine-tuned, its tuned weights;
     - snapshot.json: the registry's entry and the sha256 of every file.
 
     The version is pushed only if the repository has a default remote. A version that already exists is not made again, but it is
@@ -85,7 +85,7 @@ def take_snapshot(task: str) -> dict[str, Any]:
 
 
 def _published_entry(registry: Registry) -> dict[str, Any]:
-    """Return the entry of the champion's first promotion, because later moves by hand add entries that differ from it."""
+    """Return the entry of the champion's first promotion, because later moves by hand add other entries for the same model."""
     champion = registry.champion()
     if champion is None:
         raise RegistryError(
@@ -96,8 +96,8 @@ def _published_entry(registry: Registry) -> dict[str, Any]:
 
 
 def _fill(version: Version, entry: Mapping[str, Any], store: Store) -> None:
-    """Make the version's folder atomically."""
-    if version.folder.exists():  # a call that was killed before `dvc add` has left it
+    """Make the version's folder. It appears under its name only when it is complete."""
+    if version.folder.exists():  # an earlier call made the folder and was killed before `dvc add`
         found = read_snapshot(version.folder)
         if found is None or found["entry"] != entry or wrong_files(version.folder, found["files"]):
             raise SnapshotError(str(version.folder), "no folder, or this same snapshot", "other content", "Move it away.")
@@ -135,8 +135,9 @@ def _collect(task: str, entry: Mapping[str, Any], store: Store, folder: Path) ->
 def _copy_task(task: Task, store: Store, model: Artefact, folder: Path) -> None:
     """Copy the task's files, and check that the model was made from them.
 
-    The check runs `validate`, whose rows and texts must equal those that the model was made from. The pool file is copied only if
-    it lies in the task's folder and has not changed since. Otherwise the store's copy of the pool is copied, as pool.parquet.
+    The check runs `validate`, whose rows and texts must equal those that the model was made from. The pool file is copied if it
+    lies in the task's folder and has not changed since the model was made. Otherwise the pool in the store is copied, as
+    pool.parquet.
 
     Raises:
         SnapshotError: the task's files have changed since the model was made.

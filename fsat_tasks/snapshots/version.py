@@ -2,8 +2,8 @@
 
 The folder is `published/<task>/v<version>/`. One of its files, snapshot.json, has the sha256 of every other file. The .dvc file,
 `published/<task>/v<version>.dvc`, is committed to Git. It has DVC's checksum of the folder and, under `meta`, the model's digest
-and the sha256 of snapshot.json. Anybody who trusts the commit can therefore verify every file, even if they do not trust the
-remote that DVC fetched it from.
+and the sha256 of snapshot.json. Anybody who trusts the commit can therefore verify every file, even if the
+files come from a DVC remote that nobody trusts.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def content(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def read_snapshot(folder: Path) -> dict[str, Any] | None:
-    """Read snapshot.json, which has the registry's entry and the list of files. Returns None if it is missing or not valid."""
+    """Read snapshot.json, which has the registry's entry and the list of files. Returns None if it cannot be read."""
     try:
         snapshot = json.loads((folder / SNAPSHOT).read_text("utf-8"))
         references = [(snapshot["entry"][name], step) for name, step in (("model", "export"), ("decision", "publish"))]

@@ -1,4 +1,4 @@
-"""Find the tasks that are not done. A task is not done if its run would make an artefact or enter a decision."""
+"""Find the tasks that are not done. A task is not done if its run would make an artefact or add a decision to a history."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["changed_tasks", "is_done"]
 
 
 def is_done(task: Task, store: LookupStore | None = None) -> bool:
-    """Return True if every step's artefact is in the store, and the run's decision or model is in the registry's history.
+    """Return True if the store has every step's artefact, and the registry's history has the decision or the promoted model.
 
     Args:
         store: store to search; by default the one that FSAT_STORE names.
@@ -37,7 +37,7 @@ def is_done(task: Task, store: LookupStore | None = None) -> bool:
 def changed_tasks(names: Sequence[str] = (), load: Callable[[str], Task] = load_task) -> list[str]:
     """Return the names of the tasks that are not done, in the order of `names`.
 
-    A task with bad input counts as not done, because its run then says what is wrong.
+    A task with bad input counts as not done. Its run will fail, and the error says what is wrong with the input.
 
     Args:
         names: names of the tasks to look at; by default all tasks.

@@ -1,6 +1,7 @@
-"""Step 4, evaluate: measure the head and ask the quality gates.
+"""Step 4, evaluate: measure the tuned head, and check its figures against the bounds of the quality gates.
 
-The head is measured on the query rows, or on left-out samples if the task has no query rows.
+The head is measured on the query rows. If the task has no query rows, the samples are used, and each sample is answered by a
+head that was fitted without this sample.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ __all__ = ["evaluate"]
 def evaluate(run: Run) -> Artefact:
     """Measure the tuned head.
 
-    Writes metrics.json, gates.json and predictions.parquet (line, label, predicted, probability). Also writes confusion.csv,
-    reliability.csv and coverage.csv.
+    Writes metrics.json, gates.json, confusion.csv, reliability.csv and coverage.csv. Also writes predictions.parquet, whose
+    columns are line, label, predicted and probability.
     """
     return or_on_the_cpu(run.task.spec.device, lambda device: _evaluate(run, device))
 
@@ -94,7 +95,7 @@ def _answer_query(run: Run, device: Device) -> Answers:
 
 
 def _answer_left_out(run: Run) -> Answers:
-    """Return answers to the samples. Each sample is answered by a head that has not seen it."""
+    """Return answers to the samples. Each sample is answered by a head that was fitted without this sample."""
     import numpy as np
     from scipy.special import softmax
 

@@ -1,4 +1,4 @@
-"""Step 5, export: write one ONNX graph from token ids to calibrated probabilities, and compare it with torch."""
+"""Step 5, export: write one ONNX graph that maps token ids to calibrated probabilities, and compare it with torch."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ __all__ = ["export"]
 PARITY_ROWS = 500
 """Maximum number of rows on which graphs are compared."""
 BESIDE_A_GPU = replace(CPU_CLASS, compared_on="cuda")
-"""Numeric class of graphs that were also compared on a GPU."""
+"""Numeric class of an artefact whose graphs were also compared on a GPU."""
 BOUNDS = {"max_parity_error", "max_variant_error", "min_variant_agreement", "significance", "max_megabytes"}
 """Names of the bounds that the gates of this step use."""
 
 
 def export(run: Run) -> Artefact:
-    """Join encoder and head into one graph, and compare it with torch on at most 500 query rows and samples.
+    """Join encoder and head into one graph, and compare the graph with torch on at most 500 rows, query rows before samples.
 
-    Writes model.onnx, its smaller variants and tokenizer.json. Writes config.json, which names the variant that is served, and
-    README.md, the model card. Writes variants.json, parity.json and gates.json. If ONNX Runtime can use a GPU here,
-    variants.json also compares the graphs on the GPU.
+    Writes model.onnx, its smaller variants and tokenizer.json. Writes config.json, which names the variant that is served.
+    Writes the model card, README.md. Writes variants.json, parity.json and gates.json. If ONNX Runtime can use a GPU on this
+    machine, variants.json also compares the graphs on the GPU.
     """
     return or_on_the_cpu(run.task.spec.device, lambda device: _export(run, onnx_device(device)))
 
@@ -134,7 +134,7 @@ def _reference_variant(run: Run, folder: Path, parity: dict[str, Any]) -> dict[s
 
 
 def _smaller(run: Run) -> Iterator[tuple[str, onnx.ModelProto]]:
-    """Yield the smaller variants with their names, one in memory at a time. A model with an int8 encoder has none."""
+    """Yield the smaller variants with their names, one in memory at a time. A model with an int8 encoder has no variants."""
     if _precision(run) == "fp32":
         yield "int8", _joined(run, export_int8_encoder(run.head_encoder, run.store))
         yield "fp16", _joined(run, run.head_encoder, half=True)
@@ -161,7 +161,8 @@ def _parity_rows(run: Run) -> tuple[list[str], NDArray[np.int64]]:
 def _reference(run: Run, texts: list[str]) -> Answers:
     """Return reference probabilities and scope scores. The encoder runs in transformers, and the head runs in float64.
 
-    An int8 encoder is its own reference, because `runs.precision` has accepted it in place of the float32 encoder.
+    If the encoder is an int8 graph, this graph computes the reference features in place of transformers, because
+    `runs.precision` has already accepted the int8 graph in place of the float32 encoder.
     """
     if _precision(run) == "int8":
         features = Encoder(run.head_encoder, "cpu").encode(texts, "all")

@@ -1,7 +1,7 @@
 """Step 2, extract: encode every text of the task.
 
 Texts are encoded in shards of 4,096, and the row cache keeps each finished shard. After a run is killed, the next run continues
-with the first shard that is missing. Several workers may run at once, each on another shard. A text that any run has encoded is
+with the first shard that is missing. Several workers may run at once, each on its own shard. A text that any run has encoded is
 not encoded again. Later steps read the features that they need from the row cache.
 """
 
@@ -38,9 +38,11 @@ SHARD = 4096
 
 
 def extract(run: Run) -> Artefact:
-    """Encode the texts of the small files, then the pool rows that `Pool.draw` picks. The features of all layers are kept.
+    """Encode the texts of the task's small files and class names, then the pool rows that `Pool.draw` picks.
 
-    Writes features.json: shape, type and sha256 of the features in this order. `Run.features` returns the features themselves.
+    The small files are those of the samples, the query rows and the out-of-scope rows. The row cache keeps the features of all
+    layers. Writes features.json, which has the shape, the type and the sha256 of the features in this order of the texts.
+    `Run.features` returns the features themselves.
     The result does not depend on labels, so a corrected label costs no encoder time.
 
     Raises:
@@ -78,7 +80,7 @@ def encode_shard(run: Run, shard: int) -> dict[str, int]:
 
 
 def shard_counts(run: Run) -> tuple[int, int]:
-    """Return the number of shards of the small files, and that of the pool. Shards are numbered in this order."""
+    """Return the number of shards of the small files, and the number of shards of the pool. The pool's shards come last."""
     return -(-_text_count(run) // SHARD), -(-_pool_count(run) // SHARD)
 
 
@@ -146,7 +148,7 @@ def _report_from(report: Callable[[int], None], before: int, rows: int) -> None:
 def _shards(run: Run, first: int = 0) -> Iterator[list[str]]:
     """Yield the texts of each shard, from shard `first` on. Shards of the small files come first, then those of the pool.
 
-    No shard mixes the two, because other tasks may share the pool.
+    No shard has texts of both the small files and the pool, because other tasks may share the pool's shards.
     """
     texts, (before, _) = run.tables.texts, shard_counts(run)
     for start in range(first * SHARD, len(texts), SHARD):

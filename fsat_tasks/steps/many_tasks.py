@@ -1,4 +1,4 @@
-"""Run several tasks one after another in one process. Data that they share is loaded once. A failed task stops no other task."""
+"""Run several tasks one after another in one process. Data that tasks share is loaded once. A failed task stops no other."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Outcome:
 
     task: str
     exit_code: int
-    """Exit code of `fsat run` for this task alone."""
+    """Exit code that `fsat run` has if it runs only this task."""
     seconds: float
     artefacts: Mapping[str, Artefact]
     """Step -> artefact; empty if the run stopped with an error."""
@@ -45,7 +45,7 @@ class Outcome:
 
 
 def run_many(names: Iterable[str], load: Callable[[str], Task], report: Callable[[Outcome], None], store: Store) -> list[Outcome]:
-    """Run all steps of each task, in the order of `names`. A task that fails or is held does not stop the next tasks.
+    """Run all steps of each task, in the order of `names`. A task that fails, or whose model is held, stops no later task.
 
     Args:
         load: loads a task by its name, with the run's options.

@@ -21,7 +21,7 @@ __all__ = ["Report", "run_steps", "summary"]
 log = logging.getLogger(__name__)
 
 Report = Callable[[str, Artefact | None], None]
-"""Callback for each step. It gets the step's name and None before the step, and the name and the artefact after it."""
+"""Callback. Before a step, it gets the step's name and None. After the step, it gets the step's name and its artefact."""
 
 
 def run_steps(
@@ -62,5 +62,5 @@ def run_steps(
 
 
 def summary(artefact: Artefact) -> dict[str, Any]:
-    """Return an artefact's reference, path and notes. They are small, so a caller can print them or pass them to Airflow."""
+    """Return an artefact's reference, path and notes. All are small, so a caller can print or send them."""
     return {**artefact.reference(), "path": str(artefact.path), "built": artefact.built, **artefact.manifest["notes"]}

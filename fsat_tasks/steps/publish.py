@@ -1,4 +1,4 @@
-"""Step 6, publish: make one decision from all gates, write the report, and move the champion if the decision is promote."""
+"""Step 6, publish: decide from all gates whether to promote the model, write the report, and record the decision."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def publish(run: Run) -> Artefact:
     """Decide whether to promote the exported model.
 
     Writes decision.json (promote, gates, metrics, the model, the champion's figures on this model's rows), timings.json and
-    report.html. Unless the task is a dry run, the registry then records the decision. If the decision is promote, the model
+    report.html. Unless this is a dry run, the registry then records the decision. If the decision is promote, the model
     becomes the champion. If a person must approve first, the model is recorded as held.
     """
     task = run.task
@@ -109,7 +109,7 @@ def _time_variants(run: Run) -> dict[str, dict[str, float]]:
 
 
 def _log_outcome(task: str, outcome: str, published: Artefact) -> None:
-    """Write the decision to the log of an Airflow task; the command line prints a table instead."""
+    """Write the gates and the outcome to the log. People read this log in Airflow. The command line prints a table instead."""
     for gate in all_gates(published):
         log.info("%s: gate %s says %s: %s", task, gate.gate, "promote" if gate.promote else "hold", gate.reason)
     log.info("%s: %s; report: %s", task, outcome, published.path / "report.html")

@@ -23,8 +23,9 @@ log = logging.getLogger(__name__)
 def list_shards(tasks: Sequence[Task], store: Store | None = None) -> list[tuple[int, int]]:
     """List the shards that workers may encode before `extract` runs.
 
-    Shards of a pool that several tasks share are listed once. If the texts of a task's small files fit in one shard, that shard
-    is left to `extract`. A task with bad input is left out, because its own steps say what is wrong.
+    Shards of a pool that several tasks share are listed once. The texts of a task's samples, query rows and out-of-scope rows
+    have shards of their own. If these texts fit in one shard, that shard is not listed, and `extract` encodes it. A task with bad
+    input is left out, because its own steps say what is wrong.
 
     Args:
         store: the store; by default the one that FSAT_STORE names.
@@ -52,7 +53,7 @@ def list_shards(tasks: Sequence[Task], store: Store | None = None) -> list[tuple
 
 
 def run_shard(task: Task, shard: int, store: Store | None = None) -> dict[str, int]:
-    """Encode one shard. When all shards are encoded, the step `extract` only reads them from the row cache."""
+    """Encode one shard. When all shards are encoded, the step `extract` only reads their features from the row cache."""
     store = store or Store(Workspace.from_env().store)
     with store.in_use(), at_work(task.name, "encode"):
         return encode_shard(Run(task, store, run_steps(task, "validate", store=store)), shard)

@@ -1,6 +1,7 @@
 """Step 3, tune: run the ladder on the samples.
 
-The ladder goes from prototypes to a fine-tuned encoder, as far as the evidence and the budget allow.
+A rung of the ladder is a way to make a model. The rungs go from class prototypes to a fine-tuned encoder. The ladder takes the
+rungs that the evidence and the budget allow.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ def tune(run: Run) -> Artefact:
 
     - head.safetensors and head.json: the head;
     - ladder.json: every rung with its evidence and its outcome;
-    - held_out.npy, (samples, classes): calibrated logits of each sample, by a head that has not seen it;
-    - baseline.safetensors: the frozen probe that the model is compared with;
+    - held_out.npy, (samples, classes): calibrated logits of each sample, from a head that was fitted without this sample;
+    - baseline.safetensors: the probe on the pretrained encoder, with which the model is compared;
     - body.safetensors, if the encoder was fine-tuned: its tuned weights;
     - encoder.onnx, encoder.json and tokenizer.json, if the encoder was fine-tuned: the exported encoder with these weights.
     """
@@ -98,7 +99,7 @@ def _tune(run: Run, checkpoints: Path, folder: Path) -> dict[str, Any]:
     with threadpool_limits(1):  # so that the digits do not depend on the number of cores
         head = _head(run, fit, samples)
     save_head(head, folder)
-    # the seconds differ from run to run; they are in the manifest, because the artefact's digest depends on its files only
+    # a rung's seconds differ from run to run: the manifest has them, because the artefact's digest depends on the files only
     rungs = [{name: value for name, value in asdict(rung).items() if name != "seconds"} for rung in fit.trace]
     write_json(folder / "ladder.json", rungs)
     np.save(folder / "held_out.npy", fit.held_out.logits.astype(np.float32), allow_pickle=False)

@@ -26,7 +26,7 @@ __all__ = ["validate"]
 def validate(run: Run) -> Artefact:
     """Check the task's data.
 
-    Writes these files:
+    The small files are those of the samples, the query rows and the out-of-scope rows. Writes these files:
 
     - texts.parquet: each distinct text of the small files and each class name, once;
     - rows.parquet: split, line, text_id and label of each class name and of each row of the small files that has a text;
@@ -67,7 +67,7 @@ def _write(task: Task, files: dict[str, Path], pool: Artefact | None, folder: Pa
     findings = _check(task, rows, pool)
     texts = write_rows(rows, _class_names(task, rows["samples"]), folder)
     write_slices(files.get("query"), spec.slices, longest, folder)
-    # findings name the key of task.yaml and not the path, so that the artefact does not depend on folder and file names
+    # a finding names a file by its key in task.yaml and not by its path, so that the artefact depends on no folder or file name
     split_of = {part.file: split for split, part in rows.items()}
     write_json(folder / "findings.json", [finding.to_json() | {"file": split_of.get(finding.file, POOL)} for finding in findings])
     size = int(pool.manifest["notes"]["rows"]) if pool else 0

@@ -14,11 +14,11 @@ __all__ = ["render", "source"]
 
 
 def render(name: str, **values: Any) -> str:
-    """Fill a template of this folder. Values are escaped as HTML, in Markdown too; a missing value is an error."""
+    """Fill a template of this folder. Values are escaped as HTML, even in a Markdown template. A missing value is an error."""
     return _environment().get_template(name).render(**values)
 
 
-@functools.cache  # it keeps compiled templates
+@functools.cache  # because the environment keeps compiled templates
 def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -44,7 +44,7 @@ def _breaks(label: str) -> Markup:
 
 
 def source(name: str) -> Markup:
-    """Read a style or script of this folder, for a page that takes it unescaped."""
+    """Read a style sheet or script of this folder, marked so that a template inserts it without escaping."""
     from importlib.resources import files
 
     from markupsafe import Markup

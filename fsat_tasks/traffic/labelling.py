@@ -1,8 +1,8 @@
 """Label files of new texts with a task's champion.
 
-A file may be of any size. It is read row by row and labelled in shards, and the store's scratch folder keeps each finished
-shard. After a call is killed, the next call continues with the first shard that is missing. The result has the same bits as if
-no call had been killed.
+A file may be of any size. It is read row by row and labelled in shards of 2,048 rows. The store's scratch folder keeps each
+finished shard. After a call is killed, the next call continues with the first shard that is missing. The result is the same to
+the bit as if no call had been killed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ PREDICTIONS = "predictions.parquet"
 SHARD = 2048
 """Default number of rows in a shard. It is part of the artefact's key, because the last bit of a probability may depend on it."""
 SET_COVERAGE = "0.9"
-"""Coverage of the prediction sets: the share of texts whose set contains the true label. config.json has a threshold for it."""
+"""Coverage of the prediction sets: the share of texts whose set has the true label. The model's config.json has its threshold."""
 FIGURES = ("rows", "answered", "out_of_scope", "unsure", "blank")
 """Names of the counts. Each row is answered, out of scope, unsure or blank; a blank row has no text."""
 
@@ -83,10 +83,10 @@ class Labeller:
         Writes three files:
 
         - predictions.parquet: one row for each row of the file, in the file's order, with line, text, label, probability,
-          margin to the second label, in_scope, abstained and labels. `labels` is a set that contains the true label with a
-          probability of 90 %, likeliest first. A row without a text has no label.
-        - review.csv: the texts that the model abstained on, each once, smallest margin first, at most 1000.
-        - summary.json: the counts.
+          margin to the second likeliest label, in_scope, abstained and labels. `labels` is a set of labels, the likeliest first.
+          The set contains the true label with a probability of 90 %. A row without a text has no label.
+        - review.csv: the texts that the model abstained on, each once. The smallest margins come first, at most 1000.
+        - summary.json: the numbers of rows that were answered, out of scope, unsure and blank, and of each label.
 
         Raises:
             DataError: if the file cannot be read, or if it changes during the call. An unreadable row is found before any row is

@@ -1,7 +1,8 @@
 """The reference head: a head that is fitted to labelled samples only, on features of the pretrained encoder.
 
-Drift tests use it to judge both the reference rows and new traffic. The champion was tuned with the pool rows that new traffic is
-compared with, so the champion is more confident on the pool than on new rows. The reference head has not seen the pool.
+A drift test compares new traffic with reference rows, which are rows of the unlabelled pool if the task has a pool. The reference
+head judges both. The champion would be an unfair judge: it was tuned with the pool, so it is more confident on the pool's rows
+than on new rows. The reference head has not seen the pool.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class ReferenceHead:
     calibrated: CalibratedHead
     prior: Array  # (classes,) class shares of the samples that the head was fitted to
     samples: Judged
-    """The samples. Each one is judged by a head that has not seen it."""
+    """The samples. Each sample is judged by a head that was fitted without this sample."""
 
     def judge(self, features: Features) -> Judged:
         """Judge rows. `features` has the features of all layers, (n, layers, dim)."""

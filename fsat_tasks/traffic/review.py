@@ -1,6 +1,6 @@
 """Write the review file: the texts that a model abstained on, the most useful first.
 
-A person labels the texts, and `fsat add` reads the file back.
+A person fills in the labels, and `fsat add` adds the rows to the task's samples.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["REVIEW", "Doubt", "Review", "copy_result"]
 
 REVIEW = "review.csv"
 MOST = 1000
-"""Maximum number of texts in the file. A person hardly labels more, and memory stays bounded."""
+"""Maximum number of texts in the review file. A person hardly labels more, and the limit keeps memory bounded."""
 COLUMNS = ("text", "label", "suggested", "probability", "reason")
 
 
@@ -78,7 +78,7 @@ def copy_result(store: Store, result: Artefact, folder: Path) -> None:
 def _former_sha256(store: Store, folder: Path) -> str | None:
     """Return the sha256 that the folder's review file had when it was copied there.
 
-    Returns None if the folder does not name the copied result, or if the store no longer has that result.
+    Returns None if no artefact.json in the folder names the copied result, or if the store no longer has that result.
     """
     try:
         former = json.loads((folder / "artefact.json").read_text("utf-8"))

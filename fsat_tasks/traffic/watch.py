@@ -51,9 +51,9 @@ REFERENCES: dict[Kind, str] = {
 def watch_traffic(task: Task, store: Store, traffic: Path) -> Artefact:
     """Compare the traffic's newest rows with the champion's reference by features, class shares, and share of rows out of scope.
 
-    Writes drift.json: the verdict, each test with its figure and p-value, and the class shares with their intervals. Texts that
-    are in the row cache are not encoded again. If the champion was made on a GPU, a machine without such a GPU cannot use the
-    features that the GPU computed, so it encodes all texts again.
+    Writes drift.json, which has the verdict, each test with its figure and p-value, and the class shares with their confidence
+    intervals. Texts that are in the row cache are not encoded again. If the champion was made on a GPU, a machine without such a
+    GPU cannot use the features that the GPU computed. That machine encodes all texts again.
 
     Raises:
         RegistryError: if the task has no champion, or if the artefacts that the champion was made from are no longer in the
@@ -101,7 +101,7 @@ def _watch(run: Run, texts: list[str], file: str, device: Device) -> Artefact:
 
 
 def first_alarm(store: Store, watched: Artefact) -> bool:
-    """Return True if this is the first call for this window and this champion. The store remembers the call for all machines."""
+    """Return True for the first call with this window and this champion. The store remembers the call for all machines."""
     about = watched.manifest
     recipe = Recipe("alarm", versions.ALARM, config=about["config"], inputs=about["inputs"], parents={"watch": watched})
     return store.build(recipe, lambda folder: None).built
@@ -138,7 +138,7 @@ class _Judge:
 
     @property
     def samples(self) -> Judged:
-        """The samples. Each one is judged by a head that has not seen it."""
+        """The samples. Each sample is judged by a head that was fitted without this sample."""
         return self._head.samples
 
     def __call__(self, texts: Iterable[str]) -> Judged | None:
@@ -205,7 +205,7 @@ def _compare(reference: _Reference, window: Judged, head: ReferenceHead, signifi
 
 
 def _differ(what: str, shift: Shift, drift: bool) -> str:
-    """Return a sentence about a distance. It gives the distance as a multiple of its mean over the permutations."""
+    """Return a sentence that gives a distance as a multiple of the mean distance over random permutations of the rows."""
     times = shift.figure / shift.by_chance if shift.by_chance > 0 else 0.0
     if not drift and times < LEAST_TIMES:
         return f"{what} no more than chance gives."
@@ -224,7 +224,7 @@ def _verdict(drift: bool) -> str:
 
 
 LEAST_TIMES = 1.05
-"""A distance below this multiple of its mean over the permutations is reported as no more than chance, unless it is drift."""
+"""Multiple of the mean distance over the permutations. A smaller distance that is no drift is called no more than chance."""
 SENTENCES: dict[str, Callable[[Shift, bool], str]] = {
     "features": lambda shift, drift: _differ("The texts differ from the reference", shift, drift),
     "labels": lambda shift, drift: _differ("The shares of the classes differ", shift, drift),
@@ -246,7 +246,7 @@ def _statistics(name: str, shift: Shift, adjusted: float) -> str:
 
 
 def _classes(labels: list[str], shares: SharesApart) -> list[dict[str, Any]]:
-    """Return the shares of each class before and now, the largest change first."""
+    """Return the share of each class in the reference and in the window, the largest change first."""
     rows = [
         {"label": label, "reference": float(before), "window": float(after), "window_low": float(low), "window_high": float(high)}
         for label, before, after, low, high in zip(labels, shares.reference, shares.window, shares.low, shares.high, strict=True)
