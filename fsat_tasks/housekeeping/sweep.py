@@ -26,7 +26,7 @@ from fsat_tasks.errors import StoreError
 from fsat_tasks.housekeeping.leftovers import find_leftovers, remove_checkpoint, tree_bytes
 from fsat_tasks.housekeeping.reachable import Links, artefact_folders, children_first, is_segment, mark, read_links
 from fsat_tasks.store import Store
-from fsat_tasks.store.lease import Run, gate, last_use, living_runs, tick
+from fsat_tasks.store.lease import Lease, gate, last_use, living_runs, tick
 
 __all__ = ["KEEP_DAYS", "housekeep"]
 
@@ -75,7 +75,7 @@ class _Plan:
     """The artefacts to remove, keep and merge."""
 
     keep_days: int
-    runs: list[Run]
+    runs: list[Lease]
     links: dict[Path, Links]
     kept: dict[Path, str]
     removed: list[Path]

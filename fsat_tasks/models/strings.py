@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import onnx
     from numpy.typing import NDArray
 
-    Answers = tuple[NDArray[np.float32], NDArray[np.float32]]
+    Outputs = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 __all__ = ["HARD_TEXTS", "MODEL", "StringModel", "export_strings"]
 

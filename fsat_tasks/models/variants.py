@@ -23,11 +23,11 @@ FILES = {"fp32": MODEL, "fp16": "model-fp16.onnx", "int8": "model-int8.onnx"}
 FOR_A_GPU = ("fp16",)
 """Variants for a GPU. A CPU converts their weights and computes in fp32, which is slower. Their files are half as large."""
 
-Answers = tuple["NDArray[np.floating[Any]]", "NDArray[np.floating[Any]]"]
+Outputs = tuple["NDArray[np.floating[Any]]", "NDArray[np.floating[Any]]"]
 """Probabilities (n, classes) and scope scores (n,)."""
 
 
-def parity_of(served: Answers, reference: Answers, threshold: float) -> dict[str, Any]:
+def parity_of(served: Outputs, reference: Outputs, threshold: float) -> dict[str, Any]:
     """Compare answers with reference answers to the same texts.
 
     Args:
@@ -56,7 +56,7 @@ class Judge:
     folder: Path
     texts: Sequence[str]
     labels: NDArray[np.int64]  # (n,)
-    answers: Answers
+    answers: Outputs
     """Answers of the fp32 graph on the CPU."""
     bounds: GateSpec
     kept: Kept

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import onnx
     from numpy.typing import NDArray
 
-    from fsat_tasks.models.variants import Answers
+    from fsat_tasks.models.variants import Outputs
 
 __all__ = ["export"]
 
@@ -158,7 +158,7 @@ def _parity_rows(run: Run) -> tuple[list[str], NDArray[np.int64]]:
     return texts, run.tables.class_numbers(labels)
 
 
-def _reference(run: Run, texts: list[str]) -> Answers:
+def _reference(run: Run, texts: list[str]) -> Outputs:
     """Return reference probabilities and scope scores. The encoder runs in transformers, and the head runs in float64.
 
     If the encoder is an int8 graph, this graph computes the reference features in place of transformers, because

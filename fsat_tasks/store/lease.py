@@ -25,7 +25,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Run", "gate", "in_use", "last_use", "living_runs", "mark_used", "tick"]
+__all__ = ["Lease", "gate", "in_use", "last_use", "living_runs", "mark_used", "tick"]
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ LEASE = re.compile(r"(?P<host>.+)\.(?P<pid>\d+)\.[0-9a-f]{8}")
 
 
 @dataclass(frozen=True)
-class Run:
+class Lease:
     """A running process that holds a lease on the store."""
 
     host: str
@@ -97,7 +97,7 @@ def last_use(folder: Path) -> float:
     return max(times)
 
 
-def living_runs(root: Path, forget_dead: bool) -> list[Run]:
+def living_runs(root: Path, forget_dead: bool) -> list[Lease]:
     """Return the runs that hold a lease, oldest first.
 
     Args:
@@ -116,7 +116,7 @@ def living_runs(root: Path, forget_dead: bool) -> list[Run]:
                 if forget_dead:
                     path.unlink()
             except BlockingIOError:
-                runs.append(Run(name["host"], int(name["pid"]), os.fstat(descriptor).st_mtime))
+                runs.append(Lease(name["host"], int(name["pid"]), os.fstat(descriptor).st_mtime))
             finally:
                 os.close(descriptor)
     return sorted(runs, key=lambda run: run.since)
