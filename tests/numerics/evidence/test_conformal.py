@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.special import softmax
@@ -36,8 +36,10 @@ def draw(rows: int, classes: int, seed: int) -> tuple[Array, Labels]:
 
 @given(rows_counts, seeds, coverages)
 def test_quantile_is_the_stated_order_statistic(rows: int, seed: int, coverage: float) -> None:
+    exact = (rows + 1) * coverage
+    assume(abs(exact - round(exact)) > 1e-6)  # at a whole number the rank depends on the last digit; the next test has those
     scores = np.random.default_rng(seed).normal(size=rows)
-    rank = int(np.ceil((rows + 1) * coverage))
+    rank = int(np.ceil(exact))
     expected = np.sort(scores)[rank - 1] if rank <= rows else np.inf
     assert conformal_quantile(scores, coverage) == expected
 
