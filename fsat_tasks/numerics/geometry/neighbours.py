@@ -131,7 +131,7 @@ def smooth(rows: Array, pool: Array, found: Neighbours, strength: float) -> Arra
 def affinity_graph(shots: Neighbours, pool: Neighbours) -> sparse.csr_array:
     """Return the symmetric graph D^-1/2 A D^-1/2 of shots and pool, (n, n), with A = exp(SHARPNESS * (similarity - 1)).
 
-    A is the mean of the links in both directions, so two rows are linked if one is a neighbour of the other or the other way round.
+    A is the mean of the links in both directions, so one direction is enough to link two rows.
     A row without neighbours has no links. The shots come first, then the pool rows, n in all.
 
     Args:
