@@ -228,7 +228,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self.score_samples(texts) >= self.scope_threshold_
 
     def adapt(self, texts: Iterable[str]) -> FewShotClassifier:
-        """Return a copy that is adapted to unlabelled texts: to their class shares, each prediction to those of similar texts.
+        """Return a copy adapted to unlabelled texts: to their class shares, and each prediction to those of similar texts.
 
         Each of the two changes is accepted only if held-out samples show that it helps. `adaptation_` says what was accepted and
         why. The class shares apply to every text, the neighbours only to the texts given here.
