@@ -38,7 +38,7 @@ class LadderSettings:
     checkpoints: Path | None = None
     """Folder that keeps fine-tuned encoders until the run is done; see `cross_fit`."""
     epochs: int = 6
-    """Maximum number of epochs of fine-tuning on the samples. A small budget allows fewer. No data set gained from more epochs."""
+    """Maximum number of epochs of fine-tuning on the samples. A small budget allows fewer. More epochs helped on no data set."""
     self_training_epochs: int = 2
 
 
