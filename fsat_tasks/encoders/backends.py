@@ -56,7 +56,7 @@ def open_backend(encoder: Artefact, source: EncoderSource | None, device: Litera
         source: the pretrained model's folder, which torch reads. None if `encoder` holds fine-tuned weights.
 
     Raises:
-        DeviceError: neither ONNX Runtime nor torch can use the GPU. Torch cannot if `source` is None.
+        DeviceError: neither ONNX Runtime nor torch can use the GPU. If `source` is None, torch cannot use it.
     """
     with NamedErrors("the encoder"):
         return _open(encoder, source, device)
@@ -78,7 +78,7 @@ def _open(encoder: Artefact, source: EncoderSource | None, device: Literal["cpu"
 
 
 class OnnxCpu:
-    """ONNX Runtime on the CPU, with one single-threaded run per core in parallel.
+    """ONNX Runtime on the CPU, with as many runs at once as there are cores, each with one thread.
 
     Two runs on one core each are faster than one run on two cores. Their results do not depend on the number of
     cores. Batches are small enough for the processor's cache: 512 tokens at a time are a third faster than 4096.
@@ -98,7 +98,7 @@ class OnnxCpu:
 
 
 class OnnxCuda:
-    """ONNX Runtime on a GPU, in half precision. Because of IO binding, only token ids and pooled features are copied."""
+    """ONNX Runtime on a GPU, in half precision. With IO binding, only token ids and pooled features are copied to or from it."""
 
     tokens = 65_536
     workers = 1
@@ -153,7 +153,7 @@ class Torch:
 
 
 def _unit(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Scale features to unit length in float32, because half precision leaves their length off by up to half a per cent."""
+    """Scale features to unit length in float32, because in half precision their length is wrong by up to half a per cent."""
     import numpy as np
 
     unit: NDArray[np.float32] = features / np.maximum(np.linalg.norm(features, axis=-1, keepdims=True), np.float32(1e-12))

@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 CHUNK = 4096
 """Number of texts in a chunk. A chunk is tokenised and sorted by length while the previous chunk is computed."""
 CHUNK_OF_LONG_TEXTS = 256
-"""Number of texts in a chunk if long texts are split, because each text may have many pieces."""
+"""Number of texts in a chunk if long texts are split. It is smaller, because each text may have many pieces."""
 
 Progress = Callable[[int], None]
 """Function that is called with the number of rows done so far."""
@@ -135,7 +135,7 @@ class Encoder:
                 for start in range(0, len(texts), size):
                     chunk = self._submit(pool, texts[start : start + size], start, layers)
                     truncated[start : start + size] = chunk.truncated
-                    if before is not None:  # the chunk before was computed while this one was tokenised
+                    if before is not None:  # the previous chunk was computed while this one was tokenised
                         self._collect(before, features, progress)
                     before = chunk
                 if before is not None:
@@ -212,10 +212,10 @@ class _Chunk:
     rows: int
     truncated: NDArray[np.bool_]  # (rows,)
     owners: NDArray[np.int64]
-    """(pieces,) index of each piece's text. The first piece of every text comes first, then all further pieces."""
+    """(pieces,) index of the text that each piece belongs to. First there is one piece of every text, then all further pieces."""
     lengths: NDArray[np.float32]  # (pieces,) number of tokens
     results: list[tuple[NDArray[np.int64], Future[Features]]]
-    """For each batch, the indices of its pieces and their future features."""
+    """For each batch, the indices of its pieces, and the future that will hold their features."""
 
 
 def load_encoder(
@@ -230,7 +230,7 @@ def load_encoder(
     Args:
         name_or_path: a bundled name, `org/model`, or a model folder; see `find_encoder`.
         device: `auto`, `cpu` or `cuda`. `auto` takes a GPU if one can be used.
-        max_tokens: maximum number of tokens of a text; the encoder's own maximum if None or larger.
+        max_tokens: maximum number of tokens of a text; None, or a number above the encoder's maximum, gives that maximum.
         precision: precision on a CPU; a GPU always uses half precision. `int8` is 1.6 to 2.2 times as fast as
             `fp32`, and its features have a cosine of 0.9994 to those of `fp32`.
         long_texts: `cut` or `mean`; see `Encoder`.

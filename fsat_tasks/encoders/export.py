@@ -65,9 +65,10 @@ def export_encoder(source: EncoderSource, store: Store) -> Artefact:
 
 
 def export_int8_encoder(encoder: Artefact, store: Store) -> Artefact:
-    """Export the encoder with int8 matrix products (see `quantise`), as the same three files.
+    """Export the encoder with int8 matrix products (see `quantise`), as the three files that `export_encoder` writes.
 
-    The int8 encoder is 1.6 to 2.2 times as fast as the float32 encoder. Its files take two thirds of the space.
+    The int8 encoder is 1.6 to 2.2 times as fast as the float32 encoder. Its files take two thirds of the space
+    of the float32 files.
 
     Raises:
         EncoderError: the encoder's graph has no matrix product with constant weights.

@@ -39,7 +39,7 @@ class PooledEncoder(nn.Module):  # type: ignore[misc]
         self.normalize = normalize
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute the pooled features of the embedding layer and of every block. The last ones are the encoder's own output.
+        """Compute the pooled features of the embedding layer and every block. Those of the last block are the encoder's output.
 
         Args:
             input_ids: (batch, tokens) int64.
@@ -63,7 +63,7 @@ class PooledEncoder(nn.Module):  # type: ignore[misc]
         if not self.normalize:
             return pooled
         pooled = pooled / pooled.abs().amax(1, keepdim=True).clamp(min=1e-6)
-        # a product and not a sum, because ONNX Runtime sums a batch of one row in another order than a larger batch
+        # a matrix product, because ONNX Runtime's sum over a batch of one row has a different order from that over a larger batch
         length = (pooled.unsqueeze(1) @ pooled.unsqueeze(2)).squeeze(2).clamp(min=1e-24).sqrt()  # (batch, 1)
         return pooled / length
 

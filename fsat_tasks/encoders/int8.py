@@ -1,9 +1,9 @@
 """Quantise an encoder's matrix products to int8: weights with a scale per output, activations with a scale per token.
 
 A token's scale depends only on that token. A row's features therefore do not depend on the other rows of its batch.
-`onnxruntime.quantization.quantize_dynamic` has one scale for the whole tensor instead, and 2.5 times the error.
+`onnxruntime.quantization.quantize_dynamic` has one scale for the whole tensor instead. Its error is 2.5 times as large.
 
-Outliers move from the activations into the weights (SmoothQuant, Xiao et al. 2023). Each input channel is centred and
+Outliers are moved from the activations into the weights (SmoothQuant, Xiao et al. 2023). Each input channel is centred and
 divided by sqrt(largest input / largest weight). The channel's mean and largest input are measured on random tokens,
 so no data is needed.
 """
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["quantise"]
 
 FLOORS = {"Gelu": -0.17, "Relu": 0.0}
-"""Minimum of each activation function. The 256 levels for its outputs start at this minimum and not around a mean."""
+"""Minimum of each activation function. If a product's input comes from such a function, its 256 integer levels start at
+this minimum. Otherwise they are centred on the mean."""
 CALIBRATION_LENGTHS, CALIBRATION_ROWS = (8, 16, 32, 64), 16
 """Lengths of the random calibration rows in tokens, and the number of rows of each length."""
 CONSTANTS: dict[str, NDArray[Any]] = {
@@ -145,7 +146,7 @@ def _integer_product(
     scaled = weight.astype(np.float64) / read.factor[:, None]
     step = np.maximum(np.abs(scaled).max(axis=0) / 127, 1e-12)  # (outputs,)
     whole = np.clip(np.round(scaled / step), -127, 127).astype(np.int8)
-    # The rounded weights are used here too. So their rounding errors cancel at an input of zero. Most inputs are near zero.
+    # The rounded weights are used here too, so their rounding errors cancel where the input is zero, as it nearly is for most.
     at_offset = (read.offset * read.factor).astype(np.float64) @ (whole * step)  # (outputs,)
     centred = read.zero > 0
     constants = {

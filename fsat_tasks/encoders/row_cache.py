@@ -1,7 +1,7 @@
 """A cache of features whose keys are hashes of texts. An encoder encodes each text once for all tasks and runs.
 
 A segment is an artefact with the keys, features and flags of some rows. New rows are written as a new segment, and a
-segment is never changed. So the next run finds the segments that a killed run had written.
+segment is never changed. So if a run is killed, the next run finds the segments that it has written.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ KEY_BYTES = 16
 """Number of bytes of a text's hash. The chance that any two of a billion texts share a hash is 1e-21."""
 
 SEGMENT, ROW = np.uint64(32), np.uint64(2**32 - 1)
-"""A row's place is one integer: the segment's index, shifted left by SEGMENT bits, plus the row's index (mask ROW)."""
+"""A row's place is one integer: the segment's index, shifted left by `SEGMENT` bits, plus the row's index in
+the segment. The mask `ROW` gives this last index."""
 
 
 class RowCache:
@@ -38,7 +39,7 @@ class RowCache:
         store: the store that holds the segments.
         encoder: the exported encoder's artefact.
         numeric_class: numeric class of the features. Rows of different classes are never mixed.
-        open_encoder: opens the encoder. It is called once, and only if a text is missing.
+        open_encoder: function that opens the encoder. It is called once, and only if a text is missing.
     """
 
     def __init__(self, store: Store, encoder: Artefact, numeric_class: NumericClass, open_encoder: Callable[[], Encoder]) -> None:

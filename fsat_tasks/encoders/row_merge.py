@@ -19,8 +19,8 @@ __all__ = ["groups", "merge"]
 SMALL = 16 << 20
 """Segments whose features have fewer bytes than this are merged. A shard of 4,096 rows is larger, so it is left alone."""
 MERGED = 64 << 20
-"""Maximum size in bytes of a merged segment's features. It is bounded because a segment is built in memory and read whole
-to verify its checksum."""
+"""Maximum size in bytes of a merged segment's features. There is a maximum because a segment is built in memory,
+and is read as a whole to verify its checksum."""
 
 
 def groups(segments: Iterable[Path]) -> list[list[Path]]:

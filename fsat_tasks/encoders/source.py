@@ -52,7 +52,7 @@ def find_encoder(
     Args:
         name_or_path: a folder as a Path; or a name, which is looked up among the bundled encoders, then below
             FSAT_ENCODERS, then in the Hugging Face cache.
-        max_tokens: maximum number of tokens of a text; the encoder's own maximum if None or larger.
+        max_tokens: maximum number of tokens of a text; None, or a number above the encoder's maximum, gives that maximum.
         sha256: function that returns a file's sha256. `Store.sha256` reads a large file only once.
 
     Raises:
@@ -117,7 +117,7 @@ def _locate(name: str) -> Path:
 
 
 def _own_max_tokens(folder: Path, config: dict[str, Any], name: str) -> int:
-    """Return the smallest maximum length that the model's files name."""
+    """Return the encoder's maximum length. If the model's files name several, return the smallest."""
     # RoBERTa-like models number positions from the pad id plus one, so they have fewer positions than the config says
     offset = int(config.get("pad_token_id") or 0) + 1 if "roberta" in str(config.get("model_type")) else 0
     bounds = [int(config.get("max_position_embeddings") or 512) - offset]

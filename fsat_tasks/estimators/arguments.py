@@ -69,7 +69,7 @@ def _read_matrix(matrix: NDArray[Any], n: int) -> tuple[NDArray[Any], Labels]:
 
 
 def class_words(labels: list[Any], class_names: Mapping[Any, str] | None) -> list[str]:
-    """Return words for each label: those of `class_names` or, without an entry there, the label's own words."""
+    """Return words for each label: its entry in `class_names` or, if there is none, the label itself as words."""
     given = {} if class_names is None else class_names
     if not isinstance(given, Mapping):
         raise DataError("class_names", "a mapping of labels to words", type(given).__name__)

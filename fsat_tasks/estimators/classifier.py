@@ -95,8 +95,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             labels: n labels (text, numbers or booleans). If a text may have several labels or none, pass n collections of
                 labels, or a 0/1 matrix (n, classes), whose classes are the column indices. In both cases there is only
                 one kind of head, no rung is tried, and `unlabelled` and `out_of_scope` are not used.
-            unlabelled: texts as they come in. They teach the model if held-out samples show that this helps.
-            class_names: label -> the label's meaning in words; by default the label's own words.
+            unlabelled: texts without labels, as they come in. They teach the model if held-out samples show that this helps.
+            class_names: label -> the label's meaning in words; by default the label itself as words.
             out_of_scope: texts that belong to none of the classes. The scope score learns from them.
 
         Raises:
@@ -149,7 +149,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             texts: n more texts.
             labels: n labels.
             classes: not used. It is there because scikit-learn's interface has it. New classes are found in the labels.
-            class_names: label -> its meaning in words. Words for an old label replace the earlier ones.
+            class_names: label -> its meaning in words. If a label already has words, they are replaced.
 
         Raises:
             DataError: as in `fit`, and if texts have several labels.
@@ -224,13 +224,13 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self._head.scope_scores(self._features(read_texts(texts, "texts")))
 
     def in_scope(self, texts: Iterable[str]) -> NDArray[np.bool_]:
-        """Return whether each text is in scope, (n,). Of the task's own texts, about the share `coverage` is in scope."""
+        """Return whether each text is in scope, (n,). About the share `coverage` of the task's texts is in scope."""
         return self.score_samples(texts) >= self.scope_threshold_
 
     def adapt(self, texts: Iterable[str]) -> FewShotClassifier:
-        """Return a copy that has adapted to unlabelled texts: to their class shares, and each text to its neighbours.
+        """Return a copy adapted to unlabelled texts: to their class shares, and each prediction to those of similar texts.
 
-        Each of the two is accepted only if held-out samples show that it helps. `adaptation_` says what was accepted and
+        Each of the two changes is accepted only if held-out samples show that it helps. `adaptation_` says what was accepted and
         why. The class shares apply to every text, the neighbours only to the texts given here.
         """
         self._require_one_label("adapt")
@@ -256,7 +256,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return load_encoder(self.encoder, self.device)
 
     def _run_ladder(self, material: Material, settings: LadderSettings) -> Fit:
-        """Run the ladder. A subclass may compare the rungs in another way."""
+        """Run the ladder. A subclass may compare the rungs by a different rule."""
         return run_ladder(material, settings)
 
     def __sklearn_is_fitted__(self) -> bool:

@@ -24,7 +24,7 @@ def compare_accuracy(new: NDArray[np.bool_], old: NDArray[np.bool_], seed: int) 
         A dict with the number of `rows`; the older model's `accuracy` and its 95 % interval, `accuracy_low` to `accuracy_high`;
         `gained`, the number of rows that only the new model gets right; `lost`, the number that only the older one gets right;
         and two p-values of McNemar's exact test. `p` belongs to the null hypothesis that the new model is no better, `worse_p` to
-        the one that it is no worse.
+        the null hypothesis that it is no worse.
     """
     from fsat_tasks.numerics.evidence.metrics import accuracy_interval
     from fsat_tasks.numerics.evidence.paired import compare_paired

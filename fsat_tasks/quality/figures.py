@@ -42,7 +42,7 @@ def measure(answers: Answers, names: Sequence[str], seed: int) -> dict[str, Any]
     Args:
         answers: rows and answers.
         names: the labels, in the order of the classes.
-        seed: seed of the draws for the interval and for the calibration error by chance.
+        seed: seed of the draws for the interval and for the calibration error that chance alone would give.
     """
     import numpy as np
 

@@ -59,7 +59,7 @@ class GateDecision:
             gate: name of the gate.
             figure: the figure to judge.
             bound: smallest figure that promotes.
-            unit: unit in which the sentence shows figure and bound.
+            unit: unit in which the sentence shows the figure and the bound.
             says: function that takes the figure in words and returns the beginning of the sentence. The verdict follows it.
             what: name of the statistic, for `detail`.
             more: further statistics, which are appended to `detail`.
@@ -94,5 +94,5 @@ def decisions_from_json(values: Iterable[Mapping[str, Any]]) -> list[GateDecisio
 
 
 def all_gates(published: Artefact) -> list[GateDecision]:
-    """Return all gates of a published decision: first those on figures, then those on this machine's timings."""
+    """Return all gates of a published decision: first those on figures, then those on the timings that this machine measured."""
     return decisions_from_json(published.json("decision.json")["gates"] + published.json("timings.json")["gates"])

@@ -41,7 +41,7 @@ def variant_gates(parity: Mapping[str, Any], right: Paired, bounds: GateSpec) ->
 
     Args:
         parity: figures from `parity_of`.
-        right: paired comparison of the variant with the fp32 graph, on the rows with a label.
+        right: comparison of the right answers of variant and fp32 graph, row by row, on the rows with a label.
         bounds: bounds of the gates.
     """
     rows = plural(parity["rows"], "row")
@@ -69,7 +69,7 @@ def variant_gates(parity: Mapping[str, Any], right: Paired, bounds: GateSpec) ->
 def _agreement_gates(
     parity: Mapping[str, Any], this: str, other: str, labels: tuple[str, float], scope: tuple[str, float]
 ) -> list[GateDecision]:
-    """Decide by the shares of rows with the same label and with the same side of the scope threshold.
+    """Decide by two shares: of rows that both models give the same label, and of rows on the same side of the scope threshold.
 
     Args:
         parity: figures from `parity_of`.

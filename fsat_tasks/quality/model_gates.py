@@ -1,4 +1,4 @@
-"""Gates on the data and on the figures of `evaluate`."""
+"""Gates on the data and on the figures that the step `evaluate` measures."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def data_gate(warnings: int, bounds: GateSpec) -> GateDecision:
 
 
 def quality_gates(metrics: Mapping[str, Any], bounds: GateSpec) -> list[GateDecision]:
-    """Decide by the figures of `evaluate`.
+    """Decide by the figures that the step `evaluate` has measured.
 
     Args:
         metrics: content of metrics.json. The gates on out-of-scope rows, robustness and slices are left out if their

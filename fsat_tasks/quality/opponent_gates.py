@@ -1,4 +1,4 @@
-"""Gates against other models on the same rows: the frozen baseline and the champion."""
+"""Gates that compare the model with the frozen baseline and with the champion, on the same rows."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _better(champion: Mapping[str, Any], significance: float, old: str, exchange
 
 
 def _not_worse(gate: str, older: Mapping[str, Any], significance: float, passed: str, held: str) -> GateDecision:
-    """Promote unless the model loses more rows than chance explains. If it does, the reason says how many it may lose."""
+    """Promote unless the model loses more rows than chance explains. If the gate holds, the reason says how many it may lose."""
     p = older["worse_p"]
     reason = passed if p >= significance else f"{held} {allowed_loss(older['gained'], significance)}"
     return GateDecision(gate, p >= significance, reason, p, significance, _test("worse", p, significance, older))

@@ -1,4 +1,4 @@
-"""Accuracy that is lost if the texts of query rows have typos, or other capitals, punctuation or spacing."""
+"""Accuracy that is lost if the texts of query rows have typos, or if their capitals, punctuation or spacing are changed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def measure_robustness(
     is_right: Callable[[list[str], NDArray[np.int64]], NDArray[np.bool_]],
     seed: int,
 ) -> dict[str, Any]:
-    """Compare the accuracy on changed texts with that on the same texts without a change, for each kind of change in `KINDS`.
+    """For each kind of change in `KINDS`, compare the accuracy on changed texts with that on the texts before the change.
 
     Args:
         texts: n texts.

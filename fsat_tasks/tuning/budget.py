@@ -19,9 +19,9 @@ RATES = {
     NumericClass("torch", "cuda", "bf16"): 2e13,
 }
 """Floating point operations per second that training reaches on one core or one GPU. Plans use these figures instead of a
-clock, so a busy machine tunes the same model and only takes longer."""
+clock. So a busy machine makes the same model as an idle one, and only takes longer."""
 OPERATIONS_TO_TRAIN, OPERATIONS_TO_ENCODE = 6, 2
-"""Operations per weight and token: two in the forward pass, which is all that encoding takes, and four in the backward pass."""
+"""Operations per weight and token: two in the forward pass, and four in the backward pass. Encoding has no backward pass."""
 
 
 @dataclass(frozen=True)

@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from fsat_tasks.tuning.fine_tuning import Weights
 
     TuneEncoders = Callable[[Sequence[TuningJob], Path | None, Callable[[int], None]], list[tuple[Weights, float]]]
-    """Jobs, folder of checkpoints and progress callback -> weights and orthogonality error of each job."""
+    """Takes the jobs, a folder of checkpoints and a progress callback; returns weights and orthogonality error of each job."""
 
 __all__ = ["CrossFit", "CrossFitJob", "SoftRows", "TunedHead", "cross_fit", "probe_on_folds"]
 
 
 SHARE_OF_SHOTS = 0.25
-"""Ratio of shots to pool rows in fine-tuning. The shots are repeated until they reach about this ratio."""
+"""Ratio of shots to pool rows in fine-tuning. The shots are repeated until this ratio is about reached."""
 DISTANCES = (1.0, 0.5)
 """Distances from the pretrained weights to try. At 0 are the pretrained weights, and at 1 the tuned ones."""
 
@@ -50,12 +50,12 @@ class SoftRows:
     """Pool rows on which one fold's encoder is fine-tuned, besides the shots."""
 
     tokens: TokenRows  # m rows
-    soft_labels: NDArray[np.float32]  # (m, classes), by a teacher that knew no shot of the fold
+    soft_labels: NDArray[np.float32]  # (m, classes), from a teacher that had seen no shot of the fold
 
 
 @dataclass(frozen=True, kw_only=True)
 class CrossFitJob:
-    """Rows and settings of one `cross_fit`."""
+    """Rows and settings for one call of `cross_fit`."""
 
     material: Material
     setting: Candidate
@@ -76,7 +76,7 @@ class TunedHead:
     """A head on the mean encoder's features. Its evidence comes from the folds' encoders."""
 
     fold_head: FoldHead
-    unseen: Array  # (n, 2) `scope.unseen_views` of the samples, by encoders that had not seen them
+    unseen: Array  # (n, 2), views of each sample for the scope score, from an encoder that had not seen it
 
     @property
     def held_out(self) -> HeldOut:
@@ -176,7 +176,7 @@ class _FoldEncoders:
         return [replace(view, pool=part) for view, (part,) in zip(views, encoded, strict=True)]
 
     def _encode(self, distance: float, parts: Sequence[Sequence[TokenRows]]) -> list[list[Features]]:
-        """Encode the parts of each fold by its own encoder, at this distance from the pretrained one."""
+        """Encode the parts of each fold with the encoder of this fold, at this distance from the pretrained weights."""
         from fsat_tasks.tuning.fine_tuning import encode_rows, load_torch_encoder, one_thread_each, weights_between
 
         source, device = self._job.material.source, self._job.device
@@ -198,6 +198,6 @@ def _training_rows(material: Material, seen: NDArray[np.bool_], soft: SoftRows |
 
 
 def _class_vectors(material: Material, seen: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Return the initial class vectors (classes, dim): sums of anchor and samples on the last layer."""
+    """Return the initial class vectors (classes, dim): for each class, the sum of anchor and samples on the last layer."""
     shots, anchors = material.shots.features[seen, -1].astype(np.float64), material.anchors.features[:, -1].astype(np.float64)
     return class_sums(shots, material.labels[seen], anchors, 1.0).astype(np.float32)

@@ -36,13 +36,14 @@ __all__ = ["BODY", "BODY_POOL", "SELF_TRAINING", "CrossFitter", "try_body", "try
 CrossFitter = Callable[[CrossFitJob], CrossFit]
 
 FEWEST_EPOCHS = 3
-"""Minimum number of epochs of fine-tuning on the samples. The rung is skipped if the budget allows fewer."""
+"""Minimum number of epochs of fine-tuning on the samples. The rung is skipped if the budget does not allow this many."""
 FEWEST_SELF_TRAINING_ROWS = 500
-"""Minimum number of pool rows on which a fold's encoder is fine-tuned. If the budget allows, all the fold's rows are used."""
+"""Minimum number of pool rows on which a fold's encoder is fine-tuned. If the budget allows, all pool rows that were
+drawn for the fold are used."""
 BODY_PRIOR = Prior(0.03, 0.04)
 """Expected gain of a fine-tuned encoder. On eight development splits it was 0.014 to 0.29 nats, with a median of 0.03."""
 MAX_ORTHOGONALITY_ERROR = 1e-3
-"""Maximum orthogonality error of `fine_tune`. With a larger error, the adapters are no longer rotations."""
+"""Maximum orthogonality error that `fine_tune` may report. Above it, the adapters are no longer rotations."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,18 +154,18 @@ SELF_TRAINING = Rung("self-training", try_self_training, Need.POOL | Need.BUDGET
 
 @dataclass(frozen=True)
 class _Plan:
-    """A plan within the budget."""
+    """The amount of fine-tuning that the budget allows, and the seconds that it will take by plan."""
 
     amount: int
     """Number of epochs, or of pool rows of each fold; 0 if the budget does not allow the minimum."""
     seconds: float
     """Planned seconds; if `amount` is 0, the seconds that the minimum would take."""
     pool: TaskPool | None
-    """Pool to encode with the tuned encoders; None if there is no time for this."""
+    """Pool that will be encoded with the tuned encoders; None if the budget leaves no time for it."""
 
 
 def _plan_epochs(setup: Setup, budget: float) -> _Plan:
-    """Plan the epochs of fine-tuning on the samples. The pool is left out if there is no time to encode it."""
+    """Plan the epochs of fine-tuning on the samples. If there is no time to encode the pool, the plan has no pool."""
     epoch, most = setup.cost.seconds((FOLDS - 1) * setup.material.shots.token_count, 0), setup.settings.epochs
     for pool in (setup.pool, None):
         fixed = _encoding_seconds(setup, pool)
@@ -207,7 +208,7 @@ def _over_budget(plan: _Plan, state: State) -> Skipped:
 
 
 def _is_left_to_self_training(setup: Setup, state: State) -> bool:
-    """True if the incumbent's head is taught by the pool, and the budget allows a rung that fine-tunes on the pool."""
+    """True if the pool teaches the incumbent's head, and the budget allows a rung that fine-tunes on the pool."""
     if state.incumbent is None or not state.incumbent.rung.taught or setup.pool is None:
         return False
     if not any(Need.POOL | Need.BUDGET in rung.needs for rung in setup.rungs):
@@ -216,7 +217,7 @@ def _is_left_to_self_training(setup: Setup, state: State) -> bool:
 
 
 def _cross_fit(job: CrossFitJob, state: State, cross_fit: CrossFitter) -> tuple[CrossFit | Skipped, State]:
-    """Fine-tune fold by fold. The head that the pool teaches becomes the teacher of later rungs if it is the best so far."""
+    """Fine-tune fold by fold. If the pool teaches a head that is the best so far, its soft labels teach the next rungs."""
     try:
         tuned = cross_fit(job)
     except DivergedError as error:

@@ -1,4 +1,4 @@
-"""Fine-tuning of an encoder in torch. All weights are tuned, or adapters are tuned and then merged.
+"""Fine-tuning of an encoder in torch. Either all weights are tuned, or adapters are tuned and then merged into the weights.
 
 An adapter is a low-rank or an orthogonal change of a linear layer's weights.
 
@@ -41,8 +41,8 @@ TOKENS_PER_STEP = 1024
 """Maximum number of padded tokens in a training batch. Such a batch fits the cache, and an epoch has more steps than with
 larger batches."""
 TOKENS_PER_BATCH = {"cpu": 1024, "cuda": 32768}
-"""Device -> maximum number of padded tokens in a batch that is only encoded. On the CPU such a batch fits a core's cache. This is
-three times as fast as batches with eight times as many tokens."""
+"""Device -> maximum number of padded tokens in a batch that is only encoded. On the CPU such a batch fits a core's cache, so
+encoding is three times as fast as with batches of eight times as many tokens."""
 WARM_UP = 0.1
 """Share of the steps in which the learning rate rises. In the remaining steps the rate falls to zero."""
 GRADIENT_NORM = 1.0
@@ -55,7 +55,7 @@ BLOCK = 32
 
 
 def load_torch_encoder(source: EncoderSource, device: str, weights: Mapping[str, Tensor] | None = None) -> PooledEncoder:
-    """Load the encoder in torch on a device. If tuned weights are given, they replace the encoder's own."""
+    """Load the encoder in torch on a device. If tuned weights are given, they replace the pretrained ones."""
     encoder = PooledEncoder(source.folder, source.pooling, source.normalize)
     if weights:
         unknown = encoder.load_state_dict(dict(weights), strict=False).unexpected_keys
@@ -135,7 +135,7 @@ def encode_rows(
     Args:
         encoder: the encoder, on its device.
         rows: n rows of token ids.
-        exact: True for float32; False for the mixed precision of training, which is faster but exact to only three digits.
+        exact: True for float32; False for the mixed precision that training uses. It is faster, but only three digits are exact.
         tokens_per_batch: maximum number of padded tokens in a batch; by default that of TOKENS_PER_BATCH.
     """
     device, config = next(encoder.parameters()).device, encoder.body.config
@@ -163,13 +163,13 @@ def tuned_weights(encoder: PooledEncoder) -> Weights:
 
 
 def average_weights(encoders: Sequence[Weights]) -> Weights:
-    """Return the mean of encoders tuned from one start. It is as good as an encoder tuned on all rows (Wortsman et al. 2022)."""
+    """Return the mean of encoders tuned from the same weights. It is as good as one tuned on all rows (Wortsman et al. 2022)."""
     return {name: torch.stack([weights[name] for weights in encoders]).mean(0) for name in encoders[0]}
 
 
 @contextlib.contextmanager
 def one_thread_each() -> Iterator[None]:
-    """Switch torch's own threads off while encoders run side by side."""
+    """Make torch use one thread for each encoder while encoders run side by side."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -209,7 +209,7 @@ def _with_adapters(encoder: PooledEncoder, method: str) -> Any:
 
 
 def _batches(lengths: NDArray[np.int64], most_rows: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
-    """Split all rows into batches of similar lengths, in random order. With mixed lengths, padding would be most of the work."""
+    """Split all rows into batches of rows of similar length, to avoid padding. The batches are in random order."""
     order = np.argsort(lengths + rng.uniform(-2, 2, len(lengths)), kind="stable")
     batches, start = [], 0
     while start < len(order):
@@ -241,7 +241,7 @@ def _contrastive(unit: Tensor, labels: Tensor, temperature: float) -> Tensor:
 
 
 def _pad(rows: TokenRows, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return ids and mask, (rows, longest). The id of the padding does not matter, because the mask hides it."""
+    """Return ids and mask, (rows, longest). Any token id can pad, because the mask hides it."""
     ids = torch.zeros(len(rows), max(*map(len, rows), 1), dtype=torch.int64)
     mask = torch.zeros_like(ids)
     for at, row in enumerate(rows):
@@ -251,7 +251,7 @@ def _pad(rows: TokenRows, device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 def _mixed_precision(device: torch.device) -> contextlib.AbstractContextManager[Any]:
-    """Return a context that computes in bfloat16, on a GPU or if the processor has instructions for it."""
+    """Return a context for mixed precision (bfloat16). On a CPU without instructions for it, the context changes nothing."""
     precision: contextlib.AbstractContextManager[Any] = torch.autocast(
         device.type, torch.bfloat16, enabled=device.type == "cuda" or has_bfloat16()
     )

@@ -1,6 +1,6 @@
 """Rungs on the pretrained encoder: prototypes, the probe, and the head that the pool teaches.
 
-There is no validation set. For the evidence of prototypes and probe, one sample at a time is left out, in closed form. For the
+There is no validation set. The evidence of prototypes and probe is leave-one-out evidence, in closed form. For the
 evidence of the head that the pool teaches, one fold of the samples at a time is left out.
 """
 
@@ -24,10 +24,10 @@ __all__ = ["NO_POOL", "POOL", "PROBE", "PROTOTYPES", "PROTOTYPE_PRIOR", "TOO_FEW
 
 
 PROTOTYPE_PRIOR = 1.0
-"""Number of rows that a class anchor, the features of a class name, counts as."""
+"""Number of rows that a class anchor counts as. A class anchor is the features of a class name."""
 PROBE_PRIOR = Prior(0.1, 0.1)
 """Expected gain of the probe over prototypes. On 54 development splits of four data sets, the gain was 0.11 nats on average, with
-a spread of 0.1. No development split had rows of a test set."""
+a standard deviation of 0.1. No development split had rows of a test set."""
 NO_POOL = Skipped("There are no unlabelled rows besides the samples.")
 TOO_FEW = Skipped(f"There are fewer samples than the {FOLDS} groups that would be left out in turn.")
 
@@ -81,7 +81,7 @@ class PoolTrial(Trial):
 
 
 def try_prototypes(setup: Setup, state: State) -> tuple[Trial, State]:
-    """Try prototypes: MAP class means on the unit sphere, with features of the last layer."""
+    """Try the head whose class vectors are prototypes (MAP class means on the unit sphere), on features of the last layer."""
     material = setup.material
     rows, anchors = mix_layers(material.shots.features, 1), mix_layers(material.anchors.features, 1)
     logits = prototype_loo_logits(rows, material.labels, anchors, PROTOTYPE_PRIOR)

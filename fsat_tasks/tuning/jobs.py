@@ -25,7 +25,7 @@ class FineTuningSettings:
     epochs: int = 6
     learning_rate: float = 1e-4
     temperature: float = 0.15
-    """Divisor of the cosines. A lower value gives sharper probabilities, and overfits sooner."""
+    """Temperature, by which the cosines are divided. A lower value gives sharper probabilities, and overfits sooner."""
     contrastive: float = 0.5
     """Weight of the supervised contrastive loss."""
     rows_per_step: int = 128
@@ -38,7 +38,7 @@ class TrainingRows:
 
     tokens: TokenRows  # n rows
     targets: NDArray[np.float32]  # (n, classes), the probability of each class; rows sum to 1
-    class_vectors: NDArray[np.float32]  # (classes, dim), such as the means of the classes' features
+    class_vectors: NDArray[np.float32]  # (classes, dim), for example the mean feature of each class
 
     def __len__(self) -> int:
         return len(self.tokens)

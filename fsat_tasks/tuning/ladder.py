@@ -28,7 +28,7 @@ __all__ = ["FROZEN_RUNGS", "LADDER", "RUNGS", "Compare", "balance", "run_ladder"
 
 
 Compare = Callable[[HeldOut, HeldOut, Prior | None], Comparison]
-"""Compares a challenger with the incumbent."""
+"""Function that compares a challenger with the incumbent."""
 
 LADDER = (PROTOTYPES, PROBE, POOL, BODY, BODY_POOL, SELF_TRAINING)
 """All rungs, from the lowest; the first is always taken."""
@@ -78,7 +78,7 @@ def run_ladder(material: Material, settings: LadderSettings, ladder: Sequence[Ru
 
 
 def balance(fit: Fit, labels: Labels) -> Fit:
-    """Add an offset to the logits of each class, so that all classes count as equally likely (see `balance_strength`)."""
+    """Add an offset to the logits of each class, so that all classes have the same weight (see `balance_strength`)."""
     held_out = fit.held_out
     log_prior = np.log(shots_prior(labels, len(fit.anchors)))
     offset = -balance_strength(held_out.logits, labels, log_prior) * log_prior  # (classes,)

@@ -65,13 +65,13 @@ class Pool:
     def directions(self, layers: int, seed: int, own: Features) -> PoolDirections:
         """Return the principal directions of the drawn rows. There must be at least one row.
 
-        A large pool has directions of its own, which are computed once. The directions of a smaller pool also depend on the
-        task's rows.
+        The directions of a large pool depend only on the pool and are computed once. The directions of a smaller pool also
+        depend on the task's rows.
 
         Args:
             layers: number of last layers that are mixed.
             seed: seed of the draw.
-            own: features (n, all layers, dim) of the task's samples and class anchors.
+            own: features (n, all layers, dim) of the samples and class anchors of the task that asks.
         """
         used, count = self.drawn(seed), min(DIRECTIONS, layers * own.shape[2])
         if len(used) >= PLENTY * max(len(own), count):

@@ -22,10 +22,10 @@ def refit_rung(fit: Fit, shots: Features, labels: Labels, anchors: Features) -> 
     """Fit the head again on more samples. The encoder and the settings stay as they are.
 
     Args:
-        fit: the model so far.
-        shots: features (n, layers, dim) by the model's encoder, old samples first.
+        fit: the model before the refit.
+        shots: features (n, layers, dim) from the model's encoder, first of the samples that `fit` has, then of the new ones.
         labels: class indices (n,), from 0; there may be new classes.
-        anchors: features (classes, layers, dim) by the model's encoder.
+        anchors: features (classes, layers, dim) of the class names, from the model's encoder.
     """
     if fit.kind is HeadKind.PROTOTYPES:
         rows, names = mix_layers(shots, fit.layers), mix_layers(anchors, fit.layers)
@@ -36,8 +36,8 @@ def refit_rung(fit: Fit, shots: Features, labels: Labels, anchors: Features) -> 
     held_out = judge(probe.held_out, labels)
     if fit.kind is HeadKind.PROBE and fit.weights is None:
         return replace(fit, head=probe.head, held_out=held_out, shots=shots, anchors=anchors)
-    # The encoder or the pool's soft labels have learnt from the old samples. Leaving a sample out of only the probe's fit would
-    # make that sample's evidence too good, so the old samples keep the evidence that they have.
+    # The old samples were used to tune the encoder or to make the pool's soft labels. If only the probe were fitted without
+    # an old sample, the evidence on it would be too good. So the old samples keep the evidence that they have.
     pool = fit.pool
     if len(pool):  # a new sample may be a pool row that somebody has labelled
         pool = pool[~is_copy(mix_layers(pool, fit.layers), mix_layers(shots, fit.layers))]
@@ -52,7 +52,7 @@ def refit_rung(fit: Fit, shots: Features, labels: Labels, anchors: Features) -> 
 
 
 def _joined(old: HeldOut, refitted: HeldOut) -> HeldOut:
-    """Keep the old samples' evidence, and take that of new samples from the refit. With new classes, take all from the refit."""
+    """Return the old evidence for old samples, and that of the refit for new ones. With new classes, all is from the refit."""
     if old.logits.shape[1] != refitted.logits.shape[1]:
         return replace(refitted, temperature=old.temperature)
     parts = ((old.logits, refitted.logits), (old.losses, refitted.losses), (old.right, refitted.right))

@@ -38,7 +38,7 @@ class LadderSettings:
     checkpoints: Path | None = None
     """Folder that keeps fine-tuned encoders until the run is done; see `cross_fit`."""
     epochs: int = 6
-    """Maximum number of epochs of fine-tuning on the samples. A small budget allows fewer. More were not better on any data."""
+    """Maximum number of epochs of fine-tuning on the samples. A small budget allows fewer. More epochs helped on no data set."""
     self_training_epochs: int = 2
 
 
@@ -88,7 +88,7 @@ class Setup:
 
     @cached_property
     def probe(self) -> FrozenHead:
-        """The probe on the pretrained encoder, with the setting that has the best leave-one-out evidence."""
+        """The probe on the pretrained encoder, with the setting for which the leave-one-out evidence is best."""
         material = self.material
         return fit_frozen_head(material.shots.features, material.labels, material.anchors.features)
 
@@ -113,7 +113,7 @@ class Incumbent:
     held_out: HeldOut
     """Evidence with which the next rung is compared."""
     provisional: bool = False
-    """See `Trial.provisional`."""
+    """True if the evidence is leave-one-out evidence, which evidence from folds may replace; see `Trial.provisional`."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class Teacher:
     """Soft labels of the pool. They come from the best head so far among those that the pool taught."""
 
     soft_labels: Sequence[Array]
-    """Soft labels (rows of the fold, classes) for each fold, from a teacher that knew no sample of the fold."""
+    """Soft labels of pool rows (rows, classes), one array for each fold, from a teacher that had seen no sample of the fold."""
     log_loss: float
     """Log-loss of the samples. Each sample is judged by a head that had not seen it."""
 
@@ -135,7 +135,7 @@ class State:
     incumbent: Incumbent | None = None
     teacher: Teacher | None = None
     body: CrossFit | None = None
-    """The encoders that the rung `body` has fine-tuned; None if it has given none."""
+    """The encoders that the rung `body` has fine-tuned; None if there are none."""
 
     @property
     def evidence(self) -> HeldOut | None:
@@ -153,6 +153,6 @@ class State:
         return replace(self, incumbent=replace(self.incumbent, held_out=held_out, provisional=False))
 
     def taught_by(self, teacher: Teacher) -> State:
-        """Take the teacher if there is none yet, or if its log-loss is lower than that of the present teacher."""
+        """Take the teacher if there is none yet, or if its log-loss is lower than that of the teacher in this state."""
         better = self.teacher is None or teacher.log_loss < self.teacher.log_loss
         return replace(self, teacher=teacher) if better else self

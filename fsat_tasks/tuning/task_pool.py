@@ -19,10 +19,10 @@ FOLD_POOL = 4096
 
 @dataclass(frozen=True)
 class TaskPool:
-    """Pool rows that teach one task: at least one. They are the drawn rows that are not copies of the task's samples."""
+    """Pool rows that teach one task. They are the drawn rows that are not copies of the task's samples. There is at least one."""
 
     rows: Rows
-    directions: PoolDirections  # of these rows
+    directions: PoolDirections  # principal directions of the rows that teach the task
     folds: tuple[NDArray[np.int64], ...]
     """Indices of the rows that each fold's encoder sees, in the order of their use."""
 

@@ -62,14 +62,14 @@ class Fit:
     share: float = 0.0
     """Share of the pool's memory in the head."""
     held_out: HeldOut
-    """Evidence on the samples, which were left out one by one or by folds. Its temperature is also that of the head."""
+    """Evidence on the samples, which were left out one by one or by folds. The head has the same temperature."""
     weights: Weights | None = None
     """Weights of the fine-tuned encoder; None for the pretrained one."""
     shots: Features  # (n, layers, dim), from the encoder with these weights
     anchors: Features  # (classes, layers, dim)
     pool: Features  # (m, layers, dim), the rows that taught the head; m is 0 if no pool taught it
     unseen: Array | None = None
-    """`scope.unseen_views` of each sample, (n, 2), from an encoder that had not seen it; None for the pretrained encoder."""
+    """Views of each sample for the scope score, (n, 2), from an encoder that had not seen it; None for the pretrained encoder."""
     trace: Sequence[TraceEntry] = ()
     baseline: FrozenHead | None = None
     """The probe on the pretrained encoder. A fine-tuned model must not be worse than this probe."""
@@ -88,7 +88,7 @@ class Trial(ABC):
 
     held_out: HeldOut
     incumbent: HeldOut | None
-    """Evidence of the rung to beat, on the same samples; None if there is none yet."""
+    """Evidence of the incumbent, the rung to beat, on the samples of `held_out`; None if no rung has been taken."""
     prior: Prior | None = None
     """Expected gain of this rung; with None, only the evidence counts."""
     provisional: bool = False

@@ -1,8 +1,8 @@
 """Fine-tuning of encoders side by side, each in its own process with one thread.
 
-Two threads that tune one small encoder mostly wait for each other. Both together are 1.1 times as fast as one thread, and on a
-busy machine they are many times slower. Two encoders with one thread each do not wait. The result does not depend on the number
-of cores.
+Two threads that tune one small encoder mostly wait for each other. Both together are only 1.1 times as fast as one thread. On a
+busy machine they are many times slower than one. If each thread tunes an encoder of its own, none waits. The result does not
+depend on the number of cores.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ __all__ = ["tune_encoders"]
 WORTH_A_PROCESS = 6_000
 """Minimum number of training tokens for which a process is started. A process takes some seconds to start."""
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "1073741824"}
-"""Environment variables of the processes. They make malloc keep freed memory for the next step, because getting its pages from
-the system again took a third of the time."""
+"""Environment variables of the processes. They make malloc keep freed memory for the next step. Without them, a third
+of the time was spent on getting memory pages from the system again."""
 ARRAYS = ("tokens", "lengths", "targets", "class_vectors")
 """Files of a job's arrays: the tokens of all rows end to end, the number of tokens of each row, and the arrays of
 `TrainingRows`."""
@@ -52,7 +52,7 @@ def tune_encoders(
 
     Args:
         jobs: encoders to fine-tune.
-        checkpoints: folder for the weights. An encoder whose weights a killed run left there is not tuned again.
+        checkpoints: folder for the weights. If a run is killed, encoders whose weights it wrote there are not tuned again.
         report: function that is called with the number of rows done so far, summed over all jobs.
         at_once: maximum number of processes at the same time; by default one for each core.
 
@@ -89,7 +89,7 @@ def tune_encoders(
                 try:
                     for done_work in as_completed(work):
                         done_work.result()
-                except BaseException:  # the other jobs' results are no longer needed
+                except BaseException:  # one job has failed, so nobody needs the results of the remaining jobs
                     pool.shutdown(wait=False, cancel_futures=True)
                     processes.kill()
                     raise

@@ -21,7 +21,7 @@ __all__ = [
 LOG_SCALE_BOUNDS = (-10.0, 10.0)
 """Bounds of log(1 / T) in the search for a temperature T."""
 PRIOR_SPREAD = 0.5
-"""Standard deviation of log T in the prior, which is centred on T = 1. A handful of rows is restrained by the prior;
+"""Standard deviation of log T in the prior, which is centred on T = 1. With a handful of rows, the prior keeps T near 1;
 hundreds of rows outweigh it."""
 
 
@@ -40,7 +40,7 @@ def fit_temperature(logits: Array, labels: Labels, natural: bool = True) -> floa
 
     The likelihood is the log-loss (Guo et al. 2017). Without the prior, 16 rows that are hard to tell apart
     can lead to an infinite temperature. Targets are smoothed by 1 / (n + 2), as Platt (1999, section 2.2)
-    does for one class, because n right answers do not make the next one certain.
+    does for one class, because even after n right answers the next answer may be wrong.
 
     Args:
         logits: (n, classes), for rows that the model has not seen, such as leave-one-out logits.

@@ -67,7 +67,7 @@ def conformal_threshold(scores: Array, labels: Labels, coverage: float) -> float
 def prediction_sets(scores: Array, threshold: float) -> Mask:
     """Return the classes whose score is within the threshold, as a mask (n, classes). No row's set is empty.
 
-    A row without such a class gets the class with the lowest score. This can only raise the coverage.
+    If no class of a row is within the threshold, its set is the class with the lowest score. This can only raise the coverage.
     """
     sets: Mask = scores <= threshold
     sets[np.arange(len(scores)), scores.argmin(axis=1)] = True

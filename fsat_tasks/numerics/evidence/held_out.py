@@ -18,7 +18,7 @@ __all__ = ["Comparison", "HeldOut", "Prior", "best_of", "compare", "judge", "row
 STANDARD_ERRORS = 1.0
 """Number of standard errors that a gain must exceed, if there is no prior."""
 ACCURACY_ERRORS = 1.645
-"""Number of standard errors by which a loss of accuracy is significant: a one-sided test at 5 %."""
+"""A loss of accuracy is significant above this number of its standard errors: a one-sided test at 5 %."""
 USUAL_SPREAD, USUAL_ROWS = 0.5, 8
 """Prior standard deviation of per-row gains, and the number of rows that this prior counts as. Without the prior,
 eight rows that agree by chance would give a standard error near zero."""
@@ -92,7 +92,7 @@ class Comparison:
         return (weights[0] * self.gain + weights[1] * self.prior.mean) / sum(weights)
 
     def __str__(self) -> str:
-        """A sentence for people: the verdict, and what changes for the samples. `statistics` has the figures for it."""
+        """A sentence for people: the verdict, and what changes for the samples. The figures are in `statistics`."""
         factor = float(np.exp(self.gain))  # by which the right label's probability changes, in the geometric mean
         if factor >= 2.0:
             probability = f"{factor:,.1f} times as much probability"
@@ -163,7 +163,7 @@ def best_of(tried: Sequence[HeldOut], fold: Labels) -> tuple[int, HeldOut]:
         fold: (n,), fold of each sample.
 
     Returns:
-        The index of the selected model, and the evidence. The temperature is the selected model's own.
+        The index of the selected model, and the evidence. Its temperature is that of the selected model.
     """
     losses = np.stack([one.losses for one in tried])  # (tried, n)
     best = int(losses.mean(axis=1).argmin())

@@ -16,8 +16,8 @@ def suspected_label_errors(
     The threshold of a class is its mean probability on the samples with its label. A sample is assigned to
     the likeliest of the classes whose probability reaches their threshold. If this class is not the sample's
     label, the label is suspected. On a task without wrong labels, where the model is right on 64 % of the
-    samples, this rule alone flags a fifth of them. So the assigned class must also be at least `odds` times as
-    likely as the label.
+    samples, this rule alone marks a fifth of all samples as suspected. So the assigned class must also be
+    at least `odds` times as likely as the label.
 
     Args:
         probabilities: (n, classes), calibrated, from models that have not seen the sample.

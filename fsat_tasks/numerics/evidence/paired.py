@@ -18,9 +18,9 @@ class Paired:
     """Result of a new classifier against an old one."""
 
     gained: int
-    """Number of rows that only the new one gets right."""
+    """Number of rows that only the new classifier gets right."""
     lost: int
-    """Number of rows that only the old one gets right."""
+    """Number of rows that only the old classifier gets right."""
     better_p: float
     """One-sided p-value: the chance that a model which is no better wins at least this many discordant rows."""
     worse_p: float
@@ -30,7 +30,7 @@ class Paired:
 def compare_paired(new: NDArray[np.bool_], old: NDArray[np.bool_]) -> Paired:
     """Compare two classifiers by McNemar's exact test, one-sided in both directions.
 
-    If neither is better, the new classifier wins each discordant row with probability 1/2. On 300 rows of which
+    If neither classifier is better, the new one wins each discordant row with probability 1/2. On 300 rows of which
     one in ten is discordant, a gain of 5 points is significant (p <= 0.05) in 85 % of draws. If three in twenty
     are discordant, the gain is significant in 69 % of draws.
 

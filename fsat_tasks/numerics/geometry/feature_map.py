@@ -46,6 +46,6 @@ def _neighbourhoods(rows: NDArray[np.floating], seed: int) -> NDArray[np.float64
     from threadpoolctl import threadpool_limits
 
     perplexity = min(PERPLEXITY, (len(rows) - 1) / 3)
-    with threadpool_limits(1):  # for the same digits on any number of cores; also faster on a busy machine
+    with threadpool_limits(1):  # one thread gives the same digits on any number of cores, and is faster on a busy machine
         points = TSNE(perplexity=perplexity, init="pca", metric="cosine", random_state=seed).fit_transform(rows)
     return np.asarray(points, np.float64)

@@ -81,7 +81,7 @@ def largest(values: NDArray[np.float32], count: int) -> NDArray[np.int64]:
     groups = columns // GROUP
     if groups <= count:
         return np.argpartition(values, -count, axis=1)[:, -count:]
-    # no answer is in a group whose largest value is below that of `count` other groups;
+    # a group cannot hold one of the `count` largest values if `count` groups have a larger maximum than its own;
     # the columns after the last full group are candidates as well
     tops = values[:, : groups * GROUP].reshape(rows, groups, GROUP).max(axis=2)
     within = np.argpartition(tops, -count, axis=1)[:, -count:]  # (rows, count)
@@ -131,8 +131,8 @@ def smooth(rows: Array, pool: Array, found: Neighbours, strength: float) -> Arra
 def affinity_graph(shots: Neighbours, pool: Neighbours) -> sparse.csr_array:
     """Return the symmetric graph D^-1/2 A D^-1/2 of shots and pool, (n, n), with A = exp(SHARPNESS * (similarity - 1)).
 
-    A is the mean of the links in both directions, so two rows are linked if either is a neighbour of the other. A row without
-    neighbours has no links. The shots come first, then the pool rows, n in all.
+    A is the mean of the links in both directions, so one direction is enough to link two rows.
+    A row without neighbours has no links. The shots come first, then the pool rows, n in all.
 
     Args:
         shots: neighbours of the shots among the pool rows. No shot is a neighbour of a pool row.
@@ -153,7 +153,7 @@ def spread(graph: sparse.csr_array, labels: Array, pull: float) -> Array:
     Args:
         graph: (n, n), as `affinity_graph` returns it.
         labels: (n, classes), each row a distribution: one-hot for a labelled row, a model's prediction for
-            the others.
+            a row without a label.
         pull: share that a row takes from its neighbours, 0 to 1 (exclusive).
 
     Returns:

@@ -1,6 +1,6 @@
 """Principal directions of an unlabelled pool, the neighbours among its rows, and its rows smoothed over these neighbours.
 
-Without `others`, none of these depends on a task's samples, so tasks that share a pool can share them.
+If `find_directions` gets no `others`, none of these depends on a task's samples, so tasks that share a pool can share them.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ class PoolDirections:
         Args:
             shots: (n, all layers, dim).
         """
-        # float16 changes cosines by about 1e-7, but the length by more if one component dominates.
+        # float16 changes cosines by about 1e-7, but it changes lengths by more if one component dominates.
         # So rows are scaled to unit length again.
         return np.flatnonzero(~is_copy(unit_rows(self.mixed.astype(np.float32)), mix_layers(shots, self.layers)))
 
     def at(self, rows: NDArray[np.int64]) -> PoolDirections:
-        """Return the rows with these indices. The other rows are removed from the neighbours, too."""
+        """Keep only the rows with these indices. All rows that are not kept are also removed from the lists of neighbours."""
         if len(rows) == len(self):
             return self
         place = np.full(len(self), -1)
@@ -73,8 +73,8 @@ def find_directions(pool: Features, layers: int, others: Features | None = None)
     Args:
         pool: (m, all layers, dim), m > 0.
         layers: number of last layers to mix.
-        others: (n, all layers, dim), further rows that the directions should span. Few of them hardly change
-            the directions. Many must be given, because the pool alone may not span them.
+        others: (n, all layers, dim), further rows that the directions should span. Next to a large pool, a few rows
+            hardly change the directions and may be left out. Many must be given, because the pool alone may not span them.
     """
     mixed = mix_layers(pool[:, -layers:], layers)
     basis = _principal_directions(mixed if others is None else np.concatenate([mix_layers(others, layers), mixed]))

@@ -69,7 +69,8 @@ class Samples:
     anchors: Features  # (classes, all layers, dim), features of the class names
     held_out: Array  # (n, classes), logits from heads that have not seen the sample, not divided by the temperature
     unseen: Array | None = None
-    """`unseen_views`, (n, 2), from encoders that have not seen the sample; None for a pretrained encoder."""
+    """Two views of each sample for the scope score, (n, 2), from encoders that have not seen it (see `unseen_views`); None if the
+    encoder is pretrained."""
 
 
 def fit_calibrated(
@@ -87,7 +88,7 @@ def fit_calibrated(
         layers: number of the encoder's last layers that the head uses.
         temperature: temperature of the head's logits, > 0.
         samples: labelled samples.
-        coverage: share of the task's own rows that should pass as in scope, in 0..1.
+        coverage: share of the task's rows that should count as in scope, in 0..1.
         outside: (m, all layers, dim), features of out-of-scope rows, if there are any.
     """
     shots, anchors = mix_layers(samples.features, layers), mix_layers(samples.anchors, layers)

@@ -15,9 +15,9 @@ def fit_discriminant(features: Array, labels: Labels, names: Array, prior: float
     """Fit a linear discriminant with one covariance for all classes and equal class priors.
 
     The covariance is shrunk towards the sphere (Friedman 1989, eq. 18, as a ridge): `shrinkage` times the
-    mean variance is added to each direction. Without a row, the mean of its class moves, and the scatter loses
-    a rank-one term. So leave-one-out has a closed form (Sherman-Morrison). It is exact, except that the ridge stays
-    the one that is computed from all rows.
+    mean variance is added to each direction. If a row is left out, the mean of its class moves, and the scatter (the sum of
+    squared deviations) loses a rank-one term. So leave-one-out has a closed form (Sherman-Morrison). It is exact,
+    except that the ridge stays the one that is computed from all rows.
 
     Args:
         features: (n, dim).

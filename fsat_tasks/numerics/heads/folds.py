@@ -20,7 +20,7 @@ __all__ = ["FoldHead", "FoldView", "best_fold_head", "depths", "probe_folds", "t
 
 
 DEPTHS = (1, 4)
-"""Numbers of last layers to try on a tuned encoder. The number that the pretrained encoder's head uses is tried, too."""
+"""Numbers of last layers to try on a tuned encoder. The number that the head on the pretrained encoder uses is also tried."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,9 @@ class FoldHead:
     """Soft labels of the pool from each fold's teacher, (pool, classes); empty for a head that does not learn from a pool."""
 
     def unseen(self, views: Sequence[FoldView], labels: Labels) -> Array:
-        """Return `scope.unseen_views` of each sample, (n, 2), from the encoder that has not seen it.
+        """Return two views of each sample for the scope score, (n, 2), from the encoder that has not seen the sample.
+
+        The views are those of `scope.unseen_views`.
 
         Args:
             views: features of each fold's encoder.
@@ -72,7 +74,7 @@ def depths(setting: Candidate, layers: int) -> list[Candidate]:
 
 
 def probe_folds(views: Sequence[FoldView], labels: Labels, setting: Candidate) -> FoldHead:
-    """Judge the head without a pool. For each fold, the head is fitted on the samples of the other folds.
+    """Judge the probe, which uses no pool. For each fold, it is fitted on the samples of the other folds.
 
     Args:
         views: features of each fold's encoder.
@@ -91,13 +93,13 @@ def probe_folds(views: Sequence[FoldView], labels: Labels, setting: Candidate) -
 
 
 def best_fold_head(tried: Sequence[FoldHead], labels: Labels) -> tuple[int, FoldHead]:
-    """Return the index of the best head, and this head with evidence that has no selection bias (see `best_of`)."""
+    """Return the index of the best head, and this head with its evidence. The evidence has no selection bias (see `best_of`)."""
     best, held_out = best_of([head.held_out for head in tried], stratified_folds(labels, FOLDS))
     return best, replace(tried[best], held_out=held_out)
 
 
 def teach_folds(views: Sequence[FoldView], labels: Labels, setting: Candidate) -> list[FoldHead]:
-    """Judge the head that learns from the pool, at each weight of its memory in SHARES.
+    """Judge the head that learns from the pool, once for each weight of the memory that is listed in `SHARES`.
 
     Arguments are those of `probe_folds`.
     """

@@ -29,8 +29,8 @@ RIDGES = (0.01, 0.03, 0.1, 0.3, 1.0)
 there. On two public data sets, this evidence rated the log-loss with penalty 0.003 as 5 % better than with 0.03.
 On the test rows, the log-loss with 0.003 was 1 to 6 % worse."""
 SHARES = (0.2, 0.4, 0.6, 0.8)
-"""Weights of the discriminant in the calibrated logits to try. Zero is not one of them, because leave-one-out
-evidence prefers the probe without the discriminant even where the blend of both generalises better."""
+"""Weights of the discriminant in the calibrated logits to try. Zero is not tried, because leave-one-out
+evidence would choose the probe alone even where the sum of both heads is better on new rows."""
 START_PRIOR, START_RIDGE, START_SHARE = 1.0, 0.03, 0.2
 """Values that the search starts from."""
 SHRINKAGE = 1.0
@@ -42,7 +42,7 @@ SCREEN_ROWS = 400
 """Maximum number of rows on which layers, ridge and prior are compared. A class is drawn with all its rows or not at
 all. The chosen setting is then fitted on all rows."""
 FIT_TOLERANCE = 1e-3
-"""Tolerance of the probe's fit, about the error of its logits."""
+"""Newton decrement at which the probe's fit stops. It is about the error of the logits."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +79,12 @@ class FrozenHead:
 
 
 def fit_frozen_head(features: Features, labels: Labels, names: Features) -> FrozenHead:
-    """Choose the layers, then the ridge, the prior and the share, and fit the head. What matters most is chosen first.
+    """Choose the layers, then the ridge, the prior and the share, and fit the head. The choice that matters most is made first.
 
     More layers than the last one are used only if they lower the leave-one-out log-loss by more than one
-    standard error of the paired differences. If only some rows are compared, the standard error is computed as
-    if all samples were compared. More layers help if the encoder was trained for another purpose than the task. They hurt
-    if it was trained for the same purpose.
+    standard error of the paired differences. If only some samples are compared, the standard error is made as
+    small as it would be with all samples. More layers help if the encoder was trained
+    for a purpose that differs from the task. They hurt if it was trained for the purpose of the task.
 
     Args:
         features: (n, layers, dim), from the embedding layer to the last block.
@@ -188,7 +188,7 @@ class _Fit:
 
 
 def _improve(search: _Search, best: _Fit, field: str, grid: tuple[float, ...], trace: list[Candidate]) -> _Fit:
-    """Search one field of the setting: up the grid while the log-loss falls, or down if the first step up is no better.
+    """Search one field of the setting. Go up the grid while the log-loss falls. If the first step up is no better, go down.
 
     Args:
         search: fits each setting.
@@ -217,7 +217,7 @@ def _improve(search: _Search, best: _Fit, field: str, grid: tuple[float, ...], t
 
 
 class _Search:
-    """Fits with one number of layers, in the principal directions of the rows. Rotating to these does not change the penalty."""
+    """Fits with one number of layers, in the principal directions of the rows. This rotation does not change the penalty."""
 
     def __init__(self, features: Array, labels: Labels, names: Array, layers: int) -> None:
         rows = np.vstack([features, names])  # (n + classes, dim)

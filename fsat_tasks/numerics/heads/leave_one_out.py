@@ -24,7 +24,7 @@ def approximate_loo_logits(head: LinearHead, features: Array, labels: Labels, na
         features, labels, names, prior, ridge: as for `fit_probe`.
     """
     n, classes = len(features), len(names)
-    # two classes have only one free row of weights, so each takes half of the step and of the penalty
+    # with two classes only one row of weights is free, so each class takes half of the step and of the penalty
     share = 0.5 if classes == 2 else 1.0
     # the intercept's column is scaled so that one penalty holds for all directions
     intercept = np.sqrt(share * ridge / INTERCEPT_RIDGE)
@@ -46,8 +46,8 @@ def _leverages(rows: Array, weights: Array, curvature: Array, ridge: float, matt
 
         rows @ inverse(rows.T @ diag(weights * curvature) @ rows + ridge) @ rows.T
 
-    Few rows have a high curvature for a class. The curvature of the others is low and even, so they enter with
-    their mean curvature, and one eigendecomposition serves all classes. The rows with the highest curvature enter
+    For each class, only a few rows have a high curvature. All the rest have low and similar curvatures, so they enter with
+    their mean curvature, and one eigendecomposition serves all classes. The few rows with the highest curvature enter
     exactly (Woodbury). With at most CURVED_ROWS rows, all enter exactly.
 
     Args:
@@ -56,7 +56,7 @@ def _leverages(rows: Array, weights: Array, curvature: Array, ridge: float, matt
         curvature: (rows, classes).
         ridge: penalty, the same in all directions.
         matter: (n, classes), importance of each leverage. For each class, the CORRECTED_ROWS most important
-            leverages are computed in full. The others are computed without the rows of high curvature, so they
+            leverages are computed in full. For all other leverages, the rows of high curvature are ignored, so they
             are upper bounds.
     """
     spectrum, axes = linalg.eigh((rows * weights[:, None]).T @ rows)

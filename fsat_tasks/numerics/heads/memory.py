@@ -22,8 +22,8 @@ __all__ = ["DOUBT", "LEAST_WEIGHT", "NEAREST", "SHARPNESS", "Memory", "TaughtHea
 NEAREST = 20
 """Number of pool rows that are looked up for a text."""
 SHARPNESS = 30.0
-"""A pool row has the weight exp(SHARPNESS * cosine similarity), minus the same term of the last of the NEAREST rows.
-The last row thus has almost no weight, so it makes no difference which of two equally near rows comes last."""
+"""A pool row has the weight exp(SHARPNESS * cosine similarity), minus the weight exp(...) of the farthest of the NEAREST rows.
+That row thus has almost no weight. So if two rows are equally far, it hardly matters which of them is looked up."""
 LEAST_WEIGHT = 1e-6
 """Minimum weight of a row, relative to the nearest one. Rows that are all equally near get this weight, so they count alike."""
 DOUBT = 1e-3

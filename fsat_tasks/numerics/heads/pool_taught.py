@@ -36,8 +36,9 @@ SOFT_WEIGHT = 4.0
 STUDENT_RIDGE = 0.03
 """Penalty of the student's weights."""
 TOLERANCE, TOLERANCE_OF_FOLDS = 0.03, 0.1
-"""Newton decrements, divided by the square root of the total weight, at which the student's fit stops. `hold_out`
-uses the second. The first leaves the loss about 0.0005 nats per row above its minimum, the second about 0.005."""
+"""Newton decrements, divided by the square root of the total weight, at which the student's fit stops: the first for
+the final fit, the second in `hold_out`. The first leaves the loss about 0.0005 nats per row above its minimum, the
+second about 0.005."""
 SHARES = (0.0, 0.25, 0.5, 1.0)
 """Weights of the memory to try, relative to the linear head."""
 FOLDS = 4
@@ -53,10 +54,10 @@ class Heads:
     student: LinearHead
     """Linear head fitted on shots, class names and the soft labels of the pool."""
     memory: Memory
-    """Memory of the pool rows, with a `share` of 1."""
+    """Memory of the pool rows, with a weight (`share`) of 1 relative to the linear head."""
 
     def taught(self, share: float) -> LinearHead | TaughtHead:
-        """Return the student with a memory of this share, or the student without a memory if the share is 0."""
+        """Return the student with the memory at this weight, or the student alone if the weight is 0."""
         memory = Memory(self.memory.basis, self.memory.keys, self.memory.labels, share)
         return TaughtHead(self.student, memory) if share else self.student
 
@@ -80,7 +81,7 @@ class Teaching:
 
 @dataclass(frozen=True)
 class PoolEvidence:
-    """Predictions of the probe and the taught head for the shots. Each shot's come from heads that have not seen its fold."""
+    """Predictions of the probe and the taught head for the shots. A shot is predicted by heads that have not seen its fold."""
 
     probe: HeldOut
     taught: HeldOut
@@ -102,7 +103,7 @@ def draw_pool(rows: int, seed: int, most: int = POOL_ROWS) -> NDArray[np.int64]:
 
 
 def prepare(shots: Features, labels: Labels, names: Features, pool: PoolDirections, setting: Candidate) -> Teaching:
-    """Project all rows, smooth them and link neighbours. The result can be used for any choice of shots that the heads see.
+    """Project all rows, smooth them and link neighbours. One result serves every fit, whichever shots are seen in it.
 
     Args:
         shots: (n, layers, dim).
@@ -128,7 +129,7 @@ def fit_heads(teaching: Teaching, seen: NDArray[np.bool_], tolerance: float = TO
     Args:
         teaching: result of `prepare`.
         seen: (n,), whether a shot is seen. All other shots are left out, both their labels and their features.
-        tolerance: as TOLERANCE.
+        tolerance: Newton decrement at which the student's fit stops, as for TOLERANCE.
     """
     probe, student, memory = _fit(teaching, seen, tolerance)
     probe, student = (LinearHead(head.weight @ teaching.basis.T, head.bias) for head in (probe, student))
@@ -139,8 +140,8 @@ def hold_out(teaching: Teaching) -> PoolEvidence:
     """Judge probe and taught head on shots that they have not seen.
 
     One fold of the shots at a time is left out completely, and probe, teacher and student are fitted again
-    without it. Leaving one shot out of the last fit only would overstate the gain, because the teacher has
-    already carried that shot's label to its neighbours.
+    without it. If a shot were left out of the student's fit but not of the teacher's, the gain would be
+    overstated, because the teacher has already carried that shot's label to its neighbours.
     """
     labels, shape = teaching.labels, (len(teaching.labels), len(teaching.names))
     fold = stratified_folds(labels, FOLDS)
@@ -155,7 +156,7 @@ def hold_out(teaching: Teaching) -> PoolEvidence:
 
 
 def judge_shares(linear: Array, remembered: Array, labels: Labels) -> list[HeldOut]:
-    """Judge the sum of student and memory at each weight in SHARES.
+    """Judge the student with the memory added, once for each weight of the memory in `SHARES`.
 
     Args:
         linear: (n, classes), held-out logits of the student.

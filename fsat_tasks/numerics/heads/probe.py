@@ -1,8 +1,8 @@
 """The anchored linear probe: multinomial logistic regression in which each class name counts as `prior` samples.
 
 The name's embedding keeps a class with one or two shots near its meaning. With more shots, the data outweigh the
-name. Lin et al. 2023 ("Multimodality Helps Unimodality") initialise a probe with the text. Here the text is an
-additional sample with a weight.
+name. Lin et al. 2023 ("Multimodality Helps Unimodality") start a probe's fit at the name's embedding. Here the
+embedding is an additional sample with a weight.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CORRECTED_ROWS = 128
 TOLERANCE = 1e-5
 """Newton decrement at which the solver stops: sqrt(gradient.T Hessian^-1 gradient). It is about the logits' error."""
 COARSE = 1e-2
-"""Newton decrement down to which the solver works in single precision."""
+"""Newton decrement at which the solver changes from single to double precision."""
 MEMORY = 10
 """Number of pairs (step, change of the gradient) that L-BFGS keeps."""
 MAX_ITERATIONS = 500
@@ -43,8 +43,8 @@ SHORTEST_STEP = 1e-6
 FIRST_REFRESH = 5
 """Iteration at which the solver first computes the curvature again. It does so again at iterations 10, 20, 40 and so on."""
 GUESSED_CONFIDENCE = 0.5
-"""Weight of the targets in guessed probabilities; all classes share the rest evenly. The first curvature is computed from these
-probabilities if the solver has no head to start from."""
+"""Weight of the targets in the guessed probabilities. The remaining weight is divided evenly among all classes.
+The first curvature is computed from these probabilities if the solver has no head to start from."""
 SOLVER_CURVED_ROWS = 24, 96
 """Minimum and maximum number of rows per class whose curvature is exact in the solver. Between these bounds, the
 number is the mean number of rows per class."""
@@ -108,7 +108,8 @@ def fit_softmax(
         tolerance: Newton decrement at which the solver stops, about the largest error of the logits.
 
     Returns:
-        The head. Its weights and biases sum to zero over the classes, so two classes are mirror images.
+        The head. Its weights and biases sum to zero over the classes, so with two classes, one
+        has the negative of the weights and bias of the other.
     """
     total, classes = weights.sum(), targets.shape[1]
     if not total > 0:
@@ -178,10 +179,10 @@ def _descend(
             step = length * direction
             new_value, new_gradient, p = _objective(theta + step, rows, targets, weights, penalty)
             reached = new_value <= value + 1e-4 * length * slope  # Armijo's rule
-            if not reached:  # next length: minimum of the parabola through both values and the slope
+            if not reached:  # the next length is at the minimum of the parabola through both values and the slope
                 parabola = -0.5 * length * slope / (new_value - value - length * slope)
                 length *= min(max(parabola, 0.1), 0.5)
-        if not reached:  # what is left to gain is below the rounding error
+        if not reached:  # a further step would lower the loss by less than the rounding error
             break
         change = new_gradient - gradient
         bend = float(np.vdot(step, change))

@@ -28,7 +28,7 @@ def fit_prototypes(features: Array, labels: Labels, names: Array, prior: float) 
     because classes are assumed equally likely.
 
     Args:
-        features: (n, dim), of unit length. A row of zeros counts as a row without a direction.
+        features: (n, dim), of unit length. A row of zeros does not move the direction of its class.
         labels: (n,) in 0..classes-1. A class without rows is represented by its name.
         names: (classes, dim), features of the class names, of unit length.
         prior: alpha > 0, number of rows that a class name counts as.
@@ -41,8 +41,8 @@ def fit_prototypes(features: Array, labels: Labels, names: Array, prior: float) 
 def prototype_loo_logits(features: Array, labels: Labels, names: Array, prior: float) -> Array:
     """Return leave-one-out logits, (n, classes), exactly and without a second fit.
 
-    Leaving out a row changes only the direction of its own class. The concentration stays that of the full fit,
-    because it is only one scale for all logits, and the temperature corrects this scale.
+    Leaving out a row changes only the direction of its own class. The concentration is not estimated again:
+    it only scales all logits alike, and the temperature corrects this scale.
 
     Args:
         features, labels, names, prior: as for `fit_prototypes`.

@@ -5,8 +5,8 @@ leave-one-out values. Each view alone misses something:
 
 - Certainty, the negative entropy of the calibrated probabilities. It is low between classes, but high far
   away from them.
-- The cosine to the nearest prototype. It is low far away from all classes, but as high between two wide
-  classes as in them.
+- The cosine to the nearest prototype. It is low far away from all classes. But between two wide
+  classes it is as high as inside one of them.
 - The nearness to the nearest shots (Sun et al. 2022). It is the mean over these shots of the cosine to the shot
   minus the cosine that is usual around that shot. So a dense class has a tighter border than a wide
   one (the local scale of Breunig et al. 2000, "LOF").
@@ -14,7 +14,7 @@ leave-one-out values. Each view alone misses something:
 If there are out-of-scope rows, the distance to the nearest of them is one more view.
 
 The views have equal weights. Weights from a logistic regression gain little if new out-of-scope texts are like the
-known ones, and lose much more if the new texts are of other kinds. The unlabelled pool is not used, because the cosine to
+known ones, and lose much more if they are not like them. The unlabelled pool is not used, because the cosine to
 its rows helps only if many of them are out of scope, and harms if few are.
 
 The score consists of products with constant matrices, a softmax, maxima and a top-k, so it can be exported as
@@ -60,7 +60,7 @@ ROUNDING = 1e-9
 class ScopeModel:
     """Parameters of `scope_scores`. Higher scores are more in scope."""
 
-    prototypes: Array  # (classes, dim), of unit length
+    prototypes: Array  # (classes, dim), mean directions of the classes, of unit length
     bank: Array  # (shots + classes, dim), the shots and then the class names
     usual: Array  # (shots + classes,), mean cosine of a bank row to its nearest other rows
     nearest: int  # number of bank rows that a text is compared with
@@ -136,9 +136,9 @@ def scope_scores(model: ScopeModel, features: Array, logits: Array) -> Array:
 
 
 def unseen_views(features: Array, labels: Labels, names: Array, rows: Array) -> Array:
-    """Return the second and third view, (m, 2), of rows that a fine-tuned encoder has not seen.
+    """Return two of the views, (m, 2), of rows that a fine-tuned encoder has not seen.
 
-    These views are the cosine to the nearest prototype and the nearness to the nearest samples.
+    They are the cosine to the nearest prototype and the nearness to the nearest samples.
 
     Args:
         features, labels, names: samples and class names that the encoder was fine-tuned on, as for `fit_scope`.
@@ -166,14 +166,14 @@ def coverage_threshold(scores: Array, coverage: float) -> float:
 
 
 def false_positive_rate(inside: Array, outside: Array, recall: float = 0.95) -> float:
-    """Share of out-of-scope rows that pass. The threshold is the highest that at least `recall` of in-scope rows reach.
+    """Share of out-of-scope rows that reach the threshold: the highest one that a share `recall` of in-scope rows still reaches.
 
     Args:
         inside: (n,), scores of in-scope rows, n >= 1.
         outside: (m,), scores of out-of-scope rows, m >= 1.
         recall: in 0..1.
     """
-    below = min(int(len(inside) * (1.0 - recall) + ROUNDING), len(inside) - 1)  # number of in-scope rows that may fail
+    below = min(int(len(inside) * (1.0 - recall) + ROUNDING), len(inside) - 1)  # in-scope rows that may miss the threshold
     return float((outside >= np.partition(inside, below)[below]).mean())
 
 
@@ -202,7 +202,7 @@ def _views(logits: Array, to_prototypes: Array, nearness: Array, to_outside: Arr
 
 
 def _standardisation(views: Array) -> tuple[Array, Array]:
-    """Return each view's mean and one over its standard deviation, (views,) each. Without rows they are 0 and 1."""
+    """Return the mean and 1 / standard deviation of each view, (views,) each. If there are no rows, return zeros and ones."""
     if len(views) == 0:
         return np.zeros(views.shape[1]), np.ones(views.shape[1])
     spread = views.std(axis=0)
@@ -233,9 +233,9 @@ def _usual_without(cosines: Array, closest: Array) -> Array:
         closest: (bank, kept), result of `_closest` for the bank.
     """
     kept = closest.shape[1] - 1
-    if kept == 0:  # the bank has two rows: without row i the other has no neighbour
+    if kept == 0:  # the bank has only two rows, so without row i the remaining row has no neighbour
         return np.zeros_like(cosines)
-    # if row i is among the nearest rows, the next one takes its place
+    # if row i is among the nearest rows, the next nearest row replaces it
     among_nearest = cosines >= closest[:, kept - 1] - ROUNDING
     without: Array = np.where(among_nearest, (closest.sum(axis=1) - cosines) / kept, closest[:, :kept].mean(axis=1))
     return without

@@ -1,7 +1,7 @@
 """Heads for rows with any number of labels: one penalised logistic regression per class, against the rest.
 
 As in the linear probe, each class name counts as `prior` rows. These rows are positive for the name's class and
-negative for all others. The prior and the penalty are chosen by leave-one-out evidence.
+negative for all the remaining classes. The prior and the penalty are chosen by leave-one-out evidence.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ __all__ = ["MultiLabelHead", "binary_log_loss", "fit_multilabel", "fit_sigmoids"
 
 
 PRIORS = (0.5, 2.0, 4.0)
-"""Numbers of rows that a class name may count as, besides START_PRIOR."""
+"""Numbers of rows that a class name may count as; START_PRIOR is tried as well."""
 RIDGES = (0.003, 0.01, 0.1, 0.3, 1.0)
-"""Penalties of the weights that are tried, besides START_RIDGE."""
+"""Penalties of the weights to try; START_RIDGE is tried as well."""
 START_PRIOR, START_RIDGE = 1.0, 0.03
 """Values that the search starts from."""
 EVEN_CURVATURE = 0.05
@@ -40,7 +40,7 @@ class MultiLabelHead:
     ridge: float
     temperature: float
     log_loss: float
-    """Leave-one-out log-loss at the temperature, in nats: the mean over rows and classes."""
+    """Leave-one-out log-loss with logits divided by the temperature, in nats: the mean over rows and classes."""
     held_out: Array  # (n, classes) leave-one-out logits at temperature 1
 
 
@@ -82,7 +82,9 @@ def fit_sigmoids(
     classes = len(names)
     rows, wanted, weights = _with_names(features, targets, names, prior, positive_weights)
     spectrum, axes = linalg.eigh(rows[:, :-1].T @ rows[:, :-1])
-    kept = spectrum > 1e-12 * spectrum[-1]  # rows are zero in other directions, so the penalty keeps the weights there at zero
+    kept = (
+        spectrum > 1e-12 * spectrum[-1]
+    )  # the rows are zero in the directions that are dropped, so the weights there would be zero
     spectrum, axes = np.append(spectrum[kept], len(rows)), linalg.block_diag(axes[:, kept], 1.0)
     penalty = np.append(np.full(len(spectrum) - 1, ridge), INTERCEPT_RIDGE)  # (directions + 1,)
     scale = 1.0 / np.sqrt(EVEN_CURVATURE * spectrum + penalty)

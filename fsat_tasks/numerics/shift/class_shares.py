@@ -23,14 +23,17 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class SharesApart:
-    """Class shares of the reference and of the window, and their total variation distance, with intervals of 95 %."""
+    """Class shares of the reference and of the window, and their total variation distance.
+
+    The window's shares and the distance have 95 % intervals.
+    """
 
     reference: Array  # (classes,)
     window: Array  # (classes,)
     low: Array  # (classes,), lower ends of the window's shares
     high: Array  # (classes,), upper ends
     total_variation: float
-    """Half the sum of the classes' absolute differences, minus the bias that sampling adds."""
+    """Half the sum over the classes of the absolute differences of shares, minus the bias that sampling adds."""
     total_variation_low: float
     total_variation_high: float
 
@@ -66,7 +69,7 @@ def shares_apart(reference: Array, window: Array, source: Array, seed: int) -> S
     shift, one subtraction removes the bias. If there is none, some bias remains.
 
     The interval of the distance is meant to be too wide rather than too narrow. Its upper end comes from the
-    distance without the correction. Its lower end comes from a second distance, which is not too large on
+    distance without the correction. Its lower end comes from another estimate, which is not too large on
     average: one half of the rows tells which classes have grown, and the other half tells by how much.
 
     Args:

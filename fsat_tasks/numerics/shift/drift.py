@@ -25,14 +25,14 @@ Rows = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 
 DRAWS = 999
-"""Number of permutations per test. Its p-value is a multiple of 1/1000."""
+"""Number of permutations per test. With this number, the p-value of a test is a multiple of 1/1000."""
 BLOCK = 250
 """Number of permutations in memory at a time."""
 ROUNDING = 1e-5
-"""Relative tolerance for rounding errors. A permutation's statistic that is below the window's by less than this
-counts as equal to the window's. This can only raise the p-value."""
+"""Relative tolerance for rounding errors. If the statistic of a permutation is lower than that of the window by less
+than this, the two count as equal. This can only raise the p-value."""
 MEDIAN_ROWS = 500
-"""Approximate number of rows that the kernel's width is computed from. More rows give the same width."""
+"""Approximate number of rows that the kernel's width is computed from. With more rows, the width hardly changes."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class Shift:
     figure: float
     """Test statistic of the window."""
     by_chance: float
-    """Value to compare `figure` with: the mean of the permutations' statistics. In `scope_rise`, it is the reference's share."""
+    """Value to compare `figure` with: the mean of the permutations' statistics. For `scope_rise`, it is the share of
+    out-of-scope rows in the reference."""
     p_value: float
 
 
@@ -74,7 +75,8 @@ def feature_shift(reference: Rows, window: Rows, seed: int, draws: int = DRAWS) 
 def label_shift(reference: Array, window: Array, seed: int, draws: int = DRAWS) -> Shift:
     """Test predicted class shares by their chi-square distance sum_c (a_c - b_c)^2 / mean_c and permutation.
 
-    a and b are the mean predicted probabilities of both samples. This is black-box shift detection (Lipton,
+    For class c, a_c and b_c are the mean predicted probabilities in the two samples, and mean_c is
+    the mean in both together. This is black-box shift detection (Lipton,
     Wang and Smola 2018, section 4) with probabilities in place of labels (Rabanser et al. 2019). The
     classifier need not be accurate, because it makes the same errors on both samples.
 
@@ -99,11 +101,11 @@ def scope_rise(reference: Mask, window: Mask) -> Shift:
     """Test whether the share of out-of-scope rows is higher in the window, by Fisher's exact test, one-sided.
 
     Args:
-        reference: (m,), whether each row is out of scope, by a threshold that was set before.
+        reference: (m,), whether each row is out of scope, by a threshold that was set without these rows.
         window: (n,), whether each row is out of scope, by the same threshold.
 
     Returns:
-        The window's share as `figure`, the reference's share as `by_chance`, and the p-value.
+        The share of out-of-scope rows in the window as `figure`, that in the reference as `by_chance`, and the p-value.
     """
     table = [[int(window.sum()), int((~window).sum())], [int(reference.sum()), int((~reference).sum())]]
     p_value = float(fisher_exact(table, alternative="greater").pvalue)
@@ -152,7 +154,10 @@ def _permute(statistic: Callable[[NDArray[np.float32]], Array], window: int, row
 
 
 def _windows(window: int, rows: int, seed: int, draws: int) -> Iterator[NDArray[np.float32]]:
-    """Yield indicators of 0 and 1 in blocks (block, rows): first the window's own rows, then `draws` random choices."""
+    """Yield indicators of 0 and 1 in blocks (block, rows): first the window, then `draws` random windows.
+
+    An indicator is 1 for each row of its window. A random window has as many rows as the real one.
+    """
     rng = np.random.default_rng(seed)
     first = (np.arange(rows) < window).astype(np.float32)
     yield first[None]

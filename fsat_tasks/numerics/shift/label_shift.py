@@ -16,14 +16,14 @@ __all__ = ["ShiftEvidence", "estimate_target_prior", "shift_evidence", "shift_st
 
 
 ROWS_PER_SHOT = 8.0
-"""Number of rows that the source shares count as, per target row, if there is one shot per class; see `shift_strength`."""
+"""Factor in the number of rows that the source shares count as; see `shift_strength`."""
 MAX_STEPS = 300
 """Maximum number of EM steps."""
 TOLERANCE = 1e-6
 """EM stops at a step that changes the shares by less than this, summed over the classes."""
 
 ShiftEvidence = tuple[float, float]
-"""Mean log-likelihood ratio of target rows minus that of held-out shots, and its standard error, in nats."""
+"""Difference, in nats: the mean log-likelihood ratio of the target rows minus that of held-out shots. Then its standard error."""
 
 
 def shots_prior(labels: Labels, classes: int) -> Array:
@@ -101,8 +101,8 @@ def shift_evidence(logits: Array, folds: Labels, labels: Labels, source: Array) 
     The target's class shares are estimated on one half of the target rows. The score of a row is the
     log-likelihood ratio of these shares to the source shares (as in Lipton, Wang and Smola 2018, section 5). The
     mean score of the other half is compared with that of shots that the head has not seen. Without a shift, the
-    head makes the same errors on both, so a weak head alone gives no evidence. The target rows without the shots
-    could not tell an error of the head from a shift.
+    head makes the same errors on both, so a weak head alone gives no evidence. If only the target rows were used,
+    an error of the head would look like a shift.
 
     Args:
         logits: (folds, n + shots, classes), logits of the n target rows, then of the shots. The head of each
@@ -132,7 +132,8 @@ def shift_evidence(logits: Array, folds: Labels, labels: Labels, source: Array) 
     on_target = sums[counts > 0] / counts[counts > 0]
     within = on_shots - (np.bincount(labels, on_shots, classes) / np.maximum(np.bincount(labels, minlength=classes), 1))[labels]
     freedom = shots - len(np.unique(labels))
-    # shots are sampled by class, so the spread within classes counts; one shot per class shows none, so all shots are used
+    # shots are drawn class by class, so only the spread within classes counts;
+    # with one shot per class there is no such spread, so the spread of all shots is used
     spread = float(np.square(within).sum()) / freedom if freedom > 0 else float(on_shots.var(ddof=1))
     error = np.sqrt(on_target.var() / len(on_target) + spread / shots)
     return float(on_target.mean() - on_shots.mean()), float(error)

@@ -33,7 +33,7 @@ NEIGHBOURS = 10
 SIMILARITY_SCALE = 0.1
 """A neighbour has the weight exp(similarity / SIMILARITY_SCALE)."""
 BLOCK = 1024
-"""Number of rows whose similarities to all others are in memory at a time."""
+"""Number of rows in a block. The similarities of one block to all rows are in memory at a time."""
 FOLDS = 4
 """Number of folds of the shots. One fold at a time is held out."""
 MAX_STEPS = 50
@@ -41,7 +41,7 @@ MAX_STEPS = 50
 TOLERANCE = 1e-4
 """Change at which `laplacian_shot` stops: a row's change of probabilities in one step, summed over classes, mean of all rows."""
 PULL = 1.0
-"""Weight of the neighbours in `laplacian_shot`, in nats. With 2, the gains are larger, but so are the losses."""
+"""Weight of the neighbours in `laplacian_shot`, in nats. With 2, refinement improves some tasks more, and harms others more."""
 SHIFT_ERRORS = 1.645
 """Number of standard errors above which evidence of a label shift is significant: a one-sided test at 5 %."""
 
@@ -55,11 +55,11 @@ class Adaptation:
     refined: bool
     """True if the neighbours were used. Otherwise the probabilities are the head's own, after the bias is added."""
     reason: str
-    """Evidence for and against the shift and the neighbours, as text."""
+    """Text with the evidence on both questions: whether there is a label shift, and whether the neighbours help."""
 
 
 def neighbour_links(rows: Array, among: Array, same: bool) -> sparse.csr_array:
-    """Return softmax weights of the nearest rows `among` for each row, (n, m), with NEIGHBOURS or fewer entries per row.
+    """Find the rows in `among` that are nearest to each row. Return their softmax weights, (n, m), at most NEIGHBOURS per row.
 
     The weights of a row sum to 1. Similarities are inner products, so rows should have unit length. Memory use
     grows with BLOCK * m.
@@ -67,7 +67,7 @@ def neighbour_links(rows: Array, among: Array, same: bool) -> sparse.csr_array:
     Args:
         rows: (n, dim).
         among: (m, dim).
-        same: whether both are the same rows. If so, no row is its own neighbour.
+        same: whether `rows` and `among` are the same rows. If so, no row is its own neighbour.
     """
     n, m = len(rows), len(among)
     count = min(NEIGHBOURS, m - same)
@@ -98,9 +98,9 @@ def affinities(links: sparse.csr_array) -> sparse.csr_array:
 
 
 def laplacian_shot(graph: sparse.csr_array, logits: Array, pull: float) -> Array:
-    """Refine predictions by LaplacianShot (Ziko et al. 2020, eq. 7), with the head's prediction p as the unary term.
+    """Refine predictions by LaplacianShot (Ziko et al. 2020, eq. 7), where each row is kept near the head's prediction p.
 
-    In the paper, the unary term is the distance to prototypes. This function minimises
+    In the paper, each row is kept near a prototype instead. This function minimises
 
         sum_i KL(z_i || p_i) - pull / 2 * sum_ij graph_ij z_i . z_j
 
@@ -196,7 +196,8 @@ def _refined_shots(features: Array, links: sparse.csr_array, shots: Array, logit
     refined = np.empty((len(shots), logits.shape[2]))
     for fold in np.unique(folds):
         mine = np.flatnonzero(folds == fold)
-        # target rows have no links to shots, so the shots' links get twice the weight: as much as mutual links have
+        # Links from target rows to shots are left out. So the links from shots to target rows get twice the weight,
+        # which is the weight that links in both directions would have together.
         to_rows = 2.0 * neighbour_links(shots[mine], features, same=False)
         graph = affinities(sparse.csr_array(sparse.block_array([[links, None], [to_rows, sparse.csr_array((len(mine),) * 2)]])))
         z = laplacian_shot(graph, logits[fold, np.concatenate([np.arange(n), n + mine])], PULL)
