@@ -36,7 +36,7 @@ class Head:
     rung: str
     """The last rung that the ladder took."""
     set_thresholds: dict[str, float]
-    """Coverage -> threshold of `prediction_sets` on 1 - probability; infinite if there are too few samples."""
+    """Coverage -> threshold. A label is in the set if `1 - probability` is at most the threshold, which may be infinite."""
 
     @property
     def layers(self) -> int:

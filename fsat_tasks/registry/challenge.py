@@ -84,7 +84,7 @@ def _answers(run: Run, model: Artefact, texts: list[str]) -> list[str]:
 def _known_answers(store: Store, model: Artefact, evidence: str) -> dict[str, str]:
     """Return text -> label from the champion's own evaluation.
 
-    The result is empty if that evaluation is gone, or if it used the other kind of evidence (query rows or samples).
+    The result is empty if that evaluation is gone, or if it was made on query rows and `evidence` is samples, or the reverse.
     """
     import pyarrow.parquet as pq
 
