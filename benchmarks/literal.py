@@ -2,8 +2,8 @@
 
 Both rules only rescale each class's vector.
 They have the form theta <- theta * (||t - theta||^2 + strength), with a target t. This multiplies the vector theta by
-a number, so its direction never changes. The
-shots and the unlabelled pool influence the head only through one norm per class. Let rho be the norm of theta, a the
+a number, so its direction never changes. The shots and the unlabelled pool influence the head only through one norm
+per class. Let rho be the norm of theta, a the
 component of t along theta, and g(rho) = (rho - a)^2 + ||t||^2 - a^2 + strength. The norm then follows
 rho <- rho * g(rho):
 

@@ -84,7 +84,9 @@ def _class_probabilities(head: CalibratedHead) -> Part:
 
 def _memory_logits(memory: Memory | None) -> Part:
     """Return the part that computes the logits from the memory of pool rows, `memory.logits` (batch, classes).
-    Without a memory, it is empty."""
+
+    If the head has no memory, the part is empty.
+    """
     if memory is None:
         return {}, []
     from fsat_tasks.numerics.heads.memory import DOUBT, LEAST_WEIGHT, NEAREST, SHARPNESS

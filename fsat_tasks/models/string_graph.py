@@ -148,8 +148,7 @@ def _changed_characters(tokenizer: Any) -> dict[str, str]:
     """Return character -> replacement, for all characters of Unicode that the tokenizer changes.
 
     All characters are normalised in one call, as one text with a digit after each character. This works because the
-    normalizer treats each
-    character by itself and leaves digits as they are.
+    normalizer treats each character by itself and leaves digits as they are.
     """
     apart = "0"
     characters = [chr(code) for code in ASSIGNED if chr(code) != apart]

@@ -59,7 +59,7 @@ HARD_TEXTS = (
     "\\1 \\d (.*) %s {0}",
 )
 """Texts that a wrong tokenizer often gets wrong, with blanks, accents, scripts, emoji, control characters, special
-tokens, length."""
+tokens, or great length."""
 
 
 def export_strings(task: str, store: Store, model: Artefact) -> Artefact:
