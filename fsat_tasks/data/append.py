@@ -154,7 +154,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _append(new: dict[Path, list[tuple[str, str]]], text: str, label: str) -> None:
-    """Append rows to files. Copies with the new rows are written beside the files; when all are complete, they replace the files."""
+    """Append rows to files: write copies with the new rows beside the files, then replace each file by its copy."""
     parts = {path: path.with_name(f".{path.name}.{os.getpid()}.part") for path in new}
     try:
         for path, part in parts.items():
