@@ -1,4 +1,4 @@
-"""Run one cell: a method on a set, a number of shots, a split and a track.
+"""Run one cell: one method on one data set, with one number of shots, one split and one track.
 
 A cell runs in its own process and writes one file.
 

@@ -1,15 +1,16 @@
 """The two rules of this project's founding text. The rules are unchanged and serve as a baseline.
 
 Both rules only rescale each class's vector.
-theta <- theta * (||t - theta||^2 + strength) multiplies a vector by a number, so its direction never changes. The
-shots and the unlabelled pool influence the head only through one norm per class. Let rho be the norm of theta, a the
+They have the form theta <- theta * (||t - theta||^2 + strength), with a target t. This multiplies the vector theta by
+a number, so its direction never changes. The shots and the unlabelled pool influence the head only through one norm
+per class. Let rho be the norm of theta, a the
 component of t along theta, and g(rho) = (rho - a)^2 + ||t||^2 - a^2 + strength. The norm then follows
 rho <- rho * g(rho):
 
 - The norm explodes if g > 1 at every norm, that is if ||t||^2 - a^2 + strength > 1. Otherwise the norm explodes from any
   start above the larger root of g = 1. When the norm explodes, its logarithm finally triples with each iteration.
 - The norm collapses towards zero if g < 1 at 0 and at rho. Because g is convex, g is also below 1 between 0 and rho.
-- In all other cases, if t is no longer than 1, the norm converges to the smaller root of g = 1, from any start.
+- In all other cases, if the length of t is at most 1, the norm converges to the smaller root of g = 1, from any start.
 
 Softmax and argmax still change, because a class with a longer vector wins more rows. But no direction has been learnt.
 """

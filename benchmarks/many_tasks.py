@@ -95,7 +95,10 @@ def run(names: list[str]) -> Figures:
 
 
 def _timed(work: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
-    """Return the result of `work`, its wall-clock seconds and its processor seconds. Other load changes the latter less."""
+    """Return the result of `work`, its wall-clock seconds and its processor seconds.
+
+    Other programs on this machine change the processor seconds less.
+    """
     wall, cpu = time.perf_counter(), time.process_time()
     result = work()
     return result, {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}

@@ -1,4 +1,4 @@
-"""Measure how much longer a run takes with Airflow than with `fsat run`: with `airflow dags test` and a LocalExecutor.
+"""Measure how much longer a run takes with Airflow, by `airflow dags test` or by a LocalExecutor, than with `fsat run`.
 
 python -m benchmarks.orchestration [--task support-intents] [--out FOLDER]
 
@@ -57,7 +57,7 @@ def _timed(command: Sequence[str], variables: Mapping[str, str], held: int = 0) 
         held: an exit code besides 0 that is not an error. `fsat run` ends with such a code if the gates held the model.
 
     Raises:
-        ChildProcessError: the command ended with another exit code.
+        ChildProcessError: the exit code of the command is neither 0 nor `held`.
     """
     started = time.perf_counter()
     done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)

@@ -1,4 +1,6 @@
-"""Check that another revision of the code makes the same artefacts. The demo task's steps are compared by key and digest.
+"""Check that this working copy and an earlier revision make the same artefacts.
+
+The demo task's steps are compared by key and digest.
 
 A change that only moves, renames or rewords code must change no key and no digest:
 

@@ -154,7 +154,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _append(new: dict[Path, list[tuple[str, str]]], text: str, label: str) -> None:
-    """Write all the longer files beside the old ones. Then rename each to the name of its old file."""
+    """Append rows to files: write copies with the new rows beside the files, then replace each file by its copy."""
     parts = {path: path.with_name(f".{path.name}.{os.getpid()}.part") for path in new}
     try:
         for path, part in parts.items():
@@ -176,7 +176,10 @@ def _unwritable(path: Path, error: OSError) -> StoreError:
 
 
 def _append_csv(path: Path, part: Path, rows: list[dict[str, str]]) -> None:
-    """Write a longer CSV file. The old bytes are kept. In new rows, all cells except text and label are empty."""
+    """Write a copy of a CSV file with rows appended. The old bytes are kept.
+
+    In the new rows, all cells except text and label are empty.
+    """
     content = path.read_bytes()
     header = next(cells for cells in csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")) if cells)
     end = "\r\n" if b"\r\n" in content else "\n"
@@ -202,7 +205,10 @@ def _ended(content: bytes, end: str) -> bytes:
 
 
 def _append_parquet(path: Path, part: Path, rows: list[dict[str, str]]) -> None:
-    """Write a longer Parquet file with the old schema. In new rows, all cells except text and label are null."""
+    """Write a copy of a Parquet file, in its schema, with rows appended.
+
+    In the new rows, all cells except text and label are null.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 

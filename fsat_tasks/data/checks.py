@@ -65,8 +65,8 @@ def check_rows(files: Mapping[str, Rows], bounds: ValidationSpec, scripts: Count
     """Check the rows of a task's files.
 
     Args:
-        files: split -> rows, for any of `samples`, `query`, `unlabelled` and `out_of_scope`. `query` needs
-            `samples`.
+        files: split -> rows, for any of `samples`, `query`, `unlabelled` and `out_of_scope`. If `query` is given,
+            `samples` must be given too.
         bounds: bounds of the checks.
         scripts: result of `count_scripts` for files of the task that are not in `files`.
 

@@ -63,7 +63,7 @@ def _column(values: Iterable[object]) -> pd.Series:
 
 
 def _first_lines(marks: Iterable[str | None], lines: list[int]) -> list[int | None]:
-    """Return, for each row, the line of the first row with the same mark, or None if the row itself is the first."""
+    """Return, for each row, the line of the first row that has the row's mark, or None if the row itself is the first."""
     first: dict[str, int] = {}
     return [
         None if mark is None or first.setdefault(mark, line) == line else first[mark]
@@ -83,7 +83,7 @@ def _conflicts(frame: pd.DataFrame) -> list[str | None]:
 def _near_lines(rows: pd.DataFrame, among: pd.DataFrame, threshold: float) -> list[int | None]:
     """Return, for each row, the line of a row in `among` with nearly the same text, or None.
 
-    Exact repeats do not count. If `among` is the same table, only earlier rows count.
+    Exact repeats do not count. If `among` is the table `rows` itself, only rows before the row count.
 
     Args:
         threshold: minimum cosine similarity of the texts' character trigrams, weighted by TF-IDF.

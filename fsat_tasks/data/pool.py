@@ -24,7 +24,7 @@ __all__ = ["POOL", "POOL_FILE", "ROW_GROUP", "Pool", "build_pool", "pool_finding
 
 POOL, POOL_FILE = "unlabelled", "pool.parquet"
 CHECKED_ROWS = 10_000
-"""Number of rows at the start of the file that are checked. These rows are enough to show the usual faults."""
+"""Number of rows at the start of the file that are checked. Faults that occur throughout the file show in these rows."""
 ROW_GROUP = 4096
 """Number of rows in memory at a time. It is limited because a pool may have any size."""
 
@@ -126,7 +126,7 @@ def pool_findings(task: Task, made: Artefact, scripts: Counter[str]) -> list[Fin
     Args:
         task: task that uses the pool.
         made: the pool.
-        scripts: result of `count_scripts` for the task's other files. If the common script of all files together
+        scripts: result of `count_scripts` for all files of the task except the pool. If the common script of all files together
             differs from that of the pool alone, the pool is checked again with the script of all files.
     """
     from fsat_tasks.data.checks import Finding, check_rows
@@ -167,7 +167,7 @@ def _write_rows(path: Path, text: str, longest: int, folder: Path) -> int:
 
 
 def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Map 64-bit integers one to one to scattered ones, with the finaliser of SplitMix64 (Steele, Lea & Flood 2014)."""
+    """Scatter 64-bit integers one to one, with the finaliser of SplitMix64 (Steele, Lea & Flood 2014)."""
     import numpy as np
 
     values = values + np.uint64(0x9E3779B97F4A7C15)

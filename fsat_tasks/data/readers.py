@@ -23,11 +23,11 @@ type_name = {dict: "an object", list: "a list", float: "a number with a fraction
 
 @dataclass
 class Rows:
-    """Rows of one file, in its order. A missing cell is None."""
+    """Rows of one file, in the file's order. A missing cell is None."""
 
     file: str
     lines: list[int] = field(default_factory=list)
-    """Number of each row, from 1: its line in a CSV, JSON lines or text file, its record in a Parquet file."""
+    """Number of each row, counted from 1: the number of its record in a Parquet file, or else the number of its line."""
     texts: list[str | None] = field(default_factory=list)
     labels: list[str | None] = field(default_factory=list)
     """Label of each row; empty if the file has no labels."""

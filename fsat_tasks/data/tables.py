@@ -21,7 +21,7 @@ SPLITS = ("samples", "query", "out_of_scope")
 """Files that are small enough to be read into memory, unlike the pool."""
 ROWS_FILE, TEXTS_FILE, SLICES_FILE = "rows.parquet", "texts.parquet", "slices.parquet"
 CLASSES = "classes"
-"""Split that holds the class names, in the order of the labels. The features of the names are the class anchors."""
+"""Name of the split that holds the class names, in the order of the labels. The features of the names are the class anchors."""
 
 
 @dataclass(frozen=True)

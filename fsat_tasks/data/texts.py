@@ -16,7 +16,7 @@ __all__ = ["KINDS", "fingerprint", "perturb", "read_texts"]
 
 
 def fingerprint(text: str) -> str:
-    """Return a text without differences of case, character width, punctuation and spacing.
+    """Return a form of the text that is equal for texts which differ only in case, character width, punctuation or spacing.
 
     If a text has only punctuation, nothing but the spaces around it is removed.
     """
@@ -78,7 +78,7 @@ KINDS: dict[str, Callable[[str, random.Random], str]] = {
     "punctuation": _punctuation,
     "whitespace": _whitespace,
 }
-"""Kinds of changes that `perturb` makes."""
+"""Kind of change -> function that makes the change, for `perturb`."""
 
 
 def read_texts(texts: Any, where: str) -> list[str]:
@@ -89,7 +89,7 @@ def read_texts(texts: Any, where: str) -> list[str]:
         where: name of the texts, for the error.
 
     Raises:
-        DataError: if `texts` is no list of texts, or if a row is no text or cannot be encoded as UTF-8. The
+        DataError: if `texts` is not a list of texts, or if a row is not a text or cannot be encoded as UTF-8. The
             error names the row.
     """
     if isinstance(texts, str | bytes | Mapping | Set) or getattr(texts, "ndim", 1) != 1 or not isinstance(texts, Iterable):

@@ -31,7 +31,7 @@ class Links:
 
     parents: tuple[Path, ...] = ()
     encoder: str | None = None
-    """sha256 of an encoder. A segment of the row cache names the encoder of its rows. Another artefact names its own encoder."""
+    """sha256 of the encoder that made the rows of this segment of the row cache, or of the encoder that this artefact holds."""
     bytes: int = 0
     """Total size of the artefact's files."""
 

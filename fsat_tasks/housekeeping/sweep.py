@@ -2,8 +2,8 @@
 
 The algorithm is mark and sweep. The mark phase finds the artefacts to keep (`reachable.py`). The sweep phase only renames the
 other artefacts, parents last. The store has a read-write lock, called the gate (`lease.py`). During both phases, the gate is
-closed to all other processes. Files are deleted after the gate is open again. Housekeeping may be killed at any time: the store
-stays intact, and the next call continues the work.
+closed to all processes but this one. Files are deleted after the gate is open again. Housekeeping may be killed at
+any time: the store stays intact, and the next call continues the work.
 """
 
 from __future__ import annotations
@@ -164,7 +164,10 @@ def _merge(store: Store, group: list[Path], report: _Report) -> None:
 
 
 def _set_aside(folder: Path) -> Path:
-    """Give an artefact a name of the unfinished kind, so that no run finds it. If this process dies, the next call removes it."""
+    """Rename an artefact's folder as if it were unfinished, so that no run finds it.
+
+    If this process dies, the next call removes the folder.
+    """
     aside = folder.with_name(f".{folder.name}.{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex[:8]}")
     with suppress(FileNotFoundError):  # another process has found the artefact damaged and moved it away
         folder.rename(aside)

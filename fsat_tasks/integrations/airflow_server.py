@@ -29,7 +29,7 @@ POOLS = {
     "gpu": "Steps that may use the GPU: as many at once as there are GPUs",
     "dvc": "The repository's snapshots: one at a time",
 }
-"""Airflow pool -> its description in Airflow. FSAT_GPU_POOL and FSAT_DVC_POOL can give the pools other names. If a variable is
+"""Airflow pool -> its description in Airflow. FSAT_GPU_POOL and FSAT_DVC_POOL can rename these pools. If a variable is
 empty, its pool is not used."""
 USER = "admin"
 PASSWORDS = "simple_auth_manager_passwords.json.generated"

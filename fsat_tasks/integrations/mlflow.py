@@ -108,7 +108,7 @@ def _log_files(task: Task, published: Artefact, model: Artefact) -> None:
         graph,
         name="model",
         signature=_signature(graph.graph),
-        pip_requirements=[f"onnx=={onnx.__version__}", "onnxruntime"],  # without this, MLflow runs the model first
+        pip_requirements=[f"onnx=={onnx.__version__}", "onnxruntime"],  # without this, MLflow would run the model to find them
     )
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["GraphParts", "half_precision", "take_apart", "whole"]
 
 LARGE = 4096
-"""Constants of at least this many bytes are weights."""
+"""Number of bytes from which a constant of the graph counts as a weight."""
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,10 @@ class Head:
     rung: str
     """The last rung that the ladder took."""
     set_thresholds: dict[str, float]
-    """Coverage -> threshold of `prediction_sets` on 1 - probability; infinite if there are too few samples."""
+    """Coverage -> threshold for sets of labels. A label is in the set if `1 - probability` is at most the threshold.
+
+    With too few samples, the threshold is infinite, so the set has all labels.
+    """
 
     @property
     def layers(self) -> int:

@@ -23,7 +23,8 @@ Part = tuple[dict[str, Any], Nodes]
 def join_head(encoder: onnx.ModelProto, head: CalibratedHead) -> onnx.ModelProto:
     """Return the encoder's graph followed by the head. Its outputs are `probabilities` (batch, classes) and `scope` (batch,).
 
-    If the head reads only the last layer, the graph is cut at `sentence`. This drops the pooling of the other layers.
+    If the head reads only the last layer, the graph is cut at `sentence`, the features of that layer. This drops the
+    pooling of the other layers.
     """
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -82,7 +83,10 @@ def _class_probabilities(head: CalibratedHead) -> Part:
 
 
 def _memory_logits(memory: Memory | None) -> Part:
-    """Return the part that computes `memory.logits` (batch, classes), like `Memory.logits`. Without a memory, it is empty."""
+    """Return the part that computes the logits from the memory of pool rows, `memory.logits` (batch, classes).
+
+    If the head has no memory, the part is empty.
+    """
     if memory is None:
         return {}, []
     from fsat_tasks.numerics.heads.memory import DOUBT, LEAST_WEIGHT, NEAREST, SHARPNESS
@@ -118,7 +122,7 @@ def _memory_logits(memory: Memory | None) -> Part:
 
 
 def _scope_score(head: CalibratedHead) -> Part:
-    """Return the part that computes `scope` (batch,), like `CalibratedHead.scope_scores`.
+    """Return the part that computes the scope scores, `scope` (batch,). They are those of `CalibratedHead.scope_scores`.
 
     Prototypes and bank are divided in advance by sqrt(layers), which is the length of `head.row`.
     """

@@ -147,8 +147,8 @@ def _unsupported(path: Path, got: str) -> EncoderError:
 def _changed_characters(tokenizer: Any) -> dict[str, str]:
     """Return character -> replacement, for all characters of Unicode that the tokenizer changes.
 
-    One call normalises all characters, with a digit between them. This works because the normalizer treats each
-    character by itself and leaves digits as they are.
+    All characters are normalised in one call, as one text with a digit after each character. This works because the
+    normalizer treats each character by itself and leaves digits as they are.
     """
     apart = "0"
     characters = [chr(code) for code in ASSIGNED if chr(code) != apart]
@@ -235,7 +235,7 @@ def _one_unknown_a_word(tokenizer: _WordPiece) -> tuple[dict[str, Any], Nodes]:
         ("And", ["bad.is_unknown", "bad.is_word"], ["bad"], {}),
         ("Cast", ["bad"], ["bad.plus"], {"to": 7}),  # 7: int64
         ("Neg", ["bad.plus"], ["bad.minus"], {}),
-        ("Mul", ["begin", "bad.plus"], ["bad.from"], {}),  # for other words, 0 is added at index 0
+        ("Mul", ["begin", "bad.plus"], ["bad.from"], {}),  # for words without an unknown part, 0 is added at index 0
         ("Mul", ["bad.last", "bad.plus"], ["bad.to"], {}),
         ("Mul", ["id", "zero"], ["bad.zeros"], {}),
         ("ScatterElements", ["bad.zeros", "bad.from", "bad.plus"], ["bad.opened"], {"reduction": "add"}),

@@ -58,7 +58,8 @@ HARD_TEXTS = (
     "1234567890,.-+",
     "\\1 \\d (.*) %s {0}",
 )
-"""Texts on which tokenizers differ: blanks, accents, scripts, emoji, control characters, special tokens, length."""
+"""Texts that a wrong tokenizer often gets wrong, with blanks, accents, scripts, emoji, control characters, special
+tokens, or great length."""
 
 
 def export_strings(task: str, store: Store, model: Artefact) -> Artefact:

@@ -60,7 +60,7 @@ class Judge:
     """Answers of the fp32 graph on the CPU."""
     bounds: GateSpec
     kept: Kept
-    """Cache of open sessions. The step `publish` measures the speed of the same sessions later."""
+    """Cache of open sessions. Later, the step `publish` measures the speed of these sessions."""
 
     def judge(self, name: str, device: Literal["cpu", "cuda"] = "cpu") -> dict[str, Any]:
         """Return a variant's size and parity, whether it may be served on the device, the reason and its statistics."""

@@ -34,8 +34,8 @@ def compare_with_champion(run: Run, opponent: Mapping[str, Any]) -> dict[str, An
     """Compare the champion with a challenger on the rows that the challenger was evaluated on.
 
     The champion's predictions come from its own evaluation. Query rows that were added after this evaluation are predicted now,
-    by the published champion. Samples that were added after this evaluation are not compared, because the champion's predictions
-    on all other samples come from leave-one-out models and not from the published model.
+    by the published champion. Samples that were added after this evaluation are not compared: on the earlier samples, the
+    champion's predictions come from leave-one-out models, and the published model is no leave-one-out model.
 
     Args:
         run: the challenger's run, with its data and its evaluation.
@@ -84,7 +84,7 @@ def _answers(run: Run, model: Artefact, texts: list[str]) -> list[str]:
 def _known_answers(store: Store, model: Artefact, evidence: str) -> dict[str, str]:
     """Return text -> label from the champion's own evaluation.
 
-    The result is empty if that evaluation is gone, or if it used the other kind of evidence (query rows or samples).
+    The result is empty if that evaluation is gone, or if it was made on query rows and `evidence` is samples, or the reverse.
     """
     import pyarrow.parquet as pq
 

@@ -49,7 +49,7 @@ def promoted_since(champion: Entry, decision: str, version: int) -> bool:
     The result is False if the model already was the champion, or if a person moved the champion.
 
     Args:
-        champion: the present champion's entry.
+        champion: entry of the model that is the champion now.
         decision: the key of the decision's artefact.
         version: the champion's version before the decision, 0 if there was no champion.
     """
@@ -67,11 +67,11 @@ def next_number(history: Sequence[Entry]) -> int:
 
 
 def promotion_path(history: Sequence[Entry]) -> list[int]:
-    """Return the promotion path: the versions that led to the present champion. The champion's version is the last.
+    """Return the promotion path: the versions that led to the champion. The champion's version is the last.
 
     A promotion appends a version. A rollback goes back to a version on the path and drops the versions after it. For example,
-    promotions of versions 1, 2 and 3 and a rollback give the path 1, 2. A second rollback gives the path 1. If version 4 is
-    promoted after this rollback, the path is 1, 4.
+    promotions of versions 1, 2 and 3 and a rollback give the path 1, 2. A second rollback gives the path 1. If
+    version 4 is promoted after the second rollback, the path is 1, 4.
     """
     way: list[int] = []
     for entry in moves(history):

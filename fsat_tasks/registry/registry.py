@@ -102,7 +102,7 @@ class Registry:
             name: a version, or the key of any model of the history. The model may have been held.
             expected: the version that the champion must have now; 0 if there is no champion.
             reason: the person's reason, for the history.
-            trust: whether to accept an entry that the present signing key did not sign. The new entry is signed.
+            trust: whether to accept an entry that was not signed with the key in FSAT_SIGNING_KEY. The new entry is signed.
 
         Returns:
             the champion's entry. If the model already is the champion, nothing changes.
@@ -152,7 +152,7 @@ class Registry:
     def restore(self, entry: Entry) -> None:
         """Add a version of this task that another registry has published, and make it the champion.
 
-        If this registry already has another version, nothing changes. A repeated call changes nothing.
+        If this registry already has a version or a champion of the task, nothing changes. A repeated call changes nothing.
         """
         with self._locked():
             versions = [old for old in self.history() if old["version"] is not None]
@@ -215,7 +215,7 @@ class Registry:
         if champion is not None and _same_model(champion, entry):
             pointer = self.champion()
             # two reasons to write the pointer again: the model was made again with another key, and its old artefact may be gone;
-            # or the present signing key did not sign the pointer
+            # or the pointer was not signed with the key in FSAT_SIGNING_KEY
             if pointer is None or pointer["model"] != entry["model"] or not self._pointer_signed():
                 self._point_to(signed({**champion, "model": entry["model"]}, self.task))
             return "promoted" if finished else "unchanged"

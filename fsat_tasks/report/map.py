@@ -21,7 +21,7 @@ TEXT = 160
 
 
 def draw_map(rows: Sequence[dict[str, Any]], run: Run) -> dict[str, Any] | None:
-    """Draw at most 400 rows by the seed and place them on the map.
+    """Choose at most 400 rows at random, by the seed, and place them on the map.
 
     Each point has the class and a title of its row, and says whether the row was predicted right.
 

@@ -84,7 +84,7 @@ class Run:
 
     @cached_property
     def tables(self) -> Tables:
-        """The rows of the small files."""
+        """The rows of the labelled and out-of-scope files, which fit into memory."""
         return Tables(self.validated)
 
     @cached_property
@@ -142,7 +142,10 @@ class Run:
         return found
 
     def encoding_class(self, device: Device) -> NumericClass:
-        """Return the numeric class for texts that are encoded after `extract`: a GPU's only if `extract` ran on a GPU."""
+        """Return the numeric class for texts that are encoded after `extract`.
+
+        It is a GPU's class only if `extract` ran on a GPU.
+        """
         on_gpu = device == "cuda" and NumericClass.parse(self.extracted.manifest["numeric_class"]) in CUDA_CLASSES
         return encoding_class("cuda" if on_gpu else "cpu", self.encoder.json("encoder.json")["precision"])
 

@@ -17,7 +17,7 @@ class Kept:
         self._values: dict[str, tuple[Hashable, Any]] = {}
 
     def get(self, kind: str, key: Hashable, make: Callable[[], T]) -> T:
-        """Return the stored value of a kind if it was made for the same key. Otherwise make a new value and store it instead."""
+        """Return the stored value of a kind if it was made for this key. Otherwise make a new value and store it instead."""
         if kind not in self._values or self._values[kind][0] != key:
             self._values.pop(kind, None)  # frees the memory before the next value is made
             self._values[kind] = key, make()

@@ -40,7 +40,7 @@ class NumericClass:
     compared_on: Device | None = None
     """Second device, if results of both devices were compared; otherwise None."""
     also: NumericClass | None = None
-    """Numeric class of another part of the computation, if any."""
+    """Numeric class of the fine-tuning, for a tuned head, whose own class is that of the fits; otherwise None."""
 
     def __str__(self) -> str:
         text = "-".join(part for part in (self.engine, self.device, self.precision) if part)

@@ -14,7 +14,7 @@ from fsat_tasks.runtime.machine import Device
 __all__ = ["onnxruntime_runs_on_cuda", "open_session"]
 
 SLOW_FUSIONS = ["SkipLayerNormFusion"]
-"""ONNX Runtime optimisations that make a CPU slower. The fused kernel takes six times as long as the two it replaces."""
+"""ONNX Runtime optimisations that make a CPU slower. It fuses two kernels into one that takes six times as long."""
 
 
 @functools.cache

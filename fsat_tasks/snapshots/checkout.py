@@ -39,7 +39,7 @@ def restore_version(task: str, number: int, out: Path | None = None) -> dict[str
         SnapshotError: FSAT_DATA is not in a repository, the version does not exist, or its files are not those that
             were published.
         DvcError: DVC's cache lacks a part of the version, and the remote lacks this part too or cannot be reached.
-        StoreError: the store or `out` cannot be written, or has other files in the same place.
+        StoreError: the store or `out` cannot be written, or already holds different files under the names of the version's files.
     """
     workspace = Workspace.from_env()
     version = Version(require_repository(workspace.data), task, number)

@@ -89,7 +89,8 @@ class Recipe:
     numeric_class: NumericClass | None = None
     """Numeric class of the computation, or None if it uses no floating-point numbers."""
     parents: Mapping[str, Artefact] = field(default_factory=dict)
-    """Artefacts that this one is made from, recorded for lineage. The key has the checksums in `inputs` instead."""
+    """Artefacts that this one is made from, recorded for lineage. They are not part of the key, which has the
+    checksums in `inputs`."""
     measured: tuple[str, ...] = ()
     """Names of files with timings of this machine. Their checksums are verified, but are not part of the digest."""
 

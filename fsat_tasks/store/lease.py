@@ -36,7 +36,7 @@ LEASE = re.compile(r"(?P<host>.+)\.(?P<pid>\d+)\.[0-9a-f]{8}")
 
 @dataclass(frozen=True)
 class Lease:
-    """A running process that holds a lease on the store."""
+    """A lease on the store, with the host and the id of the process that holds it."""
 
     host: str
     pid: int

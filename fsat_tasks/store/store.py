@@ -236,7 +236,7 @@ class Store:
         return temporary
 
     def _concerns(self, error: OSError) -> bool:
-        """Return whether an error comes from the store's file system, and not from another file that a step reads."""
+        """Return whether an error comes from the store's file system, and not from a file outside the store that a step reads."""
         if error.errno in NO_ROOM or (error.errno is None and " requested and " in str(error)):  # numpy on a full disk
             return True
         named = isinstance(error.filename, (str, bytes, os.PathLike))
@@ -261,7 +261,7 @@ def _sync(folder: Path) -> None:
 
 
 def _rename(temporary: Path, final: Path) -> bool:
-    """Give a complete folder its final name. Returns False if another process was first; that process's folder stays."""
+    """Give a complete folder its final name. Returns False if another process has made the final folder first; that one stays."""
     try:
         temporary.rename(final)
     except OSError:
