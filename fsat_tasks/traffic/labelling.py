@@ -73,7 +73,7 @@ class Labeller:
         return self._open_model(self.model.path)
 
     def find(self, file: Path) -> Artefact | None:
-        """Return the artefact that `label` has made for the file's contents with this model, or None."""
+        """Return the result of labelling the file's contents with this model, or None if the store does not have it."""
         recipe = self._recipe(file)
         return self.store.find(recipe.step, recipe.key)
 

@@ -1,4 +1,4 @@
-"""Write the review file: the texts that a model abstained on, the most useful first.
+"""Write the review file: the texts that a model abstained on. Texts whose labels teach the model most come first.
 
 A person fills in the labels, and `fsat add` adds the rows to the task's samples.
 """

@@ -49,7 +49,7 @@ REFERENCES: dict[Kind, str] = {
 
 
 def watch_traffic(task: Task, store: Store, traffic: Path) -> Artefact:
-    """Compare the traffic's newest rows with the champion's reference by features, class shares, and share of rows out of scope.
+    """Compare the traffic's newest rows with the reference rows by features, class shares, and share of rows out of scope.
 
     Writes drift.json, which has the verdict, each test with its figure and p-value, and the class shares with their confidence
     intervals. Texts that are in the row cache are not encoded again. If the champion was made on a GPU, a machine without such a
