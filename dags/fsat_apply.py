@@ -1,8 +1,9 @@
 """### Label new files with a task's champion
 
 Every row of every new file gets a label, its calibrated probability, and a mark that says whether the text is in scope. If the
-model is unsure, it abstains, and the text goes to `review.csv` for a person to label. A file is new if the present champion
-has not labelled its contents. You may run this DAG, or clear or retry one of its tasks, at any time: no file is labelled twice.
+model is unsure, it abstains, and the text goes to `review.csv` for a person to label. A file is new if the model that is now the
+champion has not labelled its contents. You may run this DAG, or clear or retry one of its tasks, at any time: no file is
+labelled twice.
 
 - **Done:** each file has an artefact, whose path is in the XCom of its `label` task. The asset `predictions-TASK` has an event.
 - **Skipped:** no file is new, so no event is sent.
@@ -48,7 +49,7 @@ PARAMS = {
 
 @task(doc_md="#### Find the new files\n\nA file is new if the present champion has not labelled it. Skipped if no file is new.")
 def find(params: dict[str, Any]) -> list[dict[str, str]]:
-    """List the files that the champion has not labelled: each one's path, relative to FSAT_DATA, and the task's name."""
+    """List the files that the champion has not labelled. Each entry has the task's name, and the path relative to FSAT_DATA."""
     from fsat_tasks.registry.champion_files import champion_model
     from fsat_tasks.tasks.files import find_files
     from fsat_tasks.tasks.task import load_task

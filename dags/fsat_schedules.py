@@ -1,4 +1,4 @@
-"""### The task's own schedule
+"""### The schedule of one task
 
 The schedule comes from `schedules` and `triggers` in the task's task.yaml. A DAG named `fsat_tune_TASK` only starts `fsat_tune`
 for that task, with the form's defaults. `fsat_watch_TASK` and `fsat_apply_TASK` start `fsat_watch` and `fsat_apply` in the same

@@ -102,7 +102,10 @@ APPROVE_DOC = (
 
 @task_group
 def model(chosen: tasks.Chosen) -> None:
-    """Run the steps from `extract` to `publish`, and keep the champion with DVC. Each task of the run has its own instance."""
+    """Run the steps from `extract` to `publish`, and keep the champion with DVC.
+
+    There is one instance of this group for each task folder of the run.
+    """
     decided = DecideOperator(task_id="decide", chosen=chosen, doc_md=DECIDE_DOC, map_index_template="{{ task.chosen['task'] }}")
     approved = ApproveOperator(
         task_id="approve",

@@ -46,7 +46,7 @@ DEFAULT_ARGS: dict[str, Any] = {
 
 
 def placement(kind: str, *options: str) -> dict[str, Any]:
-    """Return the options of an Airflow task that environment variables set. For example, FSAT_GPU_POOL sets `pool`.
+    """Return those options of an Airflow task that environment variables set. For example, FSAT_GPU_POOL sets `pool`.
 
     If a variable is not set, Airflow's default applies. The variables are read when DAG files are parsed.
     """

@@ -68,7 +68,7 @@ def run_step(name: str, chosen: Chosen, params: Mapping[str, Any]) -> dict[str, 
     " If the name does not exist, this task fails, and its log lists the tasks. It ends as skipped if no task has changed.",
 )
 def choose(params: dict[str, Any], dag_run: DagRunProtocol, triggering_asset_events: Mapping[Any, Any]) -> list[Chosen]:
-    """Return the tasks of this run."""
+    """Return the tasks of this run: those that drifted, the one that the form names, or all that changed."""
     events = triggering_asset_events.get(DRIFT, ())
     if drifted := {event.extra["task"]: event.extra.get("unlabelled") for event in events}:
         return [{"task": name, "unlabelled": file} for name, file in drifted.items()]
@@ -89,7 +89,7 @@ def choose(params: dict[str, Any], dag_run: DagRunProtocol, triggering_asset_eve
     multiple_outputs=False,
 )
 def validate(chosen: Chosen, params: dict[str, Any]) -> dict[str, Any]:
-    """Run the step, and add `chosen` to its result, because `split` needs to know the task."""
+    """Run the step `validate`, and add `chosen` to its result, because `split` needs to know the task."""
     return {"chosen": chosen, **run_step("validate", chosen, params)}
 
 
@@ -140,7 +140,7 @@ def encode(work: dict[str, Any], params: dict[str, Any]) -> dict[str, int]:
     **GPU,
 )
 def extract(chosen: Chosen, params: dict[str, Any]) -> dict[str, Any]:
-    """Run the step."""
+    """Run the step `extract` for one task."""
     return run_step("extract", chosen, params)
 
 
@@ -154,7 +154,7 @@ def extract(chosen: Chosen, params: dict[str, Any]) -> dict[str, Any]:
     **GPU,
 )
 def tune(chosen: Chosen, params: dict[str, Any]) -> dict[str, Any]:
-    """Run the step."""
+    """Run the step `tune` for one task."""
     return run_step("tune", chosen, params)
 
 
@@ -166,7 +166,7 @@ def tune(chosen: Chosen, params: dict[str, Any]) -> dict[str, Any]:
     multiple_outputs=False,
 )
 def evaluate(chosen: Chosen, params: dict[str, Any]) -> dict[str, Any]:
-    """Run the step."""
+    """Run the step `evaluate` for one task."""
     return run_step("evaluate", chosen, params)
 
 
@@ -178,7 +178,7 @@ def evaluate(chosen: Chosen, params: dict[str, Any]) -> dict[str, Any]:
     multiple_outputs=False,
 )
 def export(chosen: Chosen, params: dict[str, Any]) -> dict[str, Any]:
-    """Run the step."""
+    """Run the step `export` for one task."""
     return run_step("export", chosen, params)
 
 

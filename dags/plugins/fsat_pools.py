@@ -1,4 +1,4 @@
-"""A plugin for Airflow's scheduler. When a run of fsat begins, it reports the run's pools that do not exist.
+"""A plugin for Airflow's scheduler. When a run of fsat begins, it reports pools that the run's tasks name but that do not exist.
 Airflow lets the tasks of a missing pool wait without an error. The check is not an Airflow task, because a task of Airflow 3.3
 cannot ask which pools exist.
 """

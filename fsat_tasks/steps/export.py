@@ -43,7 +43,9 @@ BOUNDS = {"max_parity_error", "max_variant_error", "min_variant_agreement", "sig
 
 
 def export(run: Run) -> Artefact:
-    """Join encoder and head into one graph, and compare the graph with torch on at most 500 rows, query rows before samples.
+    """Join encoder and head into one graph, and compare the graph with torch.
+
+    The comparison uses at most 500 rows: first query rows, then samples.
 
     Writes model.onnx, its smaller variants and tokenizer.json. Writes config.json, which names the variant that is served.
     Writes the model card, README.md. Writes variants.json, parity.json and gates.json. If ONNX Runtime can use a GPU on this

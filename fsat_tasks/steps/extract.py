@@ -38,7 +38,7 @@ SHARD = 4096
 
 
 def extract(run: Run) -> Artefact:
-    """Encode the texts of the task's small files and class names, then the pool rows that `Pool.draw` picks.
+    """Encode the texts of the task's small files and class names, then the rows drawn from the unlabelled pool.
 
     The small files are those of the samples, the query rows and the out-of-scope rows. The row cache keeps the features of all
     layers. Writes features.json, which has the shape, the type and the sha256 of the features in this order of the texts.
@@ -65,7 +65,7 @@ def encode_shard(run: Run, shard: int) -> dict[str, int]:
         shard: number of the shard, from 0.
 
     Returns:
-        `encoded`, the number of texts that were encoded; `found`, the number that the cache already had; and `halved_batches`,
+        `encoded`, the number of texts that were encoded; `found`, the number of texts that the cache had; and `halved_batches`,
         the number of batches that were halved because memory ran out.
     """
 

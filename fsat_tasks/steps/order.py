@@ -1,4 +1,4 @@
-"""The order of the steps. A step is a function that takes a run, reads the artefacts of earlier steps, and returns a new one."""
+"""The order of the steps. A step takes a run, reads the artefacts of earlier steps, and returns its own artefact."""
 
 from __future__ import annotations
 

@@ -62,5 +62,5 @@ def run_steps(
 
 
 def summary(artefact: Artefact) -> dict[str, Any]:
-    """Return an artefact's reference, path and notes. All are small, so a caller can print or send them."""
+    """Return an artefact's step, key, digest, path and notes, and whether it was made now. A caller can print or send them."""
     return {**artefact.reference(), "path": str(artefact.path), "built": artefact.built, **artefact.manifest["notes"]}

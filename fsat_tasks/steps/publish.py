@@ -28,9 +28,11 @@ log = logging.getLogger(__name__)
 def publish(run: Run) -> Artefact:
     """Decide whether to promote the exported model.
 
-    Writes decision.json (promote, gates, metrics, the model, the champion's figures on this model's rows), timings.json and
-    report.html. Unless this is a dry run, the registry then records the decision. If the decision is promote, the model
-    becomes the champion. If a person must approve first, the model is recorded as held.
+    Writes decision.json, timings.json and report.html. decision.json says whether to promote the model, and has the gates, the
+    metrics, the model's key and the champion's figures on this model's rows.
+
+    Unless this is a dry run, the registry then records the decision. If the decision is promote, the model becomes the
+    champion. If a person must approve first, the model is recorded as held.
     """
     task = run.task
     registry = Registry(run.store.root, task.name)

@@ -31,7 +31,7 @@ def list_shards(tasks: Sequence[Task], store: Store | None = None) -> list[tuple
         store: the store; by default the one that FSAT_STORE names.
 
     Returns:
-        pairs of an index into `tasks` and the number of one of that task's shards.
+        pairs. The first part is the index of a task in `tasks`, and the second is the number of one of this task's shards.
     """
     found: dict[tuple[object, ...], tuple[int, int]] = {}
     store = store or Store(Workspace.from_env().store)

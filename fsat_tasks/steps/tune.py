@@ -48,7 +48,7 @@ def tune(run: Run) -> Artefact:
     """
     recipe, spec = _recipe(run), run.task.spec
     may_be = [recipe.numeric_class]
-    if spec.tune.body != "off":  # take the result of another kind of machine, unless the task asks for a device
+    if spec.tune.body != "off":  # a result from another kind of machine will do, unless the task asks for a device
         may_be = [*map(_with, (one for one in PLANNED_CLASSES if spec.device in ("auto", one.device))), *may_be]
     found = run.store.find_first(recipe, may_be)
     if found is not None:

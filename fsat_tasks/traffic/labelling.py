@@ -36,7 +36,7 @@ PREDICTIONS = "predictions.parquet"
 SHARD = 2048
 """Default number of rows in a shard. It is part of the artefact's key, because the last bit of a probability may depend on it."""
 SET_COVERAGE = "0.9"
-"""Coverage of the prediction sets: the share of texts whose set has the true label. The model's config.json has its threshold."""
+"""Coverage of the prediction sets: the share of texts whose set has the true label. config.json has the threshold."""
 FIGURES = ("rows", "answered", "out_of_scope", "unsure", "blank")
 """Names of the counts. Each row is answered, out of scope, unsure or blank; a blank row has no text."""
 
@@ -52,7 +52,7 @@ class Labeller:
     1 / (1 - min_probability) times as much as a review by a person (Chow 1970).
 
     Args:
-        model: the champion's artefact; see `champion_model`.
+        model: the champion's artefact, as `registry.champion_files.champion_model` returns it.
         open_model: called with the model's folder when the first text is labelled. Returns the opened model.
         shard_rows: number of rows that are in memory and labelled at a time.
     """
@@ -73,7 +73,7 @@ class Labeller:
         return self._open_model(self.model.path)
 
     def find(self, file: Path) -> Artefact | None:
-        """Return the artefact that `label` has made for the file's contents with this model, or None."""
+        """Return the result of labelling the file's contents with this model, or None if the store does not have it."""
         recipe = self._recipe(file)
         return self.store.find(recipe.step, recipe.key)
 
@@ -85,7 +85,7 @@ class Labeller:
         - predictions.parquet: one row for each row of the file, in the file's order, with line, text, label, probability,
           margin to the second likeliest label, in_scope, abstained and labels. `labels` is a set of labels, the likeliest first.
           The set contains the true label with a probability of 90 %. A row without a text has no label.
-        - review.csv: the texts that the model abstained on, each once. The smallest margins come first, at most 1000.
+        - review.csv: at most 1000 of the texts that the model abstained on, each once, the smallest margins first.
         - summary.json: the numbers of rows that were answered, out of scope, unsure and blank, and of each label.
 
         Raises:
@@ -165,7 +165,7 @@ class Labeller:
 
 
 def totals(results: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Add up the counts of several results. Compute the share of rows without an answer and the share of rows out of scope."""
+    """Add up the counts of several labelled files, and compute the shares of rows without an answer and out of scope."""
     results = list(results)
     counts = {name: sum(result[name] for result in results) for name in FIGURES}
     rows = max(counts["rows"], 1)
@@ -178,7 +178,7 @@ def totals(results: Iterable[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _state(file: Path) -> tuple[int, ...]:
-    """Return a file's inode, size and time of the last change. If one of them changes, the file was written."""
+    """Return a file's inode, size and time of the last change. If one of them has changed, the file has been written."""
     try:
         found = file.stat()
     except OSError as error:

@@ -38,7 +38,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class ReferenceHead:
-    """The frozen probe with its temperature and its scope threshold."""
+    """A linear probe on the pretrained encoder, with its temperature and its scope threshold."""
 
     labels: list[str]
     calibrated: CalibratedHead

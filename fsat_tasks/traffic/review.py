@@ -1,4 +1,4 @@
-"""Write the review file: the texts that a model abstained on, the most useful first.
+"""Write the review file: the texts that a model abstained on. Texts whose labels teach the model most come first.
 
 A person fills in the labels, and `fsat add` adds the rows to the task's samples.
 """
@@ -28,7 +28,7 @@ class Doubt(NamedTuple):
     """A text that the model abstained on. Doubts sort by margin, smallest first, as in margin sampling (Scheffer et al. 2001)."""
 
     margin: float
-    """Probability of the likeliest class minus the probability of the second."""
+    """Probability of the likeliest class minus the probability of the second likeliest."""
     text: str
     suggested: str
     probability: float
@@ -36,7 +36,7 @@ class Doubt(NamedTuple):
 
 
 class Review:
-    """The `most` doubts with the smallest margins, each text once."""
+    """Collection of at most `most` doubts: those with the smallest margins, each text once."""
 
     def __init__(self, most: int = MOST) -> None:
         self.most = most

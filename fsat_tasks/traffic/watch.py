@@ -49,7 +49,7 @@ REFERENCES: dict[Kind, str] = {
 
 
 def watch_traffic(task: Task, store: Store, traffic: Path) -> Artefact:
-    """Compare the traffic's newest rows with the champion's reference by features, class shares, and share of rows out of scope.
+    """Compare the traffic's newest rows with the reference rows by features, class shares, and share of rows out of scope.
 
     Writes drift.json, which has the verdict, each test with its figure and p-value, and the class shares with their confidence
     intervals. Texts that are in the row cache are not encoded again. If the champion was made on a GPU, a machine without such a
@@ -142,7 +142,7 @@ class _Judge:
         return self._head.samples
 
     def __call__(self, texts: Iterable[str]) -> Judged | None:
-        """Judge the texts; None if fewer than two are left."""
+        """Judge the texts. Returns None if fewer than two are left."""
         new = [text for text in texts if text not in self._taught]
         return self._head.judge(self._run.features(new, self._numeric_class)) if len(new) > 1 else None
 
@@ -224,7 +224,8 @@ def _verdict(drift: bool) -> str:
 
 
 LEAST_TIMES = 1.05
-"""Multiple of the mean distance over the permutations. A smaller distance that is no drift is called no more than chance."""
+"""Multiple of the mean distance over the permutations. If there is no drift and the distance is smaller than this multiple, the
+sentence says that the texts differ no more than chance gives."""
 SENTENCES: dict[str, Callable[[Shift, bool], str]] = {
     "features": lambda shift, drift: _differ("The texts differ from the reference", shift, drift),
     "labels": lambda shift, drift: _differ("The shares of the classes differ", shift, drift),
