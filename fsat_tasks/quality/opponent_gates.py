@@ -92,4 +92,4 @@ def _test(what: str, p: float, significance: float, older: Mapping[str, Any]) ->
     sign = "<" if p < significance else ">" if p > significance else "="
     counts = f"{older['gained']} gained, {older['lost']} lost"
     other = f"accuracy of the other {older['accuracy']:.4g} ({interval(older, 'accuracy')})"
-    return f"McNemar's exact test, one-sided, {what}: p {p:.4g} {sign} {significance:.4g}; {counts}; {other}"
+    return f"McNemar's exact test, one-sided (is the model {what}?): p {p:.4g} {sign} {significance:.4g}; {counts}; {other}"

@@ -224,7 +224,7 @@ def _cross_fit(job: CrossFitJob, state: State, cross_fit: CrossFitter) -> tuple[
         return Skipped(str(error)), state
     if tuned.orthogonality_error > MAX_ORTHOGONALITY_ERROR:
         off = f"{tuned.orthogonality_error:.1g}, more than {MAX_ORTHOGONALITY_ERROR:.0e}"
-        return Skipped(f"The adapters are no rotations any more: they are off by {off}."), state
+        return Skipped(f"The adapters are no longer rotations: they are off by {off}."), state
     if tuned.taught is not None:
         state = state.taught_by(Teacher(tuned.taught.fold_head.soft_labels, tuned.taught.held_out.log_loss))
     return tuned, state

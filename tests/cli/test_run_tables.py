@@ -18,7 +18,7 @@ from fsat_tasks.store.files import write_json
 REASON = (
     "Not better beyond chance than the champion, version 3: 84.0 % against 80.0 % on the same 300 rows (9 rows gained, 8 lost)."
 )
-DETAIL = "McNemar's exact test, one-sided, better: p 0.5 > 0.05; 9 gained, 8 lost; accuracy of the other 0.8"
+DETAIL = "McNemar's exact test, one-sided (is the model better?): p 0.5 > 0.05; 9 gained, 8 lost; accuracy of the other 0.8"
 GATES = [
     GateDecision("accuracy", True, "84.0 % of the 300 query rows get the right label.", 0.84, 0.6, "accuracy 0.84 >= 0.6"),
     GateDecision("champion", False, REASON, 0.5, 0.05, DETAIL),

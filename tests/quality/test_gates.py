@@ -241,7 +241,7 @@ def test_challenger_must_be_better_than_chance_would_have_it() -> None:
     assert gate.reason == (
         "Better beyond chance than the champion, version 3: 84.0 % against 80.0 % on the same 300 rows (20 rows gained, 8 lost)."
     )
-    assert gate.detail.startswith("McNemar's exact test, one-sided, better: p 0.05 = 0.05; 20 gained, 8 lost; ")
+    assert gate.detail.startswith("McNemar's exact test, one-sided (is the model better?): p 0.05 = 0.05; 20 gained, 8 lost; ")
     assert not champion_gates(0.84, {**CHAMPION, "p": 0.051}, GateSpec())[0].promote
 
 
