@@ -51,7 +51,8 @@ def variant_gates(parity: Mapping[str, Any], right: Paired, bounds: GateSpec) ->
     if not promote:
         reason = f"Worse than the fp32 model on labelled rows ({counts}). {allowed_loss(right.gained, bounds.significance)}"
     sign = ">=" if promote else "<"
-    test = f"McNemar's exact test, one-sided (is the variant worse?): p {right.worse_p:.4g} {sign} {bounds.significance:.4g}; {counts}"
+    p_value = f"p {right.worse_p:.4g} {sign} {bounds.significance:.4g}"
+    test = f"McNemar's exact test, one-sided (is the variant worse?): {p_value}; {counts}"
     return [
         GateDecision.at_most(
             "difference",

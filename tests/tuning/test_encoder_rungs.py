@@ -148,7 +148,7 @@ def test_a_tight_budget_takes_epochs_and_then_the_pool_from_body(encoder: Path) 
 def test_encoders_whose_rotations_are_off_are_refused() -> None:
     given = material()
     result, after = try_body(setup_of(given), State(240.0), lambda _: cross_fitted(given, 0.01))
-    assert result == Skipped("The adapters are no rotations any more: they are off by 0.01, more than 1e-03.")
+    assert result == Skipped("The adapters are no longer rotations: they are off by 0.01, more than 1e-03.")
     assert after.body is None
 
 
