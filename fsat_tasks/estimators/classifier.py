@@ -204,7 +204,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self._adaptation.probabilities(self._head.logits(self._features(texts)) / self._head.temperature, texts)
 
     def score(self, texts: Iterable[str], labels: Any, sample_weight: Any = None) -> float:
-        """Return the accuracy on n texts. If texts have several labels, a text is right if all its labels are."""
+        """Return the accuracy on n texts. With several labels per text, only exactly the right set is right."""
         check_is_fitted(self)
         if self.multilabel_ and getattr(labels, "ndim", 1) != 2:
             rows = zip(self.predict(texts), labels, strict=True)

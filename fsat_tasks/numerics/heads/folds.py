@@ -45,8 +45,8 @@ class FoldHead:
     share: float = 0.0
     """Weight of the memory of pool rows; 0 without a memory."""
     soft_labels: tuple[Array, ...] = ()
-    """Soft labels that each fold's teacher gives to the pool rows, (pool, classes) (see `pool_taught`). Empty for a head that does
-    not learn from a pool."""
+    """Soft labels that each fold's teacher gives to the pool rows, (pool, classes) (see `pool_taught`). Empty for a head that
+    does not learn from a pool."""
 
     def unseen(self, views: Sequence[FoldView], labels: Labels) -> Array:
         """Return two inputs of the scope score for each sample, (n, 2), from the encoder that has not seen the sample.

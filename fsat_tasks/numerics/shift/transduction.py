@@ -158,8 +158,8 @@ def adapt_to_target(features: Array, logits: Array, shots: Array, labels: Labels
     neighbours (`laplacian_shot`) are used if they improve the log-loss of held-out shots by more than one standard
     error and do not lower the accuracy on these shots. For this test of the neighbours, the predictions for each fold
     of the shots are refined together with those for the target rows. Both the fold's and the target rows' predictions come
-    from a head that has seen none of the fold's labels. In the test, a shot has the weight (target share / source share) of its class,
-    because the shots are balanced and the target may not be.
+    from a head that has seen none of the fold's labels. In the test, a shot has the weight (target share / source share)
+    of its class, because the shots are balanced and the target may not be.
 
     Args:
         features: (n, dim), features of the target rows, of unit length.
