@@ -1,4 +1,4 @@
-"""Adaptation of a classifier to new texts: to their class shares, and of each text's probabilities to those of similar texts."""
+"""Adaptation of a classifier to new texts: a correction for their class shares, and probabilities refined by similar texts."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ LABELS = (str, bool, int, float, np.bool_, np.integer, np.floating)
 
 
 def read_labels(labels: Any, n: int) -> tuple[NDArray[Any], Labels, bool]:
-    """Return the classes, the labels as class indices (n,) or 0/1 matrix (n, classes), and True if they are a matrix."""
+    """Return the classes; the labels as class indices (n,) or a 0/1 matrix (n, classes); and True if the labels are a matrix."""
     if n == 0:
         raise DataError("texts", "at least one text", "none")
     if getattr(labels, "ndim", 1) == 2:

@@ -42,7 +42,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     Args:
         encoder: a bundled name, `org/model`, or a folder with a transformers model; see `load_encoder`.
-        rungs: names of the ladder's rungs that may be taken (`fsat_tasks.tuning.ladder.RUNGS`); all by default.
+        rungs: names of the rungs that may be taken, the methods that the tuning ladder tries in order; by default all in
+            `fsat_tasks.tuning.ladder.RUNGS`.
         budget_seconds: maximum planned time of fine-tuning; a rung that would take longer is skipped.
         body: how the encoder is fine-tuned: "full" for all weights, "lora" or "oft" for adapters.
         class_weight: "balanced" treats all classes as equally likely. By default, classes with more samples are likelier.
@@ -53,7 +54,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Attributes:
         classes_: the labels, in the order of the columns of `predict_proba`.
         multilabel_: True if a text may have several labels, or none.
-        trace_: the rungs in order, as dicts: name, taken, reason, log_loss, accuracy, seconds, detail.
+        trace_: one dict for each rung, in order, with the keys name, taken, reason, log_loss, accuracy, seconds and detail.
         fit_seconds_: seconds of "features", "head" and "total".
         scope_threshold_: minimum scope score of a text in scope. It exists only with one label per text.
         adaptation_: text that says what `adapt` accepted and why; None before `adapt`. It exists only with one label per text.
@@ -203,7 +204,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self._adaptation.probabilities(self._head.logits(self._features(texts)) / self._head.temperature, texts)
 
     def score(self, texts: Iterable[str], labels: Any, sample_weight: Any = None) -> float:
-        """Return the accuracy on n texts. If texts have several labels, this is the share of texts with all labels right."""
+        """Return the accuracy on n texts. With several labels per text, only exactly the right set is right."""
         check_is_fitted(self)
         if self.multilabel_ and getattr(labels, "ndim", 1) != 2:
             rows = zip(self.predict(texts), labels, strict=True)
@@ -212,7 +213,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return float(super().score(texts, labels, sample_weight))
 
     def predict_sets(self, texts: Iterable[str], coverage: float = 0.9) -> NDArray[np.bool_]:
-        """Return conformal sets, (n, classes). A text's set holds its true label with at least the probability `coverage`."""
+        """Return conformal sets, (n, classes). A text's set contains its true label with at least the probability `coverage`."""
         self._require_one_label("predict_sets")
         require_share(coverage, "coverage")
         held_out = lac_scores(softmax(self._fit.held_out.logits, axis=1))
@@ -228,10 +229,14 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self.score_samples(texts) >= self.scope_threshold_
 
     def adapt(self, texts: Iterable[str]) -> FewShotClassifier:
-        """Return a copy adapted to unlabelled texts: to their class shares, and each prediction to those of similar texts.
+        """Return a copy adapted to unlabelled texts, by two changes to its predictions.
+
+        One change corrects for the class shares of these texts. The other moves the prediction for each text towards those for
+        similar texts.
 
         Each of the two changes is accepted only if held-out samples show that it helps. `adaptation_` says what was accepted and
-        why. The class shares apply to every text, the neighbours only to the texts given here.
+        why. The correction for class shares applies to every text that the copy classifies. The change by similar texts
+        applies only to the texts given here.
         """
         self._require_one_label("adapt")
         texts = read_texts(texts, "texts")

@@ -27,7 +27,7 @@ class Answers:
     truth: Labels  # (n,)
     probabilities: Array  # (n, classes)
     scope: Array  # (n,)
-    baseline: Labels  # (n,), the frozen probe's answers
+    baseline: Labels  # (n,), answers of the frozen baseline, the linear probe on the pretrained encoder
 
     @property
     def right(self) -> NDArray[np.bool_]:
@@ -86,7 +86,7 @@ def measure_scope(inside: Array, outside: Array, threshold: float) -> dict[str, 
 
 
 def measure_slices(answers: Answers, slices: Mapping[tuple[str, str], list[int]], seed: int) -> list[dict[str, Any]]:
-    """Measure the accuracy with its 95 % interval for each slice.
+    """Measure the accuracy with its 95 % interval for each slice, the rows with one value in one column.
 
     Args:
         answers: rows and answers.

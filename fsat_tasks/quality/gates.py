@@ -94,5 +94,5 @@ def decisions_from_json(values: Iterable[Mapping[str, Any]]) -> list[GateDecisio
 
 
 def all_gates(published: Artefact) -> list[GateDecision]:
-    """Return all gates of a published decision: first those on figures, then those on the timings that this machine measured."""
+    """Return all gates of a published decision: first those on figures, then those on the timings that were measured here."""
     return decisions_from_json(published.json("decision.json")["gates"] + published.json("timings.json")["gates"])

@@ -37,7 +37,9 @@ def parity_gates(parity: Mapping[str, Any], bounds: GateSpec) -> list[GateDecisi
 
 
 def variant_gates(parity: Mapping[str, Any], right: Paired, bounds: GateSpec) -> list[GateDecision]:
-    """Compare a smaller variant of the graph with the fp32 graph. The variant may be served if all gates promote.
+    """Compare a smaller variant of the graph with the graph in 32-bit floats (fp32).
+
+    The variant may be served if all gates promote.
 
     Args:
         parity: figures from `parity_of`.
@@ -70,12 +72,14 @@ def variant_gates(parity: Mapping[str, Any], right: Paired, bounds: GateSpec) ->
 def _agreement_gates(
     parity: Mapping[str, Any], this: str, other: str, labels: tuple[str, float], scope: tuple[str, float]
 ) -> list[GateDecision]:
-    """Decide by two shares: of rows that both models give the same label, and of rows on the same side of the scope threshold.
+    """Decide by the share of rows that both models give the same label, and by a second share of rows.
+
+    The second is the share of rows that both models place on the same side of the scope threshold.
 
     Args:
         parity: figures from `parity_of`.
         this, other: the two models, in words.
-        labels, scope: name and bound of each gate.
+        labels, scope: name and bound of the gate on labels, and of the gate on the scope threshold.
     """
     rows = plural(parity["rows"], "row")
     return [

@@ -111,7 +111,7 @@ def _calibration_gate(metrics: Mapping[str, Any], bounds: GateSpec) -> GateDecis
 
 
 def _robustness_gate(robustness: Mapping[str, Any], bound: float) -> GateDecision:
-    """Decide by the kind of change that costs most accuracy. Hold if the lower end of its 95 % interval is above the bound."""
+    """Hold the model back if the costliest kind of change loses more than the bound, at the lower end of its 95 % interval."""
     worst = max(robustness["kinds"], key=lambda kind: kind["drop"])
     drop, low = worst["drop"], max(worst["drop_low"], 0.0)
     promote, limit = low <= bound, f"the {POINTS.limit(bound)} allowed"
@@ -132,7 +132,7 @@ def _robustness_gate(robustness: Mapping[str, Any], bound: float) -> GateDecisio
 
 
 def _slices_gate(slices: Iterable[Mapping[str, Any]], bound: float) -> GateDecision:
-    """Hold if a slice's accuracy is below the bound even at the upper end of its 95 % interval."""
+    """Hold the model back if a slice's accuracy is below the bound even at the upper end of its 95 % interval."""
     weakest = min(slices, key=lambda part: part["accuracy_high"])
     accuracy, high = weakest["accuracy"], weakest["accuracy_high"]
     promote, limit = high >= bound, f"the {PERCENT.limit(bound)} required"

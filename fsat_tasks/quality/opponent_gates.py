@@ -14,7 +14,7 @@ __all__ = ["allowed_loss", "baseline_gate", "champion_gates"]
 
 
 def baseline_gate(metrics: Mapping[str, Any], bounds: GateSpec) -> GateDecision:
-    """Compare with the frozen baseline, the linear probe on the pretrained encoder. Hold if the model is worse beyond chance."""
+    """Hold the model back if it is worse beyond chance than the frozen baseline, the linear probe on the pretrained encoder."""
     old = metrics["baseline"]
     exchange = _exchange(metrics["accuracy"], old)
     if old["gained"] < old["lost"]:
@@ -70,7 +70,7 @@ def _better(champion: Mapping[str, Any], significance: float, old: str, exchange
 
 
 def _not_worse(gate: str, older: Mapping[str, Any], significance: float, passed: str, held: str) -> GateDecision:
-    """Promote unless the model loses more rows than chance explains. If the gate holds, the reason says how many it may lose."""
+    """Promote unless the model loses more rows than chance explains. If it does, the reason says how many it may lose."""
     p = older["worse_p"]
     reason = passed if p >= significance else f"{held} {allowed_loss(older['gained'], significance)}"
     return GateDecision(gate, p >= significance, reason, p, significance, _test("worse", p, significance, older))

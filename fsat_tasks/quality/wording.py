@@ -31,7 +31,7 @@ class Unit:
     scale: float
     """Factor by which the figure is multiplied to show it, such as 100 for shares."""
     decimals: int
-    """Number of decimals. A figure gets more decimals if it would look equal to its bound with these."""
+    """Number of decimals. A figure gets more decimals if it would otherwise look equal to its bound."""
     name: str
     """Text after a figure, with a leading space."""
     difference: str
@@ -92,5 +92,5 @@ def plural(count: int, noun: str) -> str:
 
 
 def interval(figures: Mapping[str, Any], name: str) -> str:
-    """Format the 95 % interval of a figure. Its ends are in `figures`, for `drop` as `drop_low` and `drop_high`."""
+    """Format the 95 % interval of a figure. Its ends are in `figures`: those of `drop` are `drop_low` and `drop_high`."""
     return f"95 % interval {figures[f'{name}_low']:.4g} to {figures[f'{name}_high']:.4g}"

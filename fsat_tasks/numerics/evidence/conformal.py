@@ -1,4 +1,4 @@
-"""Conformal prediction: sets of classes that hold the true class with a chosen probability.
+"""Conformal prediction: sets of classes that contain the true class with a chosen probability.
 
 The threshold is set on the samples' leave-one-out probabilities, so no row is set aside. If n scores are
 exchangeable, the k-th smallest, k = ceil((n + 1) * coverage), is an exact threshold (split conformal prediction,
@@ -59,7 +59,7 @@ def conformal_threshold(scores: Array, labels: Labels, coverage: float) -> float
     Args:
         scores: (n, classes), `lac_scores` of the samples' leave-one-out probabilities.
         labels: (n,) in 0..classes-1.
-        coverage: share of rows whose set should hold the true class, in 0..1.
+        coverage: share of rows whose set should contain the true class, in 0..1.
     """
     return conformal_quantile(scores[np.arange(len(labels)), labels], coverage)
 
@@ -67,7 +67,8 @@ def conformal_threshold(scores: Array, labels: Labels, coverage: float) -> float
 def prediction_sets(scores: Array, threshold: float) -> Mask:
     """Return the classes whose score is within the threshold, as a mask (n, classes). No row's set is empty.
 
-    If no class of a row is within the threshold, its set is the class with the lowest score. This can only raise the coverage.
+    If no class of a row is within the threshold, the row's set is the class with the lowest score. This rule can only raise
+    the coverage.
     """
     sets: Mask = scores <= threshold
     sets[np.arange(len(scores)), scores.argmin(axis=1)] = True

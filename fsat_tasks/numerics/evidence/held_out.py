@@ -49,7 +49,7 @@ class Prior:
     """Normal prior of a rung's gain in log-loss, in nats: mean and standard deviation.
 
     A rung is a method that the ladder tries. Evidence from 64 samples has a standard error as large as most gains.
-    It is also pessimistic, because leaving out one of few samples removes a good part of its class. So the evidence
+    This evidence is also pessimistic, because leaving out one of few samples removes a good part of its class. So the evidence
     is combined with the gains that the same rung had on other tasks.
     """
 
@@ -155,7 +155,7 @@ def best_of(tried: Sequence[HeldOut], fold: Labels) -> tuple[int, HeldOut]:
     """Select the model with the lowest log-loss, and return evidence that has no selection bias.
 
     The lowest of many log-losses is too optimistic on the rows by which it was selected. So the evidence for each
-    fold's rows comes from the model that is best on the other folds (cross-validated selection, Varma and
+    fold's rows comes from the model that is best on all the other folds (cross-validated selection, Varma and
     Simon 2006).
 
     Args:

@@ -22,9 +22,9 @@ class Paired:
     lost: int
     """Number of rows that only the old classifier gets right."""
     better_p: float
-    """One-sided p-value: the chance that a model which is no better wins at least this many discordant rows."""
+    """One-sided p-value: the chance that a model which is no better wins at least `gained` of the discordant rows."""
     worse_p: float
-    """One-sided p-value: the chance that a model which is no worse loses at least this many discordant rows."""
+    """One-sided p-value: the chance that a model which is no worse loses at least `lost` of the discordant rows."""
 
 
 def compare_paired(new: NDArray[np.bool_], old: NDArray[np.bool_]) -> Paired:

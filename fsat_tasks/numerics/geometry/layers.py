@@ -1,4 +1,4 @@
-"""Layer mixing: an encoder's last layers are concatenated to one row of unit length."""
+"""Layer mixing: for each text, the outputs of an encoder's last layers are concatenated to one row of unit length."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def largest(values: NDArray[np.float32], count: int) -> NDArray[np.int64]:
     groups = columns // GROUP
     if groups <= count:
         return np.argpartition(values, -count, axis=1)[:, -count:]
-    # a group cannot hold one of the `count` largest values if `count` groups have a larger maximum than its own;
+    # a group cannot contain one of the `count` largest values if `count` groups have a larger maximum than this group;
     # the columns after the last full group are candidates as well
     tops = values[:, : groups * GROUP].reshape(rows, groups, GROUP).max(axis=2)
     within = np.argpartition(tops, -count, axis=1)[:, -count:]  # (rows, count)
@@ -131,7 +131,8 @@ def smooth(rows: Array, pool: Array, found: Neighbours, strength: float) -> Arra
 def affinity_graph(shots: Neighbours, pool: Neighbours) -> sparse.csr_array:
     """Return the symmetric graph D^-1/2 A D^-1/2 of shots and pool, (n, n), with A = exp(SHARPNESS * (similarity - 1)).
 
-    A is the mean of the links in both directions, so one direction is enough to link two rows.
+    D is the diagonal matrix of the row sums of A. A is the mean of the links in both directions, so one direction is
+    enough to link two rows.
     A row without neighbours has no links. The shots come first, then the pool rows, n in all.
 
     Args:

@@ -1,6 +1,6 @@
-"""Principal directions of an unlabelled pool, the neighbours among its rows, and its rows smoothed over these neighbours.
+"""Principal directions of an unlabelled pool, each pool row's neighbours in the pool, and pool rows smoothed over neighbours.
 
-If `find_directions` gets no `others`, none of these depends on a task's samples, so tasks that share a pool can share them.
+If `find_directions` gets no `others`, no result depends on a task's samples, so tasks with the same pool can share the results.
 """
 
 from __future__ import annotations

@@ -69,8 +69,8 @@ class Samples:
     anchors: Features  # (classes, all layers, dim), features of the class names
     held_out: Array  # (n, classes), logits from heads that have not seen the sample, not divided by the temperature
     unseen: Array | None = None
-    """Two views of each sample for the scope score, (n, 2), from encoders that have not seen it (see `unseen_views`); None if the
-    encoder is pretrained."""
+    """Two inputs of the scope score for each sample, (n, 2), from an encoder that was not fine-tuned on the sample (see
+    `scope.unseen_views`); None if the encoder is pretrained."""
 
 
 def fit_calibrated(

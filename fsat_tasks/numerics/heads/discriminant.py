@@ -50,7 +50,7 @@ def fit_discriminant(features: Array, labels: Labels, names: Array, prior: float
     x_d = x_x - x_mean[at, own]
     d_d = x_d - m_d
     lost = size / (size - 1.0)  # without the row, the scatter loses lost * d d^T
-    gain = lost / (1.0 - lost * d_d)  # and its inverse gains gain * (inverse d) (inverse d)^T
+    gain = lost / (1.0 - lost * d_d)  # and the inverse scatter gains gain * (inverse d) (inverse d)^T
     d_mean = x_mean - mean_mean[own]  # (n, classes)
     held_out = x_mean + (gain * x_d)[:, None] * d_mean - 0.5 * (mean_mean.diagonal() + gain[:, None] * d_mean**2)
     # without the row, the mean of its class is m - d / (size - 1)

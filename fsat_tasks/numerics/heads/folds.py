@@ -1,4 +1,4 @@
-"""Heads on encoders that were fine-tuned fold by fold, judged on the samples that their encoder has not seen."""
+"""Heads on encoders that were fine-tuned fold by fold, each judged on the samples that its encoder has not seen."""
 
 from __future__ import annotations
 
@@ -41,16 +41,17 @@ class FoldHead:
 
     setting: Candidate
     held_out: HeldOut
-    """Predictions for each sample, from the encoder and the head that have not seen its fold."""
+    """Predictions for each sample, from the encoder and the head that have not seen the sample's fold."""
     share: float = 0.0
     """Weight of the memory of pool rows; 0 without a memory."""
     soft_labels: tuple[Array, ...] = ()
-    """Soft labels of the pool from each fold's teacher, (pool, classes); empty for a head that does not learn from a pool."""
+    """Soft labels that each fold's teacher gives to the pool rows, (pool, classes) (see `pool_taught`). Empty for a head that
+    does not learn from a pool."""
 
     def unseen(self, views: Sequence[FoldView], labels: Labels) -> Array:
-        """Return two views of each sample for the scope score, (n, 2), from the encoder that has not seen the sample.
+        """Return two inputs of the scope score for each sample, (n, 2), from the encoder that has not seen the sample.
 
-        The views are those of `scope.unseen_views`.
+        The inputs are the results of `scope.unseen_views`.
 
         Args:
             views: features of each fold's encoder.

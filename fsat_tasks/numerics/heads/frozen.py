@@ -42,7 +42,7 @@ SCREEN_ROWS = 400
 """Maximum number of rows on which layers, ridge and prior are compared. A class is drawn with all its rows or not at
 all. The chosen setting is then fitted on all rows."""
 FIT_TOLERANCE = 1e-3
-"""Newton decrement at which the probe's fit stops. It is about the error of the logits."""
+"""Newton decrement at which the probe's fit stops. It is about as large as the error of the logits."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Candidate:
     ridge: float
     """Penalty of the probe's weights."""
     share: float
-    """Weight of the discriminant in the calibrated logits; the probe has the rest."""
+    """Weight of the discriminant in the calibrated logits. The probe has the weight 1 - share."""
     probe_temperature: float
     discriminant_temperature: float
     temperature: float
@@ -115,7 +115,9 @@ def fit_frozen_head(features: Features, labels: Labels, names: Features) -> Froz
 
 
 def refit_frozen_head(features: Features, labels: Labels, names: Features, setting: Candidate) -> FrozenHead:
-    """Fit the head on other samples with a setting that was chosen before. The temperatures are fitted anew.
+    """Fit the head on these samples with a setting that was chosen before, perhaps on different ones.
+
+    The temperatures are fitted again.
 
     Args:
         features: (n, layers, dim).
@@ -161,7 +163,7 @@ def _search(features: Features, labels: Labels, names: Features, layers: int) ->
 
 
 def _screen(labels: Labels, classes: int) -> tuple[Labels, Labels]:
-    """Draw classes with at most SCREEN_ROWS rows in all, but at least two classes.
+    """Draw classes that have at most SCREEN_ROWS rows together, but at least two classes.
 
     Returns:
         Positions of their rows, and the classes, both ascending.

@@ -20,7 +20,7 @@ def approximate_loo_logits(head: LinearHead, features: Array, labels: Labels, na
     against the rest.
 
     Args:
-        head: result of `fit_probe` for the other arguments.
+        head: result of `fit_probe` for the arguments that follow.
         features, labels, names, prior, ridge: as for `fit_probe`.
     """
     n, classes = len(features), len(names)
@@ -56,8 +56,8 @@ def _leverages(rows: Array, weights: Array, curvature: Array, ridge: float, matt
         curvature: (rows, classes).
         ridge: penalty, the same in all directions.
         matter: (n, classes), importance of each leverage. For each class, the CORRECTED_ROWS most important
-            leverages are computed in full. For all other leverages, the rows of high curvature are ignored, so they
-            are upper bounds.
+            leverages are computed in full. All the remaining leverages are computed without the correction for rows
+            of high curvature, so they are upper bounds.
     """
     spectrum, axes = linalg.eigh((rows * weights[:, None]).T @ rows)
     rows = rows @ axes  # (rows, dim) along the axes

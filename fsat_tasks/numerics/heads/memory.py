@@ -56,7 +56,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class TaughtHead:
-    """A linear head and the memory of the pool that it learnt from."""
+    """A linear head that was fitted to soft labels of pool rows, and the memory of these rows."""
 
     linear: LinearHead
     memory: Memory

@@ -27,8 +27,8 @@ from fsat_tasks.runtime.parallel import side_by_side
 __all__ = ["FOLDS", "Heads", "PoolEvidence", "Teaching", "draw_pool", "fit_heads", "hold_out", "judge_shares", "prepare"]
 
 POOL_ROWS = 10_000
-"""Maximum number of pool rows, drawn with the seed. The time grows with the square of this number, and the memory
-stores all these rows."""
+"""Maximum number of pool rows, drawn with the seed. The time grows with the square of this number, and the
+head's memory stores all these rows."""
 PULL = 0.8
 """Pull of the teacher's label spreading; see `spread`."""
 SOFT_WEIGHT = 4.0
@@ -47,7 +47,8 @@ FOLDS = 4
 
 @dataclass(frozen=True)
 class Heads:
-    """Heads fitted on the seen shots. They take mix_layers(features, layers) and return calibrated logits."""
+    """Heads from `fit_heads`, fitted without the shots that are left out. They take mix_layers(features, layers) and
+    return calibrated logits."""
 
     probe: LinearHead
     """Head fitted on shots and class names only."""
@@ -86,7 +87,7 @@ class PoolEvidence:
     probe: HeldOut
     taught: HeldOut
     share: float
-    """Weight of the memory with the lowest log-loss on the held-out shots."""
+    """Weight of the memory at which the log-loss on the held-out shots is lowest."""
     soft_labels: list[Array]
     """Soft labels of the pool for each fold, (used, classes), from the teacher that has seen no shot of the fold."""
 
@@ -103,7 +104,7 @@ def draw_pool(rows: int, seed: int, most: int = POOL_ROWS) -> NDArray[np.int64]:
 
 
 def prepare(shots: Features, labels: Labels, names: Features, pool: PoolDirections, setting: Candidate) -> Teaching:
-    """Project all rows, smooth them and link neighbours. One result serves every fit, whichever shots are seen in it.
+    """Project all rows, smooth them and link neighbours. The result serves every fit, whichever shots the fit leaves out.
 
     Args:
         shots: (n, layers, dim).
@@ -141,7 +142,7 @@ def hold_out(teaching: Teaching) -> PoolEvidence:
 
     One fold of the shots at a time is left out completely, and probe, teacher and student are fitted again
     without it. If a shot were left out of the student's fit but not of the teacher's, the gain would be
-    overstated, because the teacher has already carried that shot's label to its neighbours.
+    overstated, because the teacher would have carried that shot's label to the shot's neighbours.
     """
     labels, shape = teaching.labels, (len(teaching.labels), len(teaching.names))
     fold = stratified_folds(labels, FOLDS)

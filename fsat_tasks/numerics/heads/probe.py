@@ -32,7 +32,8 @@ CORRECTED_ROWS = 128
 
 
 TOLERANCE = 1e-5
-"""Newton decrement at which the solver stops: sqrt(gradient.T Hessian^-1 gradient). It is about the logits' error."""
+"""Newton decrement at which the solver stops: sqrt(gradient.T Hessian^-1 gradient). It is about as large as
+the error of the logits."""
 COARSE = 1e-2
 """Newton decrement at which the solver changes from single to double precision."""
 MEMORY = 10
@@ -222,8 +223,8 @@ def _quasi_newton(gradient: Array, pairs: list[Pair], inverse: Callable[[Array],
 def _inverse_of_blocks(p: Floats, rows: Floats, weights: Floats, penalty: Array) -> Callable[[Array], Array]:
     """Return a function that multiplies (classes, dim + 1) by the approximate inverse of the Hessian's class blocks.
 
-    The rows with the highest curvature for a class enter exactly (Woodbury). The others enter with their mean
-    curvature. Only the squares of their columns are needed, because the columns are uncorrelated. `_leverages` in
+    The rows with the highest curvature for a class enter exactly (Woodbury). All the remaining rows enter with their
+    mean curvature. For this, only the squares of the columns are needed, because the columns are uncorrelated. `_leverages` in
     `leave_one_out` uses nearly the same approximation.
     """
     classes, columns = p.shape[1], rows.shape[1]

@@ -1,4 +1,4 @@
-"""Out-of-scope detection: a score that needs no out-of-scope sample, and a threshold that keeps a chosen share of rows.
+"""Out-of-scope detection: a score that needs no out-of-scope sample, and a threshold that a chosen share of task rows reaches.
 
 The score is the sum of several views of a row. Each view is measured in standard deviations of the samples'
 leave-one-out values. Each view alone misses something:
@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 NEAREST = 3
-"""Number of nearest shots that a text is compared with."""
+"""Number of nearest rows of the bank (the shots and the class names) that a text is compared with."""
 SURROUNDINGS = 5
 """Number of a shot's neighbours whose mean cosine is the usual cosine around the shot."""
 SMALLEST_SPREAD = 1e-9
@@ -62,7 +62,7 @@ class ScopeModel:
 
     prototypes: Array  # (classes, dim), mean directions of the classes, of unit length
     bank: Array  # (shots + classes, dim), the shots and then the class names
-    usual: Array  # (shots + classes,), mean cosine of a bank row to its nearest other rows
+    usual: Array  # (shots + classes,), mean cosine of a bank row to the bank rows that are nearest to it
     nearest: int  # number of bank rows that a text is compared with
     outside: Array  # (rows, dim), out-of-scope rows, maybe none
     temperature: float
@@ -121,7 +121,9 @@ def fit_scope(
 
 
 def scope_scores(model: ScopeModel, features: Array, logits: Array) -> Array:
-    """Return the score of each row, (n,). Samples have a mean score of 0; the lower a score, the less in scope is the row.
+    """Return the score of each row, (n,). The lower a score, the less the row is in scope.
+
+    The samples' leave-one-out scores have mean 0.
 
     Args:
         model: result of `fit_scope`.
@@ -166,7 +168,9 @@ def coverage_threshold(scores: Array, coverage: float) -> float:
 
 
 def false_positive_rate(inside: Array, outside: Array, recall: float = 0.95) -> float:
-    """Share of out-of-scope rows that reach the threshold: the highest one that a share `recall` of in-scope rows still reaches.
+    """Share of out-of-scope rows that reach the threshold.
+
+    The threshold is the highest that a share `recall` of the in-scope rows still reaches.
 
     Args:
         inside: (n,), scores of in-scope rows, n >= 1.

@@ -117,7 +117,7 @@ def sigmoid_loo_logits(
     The Hessian of each class is exact. The time grows with classes * (n + classes) * min(dim, n + classes)^2.
 
     Args:
-        head: result of `fit_sigmoids` for the other arguments.
+        head: result of `fit_sigmoids` for the arguments that follow.
         features, targets, names, prior, ridge, positive_weights: as for `fit_sigmoids`.
     """
     n = len(features)

@@ -15,15 +15,15 @@ __all__ = ["SharesApart", "shares_apart", "weighted_shares"]
 DRAWS = 200
 """Number of bootstrap samples."""
 STEPS, FURTHER_STEPS = 200, 30
-"""Numbers of EM steps. The estimate from all rows starts at the source shares and takes STEPS. The estimate from
-each half and each bootstrap sample starts at that result and takes FURTHER_STEPS."""
+"""Numbers of EM steps. The estimate from all rows starts at the source shares and takes STEPS. The estimates from
+two random halves of the rows and from the bootstrap samples start at that result and take FURTHER_STEPS."""
 LEVEL = 0.95
 """Confidence level of the intervals."""
 
 
 @dataclass(frozen=True)
 class SharesApart:
-    """Class shares of the reference and of the window, and their total variation distance.
+    """Class shares of two samples, called the reference and the window, and their total variation distance.
 
     The window's shares and the distance have 95 % intervals.
     """
@@ -70,7 +70,8 @@ def shares_apart(reference: Array, window: Array, source: Array, seed: int) -> S
 
     The interval of the distance is meant to be too wide rather than too narrow. Its upper end comes from the
     distance without the correction. Its lower end comes from another estimate, which is not too large on
-    average: one half of the rows tells which classes have grown, and the other half tells by how much.
+    average: one half of the rows tells which classes have a larger share in the window than in the reference, and the
+    other half tells by how much.
 
     Args:
         reference: (m, classes), probabilities calibrated under the source shares; m >= 2.

@@ -1,10 +1,10 @@
-"""Drift tests: three two-sample tests of whether a window and a reference have the same distribution.
+"""Drift tests: three tests of whether two samples of rows, a window and a reference, have the same distribution.
 
 Each test is exact for any number of rows: if the rows of both samples are exchangeable, P(p-value <= a) <= a.
 
-All values of a row (features, probabilities, scope score) must be computed alike for both samples. A head that
-was fitted on the reference's rows breaks this rule. It is more certain of those rows than of new ones, so every
-window would seem to drift.
+All values of a row (features, probabilities, scope score) must be computed in the same way for both samples. A head that
+was fitted on the reference's rows breaks this rule. Such a head is more certain of those rows than of new ones,
+so every window would seem to drift.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ BLOCK = 250
 """Number of permutations in memory at a time."""
 ROUNDING = 1e-5
 """Relative tolerance for rounding errors. If the statistic of a permutation is lower than that of the window by less
-than this, the two count as equal. This can only raise the p-value."""
+than this tolerance, the two statistics count as equal. The tolerance can only raise the p-value."""
 MEDIAN_ROWS = 500
-"""Approximate number of rows that the kernel's width is computed from. With more rows, the width hardly changes."""
+"""Approximate number of rows from which `feature_shift` computes the width of its kernel. More rows hardly change the width."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def feature_shift(reference: Rows, window: Rows, seed: int, draws: int = DRAWS) 
 
 
 def label_shift(reference: Array, window: Array, seed: int, draws: int = DRAWS) -> Shift:
-    """Test predicted class shares by their chi-square distance sum_c (a_c - b_c)^2 / mean_c and permutation.
+    """Test predicted class shares by a permutation test of their chi-square distance, sum_c (a_c - b_c)^2 / mean_c.
 
     For class c, a_c and b_c are the mean predicted probabilities in the two samples, and mean_c is
     the mean in both together. This is black-box shift detection (Lipton,
@@ -115,7 +115,7 @@ def scope_rise(reference: Mask, window: Mask) -> Shift:
 def holm(p_values: Array) -> Array:
     """Return p-values adjusted for several tests, (tests,), by the method of Holm (1979).
 
-    The chance that any true null hypothesis gets an adjusted p-value of at most a is at most a.
+    For each level a, the chance that at least one true null hypothesis gets an adjusted p-value <= a is at most a.
     """
     order = np.argsort(p_values)
     adjusted = np.empty(len(p_values))
@@ -138,11 +138,13 @@ def _kernel(rows: Rows) -> NDArray[np.float32]:
 def _permute(statistic: Callable[[NDArray[np.float32]], Array], window: int, rows: int, seed: int, draws: int) -> Shift:
     """Run a permutation test whose statistic is a quadratic form of the window's indicator vector.
 
+    The indicator is 1 for each row of the window and 0 for each row of the reference.
+
     Args:
         statistic: function that takes indicators of 0 and 1, (block, rows), and returns statistics, (block,).
             It must be centred, so that a constant vector gives zero.
         window: number of rows in the window.
-        rows: number of rows in both samples.
+        rows: number of rows in both samples together.
         seed: seed of the permutations.
         draws: number of permutations.
     """

@@ -1,8 +1,8 @@
-"""Label shift: class shares of unlabelled target rows, and evidence that they differ from the shares of the shots.
+"""Label shift: class shares of unlabelled target rows, and evidence that they differ from those of the labelled samples (shots).
 
 Under label shift, P(class) changes and P(x | class) does not. So a calibrated head is corrected by adding
-log(target share / source share) of each class to its logits. These terms are the same for every row, so the
-correction changes only the head's bias.
+log(target share / source share) of each class to its logits. The source shares are the class shares that the
+head was fitted on. The added terms are the same for every row, so the correction changes only the head's bias.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ TOLERANCE = 1e-6
 """EM stops at a step that changes the shares by less than this, summed over the classes."""
 
 ShiftEvidence = tuple[float, float]
-"""Difference, in nats: the mean log-likelihood ratio of the target rows minus that of held-out shots. Then its standard error."""
+"""A difference in nats, and its standard error. The difference is the mean log-likelihood ratio of the target rows minus that
+of held-out shots; see `shift_evidence`."""
 
 
 def shots_prior(labels: Labels, classes: int) -> Array:
@@ -34,7 +35,7 @@ def shots_prior(labels: Labels, classes: int) -> Array:
 
 
 def shift_strength(rows: int, shots: int, classes: int) -> float:
-    """Return the number of rows that the source prior should count as in `estimate_target_prior`.
+    """Return the argument `strength` of `estimate_target_prior`: the number of rows that the source shares should count as.
 
     The number has two terms. One row per class guards against the sampling noise of the target rows. A further
     ROWS_PER_SHOT * rows / (shots per class) rows guard against the errors of the head. A head with few shots

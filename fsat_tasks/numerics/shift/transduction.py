@@ -1,4 +1,4 @@
-"""Transduction: unlabelled target rows refine each other's predictions, if held-out shots show that this helps.
+"""Transduction: each target row's prediction is moved towards those of similar target rows, if this helps on held-out shots.
 
 The refinement starts from a head's calibrated predictions. It is safe because the penalty KL(refined || predicted)
 keeps the refined predictions near those of the head. The entry point is `adapt_to_target`.
@@ -39,9 +39,11 @@ FOLDS = 4
 MAX_STEPS = 50
 """Maximum number of steps of `laplacian_shot`."""
 TOLERANCE = 1e-4
-"""Change at which `laplacian_shot` stops: a row's change of probabilities in one step, summed over classes, mean of all rows."""
+"""Change at which `laplacian_shot` stops. The absolute changes of a row's probabilities in one step are summed over the
+classes, and the mean of these sums over all rows is compared with this number."""
 PULL = 1.0
-"""Weight of the neighbours in `laplacian_shot`, in nats. With 2, refinement improves some tasks more, and harms others more."""
+"""Weight of the neighbours in `laplacian_shot`, in nats. With 2 instead of 1, tasks that gain from refinement gain more,
+and tasks that lose by it lose more."""
 SHIFT_ERRORS = 1.645
 """Number of standard errors above which evidence of a label shift is significant: a one-sided test at 5 %."""
 
@@ -53,7 +55,7 @@ class Adaptation:
     probabilities: Array  # (n, classes)
     bias: Array  # (classes,), log(target / source), to be added to calibrated logits; zeros if no evidence of a shift was found
     refined: bool
-    """True if the neighbours were used. Otherwise the probabilities are the head's own, after the bias is added."""
+    """True if the neighbours were used. If False, the probabilities are the head's, with the bias added to its logits."""
     reason: str
     """Text with the evidence on both questions: whether there is a label shift, and whether the neighbours help."""
 
@@ -129,8 +131,8 @@ def hidden_shot_logits(features: Array, shots: Array, labels: Labels, names: Arr
     """Fit one head for each fold of the shots, without that fold, and return each head's logits for target rows and shots.
 
     Leave-one-out logits of the shots cannot be used here, because `adapt_to_target` moves a shot's prediction towards
-    those of its neighbours. With leave-one-out, a head that had learnt from the shot would predict these neighbours,
-    so their predictions would reveal the shot's label.
+    those of its neighbours. With leave-one-out, the predictions for these neighbours would come from a head that had
+    learnt from the shot, so they would reveal the shot's label.
 
     Args:
         features: (n, dim), features of the target rows.
@@ -152,12 +154,12 @@ def hidden_shot_logits(features: Array, shots: Array, labels: Labels, names: Arr
 def adapt_to_target(features: Array, logits: Array, shots: Array, labels: Labels, hidden: Array, folds: Labels) -> Adaptation:
     """Adapt predictions to the target's class shares and to neighbouring rows, each only if there is evidence for it.
 
-    The bias is changed to the target's class shares if there is significant evidence of a label shift. The
+    The bias is set to log(target share / source share) of each class if there is significant evidence of a label shift. The
     neighbours (`laplacian_shot`) are used if they improve the log-loss of held-out shots by more than one standard
     error and do not lower the accuracy on these shots. For this test of the neighbours, the predictions for each fold
-    of the shots are refined together with those for the target rows. These predictions come from a head that has seen
-    none of the fold's labels. In the test, a shot has the weight (target share / source share) of its class, because
-    the shots are balanced and the target may not be.
+    of the shots are refined together with those for the target rows. Both the fold's and the target rows' predictions come
+    from a head that has seen none of the fold's labels. In the test, a shot has the weight (target share / source share)
+    of its class, because the shots are balanced and the target may not be.
 
     Args:
         features: (n, dim), features of the target rows, of unit length.
