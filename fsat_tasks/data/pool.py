@@ -125,7 +125,7 @@ def pool_findings(task: Task, made: Artefact, scripts: Counter[str]) -> list[Fin
 
     Args:
         task: task that uses the pool.
-        made: the pool.
+        made: the pool, from `build_pool`.
         scripts: result of `count_scripts` for all files of the task except the pool. If the common script of all files together
             differs from that of the pool alone, the pool is checked again with the script of all files.
     """

@@ -33,7 +33,7 @@ class Run:
     """A task, the store, and the artefacts that the run has so far. Each object is opened from them only once.
 
     Args:
-        artefacts: step -> artefact; each step adds its own.
+        artefacts: step -> artefact. Each step adds the artefact that it makes.
         kept: cache of objects that stay open for the next task of this process; by default a new cache.
     """
 
