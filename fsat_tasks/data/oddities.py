@@ -1,4 +1,4 @@
-"""Find oddities of rows: duplicates, near duplicates, conflicting labels, leaks and scripts. Each kind has a table column."""
+"""Find oddities of rows: duplicates, near duplicates, conflicting labels, leaks and scripts. Each kind gets a table column."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ class OnnxCpu:
 
 
 class OnnxCuda:
-    """ONNX Runtime on a GPU, in half precision. With IO binding, only token ids and pooled features are copied to or from it."""
+    """ONNX Runtime on a GPU, in half precision. Only token ids and masks are copied to the GPU, and only features back (IO binding)."""
 
     tokens = 65_536
     workers = 1

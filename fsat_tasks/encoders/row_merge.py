@@ -1,4 +1,4 @@
-"""Merge small segments of the row cache into larger ones: the same rows and bits in fewer files."""
+"""Merge small segments of the row cache into larger ones. The rows stay the same to the last bit, in fewer files."""
 
 from __future__ import annotations
 

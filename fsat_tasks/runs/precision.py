@@ -28,7 +28,7 @@ MOST_LOST = 0.01
 
 
 def export_chosen_encoder(run: Run) -> Artefact:
-    """Return the task's exported encoder, in int8 if the task asks for it and int8 passes the comparison."""
+    """Return the task's exported encoder, in int8 if the task asks for it and its samples' predicted labels hardly change."""
     encoder = export_encoder(run.source, run.store)
     spec = run.task.spec
     if spec.encoder.precision == "fp32" or pick_device(spec.device) == "cuda":  # a GPU always uses half precision
@@ -38,7 +38,7 @@ def export_chosen_encoder(run: Run) -> Artefact:
     verdict = judged.json("precision.json")
     if not verdict["accepted"] and judged.built:
         log.warning(
-            "int8 is not used: %.1f %% of the left-out samples keep their label, and accuracy goes from %.3f to %.3f",
+            "int8 is not used: %.1f %% of the left-out samples get the same label as with float32; accuracy %.3f becomes %.3f",
             100 * verdict["agreement"],
             verdict["accuracy_fp32"],
             verdict["accuracy_int8"],

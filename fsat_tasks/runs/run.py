@@ -166,5 +166,5 @@ class Run:
         here = encoding_class(device, encoder.json("encoder.json")["precision"])
         if here != numeric_class:
             fix = "Run where there is such a GPU, or with device: cpu."
-            raise DeviceError("device", f"{numeric_class}, which encoded the task's other texts", str(here), fix)
+            raise DeviceError("device", f"{numeric_class}, in which the task's earlier texts were encoded", str(here), fix)
         return Encoder(encoder, device, self.source)

@@ -139,7 +139,7 @@ def cross_fit(job: CrossFitJob, tune: TuneEncoders = tune_encoders) -> CrossFit:
 
 
 def probe_on_folds(material: Material, setting: Candidate) -> HeldOut:
-    """Judge the probe on the pretrained encoder's features, with the same folds that judge fine-tuned encoders."""
+    """Judge the probe on the pretrained encoder's features, on the same folds on which fine-tuned encoders are judged."""
     features = material.shots.features
     view = FoldView(features, material.anchors.features, features[:0])
     return probe_folds([view] * FOLDS, material.labels, setting).held_out
@@ -178,7 +178,7 @@ class _FoldEncoders:
         return [replace(view, pool=part) for view, (part,) in zip(views, encoded, strict=True)]
 
     def _encode(self, distance: float, parts: Sequence[Sequence[TokenRows]]) -> list[list[Features]]:
-        """Encode the parts of each fold with the encoder of this fold, at this distance from the pretrained weights."""
+        """Encode the parts of each fold with that fold's encoder, at this distance from the pretrained weights."""
         from fsat_tasks.tuning.fine_tuning import encode_rows, load_torch_encoder, one_thread_each, weights_between
 
         source, device = self._job.material.source, self._job.device

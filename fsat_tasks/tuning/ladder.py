@@ -48,7 +48,7 @@ def run_ladder(material: Material, settings: LadderSettings, ladder: Sequence[Ru
         compare: decides whether a rung is better than the incumbent.
 
     Raises:
-        DataError: if features are not finite, or the same for all samples.
+        DataError: if a feature is not finite, or if all samples have the same features.
         ValueError: if no rung was taken.
     """
     _check(material)

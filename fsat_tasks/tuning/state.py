@@ -70,7 +70,7 @@ class Rung:
 
     @property
     def taught(self) -> bool:
-        """True if the pool teaches the rung's head."""
+        """True if the rung's head is taught by the pool."""
         return Need.POOL in self.needs
 
 

@@ -52,7 +52,9 @@ class TraceEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """The model of a rung: probabilities are softmax(head.logits(mix_layers(features, layers)) / held_out.temperature)."""
+    """The model of a rung. Its class probabilities are
+    softmax(head.logits(mix_layers(features, layers)) / held_out.temperature).
+    """
 
     head: LinearHead | TaughtHead
     kind: HeadKind
