@@ -98,7 +98,7 @@ class OnnxCpu:
 
 
 class OnnxCuda:
-    """ONNX Runtime on a GPU, in half precision. Only token ids and masks are copied to the GPU, and only features back (IO binding)."""
+    """ONNX Runtime on a GPU, in half precision. Only token ids and masks are copied to it, and only features back."""
 
     tokens = 65_536
     workers = 1
