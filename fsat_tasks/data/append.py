@@ -45,11 +45,12 @@ def add_samples(
         task: task whose samples grow.
         file: file with the labelled rows.
         text, label: names of the columns in that file.
-        new_labels: labels of new classes. Any other label that no sample has is an error.
+        new_labels: labels of new classes. A label that the task does not have is an error unless it is in this list.
 
     Returns:
-        Number of rows for each outcome: `added` to the samples, added to the `out_of_scope` file, left out because
-        they are `already` there or `held_out` in the query file, or left out because they are `unlabelled`.
+        Outcome -> number of rows. `added` rows went to the samples, and `out_of_scope` rows to the out-of-scope file. The
+        rest were left out: the task has the `already` rows, the `held_out` rows are in the query file, and the
+        `unlabelled` rows have no label.
 
     Raises:
         DataError: if a file cannot be read, if a row has no text or an unknown label, or if the task has
@@ -96,7 +97,7 @@ def add_samples(
 
 
 def _known(task: Task, samples: Path, outside: Path | None) -> tuple[dict[str, _Known], set[str]]:
-    """Return fingerprint -> label and place, for each text that the task has; and the labels of the classes."""
+    """Return two values: fingerprint -> label and place, for each text that the task has, and the labels of all classes."""
     rows = read_rows(samples, task.spec.text, task.spec.label, task.spec.validation.max_characters)
     known = {fingerprint(cell): _Known(OUT_OF_SCOPE, str(outside)) for cell in _texts(task, outside)}
     for line, cell, given in zip(rows.lines, rows.texts, rows.labels, strict=True):

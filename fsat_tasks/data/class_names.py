@@ -9,5 +9,5 @@ __all__ = ["name_classes"]
 
 
 def name_classes(labels: Iterable[Any], given: Mapping[Any, str]) -> dict[Any, str]:
-    """Return label -> name, in the order of the labels: the given words, or the label with spaces for _ and -."""
+    """Return label -> name, in the order of the labels. A name is the given one, or the label with spaces for _ and -."""
     return {label: given.get(label) or str(label).replace("_", " ").replace("-", " ") for label in labels}

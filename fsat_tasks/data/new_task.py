@@ -47,7 +47,8 @@ def create_task(name: str, samples: Path, text: str = "text", label: str = "labe
         Path of the new folder.
 
     Raises:
-        TaskError: if the name is not valid, if the task exists already, or if there is no such file.
+        TaskError: if the name is not valid, if the task exists already, or if `samples` is
+            not a .csv, .jsonl or .parquet file.
         DataError: if the samples cannot be read or have no labels.
         StoreError: if the folder cannot be written.
     """

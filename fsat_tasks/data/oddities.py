@@ -1,4 +1,4 @@
-"""Find oddities of rows: duplicates, near duplicates, conflicting labels, leaks and scripts. Each kind has a table column."""
+"""Find oddities of rows: duplicates, near duplicates, conflicting labels, leaks and scripts. Each kind gets a table column."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["common_script", "count_scripts", "find_oddities"]
 NEAR_DUPLICATE_ROWS = 20_000
 """Number of rows above which near duplicates are not searched for, because the search takes quadratic time."""
 SCRIPT_ROWS = 1_000
-"""Number of rows at the start of each file that decide which script is the common script."""
+"""Number of rows at the start of each file whose scripts are counted to find the common script."""
 
 
 def find_oddities(files: Mapping[str, Rows], bounds: ValidationSpec, common: str | None) -> dict[str, pd.DataFrame]:
@@ -83,7 +83,7 @@ def _conflicts(frame: pd.DataFrame) -> list[str | None]:
 def _near_lines(rows: pd.DataFrame, among: pd.DataFrame, threshold: float) -> list[int | None]:
     """Return, for each row, the line of a row in `among` with nearly the same text, or None.
 
-    Exact repeats do not count. If `among` is the table `rows` itself, only rows before the row count.
+    Exact repeats do not count. If `among` is the table `rows` itself, each row is compared only with the rows before it.
 
     Args:
         threshold: minimum cosine similarity of the texts' character trigrams, weighted by TF-IDF.

@@ -44,7 +44,7 @@ class Pool:
         reference = validated.manifest["parents"].get("pool")
         self.artefact = reference and store.require(reference, "the pool of the task's data")
         self.size = int(validated.json("pool.json")["rows"])
-        """Number of rows. Rows without a text do not count."""
+        """Number of rows. Rows without a text are not counted."""
 
     def draw(self, count: int, seed: int) -> NDArray[np.int64]:
         """Return the indices of the rows to use, in ascending order: all rows, or `count` rows if the pool has more.
@@ -125,7 +125,7 @@ def pool_findings(task: Task, made: Artefact, scripts: Counter[str]) -> list[Fin
 
     Args:
         task: task that uses the pool.
-        made: the pool.
+        made: the pool, from `build_pool`.
         scripts: result of `count_scripts` for all files of the task except the pool. If the common script of all files together
             differs from that of the pool alone, the pool is checked again with the script of all files.
     """

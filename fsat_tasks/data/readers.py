@@ -195,7 +195,7 @@ def _parquet(path: Path, columns: list[str]) -> Iterator[tuple[int, dict[str, An
 
     line = 1
     try:
-        file = pq.ParquetFile(path, buffer_size=1 << 20)  # without a buffer, a row group's column is read at once
+        file = pq.ParquetFile(path, buffer_size=1 << 20)  # without a buffer, a row group's column is read in one piece
         _require(path, columns, file.schema_arrow.names)
         for batch in file.iter_batches(PARQUET_ROWS, columns=columns):
             batch.validate(full=True)  # reports bytes that are not UTF-8; reading alone reports nothing

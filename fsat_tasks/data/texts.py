@@ -18,7 +18,7 @@ __all__ = ["KINDS", "fingerprint", "perturb", "read_texts"]
 def fingerprint(text: str) -> str:
     """Return a form of the text that is equal for texts which differ only in case, character width, punctuation or spacing.
 
-    If a text has only punctuation, nothing but the spaces around it is removed.
+    If a text has only punctuation, only the spaces around it are removed.
     """
     folded = re.sub(r"[\W_]+", " ", unicodedata.normalize("NFKC", text).casefold()).strip()
     return folded or text.strip()

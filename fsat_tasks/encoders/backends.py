@@ -56,7 +56,7 @@ def open_backend(encoder: Artefact, source: EncoderSource | None, device: Litera
         source: the pretrained model's folder, which torch reads. None if `encoder` holds fine-tuned weights.
 
     Raises:
-        DeviceError: neither ONNX Runtime nor torch can use the GPU. If `source` is None, torch cannot use it.
+        DeviceError: ONNX Runtime cannot use the GPU, and torch cannot use it either or has no `source` to read.
     """
     with NamedErrors("the encoder"):
         return _open(encoder, source, device)
@@ -81,7 +81,7 @@ class OnnxCpu:
     """ONNX Runtime on the CPU, with as many runs at once as there are cores, each with one thread.
 
     Two runs on one core each are faster than one run on two cores. Their results do not depend on the number of
-    cores. Batches are small enough for the processor's cache: 512 tokens at a time are a third faster than 4096.
+    cores. Batches are small enough for the processor's cache: batches of 512 tokens are a third faster than batches of 4096.
     """
 
     tokens = 512
@@ -98,7 +98,7 @@ class OnnxCpu:
 
 
 class OnnxCuda:
-    """ONNX Runtime on a GPU, in half precision. With IO binding, only token ids and pooled features are copied to or from it."""
+    """ONNX Runtime on a GPU, in half precision. Only token ids and masks are copied to it, and only features back."""
 
     tokens = 65_536
     workers = 1

@@ -31,7 +31,7 @@ __all__ = ["Encoder", "load_encoder"]
 log = logging.getLogger(__name__)
 
 CHUNK = 4096
-"""Number of texts in a chunk. A chunk is tokenised and sorted by length while the previous chunk is computed."""
+"""Number of texts in a chunk. A chunk is tokenised and sorted by length while the encoder computes the previous chunk."""
 CHUNK_OF_LONG_TEXTS = 256
 """Number of texts in a chunk if long texts are split. It is smaller, because each text may have many pieces."""
 
@@ -164,7 +164,7 @@ class Encoder:
         return _Chunk(start, len(texts), truncated, np.array(owners), lengths, results)
 
     def _run(self, ids: NDArray[np.int64], mask: NDArray[np.int64], layers: Layers) -> Features:
-        """Run a batch. If memory runs short, run it in smaller parts, and split later batches from the start."""
+        """Run a batch. If memory runs short, run it in smaller parts, and split later batches before they are run."""
         import numpy as np
 
         rows = max(self._tokens // ids.shape[1], 1)
@@ -179,7 +179,7 @@ class Encoder:
                 self.counts.halved += 1
                 if self._tokens > rows * ids.shape[1]:
                     self._tokens = rows * ids.shape[1]
-                    log.warning("not enough memory for %d rows of %d tokens; continuing with half as many", *ids.shape)
+                    log.warning("not enough memory for %d rows of %d tokens; continuing with half as many rows", *ids.shape)
         parts = [slice(start, start + rows) for start in range(0, len(ids), rows)]
         return np.concatenate([self._run(ids[part], mask[part], layers) for part in parts])
 

@@ -72,7 +72,7 @@ def export_onnx(encoder: PooledEncoder, path: Path) -> None:
     """Write the encoder as ONNX with inputs `input_ids` and `attention_mask`, and outputs `features` and `sentence`.
 
     `features` (batch, layers, dim) has every layer. `sentence` (batch, dim) has only the last layer, for graphs that
-    need no other layer. The file depends only on the weights and on the versions of torch and onnx, because stack
+    need only this layer. The file depends only on the weights and on the versions of torch and onnx, because stack
     traces and file names of this machine are removed.
     """
     batch, tokens = torch.export.Dim("batch"), torch.export.Dim("tokens")

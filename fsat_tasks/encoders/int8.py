@@ -146,7 +146,7 @@ def _integer_product(
     scaled = weight.astype(np.float64) / read.factor[:, None]
     step = np.maximum(np.abs(scaled).max(axis=0) / 127, 1e-12)  # (outputs,)
     whole = np.clip(np.round(scaled / step), -127, 127).astype(np.int8)
-    # The rounded weights are used here too, so their rounding errors cancel where the input is zero, as it nearly is for most.
+    # The rounded weights are used here too, so their rounding errors cancel where the input is zero. Most inputs are nearly zero.
     at_offset = (read.offset * read.factor).astype(np.float64) @ (whole * step)  # (outputs,)
     centred = read.zero > 0
     constants = {

@@ -1,7 +1,7 @@
 """A cache of features whose keys are hashes of texts. An encoder encodes each text once for all tasks and runs.
 
-A segment is an artefact with the keys, features and flags of some rows. New rows are written as a new segment, and a
-segment is never changed. So if a run is killed, the next run finds the segments that it has written.
+A segment is an artefact with some rows: their keys, their features, and whether their texts were cut. New rows are written as
+a new segment, and a segment is never changed. So if a run is killed, the next run finds the segments that the killed run wrote.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ KEY_BYTES = 16
 
 SEGMENT, ROW = np.uint64(32), np.uint64(2**32 - 1)
 """A row's place is one integer: the segment's index, shifted left by `SEGMENT` bits, plus the row's index in
-the segment. The mask `ROW` gives this last index."""
+the segment. The mask `ROW` gives the row's index."""
 
 
 class RowCache:
@@ -50,7 +50,7 @@ class RowCache:
         self.shape: tuple[int, int] = (config["layers"], config["dim"])
         """(layers, dim) of one row."""
         self.dtype = np.dtype(np.float16 if config["normalize"] else np.float32)
-        """float16 for unit vectors, because it keeps their cosines to 1e-7; float32 for features of any other length."""
+        """float16 for unit vectors, because it keeps cosines to 1e-7; float32 for features of any other length."""
         self.encoded = self.found = self.truncated = 0
         """Counts of the distinct texts encoded, of the distinct texts found in the cache, and of the rows whose text was cut."""
         self._whole: set[Path] = set()

@@ -1,4 +1,4 @@
-"""Merge small segments of the row cache into larger ones: the same rows and bits in fewer files."""
+"""Merge small segments of the row cache into larger ones. The rows stay the same to the last bit, in fewer files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fsat_tasks.store.artefact import read_manifest
 __all__ = ["groups", "merge"]
 
 SMALL = 16 << 20
-"""Segments whose features have fewer bytes than this are merged. A shard of 4,096 rows is larger, so it is left alone."""
+"""Segments whose features have fewer bytes than this are merged. A segment of 4,096 rows, one shard of `extract`, is larger."""
 MERGED = 64 << 20
 """Maximum size in bytes of a merged segment's features. There is a maximum because a segment is built in memory,
 and is read as a whole to verify its checksum."""

@@ -1,4 +1,4 @@
-"""Choose a task's encoder: float32, or int8 if the task asks for it and its samples keep their labels."""
+"""Choose a task's encoder: int8 if the task asks for it and its samples' predicted labels hardly change, otherwise float32."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MOST_LOST = 0.01
 
 
 def export_chosen_encoder(run: Run) -> Artefact:
-    """Return the task's exported encoder, in int8 if the task asks for it and its samples keep their labels."""
+    """Return the task's exported encoder, in int8 if the task asks for it and its samples' predicted labels hardly change."""
     encoder = export_encoder(run.source, run.store)
     spec = run.task.spec
     if spec.encoder.precision == "fp32" or pick_device(spec.device) == "cuda":  # a GPU always uses half precision
@@ -38,7 +38,7 @@ def export_chosen_encoder(run: Run) -> Artefact:
     verdict = judged.json("precision.json")
     if not verdict["accepted"] and judged.built:
         log.warning(
-            "int8 is not used: %.1f %% of the left-out samples keep their label, and accuracy goes from %.3f to %.3f",
+            "int8 is not used: %.1f %% of the left-out samples get the same label as with float32; accuracy %.3f becomes %.3f",
             100 * verdict["agreement"],
             verdict["accuracy_fp32"],
             verdict["accuracy_int8"],
@@ -86,7 +86,7 @@ def _judge(run: Run, encoder: Artefact, int8: Artefact) -> Artefact:
 
 
 def _left_out_labels(run: Run, encoder: Artefact, labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the frozen head's leave-one-out class index for each sample, (n,), from the features of this encoder."""
+    """Return the class index, (n,), that a frozen head fitted without the sample predicts for it from this encoder's features."""
     import numpy as np
     from threadpoolctl import threadpool_limits
 

@@ -33,7 +33,7 @@ class Run:
     """A task, the store, and the artefacts that the run has so far. Each object is opened from them only once.
 
     Args:
-        artefacts: step -> artefact; each step adds its own.
+        artefacts: step -> artefact. Each step adds the artefact that it makes.
         kept: cache of objects that stay open for the next task of this process; by default a new cache.
     """
 
@@ -166,5 +166,5 @@ class Run:
         here = encoding_class(device, encoder.json("encoder.json")["precision"])
         if here != numeric_class:
             fix = "Run where there is such a GPU, or with device: cpu."
-            raise DeviceError("device", f"{numeric_class}, which encoded the task's other texts", str(here), fix)
+            raise DeviceError("device", f"{numeric_class}, in which the task's earlier texts were encoded", str(here), fix)
         return Encoder(encoder, device, self.source)

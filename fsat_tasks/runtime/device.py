@@ -48,7 +48,7 @@ def or_on_the_cpu(wanted: str, work: Callable[[Device], T]) -> T:
         if picked == "cpu" or wanted != "auto":
             raise
         # only the error's text: a log record with the error itself would keep the error's memory on the GPU
-        log.warning("Going on with the CPU, as device is auto: %s", str(error))
+        log.warning("Going on with the CPU, because device is auto: %s", str(error))
     return work("cpu")  # outside the handler, because inside it the error would still keep memory on the GPU
 
 

@@ -55,7 +55,7 @@ class NamedErrors:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        # any Exception may be one of them: ONNX Runtime's derive directly from Exception, torch's are RuntimeErrors
+        # the type does not tell: ONNX Runtime's errors derive directly from Exception, and torch's are RuntimeErrors
         if not isinstance(error, Exception) or isinstance(error, FsatError):
             return
         text = str(error).lower()

@@ -28,7 +28,7 @@ _TEXT = re.compile(r"(?P<engine>\w+)-(?P<device>cpu|cuda)(-(?P<precision>\w+))?"
 
 @dataclass(frozen=True)
 class NumericClass:
-    """Library, device and precision of a computation. Keys and manifests hold its text."""
+    """Library, device and precision of a computation. Store keys and manifests contain it as text."""
 
     engine: str
     """Library: `onnxruntime`, `torch` or `numpy`."""
@@ -40,7 +40,8 @@ class NumericClass:
     compared_on: Device | None = None
     """Second device, if results of both devices were compared; otherwise None."""
     also: NumericClass | None = None
-    """Numeric class of the fine-tuning, for a tuned head, whose own class is that of the fits; otherwise None."""
+    """Numeric class of the fine-tuning, if this object describes a tuned head; otherwise None. The fields above
+    then describe how the head was fitted."""
 
     def __str__(self) -> str:
         text = "-".join(part for part in (self.engine, self.device, self.precision) if part)
@@ -103,7 +104,7 @@ def tuning_class(device: Device) -> NumericClass:
 
 
 def planned_class(device: Device) -> NumericClass:
-    """Return `tuning_class`. On a CPU, it includes the number of parallel encoders that the time budget is planned with."""
+    """Return the class of fine-tuning. On a CPU, it includes the number of parallel encoders that the plan of time assumes."""
     at_once = None if device == "cuda" else bodies_at_once()
     tuned = tuning_class(device)
     return NumericClass(tuned.engine, tuned.device, tuned.precision, at_once)

@@ -14,7 +14,7 @@ from fsat_tasks.runtime.machine import Device
 __all__ = ["onnxruntime_runs_on_cuda", "open_session"]
 
 SLOW_FUSIONS = ["SkipLayerNormFusion"]
-"""ONNX Runtime optimisations that make a CPU slower. It fuses two kernels into one that takes six times as long."""
+"""ONNX Runtime optimisations that make a CPU slower. The listed one joins two kernels into one, which takes six times as long."""
 
 
 @functools.cache
@@ -37,7 +37,7 @@ def onnxruntime_runs_on_cuda() -> bool:
 
 
 def _preload_cuda() -> None:
-    """Load the CUDA and cuDNN libraries from torch's packages. ONNX Runtime's messages about it go to standard error."""
+    """Load the CUDA and cuDNN libraries from torch's packages. ONNX Runtime's messages go to standard error."""
     import onnxruntime as ort
 
     with contextlib.redirect_stdout(sys.stderr):

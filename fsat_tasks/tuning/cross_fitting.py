@@ -2,8 +2,8 @@
 
 The result is the mean of the encoders' weights. So no encoder has to be tuned on all samples. Weights that were tuned from the
 same pretrained weights lie in the same basin of the loss. Their mean is as good as an encoder tuned on all samples ("model
-soups", Wortsman et al. 2022; measured in docs/method.md). The samples left out also choose how far to go from the pretrained
-weights to the tuned ones (WiSE-FT, Wortsman et al. 2022b), and which layers to read.
+soups", Wortsman et al. 2022; measured in docs/method.md). The left-out samples also decide how far to go from the
+pretrained weights to the tuned ones (WiSE-FT, Wortsman et al. 2022b), and which layers the heads read.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class SoftRows:
     """Pool rows on which one fold's encoder is fine-tuned, besides the shots."""
 
     tokens: TokenRows  # m rows
-    soft_labels: NDArray[np.float32]  # (m, classes), from a teacher that had seen no shot of the fold
+    soft_labels: NDArray[np.float32]  # (m, classes), from a teacher that was fitted without the shots of the fold
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,8 @@ class TunedHead:
     """A head on the mean encoder's features. Its evidence comes from the folds' encoders."""
 
     fold_head: FoldHead
-    unseen: Array  # (n, 2), views of each sample for the scope score, from an encoder that had not seen it
+    unseen: Array
+    """(n, 2): the two inputs of the scope score for each sample (`scope.unseen_views`), from an encoder not tuned on it."""
 
     @property
     def held_out(self) -> HeldOut:
@@ -93,7 +94,8 @@ class CrossFit:
     pool: Features  # (m, layers, dim)
     probe: TunedHead
     taught: TunedHead | None
-    """The head that the pool teaches, with its soft labels for each fold; None without a pool."""
+    """The head that is taught by the pool. Its `fold_head` also keeps the pool's soft labels from each fold's teacher. None
+    without a pool."""
     orthogonality_error: float
 
 
@@ -114,7 +116,7 @@ def cross_fit(job: CrossFitJob, tune: TuneEncoders = tune_encoders) -> CrossFit:
     folds = _FoldEncoders(job, [weights for weights, _ in tuned])
     views = {distance: folds.views(distance) for distance in DISTANCES}
     if not all(np.isfinite(part).all() for fold in views.values() for view in fold for part in (view.shots, view.names)):
-        raise DivergedError("the body diverged: its features are no numbers any more")
+        raise DivergedError("fine-tuning diverged: the encoder's features are NaN or infinite")
     settings = depths(job.setting, material.shots.features.shape[1])
     tried = [(distance, probe_folds(views[distance], labels, setting)) for distance in DISTANCES for setting in settings]
     best, probe = best_fold_head([head for _, head in tried], labels)
@@ -137,14 +139,14 @@ def cross_fit(job: CrossFitJob, tune: TuneEncoders = tune_encoders) -> CrossFit:
 
 
 def probe_on_folds(material: Material, setting: Candidate) -> HeldOut:
-    """Judge the probe on the pretrained encoder's features, with the same folds that judge fine-tuned encoders."""
+    """Judge the probe on the pretrained encoder's features, on the same folds on which fine-tuned encoders are judged."""
     features = material.shots.features
     view = FoldView(features, material.anchors.features, features[:0])
     return probe_folds([view] * FOLDS, material.labels, setting).held_out
 
 
 def _tune_folds(job: CrossFitJob, tune: TuneEncoders) -> list[tuple[Weights, float]]:
-    """Return the weights of each fold's encoder, and its orthogonality error."""
+    """Fine-tune the encoder of each fold, and return its weights and its orthogonality error."""
     fold = stratified_folds(job.material.labels, FOLDS)
     jobs = []
     for k in range(FOLDS):
@@ -171,12 +173,12 @@ class _FoldEncoders:
         return [FoldView(shots, anchors, none) for shots, anchors in self._encode(distance, [own] * FOLDS)]
 
     def with_pool(self, views: Sequence[FoldView], distance: float, pool: TaskPool) -> list[FoldView]:
-        """Return the views, with features of the pool rows that each fold's encoder sees."""
+        """Add to each view the features of the pool rows that are drawn for its fold (`pool.folds`), from that fold's encoder."""
         encoded = self._encode(distance, [[pool.rows.at(rows).tokens] for rows in pool.folds])
         return [replace(view, pool=part) for view, (part,) in zip(views, encoded, strict=True)]
 
     def _encode(self, distance: float, parts: Sequence[Sequence[TokenRows]]) -> list[list[Features]]:
-        """Encode the parts of each fold with the encoder of this fold, at this distance from the pretrained weights."""
+        """Encode the parts of each fold with that fold's encoder, at this distance from the pretrained weights."""
         from fsat_tasks.tuning.fine_tuning import encode_rows, load_torch_encoder, one_thread_each, weights_between
 
         source, device = self._job.material.source, self._job.device
@@ -188,7 +190,7 @@ class _FoldEncoders:
 
 
 def _training_rows(material: Material, seen: NDArray[np.bool_], soft: SoftRows | None) -> TrainingRows:
-    """Return the seen shots and the soft rows. If there are soft rows, the shots are repeated; see `SHARE_OF_SHOTS`."""
+    """Return the shots in the mask `seen`, and the soft rows. With soft rows, the shots are repeated; see `SHARE_OF_SHOTS`."""
     hard = np.eye(len(material.anchors), dtype=np.float32)[material.labels[seen]]  # (shots, classes)
     shots, vectors = material.shots.at(np.flatnonzero(seen)).tokens, _class_vectors(material, seen)
     if soft is None:
@@ -198,6 +200,6 @@ def _training_rows(material: Material, seen: NDArray[np.bool_], soft: SoftRows |
 
 
 def _class_vectors(material: Material, seen: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Return the initial class vectors (classes, dim): for each class, the sum of anchor and samples on the last layer."""
+    """Return the initial class vectors (classes, dim), each the sum of a class's anchor and samples on the last layer."""
     shots, anchors = material.shots.features[seen, -1].astype(np.float64), material.anchors.features[:, -1].astype(np.float64)
     return class_sums(shots, material.labels[seen], anchors, 1.0).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Rungs that fine-tune the encoder: on the samples, and on pool rows with soft labels.
+"""Rungs that fine-tune the encoder: on the samples alone, or on the samples together with soft-labelled pool rows.
 
 For their evidence, one fold of the samples at a time is left out; see `cross_fit`.
 """
@@ -41,7 +41,8 @@ FEWEST_SELF_TRAINING_ROWS = 500
 """Minimum number of pool rows on which a fold's encoder is fine-tuned. If the budget allows, all pool rows that were
 drawn for the fold are used."""
 BODY_PRIOR = Prior(0.03, 0.04)
-"""Expected gain of a fine-tuned encoder. On eight development splits it was 0.014 to 0.29 nats, with a median of 0.03."""
+"""Expected gain of a fine-tuned encoder over the incumbent. On eight development splits, the gain was 0.014 to 0.29 nats, with
+a median of 0.03."""
 MAX_ORTHOGONALITY_ERROR = 1e-3
 """Maximum orthogonality error that `fine_tune` may report. Above it, the adapters are no longer rotations."""
 
@@ -102,7 +103,7 @@ def try_body(setup: Setup, state: State, cross_fit: CrossFitter = cross_fit) -> 
 
 
 def try_body_pool(setup: Setup, state: State) -> tuple[Trial | Skipped, State]:
-    """Try the head that the pool teaches, on features of the encoder that the rung `body` has fine-tuned."""
+    """Try the head that is taught by the pool, on features of the encoder that the rung `body` has fine-tuned."""
     if state.body is None:
         return Skipped("It needs the rung 'body', which gave no encoder."), state
     if state.body.taught is None:
@@ -139,7 +140,7 @@ def try_self_training(setup: Setup, state: State, cross_fit: CrossFitter = cross
             for rows, soft in zip(pool.folds, teacher.soft_labels, strict=True)
         ],
     )
-    # the prior applies only if the ladder has taken a rung whose head the pool teaches
+    # the prior applies only if the incumbent's head is taught by the pool
     prior = BODY_PRIOR if state.incumbent is not None and state.incumbent.rung.taught else None
     tuned, state = _cross_fit(job, state, cross_fit)
     if isinstance(tuned, Skipped):
@@ -154,7 +155,7 @@ SELF_TRAINING = Rung("self-training", try_self_training, Need.POOL | Need.BUDGET
 
 @dataclass(frozen=True)
 class _Plan:
-    """The amount of fine-tuning that the budget allows, and the seconds that it will take by plan."""
+    """The amount of fine-tuning that the budget allows, and the planned seconds."""
 
     amount: int
     """Number of epochs, or of pool rows of each fold; 0 if the budget does not allow the minimum."""
@@ -208,7 +209,7 @@ def _over_budget(plan: _Plan, state: State) -> Skipped:
 
 
 def _is_left_to_self_training(setup: Setup, state: State) -> bool:
-    """True if the pool teaches the incumbent's head, and the budget allows a rung that fine-tunes on the pool."""
+    """True if the incumbent's head is taught by the pool, and a rung of the ladder can fine-tune on it within the budget."""
     if state.incumbent is None or not state.incumbent.rung.taught or setup.pool is None:
         return False
     if not any(Need.POOL | Need.BUDGET in rung.needs for rung in setup.rungs):
@@ -217,7 +218,7 @@ def _is_left_to_self_training(setup: Setup, state: State) -> bool:
 
 
 def _cross_fit(job: CrossFitJob, state: State, cross_fit: CrossFitter) -> tuple[CrossFit | Skipped, State]:
-    """Fine-tune fold by fold. If the pool teaches a head that is the best so far, its soft labels teach the next rungs."""
+    """Fine-tune fold by fold. If the resulting pool-taught head beats the teacher, it becomes the teacher of later rungs."""
     try:
         tuned = cross_fit(job)
     except DivergedError as error:

@@ -3,8 +3,9 @@
 An adapter is a low-rank or an orthogonal change of a linear layer's weights.
 
 The loss of a batch has two parts. One is the cross-entropy of the cosines to one learnt vector per class. The other is the
-supervised contrastive loss (Khosla et al. 2020, eq. 2) between the rows of the batch. The time of an epoch is linear in the rows,
-because no list of pairs is made. Targets may be soft, so unlabelled rows can be used with the soft labels of a teacher.
+supervised contrastive loss (Khosla et al. 2020, eq. 2) between the rows of the batch. The time of an epoch is linear in the
+number of rows, because no list of pairs is made. Targets may be soft, so unlabelled rows can be used with a
+teacher's soft labels.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ def fine_tune(
         progress: function that is called with the number of rows done so far, of n * epochs in all.
 
     Returns:
-        The orthogonality error: the largest entry of |R.T R - I| over the learnt rotations; 0 for other methods.
+        The orthogonality error: the largest entry of |R.T R - I| over the learnt rotations R; 0 for other methods.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
@@ -135,7 +136,8 @@ def encode_rows(
     Args:
         encoder: the encoder, on its device.
         rows: n rows of token ids.
-        exact: True for float32; False for the mixed precision that training uses. It is faster, but only three digits are exact.
+        exact: True for float32; False for the mixed precision that training uses. Mixed precision is faster, but
+            only three digits are exact.
         tokens_per_batch: maximum number of padded tokens in a batch; by default that of TOKENS_PER_BATCH.
     """
     device, config = next(encoder.parameters()).device, encoder.body.config
@@ -184,13 +186,16 @@ def weights_between(pretrained: Weights, tuned: Weights, distance: float) -> Wei
 
 
 def _kept(encoder: PooledEncoder) -> list[nn.Parameter]:
-    """Return the parameters that are never tuned: an unused pooler; and the embeddings, because shots contain few tokens."""
+    """Return the parameters that are never tuned.
+
+    The embeddings are not tuned because the shots contain few of the tokens, and a pooler because it is not used.
+    """
     pooler = getattr(encoder.body, "pooler", None)
     return [*encoder.body.get_input_embeddings().parameters(), *(pooler.parameters() if pooler is not None else [])]
 
 
 def _with_adapters(encoder: PooledEncoder, method: str) -> Any:
-    """Return the model to train: the encoder's own model, or this model with adapters on all its linear layers."""
+    """Return the model to train: `encoder.body`. If the method is not `full`, all its linear layers get adapters."""
     encoder.requires_grad_(method == "full")
     if method == "full":
         for parameter in _kept(encoder):
@@ -225,7 +230,7 @@ def _batches(lengths: NDArray[np.int64], most_rows: int, rng: np.random.Generato
 
 
 def _rate(step: int, steps: int) -> float:
-    """Return the factor of the learning rate. The factor rises linearly to 1 in the warm-up, then falls linearly to zero."""
+    """Return the factor for the learning rate. This factor rises linearly to 1 in the warm-up, then falls linearly to zero."""
     return min((step + 1) / max(WARM_UP * steps, 1.0), 1.0) * max(1.0 - step / steps, 0.0)
 
 
@@ -267,7 +272,7 @@ def _orthogonality_error(model: nn.Module) -> float:
 
 
 def _rotations(model: nn.Module) -> Iterator[Tensor]:
-    """Yield the rotation blocks of every orthogonal adapter, (blocks, size, size), exactly as they are merged."""
+    """Yield the rotation blocks of every orthogonal adapter, (blocks, size, size), with the values that are merged."""
     for module in model.modules():
         if module.__class__.__name__ == "OFTRotationModule":
             yield module.get_weight().detach()

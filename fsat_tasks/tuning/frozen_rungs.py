@@ -1,7 +1,7 @@
-"""Rungs on the pretrained encoder: prototypes, the probe, and the head that the pool teaches.
+"""Rungs on the pretrained encoder: prototypes, the probe, and the head that is taught by the pool.
 
-There is no validation set. The evidence of prototypes and probe is leave-one-out evidence, in closed form. For the
-evidence of the head that the pool teaches, one fold of the samples at a time is left out.
+There is no validation set. The evidence of the prototypes and of the probe is leave-one-out evidence, computed in
+closed form. For the evidence of the head that is taught by the pool, one fold of the samples at a time is left out.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ TOO_FEW = Skipped(f"There are fewer samples than the {FOLDS} groups that would b
 
 @dataclass(frozen=True, kw_only=True)
 class FrozenTrial(Trial):
-    """A fitted head on the pretrained encoder."""
+    """A head on the pretrained encoder's features, fitted before the trial."""
 
     setup: Setup
     head: LinearHead | TaughtHead
@@ -57,7 +57,7 @@ class FrozenTrial(Trial):
 
 @dataclass(frozen=True, kw_only=True)
 class PoolTrial(Trial):
-    """A head on the pretrained encoder that the pool teaches."""
+    """A head on the pretrained encoder's features, taught by the pool."""
 
     setup: Setup
     teaching: Teaching
@@ -112,7 +112,7 @@ def try_probe(setup: Setup, state: State) -> tuple[Trial, State]:
 
 
 def try_pool(setup: Setup, state: State) -> tuple[Trial | Skipped, State]:
-    """Try the head that the unlabelled pool teaches, on features of the pretrained encoder."""
+    """Try the head that is taught by the unlabelled pool, on features of the pretrained encoder."""
     material, pool = setup.material, setup.pool
     if pool is None:
         return NO_POOL, state

@@ -31,7 +31,7 @@ Compare = Callable[[HeldOut, HeldOut, Prior | None], Comparison]
 """Function that compares a challenger with the incumbent."""
 
 LADDER = (PROTOTYPES, PROBE, POOL, BODY, BODY_POOL, SELF_TRAINING)
-"""All rungs, from the lowest; the first is always taken."""
+"""All rungs, from the cheapest; the first is always taken."""
 RUNGS = tuple(rung.name for rung in LADDER)
 """Names of all rungs."""
 FROZEN_RUNGS = tuple(rung.name for rung in LADDER if rung.frozen)
@@ -39,7 +39,7 @@ FROZEN_RUNGS = tuple(rung.name for rung in LADDER if rung.frozen)
 
 
 def run_ladder(material: Material, settings: LadderSettings, ladder: Sequence[Rung] = LADDER, compare: Compare = compare) -> Fit:
-    """Try the rungs from the lowest up, skip those that the budget does not allow, and return the model of the rung taken last.
+    """Try the rungs in order, skip those that the budget does not allow, and return the model of the rung taken last.
 
     Args:
         material: rows to tune on.
@@ -48,7 +48,7 @@ def run_ladder(material: Material, settings: LadderSettings, ladder: Sequence[Ru
         compare: decides whether a rung is better than the incumbent.
 
     Raises:
-        DataError: if features are not finite, or the same for all samples.
+        DataError: if a feature is not finite, or if all samples have the same features.
         ValueError: if no rung was taken.
     """
     _check(material)
@@ -88,7 +88,7 @@ def balance(fit: Fit, labels: Labels) -> Fit:
 
 
 def _decide(trial: Trial, compare: Compare) -> tuple[bool, str, str]:
-    """Decide whether the trial is taken. Return True if it is, the reason, and the statistics."""
+    """Decide whether the trial is taken. Return three values: whether it is, the reason, and the statistics."""
     if trial.incumbent is None:
         return True, "The first rung: there is nothing to compare it with.", ""
     comparison = compare(trial.held_out, trial.incumbent, trial.prior)

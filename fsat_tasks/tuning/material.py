@@ -77,7 +77,7 @@ class Pool:
         if len(used) >= PLENTY * max(len(own), count):
             if (layers, seed) not in self._directions:
                 self._directions[layers, seed] = find_directions(used.features, layers)
-            # a few texts that are often repeated span fewer directions
+            # if the pool repeats a few texts many times, it spans fewer directions than `count`
             if self._directions[layers, seed].basis.shape[1] == count:
                 return self._directions[layers, seed]
         return find_directions(used.features, layers, own)

@@ -1,4 +1,4 @@
-"""Refit of the rung that was taken, on more samples."""
+"""Refit of a tuned model's head on more samples. The head is fitted as the rung that was taken fits it."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def refit_rung(fit: Fit, shots: Features, labels: Labels, anchors: Features) -> 
     held_out = judge(probe.held_out, labels)
     if fit.kind is HeadKind.PROBE and fit.weights is None:
         return replace(fit, head=probe.head, held_out=held_out, shots=shots, anchors=anchors)
-    # The old samples were used to tune the encoder or to make the pool's soft labels. If only the probe were fitted without
-    # an old sample, the evidence on it would be too good. So the old samples keep the evidence that they have.
+    # The old samples were used to tune the encoder or to make the pool's soft labels. If only the probe
+    # leaves an old sample out, the evidence on this sample is too good. So the old samples keep the evidence that they have.
     pool = fit.pool
     if len(pool):  # a new sample may be a pool row that somebody has labelled
         pool = pool[~is_copy(mix_layers(pool, fit.layers), mix_layers(shots, fit.layers))]
@@ -52,7 +52,7 @@ def refit_rung(fit: Fit, shots: Features, labels: Labels, anchors: Features) -> 
 
 
 def _joined(old: HeldOut, refitted: HeldOut) -> HeldOut:
-    """Return the old evidence for old samples, and that of the refit for new ones. With new classes, all is from the refit."""
+    """Return the old evidence for old samples and the refit's for new ones. With new classes, all of it is the refit's."""
     if old.logits.shape[1] != refitted.logits.shape[1]:
         return replace(refitted, temperature=old.temperature)
     parts = ((old.logits, refitted.logits), (old.losses, refitted.losses), (old.right, refitted.right))

@@ -38,7 +38,7 @@ class LadderSettings:
     checkpoints: Path | None = None
     """Folder that keeps fine-tuned encoders until the run is done; see `cross_fit`."""
     epochs: int = 6
-    """Maximum number of epochs of fine-tuning on the samples. A small budget allows fewer. More epochs helped on no data set."""
+    """Maximum number of epochs of fine-tuning on the samples. A small budget allows fewer. More than 6 helped on no data set."""
     self_training_epochs: int = 2
 
 
@@ -70,7 +70,7 @@ class Rung:
 
     @property
     def taught(self) -> bool:
-        """True if the pool teaches the rung's head."""
+        """True if the rung's head is taught by the pool."""
         return Need.POOL in self.needs
 
 
@@ -121,9 +121,9 @@ class Teacher:
     """Soft labels of the pool. They come from the best head so far among those that the pool taught."""
 
     soft_labels: Sequence[Array]
-    """Soft labels of pool rows (rows, classes), one array for each fold, from a teacher that had seen no sample of the fold."""
+    """Soft labels of pool rows (rows, classes), one array for each fold, from a teacher fitted without the fold's samples."""
     log_loss: float
-    """Log-loss of the samples. Each sample is judged by a head that had not seen it."""
+    """Log-loss of the samples. Each sample is judged by a head that was fitted without it."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from fsat_tasks.tuning.material import Material, Rows
 __all__ = ["TaskPool", "find_task_pool"]
 
 FOLD_POOL = 4096
-"""Maximum number of pool rows that the encoder of one fold sees. Each fold draws its own rows."""
+"""Maximum number of pool rows that are drawn for one fold. The encoder of the fold encodes them, and may be tuned on them."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class TaskPool:
     rows: Rows
     directions: PoolDirections  # principal directions of the rows that teach the task
     folds: tuple[NDArray[np.int64], ...]
-    """Indices of the rows that each fold's encoder sees, in the order of their use."""
+    """Indices of the rows that are drawn for each fold, in the order in which they are used."""
 
 
 def find_task_pool(material: Material, layers: int, seed: int) -> TaskPool | None:

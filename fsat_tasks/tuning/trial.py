@@ -31,7 +31,7 @@ class HeadKind(Enum):
     PROTOTYPES = auto()
     PROBE = auto()
     TAUGHT = auto()
-    """Fitted on samples and on pool rows, with the memory of pool rows if that helps."""
+    """Fitted on samples and on pool rows, with a memory of pool rows (`TaughtHead`) if that helps."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,9 @@ class TraceEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """The model of a rung: probabilities are softmax(head.logits(mix_layers(features, layers)) / held_out.temperature)."""
+    """The model of a rung. Its class probabilities are
+    softmax(head.logits(mix_layers(features, layers)) / held_out.temperature).
+    """
 
     head: LinearHead | TaughtHead
     kind: HeadKind
@@ -60,16 +62,17 @@ class Fit:
     setting: Candidate
     """Setting of the probe, for a refit on more samples."""
     share: float = 0.0
-    """Share of the pool's memory in the head."""
+    """Weight of the memory of pool rows in the head; 0 without a memory."""
     held_out: HeldOut
-    """Evidence on the samples, which were left out one by one or by folds. The head has the same temperature."""
+    """Evidence on the samples, which were left out one by one or by folds. Its temperature is the one to use with the head."""
     weights: Weights | None = None
     """Weights of the fine-tuned encoder; None for the pretrained one."""
     shots: Features  # (n, layers, dim), from the encoder with these weights
     anchors: Features  # (classes, layers, dim)
     pool: Features  # (m, layers, dim), the rows that taught the head; m is 0 if no pool taught it
     unseen: Array | None = None
-    """Views of each sample for the scope score, (n, 2), from an encoder that had not seen it; None for the pretrained encoder."""
+    """Two inputs of the scope score for each sample, (n, 2) (`scope.unseen_views`), from an encoder that was not tuned on the
+    sample; None for the pretrained encoder."""
     trace: Sequence[TraceEntry] = ()
     baseline: FrozenHead | None = None
     """The probe on the pretrained encoder. A fine-tuned model must not be worse than this probe."""
@@ -102,10 +105,10 @@ class Trial(ABC):
 def fit_head(
     shots: Features, labels: Labels, anchors: Features, pool: Features, setting: Candidate, share: float
 ) -> LinearHead | TaughtHead:
-    """Fit the head on all samples: the head that the pool teaches, or the probe if the pool is empty.
+    """Fit a head on all samples: the head that is taught by the pool, or the probe if the pool is empty.
 
     Args:
-        share: share of the pool's memory in the head.
+        share: weight of the memory of pool rows in the head.
     """
     if len(pool):
         directions = find_directions(pool, setting.layers, np.concatenate([shots, anchors]))

@@ -52,7 +52,8 @@ def tune_encoders(
 
     Args:
         jobs: encoders to fine-tune.
-        checkpoints: folder for the weights. If a run is killed, encoders whose weights it wrote there are not tuned again.
+        checkpoints: folder for the weights. If a run is killed, the next run does not tune the encoders again whose
+            weights are in this folder.
         report: function that is called with the number of rows done so far, summed over all jobs.
         at_once: maximum number of processes at the same time; by default one for each core.
 
@@ -138,7 +139,7 @@ class _Processes:
                 process.kill()
 
     def tune(self, job: TuningJob, file: Path, report: Callable[[int], None]) -> None:
-        """Run this module on the job's files in its own process. That process prints the number of rows done."""
+        """Run this module in a new process, on files that describe the job. The process prints the number of rows done so far."""
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
             _write_job(job, file, folder)

@@ -90,7 +90,7 @@ def test_features_that_are_no_numbers_are_an_error_of_their_own(source: EncoderS
         weights = tuned_weights(load_torch_encoder(source, "cpu"))
         return [({name: torch.full_like(weight, torch.nan) for name, weight in weights.items()}, 0.0)] * len(jobs)
 
-    with pytest.raises(DivergedError, match="the body diverged"):
+    with pytest.raises(DivergedError, match="fine-tuning diverged"):
         cross_fit(job_of(tiny_material(source)), diverged)
 
 
