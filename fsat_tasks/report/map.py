@@ -72,7 +72,7 @@ def _title(row: dict[str, Any]) -> str:
 
 
 def _names(points: Sequence[dict[str, Any]], labels: Sequence[str]) -> list[dict[str, Any]]:
-    """Place the name of each class at the median of its points. A name that would cover another one moves down."""
+    """Place the name of each class at the median of its points. A name that would cover a name placed before moves down."""
     import numpy as np
 
     if len(labels) > NAMED:

@@ -136,7 +136,7 @@ def _reference_variant(run: Run, folder: Path, parity: dict[str, Any]) -> dict[s
 
 
 def _smaller(run: Run) -> Iterator[tuple[str, onnx.ModelProto]]:
-    """Yield the smaller variants with their names, one in memory at a time. A model with an int8 encoder has no variants."""
+    """Yield the smaller variants with their names, one in memory at a time. A model with an int8 encoder has none."""
     if _precision(run) == "fp32":
         yield "int8", _joined(run, export_int8_encoder(run.head_encoder, run.store))
         yield "fp16", _joined(run, run.head_encoder, half=True)
@@ -161,9 +161,9 @@ def _parity_rows(run: Run) -> tuple[list[str], NDArray[np.int64]]:
 
 
 def _reference(run: Run, texts: list[str]) -> Outputs:
-    """Return reference probabilities and scope scores. The encoder runs in transformers, and the head runs in float64.
+    """Return the probabilities and scope scores that graphs are compared with, from transformers and the head in float64.
 
-    If the encoder is an int8 graph, this graph computes the reference features in place of transformers, because
+    If the encoder is an int8 graph, that graph computes the features in place of transformers, because
     `runs.precision` has already accepted the int8 graph in place of the float32 encoder.
     """
     if _precision(run) == "int8":

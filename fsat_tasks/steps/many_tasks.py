@@ -1,4 +1,4 @@
-"""Run several tasks one after another in one process. Data that tasks share is loaded once. A failed task stops no other."""
+"""Run several tasks one after another in one process. Data that tasks share is loaded once. If one fails, the rest still run."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def copy_result(store: Store, result: Artefact, folder: Path) -> None:
         raise StoreError(
             f"--out {folder}",
             f"a {REVIEW} as it was written",
-            "one that was changed since",
+            "one that was changed after it was copied",
             "Feed it back with fsat add and move it away, or name another folder.",
         )
     copy_out(result, folder)

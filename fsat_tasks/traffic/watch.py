@@ -49,7 +49,7 @@ REFERENCES: dict[Kind, str] = {
 
 
 def watch_traffic(task: Task, store: Store, traffic: Path) -> Artefact:
-    """Compare the traffic's newest rows with the reference rows by features, class shares, and share of rows out of scope.
+    """Compare the traffic's newest rows with the reference rows: their features, class shares, and share of rows out of scope.
 
     Writes drift.json, which has the verdict, each test with its figure and p-value, and the class shares with their confidence
     intervals. Texts that are in the row cache are not encoded again. If the champion was made on a GPU, a machine without such a
@@ -101,7 +101,7 @@ def _watch(run: Run, texts: list[str], file: str, device: Device) -> Artefact:
 
 
 def first_alarm(store: Store, watched: Artefact) -> bool:
-    """Return True for the first call with this window and this champion. The store remembers the call for all machines."""
+    """Return True for the first call with this window and this champion on any machine that shares the store."""
     about = watched.manifest
     recipe = Recipe("alarm", versions.ALARM, config=about["config"], inputs=about["inputs"], parents={"watch": watched})
     return store.build(recipe, lambda folder: None).built
@@ -130,7 +130,7 @@ class _Reference:
 
 
 class _Judge:
-    """Judges texts by the reference head. Texts of the samples are left out, because the head was fitted to them."""
+    """Judges texts with the reference head. Texts of the samples are left out, because the head was fitted to them."""
 
     def __init__(self, run: Run, head: ReferenceHead, numeric_class: NumericClass) -> None:
         self._run, self._head, self._numeric_class = run, head, numeric_class
@@ -142,7 +142,7 @@ class _Judge:
         return self._head.samples
 
     def __call__(self, texts: Iterable[str]) -> Judged | None:
-        """Judge the texts. Returns None if fewer than two are left."""
+        """Judge the texts that are not samples. Returns None if there are fewer than two."""
         new = [text for text in texts if text not in self._taught]
         return self._head.judge(self._run.features(new, self._numeric_class)) if len(new) > 1 else None
 
