@@ -30,7 +30,7 @@ CHAMPIONS = AssetAlias("fsat-champions")
 DRIFT = AssetAlias("fsat-drift")
 
 CHANGED = "*"
-"""Value of the form's Task that selects all tasks that changed. No task can have this name."""
+"""Value of the form's Task that selects all tasks that changed since their last decision. No task can have this name."""
 
 Chosen = dict[str, str | None]
 """One of the run's tasks. `task` is its name. `unlabelled` is a file that replaces `unlabelled` of task.yaml, or None."""
@@ -68,7 +68,7 @@ def run_step(name: str, chosen: Chosen, params: Mapping[str, Any]) -> dict[str, 
     " If the name does not exist, this task fails, and its log lists the tasks. It ends as skipped if no task has changed.",
 )
 def choose(params: dict[str, Any], dag_run: DagRunProtocol, triggering_asset_events: Mapping[Any, Any]) -> list[Chosen]:
-    """Return the tasks of this run: those that drifted, the one that the form names, or all changed since their decision."""
+    """Return the tasks of this run: those that drifted, the one that the form names, or all changed since their last decision."""
     events = triggering_asset_events.get(DRIFT, ())
     if drifted := {event.extra["task"]: event.extra.get("unlabelled") for event in events}:
         return [{"task": name, "unlabelled": file} for name, file in drifted.items()]

@@ -95,7 +95,7 @@ def _answer_query(run: Run, device: Device) -> Answers:
 
 
 def _answer_left_out(run: Run) -> Answers:
-    """Return answers to the samples. Each sample is answered by a head that was fitted without this sample."""
+    """Return predictions for the samples. Each sample is predicted by a head that was fitted without this sample."""
     import numpy as np
     from scipy.special import softmax
 

@@ -45,7 +45,7 @@ BOUNDS = {"max_parity_error", "max_variant_error", "min_variant_agreement", "sig
 def export(run: Run) -> Artefact:
     """Join encoder and head into one graph, and compare the graph with torch.
 
-    The comparison uses at most 500 rows: first query rows, then samples.
+    The comparison uses at most 500 rows. Samples are used only if there are fewer query rows than that.
 
     Writes model.onnx, its smaller variants and tokenizer.json. Writes config.json, which names the variant that is served.
     Writes the model card, README.md. Writes variants.json, parity.json and gates.json. If ONNX Runtime can use a GPU on this
@@ -153,7 +153,7 @@ def _joined(run: Run, encoder: Artefact, half: bool = False) -> onnx.ModelProto:
 
 
 def _parity_rows(run: Run) -> tuple[list[str], NDArray[np.int64]]:
-    """Return texts and class numbers (n,) of the rows on which graphs are compared: query rows first, then samples."""
+    """Return texts and class numbers (n,) of the rows on which graphs are compared, query rows before samples."""
     splits = (run.tables.query, run.tables.samples)
     texts = [text for split in splits for text in split.texts][:PARITY_ROWS]
     labels = [label for split in splits for label in split.labels][:PARITY_ROWS]

@@ -20,7 +20,7 @@ __all__ = ["REVIEW", "Doubt", "Review", "copy_result"]
 
 REVIEW = "review.csv"
 MOST = 1000
-"""Maximum number of texts in the review file. A person hardly labels more, and the limit keeps memory bounded."""
+"""Maximum number of texts in the review file. A person is unlikely to label more, and the limit keeps memory bounded."""
 COLUMNS = ("text", "label", "suggested", "probability", "reason")
 
 

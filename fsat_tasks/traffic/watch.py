@@ -205,7 +205,7 @@ def _compare(reference: _Reference, window: Judged, head: ReferenceHead, signifi
 
 
 def _differ(what: str, shift: Shift, drift: bool) -> str:
-    """Return a sentence that gives a distance as a multiple of the mean distance over random permutations of the rows."""
+    """Say in a sentence how large a distance is, as a multiple of the mean distance over random permutations of the rows."""
     times = shift.figure / shift.by_chance if shift.by_chance > 0 else 0.0
     if not drift and times < LEAST_TIMES:
         return f"{what} no more than chance gives."
@@ -224,8 +224,8 @@ def _verdict(drift: bool) -> str:
 
 
 LEAST_TIMES = 1.05
-"""Multiple of the mean distance over the permutations. If there is no drift and the distance is smaller than this multiple, the
-sentence says that the texts differ no more than chance gives."""
+"""Ratio of the distance to its mean over random permutations. If there is no drift and the ratio is smaller than this, the
+sentence says that the texts differ no more than by chance."""
 SENTENCES: dict[str, Callable[[Shift, bool], str]] = {
     "features": lambda shift, drift: _differ("The texts differ from the reference", shift, drift),
     "labels": lambda shift, drift: _differ("The shares of the classes differ", shift, drift),
