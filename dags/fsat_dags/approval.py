@@ -29,8 +29,8 @@ class ReportLink(BaseOperatorLink):
 class DecideOperator(BaseOperator):
     """Runs the step publish as a dry run, so the champion does not move.
 
-    The result is the artefact's summary with two more keys. `chosen` is the task. `replaces` is the version
-    that was the champion when the model was judged.
+    The result is the artefact's summary with two more keys. `chosen` is the task. `replaces` is the version that was the
+    champion when the model was judged.
     """
 
     template_fields = ("chosen",)

@@ -68,7 +68,7 @@ def run_step(name: str, chosen: Chosen, params: Mapping[str, Any]) -> dict[str, 
     " If the name does not exist, this task fails, and its log lists the tasks. It ends as skipped if no task has changed.",
 )
 def choose(params: dict[str, Any], dag_run: DagRunProtocol, triggering_asset_events: Mapping[Any, Any]) -> list[Chosen]:
-    """Return the tasks of this run: those that drifted, the one that the form names, or all changed since their last decision."""
+    """Return the tasks of this run: those that drifted, the one that the form names, or all that changed since their decision."""
     events = triggering_asset_events.get(DRIFT, ())
     if drifted := {event.extra["task"]: event.extra.get("unlabelled") for event in events}:
         return [{"task": name, "unlabelled": file} for name, file in drifted.items()]

@@ -161,10 +161,11 @@ def _parity_rows(run: Run) -> tuple[list[str], NDArray[np.int64]]:
 
 
 def _reference(run: Run, texts: list[str]) -> Outputs:
-    """Return the probabilities and scope scores that graphs are compared with, from transformers and the head in float64.
+    """Return the probabilities and scope scores that graphs are compared with.
 
-    If the encoder is an int8 graph, that graph computes the features in place of transformers, because
-    `runs.precision` has already accepted the int8 graph in place of the float32 encoder.
+    The encoder runs in the library transformers, and the head is computed in float64. If the encoder is an int8 graph, that graph
+    computes the features in place of transformers, because `runs.precision` has already accepted it in place of the float32
+    encoder.
     """
     if _precision(run) == "int8":
         features = Encoder(run.head_encoder, "cpu").encode(texts, "all")

@@ -85,7 +85,8 @@ class Labeller:
         - predictions.parquet: one row for each row of the file, in the file's order, with line, text, label, probability,
           margin to the second likeliest label, in_scope, abstained and labels. `labels` is a set of labels, the likeliest first.
           The set contains the true label with a probability of 90 %. A row without a text has no label.
-        - review.csv: distinct texts that the model abstained on, sorted by margin, smallest first, 1000 at most.
+        - review.csv: at most 1000 distinct texts that the model abstained on. They are the texts with the smallest margins, and
+          the smallest margin comes first.
         - summary.json: the number of rows that were answered, that were out of scope, that the model was unsure of, and that
           had no text; and the number of answered rows with each label.
 
