@@ -65,7 +65,7 @@ def watch_window(
     drift = watched.json("drift.json")
     for test in drift["tests"]:
         log.info(
-            "%s: %s, p = %.3g, of the family %.3g: %s",
+            "%s: %s, p = %.3g, adjusted for the number of tests %.3g: %s",
             test["test"],
             "drift" if test["drift"] else "no drift",
             test["p_value"],

@@ -29,8 +29,8 @@ class ReportLink(BaseOperatorLink):
 class DecideOperator(BaseOperator):
     """Runs the step publish as a dry run, so the champion does not move.
 
-    The result is the artefact's summary with two more keys. `chosen` is the task. `replaces` is the champion's version when the
-    model was judged.
+    The result is the artefact's summary with two more keys. `chosen` is the task. `replaces` is the version that was the
+    champion when the model was judged.
     """
 
     template_fields = ("chosen",)
@@ -68,7 +68,7 @@ class ApproveOperator(ApprovalOperator):
         loaded = load(context["params"], self.decided["chosen"])
         published = find_artefact(store(), "publish", self.decided["key"])
         if not awaits_approval(loaded, store(), published):
-            raise AirflowSkipException("No approval is needed: it is not set in task.yaml or the form, or the champion stays.")
+            raise AirflowSkipException("No approval is needed: the setting approval is off, or the champion stays.")
         keep_until_answered(loaded, store(), published)
         self.subject = f"Promote the new model of {loaded.name}?"
         self.body = approval_page(loaded, store(), published)

@@ -30,7 +30,7 @@ CHAMPIONS = AssetAlias("fsat-champions")
 DRIFT = AssetAlias("fsat-drift")
 
 CHANGED = "*"
-"""Value of the form's Task that selects all tasks that changed. No task can have this name."""
+"""Value of the form's Task that selects all tasks that changed since their last decision. No task can have this name."""
 
 Chosen = dict[str, str | None]
 """One of the run's tasks. `task` is its name. `unlabelled` is a file that replaces `unlabelled` of task.yaml, or None."""
@@ -49,7 +49,7 @@ def load(params: Mapping[str, Any], chosen: Chosen, decide_only: bool = False) -
 
 def overrides(params: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of the form that apply to every task of the run."""
-    approval = {"yes": True, "no": False}.get(params["approval"])  # the form's menus show words only
+    approval = {"yes": True, "no": False}.get(params["approval"])  # the form's menu offers words, not booleans
     return {field: params[field] for field in ("shots", "encoder", "seed", "device")} | {"approval": approval}
 
 
@@ -68,7 +68,7 @@ def run_step(name: str, chosen: Chosen, params: Mapping[str, Any]) -> dict[str, 
     " If the name does not exist, this task fails, and its log lists the tasks. It ends as skipped if no task has changed.",
 )
 def choose(params: dict[str, Any], dag_run: DagRunProtocol, triggering_asset_events: Mapping[Any, Any]) -> list[Chosen]:
-    """Return the tasks of this run: those that drifted, the one that the form names, or all that changed."""
+    """Return the tasks of this run: those that drifted, the one that the form names, or all that changed since their decision."""
     events = triggering_asset_events.get(DRIFT, ())
     if drifted := {event.extra["task"]: event.extra.get("unlabelled") for event in events}:
         return [{"task": name, "unlabelled": file} for name, file in drifted.items()]
@@ -240,7 +240,7 @@ def _enter(loaded: Task, decided: dict[str, Any], answer: dict[str, Any] | None)
         else run_steps(loaded, until="publish", store=store())["publish"]
     )
     reasons = [f"{gate.gate}: {gate.reason.removesuffix('.')}" for gate in all_gates(published) if not gate.promote]
-    # asked and refused; or nobody was asked at `decide`, and another run has since moved the champion, so a yes is needed now
+    # a person refused; or nobody was asked at `decide`, but another run has moved the champion since, so a yes is needed now
     if not approved and (asked or awaits(published)):
         reasons.append(NOT_APPROVED)
     return published, reasons

@@ -1,6 +1,6 @@
-"""A plugin for Airflow's scheduler. When a run of fsat begins, it reports pools that the run's tasks name but that do not exist.
-Airflow lets the tasks of a missing pool wait without an error. The check is not an Airflow task, because a task of Airflow 3.3
-cannot ask which pools exist.
+"""A plugin for Airflow's scheduler. When a run of fsat begins, the plugin reports each pool that a task of the run names
+but that does not exist. Airflow lets the tasks of a missing pool wait without an error. The check is not an Airflow task,
+because a task of Airflow 3.3 cannot ask which pools exist.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class FsatReports(AirflowPlugin):
 
 
 def make_app() -> Any:
-    """Return the application below /fsat."""
+    """Return the web application that answers below /fsat."""
     from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
     from airflow.api_fastapi.core_api.security import requires_access_dag
     from fastapi import Depends, FastAPI, HTTPException

@@ -23,7 +23,7 @@ def print_drift(drift: dict[str, Any], traffic: str, path: str, verbose: bool = 
 
     Args:
         drift: content of drift.json.
-        traffic: path of the file that was compared.
+        traffic: path of the file whose newest rows were compared.
         path: path of drift.json.
         verbose: whether to print the statistics too.
     """

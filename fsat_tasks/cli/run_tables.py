@@ -1,4 +1,4 @@
-"""Tables on the terminal. They fit in 80 columns. With `verbose`, they also show the statistics behind each sentence."""
+"""Tables that verbs print. They fit in 80 columns. With `verbose`, they also show the statistics behind each sentence."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ __all__ = [
 def print_decision(
     task: str, published: Artefact, model: Artefact, champion: dict[str, Any] | None, verbose: bool = False
 ) -> None:
-    """Print the gates, the decision, the champion, and the paths of model, report and manifest. Gates that hold come first."""
+    """Print the gates, the decision, the champion, and the paths of model, report and manifest.
+
+    Gates that the model did not pass come first.
+    """
     console = terminal()
     gates = sorted(all_gates(published), key=lambda gate: gate.promote)
     table = Table("gate", "decision", "reason", title=f"{task}: gates", title_justify="left")
@@ -60,7 +63,7 @@ def print_decision(
 
 
 def print_ladder(tuned: Artefact, verbose: bool = False) -> None:
-    """Print each rung of the ladder: whether it was taken and why, and its accuracy on samples that it was not fitted on."""
+    """Print each rung of the ladder: whether it was taken and why, and its accuracy on held-out samples."""
     table = Table("rung", "taken", "accuracy", "why", title="the ladder", title_justify="left")
     seconds = tuned.manifest["notes"]["rung_seconds"]
     for rung in tuned.json("ladder.json"):
@@ -100,7 +103,7 @@ def print_findings(findings: list[dict[str, Any]]) -> None:
 
 
 def what_was_done(step: str, notes: Mapping[str, Any], verbose: bool = False) -> str:
-    """Return a sentence about a step from the notes of its manifest. With `verbose`, return all notes with their names."""
+    """Say in a sentence what a step did, from the notes of its manifest. With `verbose`, return all notes with their names."""
     match "" if verbose else step:
         case "validate":
             kinds = {
@@ -115,7 +118,7 @@ def what_was_done(step: str, notes: Mapping[str, Any], verbose: bool = False) ->
             cut = f", {plural(notes['truncated'], 'text')} cut" if notes.get("truncated") else ""
             return f"{plural(notes['encoded'], 'text')} of {notes['rows']:,} encoded{cut}"
         case "tune":
-            return f"rung {notes['rung']}, by {plural(notes['samples'], 'sample')} of {notes['classes']:,} classes"
+            return f"rung {notes['rung']}, tuned on {plural(notes['samples'], 'sample')} of {notes['classes']:,} classes"
         case "evaluate":
             right, off = PERCENT.show(notes["accuracy"]), POINTS.show(notes["ece"])
             return f"{right} right, probabilities off by {off}, {_gates(notes)}"

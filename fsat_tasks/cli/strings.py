@@ -37,6 +37,6 @@ def export_strings(
     parity = made.json("parity.json")
     typer.echo(f"{task}: {(out or made.path) / MODEL}")
     typer.echo(
-        f"the token ids of {parity['texts']} texts are the same, {parity['rows']} answers differ by at most "
-        f"{parity['max_difference']:.1e}"
+        f"the token ids of {parity['texts']} texts equal the tokenizer's, "
+        f"{parity['rows']} answers differ from the model's by at most {parity['max_difference']:.1e}"
     )

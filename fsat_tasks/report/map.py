@@ -12,7 +12,7 @@ __all__ = ["draw_map", "label_shares"]
 
 MAP_ROWS, POOL_ROWS = 400, 500
 COLOURS = 10
-"""Maximum number of classes for which a point's colour shows its class. With more classes, it shows if the row is right."""
+"""Maximum number of classes for which a point's colour shows its class. With more, it shows if the row was predicted right."""
 NAMED = 24
 """Maximum number of classes whose names are on the map. With more classes, the names would cover the points."""
 SHOWN_LABELS = 30
@@ -72,7 +72,7 @@ def _title(row: dict[str, Any]) -> str:
 
 
 def _names(points: Sequence[dict[str, Any]], labels: Sequence[str]) -> list[dict[str, Any]]:
-    """Place the name of each class at the median of its points. A name that would cover another one moves down."""
+    """Place the name of each class at the median of its points. A name that would cover a name placed before moves down."""
     import numpy as np
 
     if len(labels) > NAMED:

@@ -37,7 +37,7 @@ def render_report(run: Run, decision: Mapping[str, Any]) -> str:
     elements below these sentences.
 
     Args:
-        run: the run, with all artefacts before `publish`.
+        run: the run, with the artefacts of all steps before `publish`.
         decision: the content of decision.json, with all gates and the timings.
     """
     sections = _sections(run, decision)

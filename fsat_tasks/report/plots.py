@@ -48,7 +48,7 @@ def share_axis(values: Iterable[float]) -> Axis:
     """Find an axis for shares, as `axis_over` does, but within 0 and 1."""
     shares = [min(max(value, 0.0), 1.0) for value in values]
     axis = axis_over([*shares, min(*shares, 0.98)])
-    # the last tick that is kept is 1 if any tick is dropped, because every step divides 1
+    # the last tick that is kept is 1 if any tick is dropped, because 1 is a multiple of every step
     ticks = tuple(tick for tick in axis.ticks if tick <= 1.0)
     return Axis(ticks[0], ticks[-1], ticks)
 

@@ -143,7 +143,7 @@ def findings(run: Run) -> list[Row]:
 
 
 def variants(exported: Artefact, timings: Mapping[str, Any]) -> list[Row]:
-    """List the variants of the model with their size, agreement and latency."""
+    """List the variants of the model with their size, latency, and agreement with the reference."""
     return [
         {**one, "latency": timings.get(one["file"]) if one["device"] == "cpu" else None} for one in exported.json("variants.json")
     ]

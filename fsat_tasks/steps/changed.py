@@ -1,4 +1,4 @@
-"""Find the tasks that are not done. A task is not done if its run would make an artefact or add a decision to a history."""
+"""Find the tasks that are not done. A task is not done if its run would make an artefact or add a decision to the registry."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ __all__ = ["changed_tasks", "is_done"]
 
 
 def is_done(task: Task, store: LookupStore | None = None) -> bool:
-    """Return True if the store has every step's artefact, and the registry's history has the decision or the promoted model.
+    """Return True if the store has every step's artefact, and the registry has the decision of `publish` or a version for the
+    exported model.
 
     Args:
         store: store to search; by default the one that FSAT_STORE names.

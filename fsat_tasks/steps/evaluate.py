@@ -31,7 +31,7 @@ __all__ = ["evaluate"]
 
 
 def evaluate(run: Run) -> Artefact:
-    """Measure the tuned head.
+    """Measure the accuracy, calibration and coverage of the tuned head.
 
     Writes metrics.json, gates.json, confusion.csv, reliability.csv and coverage.csv. Also writes predictions.parquet, whose
     columns are line, label, predicted and probability.
@@ -95,7 +95,7 @@ def _answer_query(run: Run, device: Device) -> Answers:
 
 
 def _answer_left_out(run: Run) -> Answers:
-    """Return answers to the samples. Each sample is answered by a head that was fitted without this sample."""
+    """Return predictions for the samples. Each sample is predicted by a head that was fitted without this sample."""
     import numpy as np
     from scipy.special import softmax
 
@@ -112,7 +112,7 @@ def _answer_left_out(run: Run) -> Answers:
 
 
 def _robustness(run: Run, answers: Answers, device: Device) -> dict[str, Any]:
-    """Measure accuracy on perturbed query rows. Features of these rows are not cached, because no other step reads them."""
+    """Measure accuracy on perturbed query rows. Their features are not cached, because no other step reads them."""
     if run.has_tuned_encoder:
         encode = partial(run.head_features, device=device)
     else:

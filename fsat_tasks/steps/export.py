@@ -45,7 +45,7 @@ BOUNDS = {"max_parity_error", "max_variant_error", "min_variant_agreement", "sig
 def export(run: Run) -> Artefact:
     """Join encoder and head into one graph, and compare the graph with torch.
 
-    The comparison uses at most 500 rows: first query rows, then samples.
+    The comparison uses at most 500 rows. Samples are used only if there are fewer query rows than that.
 
     Writes model.onnx, its smaller variants and tokenizer.json. Writes config.json, which names the variant that is served.
     Writes the model card, README.md. Writes variants.json, parity.json and gates.json. If ONNX Runtime can use a GPU on this
@@ -136,7 +136,7 @@ def _reference_variant(run: Run, folder: Path, parity: dict[str, Any]) -> dict[s
 
 
 def _smaller(run: Run) -> Iterator[tuple[str, onnx.ModelProto]]:
-    """Yield the smaller variants with their names, one in memory at a time. A model with an int8 encoder has no variants."""
+    """Yield the smaller variants with their names, one in memory at a time. A model with an int8 encoder has none."""
     if _precision(run) == "fp32":
         yield "int8", _joined(run, export_int8_encoder(run.head_encoder, run.store))
         yield "fp16", _joined(run, run.head_encoder, half=True)
@@ -153,7 +153,7 @@ def _joined(run: Run, encoder: Artefact, half: bool = False) -> onnx.ModelProto:
 
 
 def _parity_rows(run: Run) -> tuple[list[str], NDArray[np.int64]]:
-    """Return texts and class numbers (n,) of the rows on which graphs are compared: query rows first, then samples."""
+    """Return texts and class numbers (n,) of the rows on which graphs are compared, query rows before samples."""
     splits = (run.tables.query, run.tables.samples)
     texts = [text for split in splits for text in split.texts][:PARITY_ROWS]
     labels = [label for split in splits for label in split.labels][:PARITY_ROWS]
@@ -161,10 +161,11 @@ def _parity_rows(run: Run) -> tuple[list[str], NDArray[np.int64]]:
 
 
 def _reference(run: Run, texts: list[str]) -> Outputs:
-    """Return reference probabilities and scope scores. The encoder runs in transformers, and the head runs in float64.
+    """Return the probabilities and scope scores that graphs are compared with.
 
-    If the encoder is an int8 graph, this graph computes the reference features in place of transformers, because
-    `runs.precision` has already accepted the int8 graph in place of the float32 encoder.
+    The encoder runs in the library transformers, and the head is computed in float64. If the encoder is an int8 graph, that graph
+    computes the features in place of transformers, because `runs.precision` has already accepted it in place of the float32
+    encoder.
     """
     if _precision(run) == "int8":
         features = Encoder(run.head_encoder, "cpu").encode(texts, "all")

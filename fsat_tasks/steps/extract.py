@@ -41,8 +41,8 @@ def extract(run: Run) -> Artefact:
     """Encode the texts of the task's small files and class names, then the rows drawn from the unlabelled pool.
 
     The small files are those of the samples, the query rows and the out-of-scope rows. The row cache keeps the features of all
-    layers. Writes features.json, which has the shape, the type and the sha256 of the features in this order of the texts.
-    `Run.features` returns the features themselves.
+    layers. Writes features.json: the shape, the type and the sha256 of all features, with the small files and class names first
+    and the pool rows last. `Run.features` returns the features themselves.
     The result does not depend on labels, so a corrected label costs no encoder time.
 
     Raises:
@@ -97,7 +97,7 @@ def _extract(run: Run, device: Device) -> Artefact:
         seconds = time.perf_counter() - started
         if cache.truncated:
             most = encoder.json("encoder.json")["max_tokens"]
-            log.warning("%d of %d texts have more than the %d tokens that are read, and are cut", cache.truncated, rows, most)
+            log.warning("%d of %d texts were cut, because they exceed the limit of %d tokens", cache.truncated, rows, most)
         return {
             "rows": rows,
             "encoded": cache.encoded,

@@ -1,4 +1,4 @@
-"""Run several tasks one after another in one process. Data that tasks share is loaded once. A failed task stops no other."""
+"""Run several tasks in turn in one process. Data that tasks share is loaded once. If a task fails, the later tasks still run."""
 
 from __future__ import annotations
 

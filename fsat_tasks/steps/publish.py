@@ -29,7 +29,7 @@ def publish(run: Run) -> Artefact:
     """Decide whether to promote the exported model.
 
     Writes decision.json, timings.json and report.html. decision.json says whether to promote the model, and has the gates, the
-    metrics, the model's key and the champion's figures on this model's rows.
+    metrics, the model's key and the champion's figures on the rows that this model was measured on.
 
     Unless this is a dry run, the registry then records the decision. If the decision is promote, the model becomes the
     champion. If a person must approve first, the model is recorded as held.
@@ -105,7 +105,7 @@ def _write(run: Run, opponent: Mapping[str, Any] | None, folder: Path) -> dict[s
 
 
 def _time_variants(run: Run) -> dict[str, dict[str, float]]:
-    """Measure the latency of each graph that may be served on a CPU. Returns file -> figures."""
+    """Measure the latency of each graph that may be served on a CPU. Returns file name -> latency figures."""
     files = [variant["file"] for variant in run.exported.json("variants.json") if for_a_cpu(variant)]
     return {file: measure_latency(ServedModel(run.exported.path, file, kept=run.kept), run.tables.texts) for file in files}
 

@@ -1,4 +1,4 @@
-"""Divide the encoding of many texts between workers."""
+"""Divide the encoding of many texts between workers. A worker encodes one block of texts, a shard, at a time."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def list_shards(tasks: Sequence[Task], store: Store | None = None) -> list[tuple
         store: the store; by default the one that FSAT_STORE names.
 
     Returns:
-        pairs. The first part is the index of a task in `tasks`, and the second is the number of one of this task's shards.
+        pairs of numbers: the index of a task in `tasks`, and the number of one of this task's shards.
     """
     found: dict[tuple[object, ...], tuple[int, int]] = {}
     store = store or Store(Workspace.from_env().store)

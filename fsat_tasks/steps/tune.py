@@ -82,7 +82,7 @@ def _recipe(run: Run) -> Recipe:
 
 
 def _with(planned: NumericClass | None) -> NumericClass:
-    """Return the numeric class of a float64 head, together with the class `planned` of the encoder that may be tuned."""
+    """Return the numeric class of a float64 head. It includes `planned`, the numeric class of the encoder that may be tuned."""
     return NumericClass("numpy", "cpu", "fp64", also=planned)
 
 
@@ -191,7 +191,7 @@ def _save_encoder(run: Run, weights: Any, folder: Path) -> None:
 
 
 def choose_shots(labels: NDArray[np.int64], shots: int | None, seed: int) -> NDArray[np.int64]:
-    """Return the indices of at most `shots` rows of each class, drawn by the seed, ascending. If `shots` is None, return all."""
+    """Draw at most `shots` rows of each class by the seed. Returns their indices in ascending order; all, if `shots` is None."""
     import numpy as np
 
     if shots is None:

@@ -31,8 +31,8 @@ def validate(run: Run) -> Artefact:
     - texts.parquet: each distinct text of the small files and each class name, once;
     - rows.parquet: split, line, text_id and label of each class name and of each row of the small files that has a text;
     - slices.parquet: line, column and value of query rows, for the columns that task.yaml names under `slices`;
-    - pool.json: digest and number of rows of the pool. The pool is an artefact of the unlabelled texts, and a parent of this one;
-    - findings.json: the warnings.
+    - pool.json: digest and number of rows of the pool. The pool's texts are in an artefact that is a parent of this one;
+    - findings.json: the warnings about the data.
 
     Raises:
         DataError: if a file cannot be read or a critical check fails. In that case nothing is written.

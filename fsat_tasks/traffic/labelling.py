@@ -85,8 +85,10 @@ class Labeller:
         - predictions.parquet: one row for each row of the file, in the file's order, with line, text, label, probability,
           margin to the second likeliest label, in_scope, abstained and labels. `labels` is a set of labels, the likeliest first.
           The set contains the true label with a probability of 90 %. A row without a text has no label.
-        - review.csv: at most 1000 of the texts that the model abstained on, each once, the smallest margins first.
-        - summary.json: the numbers of rows that were answered, out of scope, unsure and blank, and of each label.
+        - review.csv: at most 1000 distinct texts that the model abstained on. They are the texts with the smallest margins, and
+          the smallest margin comes first.
+        - summary.json: the number of rows that were answered, that were out of scope, that the model was unsure of, and that
+          had no text; and the number of answered rows with each label.
 
         Raises:
             DataError: if the file cannot be read, or if it changes during the call. An unreadable row is found before any row is
@@ -107,7 +109,7 @@ class Labeller:
                     raise DataError(
                         str(file),
                         "a file that stays as it is",
-                        "one that was written meanwhile",
+                        "one that changed during labelling",
                         "Move it into its place once it is complete.",
                     )
                 return {"file": file.name, **figures}
@@ -165,7 +167,7 @@ class Labeller:
 
 
 def totals(results: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Add up the counts of several labelled files, and compute the shares of rows without an answer and out of scope."""
+    """Add up the counts of several labelled files. Also returns the shares of rows without an answer and of rows out of scope."""
     results = list(results)
     counts = {name: sum(result[name] for result in results) for name in FIGURES}
     rows = max(counts["rows"], 1)
@@ -178,7 +180,7 @@ def totals(results: Iterable[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _state(file: Path) -> tuple[int, ...]:
-    """Return a file's inode, size and time of the last change. If one of them has changed, the file has been written."""
+    """Return a file's inode, size and time of the last change. If one of them has changed, somebody has written to the file."""
     try:
         found = file.stat()
     except OSError as error:
@@ -204,7 +206,7 @@ def _schema() -> pa.Schema:
 
 
 def label_texts(model: ServedModel, rows: Sequence[Row], least: float) -> pa.Table:
-    """Return the predictions for some rows. Rows with the same text are computed once.
+    """Return the predictions for some rows. The model runs once for each distinct text.
 
     Args:
         least: minimum probability of the likeliest label. Below it the model abstains.
@@ -254,7 +256,7 @@ def _write_shard(table: pa.Table, path: Path) -> None:
 
 
 def _count(table: pa.Table, figures: Counter[str], labels: Counter[str], review: Review) -> None:
-    """Add a shard's rows to the counts, and the texts that the model abstained on to the review."""
+    """Add a shard's rows to the counts, and the texts that the model abstained on to `review`."""
     import pyarrow.compute as pc
 
     answered = table.filter(pc.invert(table["abstained"]))

@@ -59,7 +59,7 @@ def fit_reference_head(run: Run, numeric_class: NumericClass) -> ReferenceHead:
 
     Args:
         run: the run that made the champion.
-        numeric_class: numeric class in which samples and class names are encoded.
+        numeric_class: engine, device and precision with which samples and class names are encoded.
     """
     from scipy.special import softmax
 

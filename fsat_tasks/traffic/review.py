@@ -20,7 +20,7 @@ __all__ = ["REVIEW", "Doubt", "Review", "copy_result"]
 
 REVIEW = "review.csv"
 MOST = 1000
-"""Maximum number of texts in the review file. A person hardly labels more, and the limit keeps memory bounded."""
+"""Maximum number of texts in the review file. A person is unlikely to label more, and the limit keeps memory bounded."""
 COLUMNS = ("text", "label", "suggested", "probability", "reason")
 
 
@@ -69,7 +69,7 @@ def copy_result(store: Store, result: Artefact, folder: Path) -> None:
         raise StoreError(
             f"--out {folder}",
             f"a {REVIEW} as it was written",
-            "one that was changed since",
+            "one that was changed after it was copied",
             "Feed it back with fsat add and move it away, or name another folder.",
         )
     copy_out(result, folder)

@@ -49,7 +49,7 @@ REFERENCES: dict[Kind, str] = {
 
 
 def watch_traffic(task: Task, store: Store, traffic: Path) -> Artefact:
-    """Compare the traffic's newest rows with the reference rows by features, class shares, and share of rows out of scope.
+    """Compare the traffic's newest rows with the reference rows: their features, class shares, and share of rows out of scope.
 
     Writes drift.json, which has the verdict, each test with its figure and p-value, and the class shares with their confidence
     intervals. Texts that are in the row cache are not encoded again. If the champion was made on a GPU, a machine without such a
@@ -101,7 +101,7 @@ def _watch(run: Run, texts: list[str], file: str, device: Device) -> Artefact:
 
 
 def first_alarm(store: Store, watched: Artefact) -> bool:
-    """Return True for the first call with this window and this champion. The store remembers the call for all machines."""
+    """Return True for the first call with this window and this champion on any machine that shares the store."""
     about = watched.manifest
     recipe = Recipe("alarm", versions.ALARM, config=about["config"], inputs=about["inputs"], parents={"watch": watched})
     return store.build(recipe, lambda folder: None).built
@@ -130,7 +130,7 @@ class _Reference:
 
 
 class _Judge:
-    """Judges texts by the reference head. Texts of the samples are left out, because the head was fitted to them."""
+    """Judges texts with the reference head. Texts of the samples are left out, because the head was fitted to them."""
 
     def __init__(self, run: Run, head: ReferenceHead, numeric_class: NumericClass) -> None:
         self._run, self._head, self._numeric_class = run, head, numeric_class
@@ -142,7 +142,7 @@ class _Judge:
         return self._head.samples
 
     def __call__(self, texts: Iterable[str]) -> Judged | None:
-        """Judge the texts. Returns None if fewer than two are left."""
+        """Judge the texts that are not samples. Returns None if there are fewer than two."""
         new = [text for text in texts if text not in self._taught]
         return self._head.judge(self._run.features(new, self._numeric_class)) if len(new) > 1 else None
 
@@ -205,7 +205,7 @@ def _compare(reference: _Reference, window: Judged, head: ReferenceHead, signifi
 
 
 def _differ(what: str, shift: Shift, drift: bool) -> str:
-    """Return a sentence that gives a distance as a multiple of the mean distance over random permutations of the rows."""
+    """Say in a sentence how large a distance is, as a multiple of the mean distance over random permutations of the rows."""
     times = shift.figure / shift.by_chance if shift.by_chance > 0 else 0.0
     if not drift and times < LEAST_TIMES:
         return f"{what} no more than chance gives."
@@ -224,8 +224,8 @@ def _verdict(drift: bool) -> str:
 
 
 LEAST_TIMES = 1.05
-"""Multiple of the mean distance over the permutations. If there is no drift and the distance is smaller than this multiple, the
-sentence says that the texts differ no more than chance gives."""
+"""Ratio of the distance to its mean over random permutations. If there is no drift and the ratio is smaller than this, the
+sentence says that the texts differ no more than by chance."""
 SENTENCES: dict[str, Callable[[Shift, bool], str]] = {
     "features": lambda shift, drift: _differ("The texts differ from the reference", shift, drift),
     "labels": lambda shift, drift: _differ("The shares of the classes differ", shift, drift),

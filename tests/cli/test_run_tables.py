@@ -118,7 +118,7 @@ def test_findings_name_their_lines(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ("validate", {"samples": 1, "query": 420, "texts": 9, "warnings": 0}, "1 sample, 420 query rows, 0 warnings"),
         ("extract", {"rows": 1234, "encoded": 34, "truncated": 1}, "34 texts of 1,234 encoded, 1 text cut"),
-        ("tune", {"rung": "pool", "samples": 140, "classes": 14}, "rung pool, by 140 samples of 14 classes"),
+        ("tune", {"rung": "pool", "samples": 140, "classes": 14}, "rung pool, tuned on 140 samples of 14 classes"),
         ("evaluate", {"accuracy": 0.652, "ece": 0.049, "promote": True}, "65.2 % right, probabilities off by 4.9 points, passed"),
         ("export", {"served": "model.onnx", "promote": False}, "model.onnx is served, held"),
         ("publish", {"promote": True}, "promote"),

@@ -140,7 +140,7 @@ def test_file_that_is_written_to_meanwhile_has_no_result(task: Task, store_root:
                 more.write("three\n")
             return super().run(texts)
 
-    with pytest.raises(DataError, match=r"new\.txt: expected a file that stays as it is, got one that was written meanwhile"):
+    with pytest.raises(DataError, match=r"new\.txt: expected a file that stays as it is, got one that changed during labelling"):
         stub_labeller(task, Store(store_root), Writer()).label(file)
     assert not list(store_root.glob("apply/*/*"))
     assert list((store_root / "checkpoints").iterdir()) == []

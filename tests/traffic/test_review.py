@@ -44,5 +44,5 @@ def test_copy_whose_former_result_is_gone_is_kept(labeller: Labeller, tmp_path: 
     copy_result(store, first, tmp_path / "out")
     copy_result(store, second, tmp_path / "out")
     shutil.rmtree(second.path)
-    with pytest.raises(StoreError, match="one that was changed since"):
+    with pytest.raises(StoreError, match="one that was changed after it was copied"):
         copy_result(store, first, tmp_path / "out")
