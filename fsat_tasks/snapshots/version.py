@@ -116,7 +116,7 @@ def read_snapshot(folder: Path) -> dict[str, Any] | None:
 
 
 def wrong_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """Compare a folder with the files of its snapshot.json.
+    """Compare a folder with the list of files in its snapshot.json.
 
     Returns:
         name -> problem, for every file that is missing, altered or not listed.
