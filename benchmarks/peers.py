@@ -42,7 +42,7 @@ def nearest_prototype(rows: SplitRows, context: Context) -> Outcome:
 def k_nearest_neighbours(rows: SplitRows, context: Context) -> Outcome:
     """Let the 5 nearest shots vote, as in scikit-learn's defaults.
 
-    If the largest class has fewer than 5 shots, the number of voting shots is the size of this class.
+    If the largest class has fewer than 5 shots, as many shots vote as this class has.
     """
     from sklearn.neighbors import KNeighborsClassifier
 

@@ -2,8 +2,9 @@
 
 The algorithm is mark and sweep. The mark phase finds the artefacts to keep (`reachable.py`). The sweep phase renames the
 artefacts that are not kept, parents last, and deletes nothing yet. The store has a read-write lock, called the gate
-(`lease.py`). During both phases, the gate is closed to all processes but this one. Files are deleted after the gate is open again. Housekeeping may be killed at
-any time: the store stays intact, and the next call continues the work.
+(`lease.py`). During both phases, the gate is closed to all processes but this one. Files are deleted after the gate is open again.
+
+Housekeeping may be killed at any time: the store stays intact, and the next call continues the work.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ __all__ = ["FILES", "FOR_A_GPU", "MODEL", "Judge", "for_a_cpu", "parity_of", "se
 MODEL = "model.onnx"
 FILES = {"fp32": MODEL, "fp16": "model-fp16.onnx", "int8": "model-int8.onnx"}
 FOR_A_GPU = ("fp16",)
-"""Variants for a GPU, half as large as fp32. A CPU converts their weights and computes in fp32, which is slower than `fp32`."""
+"""Variants for a GPU. Their files are half as large as fp32. A CPU is slower with them, because it first converts the weights."""
 
 Outputs = tuple["NDArray[np.floating[Any]]", "NDArray[np.floating[Any]]"]
 """Probabilities (n, classes) and scope scores (n,)."""

@@ -40,7 +40,7 @@ HOURS_TO_ACT = 24
 
 
 def awaits_approval(task: Task, store: Store, published: Artefact) -> bool:
-    """Return whether a person must still approve this decision.
+    """Return whether a person must still approve the decision in `published`.
 
     That is the case if the task requires approval, nobody has approved yet, and the decision would move the champion.
     """

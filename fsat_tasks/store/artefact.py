@@ -146,7 +146,7 @@ def make_manifest(recipe: Recipe, folder: Path, work: Mapping[str, Any], sha256:
     Args:
         recipe: recipe of the work.
         folder: folder with the files.
-        work: further entries of the manifest: the step's `notes` and `wall_seconds`, and `caller`, the program that ran it.
+        work: further entries of the manifest: the step's `notes` and `wall_seconds`, and `caller`, the program that ran the step.
         sha256: function that returns a file's sha256.
     """
     files = {

@@ -261,7 +261,7 @@ def _sync(folder: Path) -> None:
 
 
 def _rename(temporary: Path, final: Path) -> bool:
-    """Give a complete folder its final name. Returns False if another process was first; its folder stays."""
+    """Give a complete folder its final name. Returns False if another process has already made that folder, which stays."""
     try:
         temporary.rename(final)
     except OSError:
