@@ -2,7 +2,7 @@
 
 The algorithm is mark and sweep. The mark phase finds the artefacts to keep (`reachable.py`). The sweep phase renames the
 artefacts that are not kept, parents last, and deletes nothing yet. The store has a read-write lock, called the gate
-(`lease.py`). During both phases, the gate is closed to all processes but this one. Files are deleted after the gate is open again.
+(`lease.py`). During both phases, the gate is closed to all processes but this one. Files are deleted once the gate is open.
 
 Housekeeping may be killed at any time: the store stays intact, and the next call continues the work.
 """
