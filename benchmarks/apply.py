@@ -1,4 +1,4 @@
-"""Compare the rows/s of all the work of `fsat apply` with the rows/s of only running its model.
+"""Compare the rows/s of `fsat apply`, from files to files, with the rows/s of its model alone.
 
 python -m benchmarks.apply [--rows N] [--task NAME] [--out FOLDER]
 
@@ -41,7 +41,7 @@ def make_texts(name: str, rows: int) -> list[str]:
 
 
 def run(name: str, rows: int) -> dict[str, Any]:
-    """Run the model alone and `fsat apply` in turns. Return both ways' seconds in each round, their best rates, and the ratio."""
+    """Run the model alone and `fsat apply` in turns. Return seconds by round, best rates and their ratio."""
     texts, task, artefact = make_texts(name, rows), load_task(name), champion_model(name)
     model = ServedModel(artefact.path)
     model.run(texts[:64])  # the first call is slow, because it allocates the session's memory

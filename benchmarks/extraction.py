@@ -126,7 +126,7 @@ def rate_share(rate: Figures, speeds: list[Figures], method: str, lengths: NDArr
 
 
 def head_parity(data: Path, encoders: dict[str, Encoder]) -> list[Figures]:
-    """Evaluate frozen heads. A head's fit and its evaluation may use features of different encoder precisions."""
+    """Evaluate heads on features of the pretrained encoder. Fit and evaluation may use different precisions of the encoder."""
     rows = load_split(data / MIXED_FROM, SHOTS, "fixed")
     parts = (rows.texts, [class_name(label) for label in rows.classes], rows.query)
     features = {name: [encoder.encode(part, "all") for part in parts] for name, encoder in encoders.items()}
@@ -156,7 +156,7 @@ def _answers(found: FrozenHead, features: NDArray[np.float32]) -> NDArray[np.int
 
 
 def repeats(short: list[str], speeds: list[Figures], folder: Path) -> list[Figures]:
-    """Return the time for rows of which some repeat others, relative to the time for the same number of distinct rows."""
+    """Return the time for rows with repeated texts, relative to the time for the same number of distinct rows."""
     before = {entry["method"]: entry for entry in speeds if entry["texts"] == "short" and entry["error"] is None}
     entries = measure("repeats", with_repeats(short), [name for name in (PEER, "fsat fp32 last") if name in before], folder)
     return [

@@ -136,7 +136,7 @@ def long_texts(pool: list[str], lengths: NDArray[np.int64], rows: int, rng: rand
 
 
 def with_repeats(texts: list[str]) -> list[str]:
-    """Return as many rows as there are texts. A share of them, REPEATED, are copies of the remaining rows."""
+    """Return as many rows as there are texts. The share REPEATED of these rows are copies of the remaining rows."""
     rng = random.Random(0)
     kept = texts[: round(len(texts) * (1 - REPEATED))]
     rows = kept + rng.choices(kept, k=len(texts) - len(kept))

@@ -17,9 +17,9 @@ __all__ = ["full_fine_tuning"]
 EPOCHS = 20
 LEAST_STEPS = 200  # minimum, because 20 epochs of a few rows are only a few steps
 BATCH = 16
-WARM_UP = 0.1  # share of the steps with a growing rate; it then falls linearly to zero
+WARM_UP = 0.1  # share of the steps in which the rate grows; after them, the rate falls linearly to zero
 BODY_RATE = 1e-4
-HEAD_RATE = 1e-3  # higher, because the head starts at zero and the encoder is pretrained
+HEAD_RATE = 1e-3  # higher than the encoder's rate, because the head starts at zero and the encoder is pretrained
 WEIGHT_DECAY = 0.01
 CLIP = 1.0
 

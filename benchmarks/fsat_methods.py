@@ -24,11 +24,11 @@ __all__ = ["fsat_frozen", "fsat_ladder", "fsat_literal"]
 Array = NDArray[np.float64]
 
 LITERAL_STRENGTH = 0.1
-"""Value of alpha and beta, which the founding text does not give. With the value 1, every norm explodes."""
+"""Value of alpha and beta, which the founding text does not give. With the value 1, the norm of every class vector explodes."""
 
 
 def fsat_frozen(rows: SplitRows, context: Context) -> Outcome:
-    """Run only the rungs that keep the encoder frozen."""
+    """Run only the rungs (stages of tuning) that keep the encoder frozen."""
     from fsat_tasks.tuning.ladder import FROZEN_RUNGS
 
     return _classifier(rows, context, FROZEN_RUNGS)

@@ -34,7 +34,7 @@ console = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
 def make_tasks(source: Path, data: Path, count: int) -> list[str]:
-    """Make tasks that share pool.jsonl, and return their names. Each has ten classes with ten shots, drawn with a seed."""
+    """Make tasks that share pool.jsonl, and return their names. Each has ten classes of ten shots, drawn with a seed."""
     rng = random.Random(0)
     pool, _ = read_rows(source / "train.jsonl")
     _write(data / "pool.jsonl", [{"text": text} for text in rng.sample(pool, min(POOL_ROWS, len(pool)))])
@@ -97,7 +97,7 @@ def run(names: list[str]) -> Figures:
 def _timed(work: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
     """Return the result of `work`, its wall-clock seconds and its processor seconds.
 
-    Other programs on this machine change the processor seconds less.
+    Other programs on this machine change the processor seconds less than the wall-clock seconds.
     """
     wall, cpu = time.perf_counter(), time.process_time()
     result = work()

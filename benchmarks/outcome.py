@@ -21,8 +21,8 @@ Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 LEAST_PROBABILITY = 1e-12
-"""Minimum probability of the true class in the log-loss. Otherwise a probability of 0, as from k nearest neighbours, would make
-the log-loss infinite."""
+"""Minimum probability of the true class in the log-loss. Without this minimum, a probability of 0, as from k nearest neighbours,
+would make the log-loss infinite."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ class Outcome:
     train_seconds: float
     extract_seconds: float | None  # for shots and, if used, unlabelled rows; None if training includes it
     shifted: list[Array] | None = None
-    """Probabilities of each shifted query set. None if a row's probabilities do not depend on the other rows: then rows of
-    `probabilities` are used."""
+    """Probabilities of each shifted query set. None if a row has the same probabilities in every query set. In that
+    case, they are taken from `probabilities`."""
     details: dict[str, Any] = field(default_factory=dict)
     peak_megabytes: float | None = None
     """Peak memory, if the work was done in another process."""

@@ -42,7 +42,7 @@ def nearest_prototype(rows: SplitRows, context: Context) -> Outcome:
 def k_nearest_neighbours(rows: SplitRows, context: Context) -> Outcome:
     """Let the 5 nearest shots vote, as in scikit-learn's defaults.
 
-    If the largest class has fewer than 5 shots, only that many shots vote.
+    If the largest class has fewer than 5 shots, as many shots vote as this class has.
     """
     from sklearn.neighbors import KNeighborsClassifier
 
@@ -51,7 +51,7 @@ def k_nearest_neighbours(rows: SplitRows, context: Context) -> Outcome:
 
 
 def setfit(rows: SplitRows, context: Context) -> Outcome:
-    """Run SetFit in its own environment. The training seconds are those of SetFit's Trainer, which fits body and head."""
+    """Run SetFit in its own environment. The training seconds are those of SetFit's Trainer, which fits encoder and head."""
     request = {
         "encoder": str(context.source.folder.absolute()),
         "seed": context.seed,

@@ -45,7 +45,7 @@ def write_task(folder: Path, rows: int, precision: str) -> None:
 
 
 def run_extract(folder: Path) -> dict[str, Any]:
-    """Run the step. Return its seconds, the process's peak memory in MB, and the figures that the step reports."""
+    """Run `extract`. Return its seconds, the process's peak memory in MB, and the figures that the step reports."""
     environment = os.environ | {"FSAT_DATA": str(folder / "data"), "FSAT_STORE": str(folder / "store")}
     started = time.perf_counter()
     child = subprocess.run([sys.executable, "-c", MEASURED], env=environment, capture_output=True, text=True, check=False)

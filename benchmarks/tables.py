@@ -80,7 +80,7 @@ def _levels(cells: Cells) -> list[str]:
 
 
 def _cut(cells: Cells) -> dict[str, int] | None:
-    """Return the steps that a method took and the steps of a full epoch, or None if the method ran to its default end."""
+    """Return the steps that a method took and the steps of a full epoch, or None if the epoch was not shortened."""
     for cell in cells:
         details = cell["figures"]["details"]
         if details.get("steps_of_an_epoch", 0) > details.get("steps", 0):

@@ -20,13 +20,13 @@ DAY = 86_400.0
 
 
 def find_leftovers(root: Path, now: float, run_cutoff: float, age_cutoff: float) -> dict[str, list[Path]]:
-    """Return kind -> paths that can be removed.
+    """Return kind of leftover -> the paths that can be removed.
 
     Args:
-        now: present time by the clock of the store's file system, in seconds since the epoch.
+        now: the time at this moment, by the clock of the store's file system, in seconds since the epoch.
         run_cutoff, age_cutoff: see `reachable.mark`.
     """
-    # if the process may be alive, its folder stays for at least a day after the last write: no process pauses for so long
+    # if the process that builds a folder may be alive, the folder stays for a day or more: no process stops writing for so long
     elsewhere = min(run_cutoff, age_cutoff, now - DAY)
     unfinished = [
         path
@@ -79,7 +79,7 @@ def _tree(path: Path) -> Iterator[Path]:
 
 
 def _checkpoints(root: Path) -> list[Path]:
-    """Return the folders of all checkpoints. A returned folder need not exist, because only its lock may be left."""
+    """Return the folders of all checkpoints. A returned folder need not exist: its lock may be all that is left."""
     return sorted({path.with_suffix("") for path in root.glob("checkpoints/*")})
 
 

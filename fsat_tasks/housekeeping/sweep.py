@@ -1,9 +1,10 @@
 """Housekeeping: remove artefacts that are no longer needed, and merge small segments of the row cache.
 
-The algorithm is mark and sweep. The mark phase finds the artefacts to keep (`reachable.py`). The sweep phase only renames the
-other artefacts, parents last. The store has a read-write lock, called the gate (`lease.py`). During both phases, the gate is
-closed to all processes but this one. Files are deleted after the gate is open again. Housekeeping may be killed at
-any time: the store stays intact, and the next call continues the work.
+The algorithm is mark and sweep. The mark phase finds the artefacts to keep (`reachable.py`). The sweep phase renames the
+artefacts that are not kept, parents last, and deletes nothing yet. The store has a read-write lock, called the gate
+(`lease.py`). During both phases, the gate is closed to all processes but this one. Files are deleted once the gate is open.
+
+Housekeeping may be killed at any time: the store stays intact, and the next call continues the work.
 """
 
 from __future__ import annotations
@@ -46,10 +47,10 @@ def housekeep(store: Store, keep_days: int = KEEP_DAYS, dry_run: bool = False) -
         dry_run: whether to report what would be done, and change nothing.
 
     Returns:
-        - `removed`: kind -> count and bytes.
+        - `removed`: kind of artefact or leftover -> count and bytes.
         - `bytes`: total size of everything in `removed`.
-        - `merged`: `segments`, the number of small segments of the row cache that were merged, and `into`, the number of merged
-          segments that were made of them.
+        - `merged`: two numbers, `segments` and `into`. Housekeeping replaced `segments` small segments of the row cache by
+          `into` larger ones.
         - `kept`: reason -> count and bytes.
         - `runs`: the living runs. Each has its host, its pid, and the time of its start as `since`.
         - `keep_days` and `dry_run`, the arguments.
@@ -122,7 +123,7 @@ def _look(root: Path, keep_days: int, now: float, known: dict[Path, Links] | Non
     """Decide what to remove, keep and merge. While the gate is closed, the decision cannot become outdated.
 
     Args:
-        now: present time by the clock of the store's file system, in seconds since the epoch.
+        now: the time at this moment, by the clock of the store's file system, in seconds since the epoch.
         known: links that were read before the gate was closed; None in a dry run.
     """
     runs = living_runs(root, forget_dead=known is not None)
@@ -200,7 +201,7 @@ def _count(counts: dict[str, dict[str, int]], name: str, size: int) -> None:
 
 @contextmanager
 def _alone(root: Path) -> Iterator[None]:
-    """Hold the lock that lets one housekeeping run at a time."""
+    """Hold a lock, so that only one process at a time does housekeeping."""
     from filelock import FileLock
 
     (root / "runs").mkdir(exist_ok=True)

@@ -37,7 +37,7 @@ READY = "ready.json"
 START_SECONDS = 600
 """Maximum time to wait for Airflow to start. It takes twenty seconds on an idle machine and longer on a busy one."""
 STOP_SECONDS = 20
-"""Time that Airflow's processes get to end after a signal. The processes that are left then get a stronger signal."""
+"""Time that Airflow's processes get to end after a signal. Those that still run after this time get a stronger signal."""
 
 
 def environment(home: Path, port: int = 8080) -> dict[str, str]:
@@ -85,7 +85,7 @@ def prepare(home: Path, gpus: int | None = None) -> bool:
 
     Args:
         home: Airflow's home folder.
-        gpus: number of slots of the pool for GPU steps. By default, an existing pool keeps its number, and a new pool gets one.
+        gpus: number of slots of the pool for GPU steps. By default, an existing pool keeps its slots, and a new pool has 1.
 
     Raises:
         AirflowError: Airflow is not installed, or one of its commands fails.
@@ -134,7 +134,7 @@ def call(home: Path, arguments: Sequence[str]) -> int:
 
 @contextmanager
 def serve(home: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Context manager: run Airflow's servers, scheduler and workers. They are healthy when the block begins, and stop after it.
+    """Context manager: run Airflow's servers, scheduler and workers. All are healthy when the block begins, and stop after it.
 
     Args:
         home: Airflow's home folder.

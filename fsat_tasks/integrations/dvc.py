@@ -23,7 +23,7 @@ __all__ = ["default_remote", "find_repository", "locked", "require_repository", 
 log = logging.getLogger(__name__)
 
 LOCK_SECONDS = 600.0
-"""Maximum time that a call waits for DVC's lock. Another process may hold the lock for as long as a transfer takes."""
+"""Maximum seconds that a call waits for DVC's lock. Another process may hold the lock for as long as a transfer takes."""
 RETRY_SECONDS = 2.0
 BUSY = ("Unable to acquire lock", "is busy, it is being")
 """Parts of the messages that DVC prints if another DVC process holds the lock of the repository or of a file."""

@@ -1,4 +1,4 @@
-"""MLflow tracking: if MLFLOW_TRACKING_URI is set, each decision is logged once, as a run of that MLflow server.
+"""MLflow tracking: if MLFLOW_TRACKING_URI is set, each decision is logged once, as an MLflow run on that server.
 
 If the server fails, a warning is logged, and the step goes on.
 """

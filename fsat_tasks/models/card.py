@@ -12,7 +12,7 @@ from fsat_tasks.templates import render
 __all__ = ["render_card"]
 
 FIGURES = {"accuracy": ("accuracy", "accuracy", {}), "macro_f1": ("f1", "macro-F1", {"average": "macro"})}
-"""Figure of metrics.json -> type, name and arguments of its metric on the Hub."""
+"""Figure of metrics.json -> type, name and arguments of the Hub's metric for this figure."""
 
 
 def render_card(task: Task, head: Head, metrics: Mapping[str, Any], parity: Mapping[str, Any], served: str) -> str:

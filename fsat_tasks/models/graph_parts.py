@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["GraphParts", "half_precision", "take_apart", "whole"]
 
 LARGE = 4096
-"""Number of bytes from which a constant of the graph counts as a weight."""
+"""Minimum size in bytes of a constant of the graph that counts as a weight."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["SET_COVERAGES", "Baseline", "Head", "finite", "load_baseline", "load_head", "save_baseline", "save_head"]
 
 SET_COVERAGES = (0.8, 0.9, 0.95, 0.99)
-"""Coverages whose conformal thresholds are stored with the head."""
+"""Shares of texts whose set of labels should have the true label. The conformal threshold for each is stored with the head."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Head:
     labels: list[str]
     calibrated: CalibratedHead
     lines: list[int]
-    """Line numbers of the samples that it was fitted on."""
+    """Line numbers of the samples that the head was fitted on."""
     rung: str
-    """The last rung that the ladder took."""
+    """The last rung (stage of tuning) that was accepted."""
     set_thresholds: dict[str, float]
     """Coverage -> threshold for sets of labels. A label is in the set if `1 - probability` is at most the threshold.
 
@@ -97,7 +97,7 @@ def save_head(head: Head, folder: Path) -> None:
 
 
 def load_head(tuned: Artefact) -> Head:
-    """Read the head of a `tune` artefact, in float64."""
+    """Read the head of a `tune` artefact. Its arrays become float64."""
     import numpy as np
     from safetensors.numpy import load_file
 

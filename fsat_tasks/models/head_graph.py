@@ -21,7 +21,7 @@ Part = tuple[dict[str, Any], Nodes]
 
 
 def join_head(encoder: onnx.ModelProto, head: CalibratedHead) -> onnx.ModelProto:
-    """Return the encoder's graph followed by the head. Its outputs are `probabilities` (batch, classes) and `scope` (batch,).
+    """Return the encoder's graph followed by the head. The outputs are `probabilities` (batch, classes) and `scope` (batch,).
 
     If the head reads only the last layer, the graph is cut at `sentence`, the features of that layer. This drops the
     pooling of the other layers.

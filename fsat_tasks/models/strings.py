@@ -24,7 +24,8 @@ __all__ = ["HARD_TEXTS", "MODEL", "StringModel", "export_strings"]
 
 MODEL = "model-strings.onnx"
 ROWS, BATCH = 100, 32
-"""Maximum number of texts whose answers are compared, and number of texts in a batch. Token ids are compared on all texts."""
+"""ROWS: maximum number of texts on which probabilities and scope scores are compared; token ids are compared on all texts.
+BATCH: number of texts in a batch."""
 
 HARD_TEXTS = (
     "",
@@ -58,8 +59,8 @@ HARD_TEXTS = (
     "1234567890,.-+",
     "\\1 \\d (.*) %s {0}",
 )
-"""Texts that a wrong tokenizer often gets wrong, with blanks, accents, scripts, emoji, control characters, special
-tokens, or great length."""
+"""Texts that a faulty tokenizer often splits into wrong tokens. They have unusual blanks, accents, scripts, emoji, control
+characters or special tokens, or they are very long."""
 
 
 def export_strings(task: str, store: Store, model: Artefact) -> Artefact:
@@ -157,7 +158,7 @@ def _same_tokens(front: onnx.ModelProto, path: Path, texts: Sequence[str]) -> No
         batch = texts[start : start + BATCH]
         for text, ids, mask, expected in zip(batch, *graph.run(batch), tokenize(tokenizer, batch), strict=True):
             if ids[mask == 1].tolist() != expected:
-                raise _other(f"other token ids for {text[:80]!r}")
+                raise _other(f"different token ids for {text[:80]!r}")
 
 
 def _same_answers(graph: StringModel, model: Artefact, texts: Sequence[str]) -> dict[str, Any]:
@@ -174,7 +175,7 @@ def _same_answers(graph: StringModel, model: Artefact, texts: Sequence[str]) -> 
     parity = parity_of(found, served.run(texts), served.scope_threshold)
     gates = parity_gates(parity, GateSpec(**model.manifest["config"]["gates"]))
     if held := [gate.reason.removesuffix(".") for gate in gates if not gate.promote]:
-        raise _other(f"other answers ({'; '.join(held)})")
+        raise _other(f"different answers ({'; '.join(held)})")
     return parity
 
 

@@ -21,14 +21,14 @@ __all__ = ["FILES", "FOR_A_GPU", "MODEL", "Judge", "for_a_cpu", "parity_of", "se
 MODEL = "model.onnx"
 FILES = {"fp32": MODEL, "fp16": "model-fp16.onnx", "int8": "model-int8.onnx"}
 FOR_A_GPU = ("fp16",)
-"""Variants for a GPU. A CPU converts their weights and computes in fp32, which is slower. Their files are half as large."""
+"""Variants for a GPU. Their files are half as large as fp32. A CPU is slower with them, because it first converts the weights."""
 
 Outputs = tuple["NDArray[np.floating[Any]]", "NDArray[np.floating[Any]]"]
 """Probabilities (n, classes) and scope scores (n,)."""
 
 
 def parity_of(served: Outputs, reference: Outputs, threshold: float) -> dict[str, Any]:
-    """Compare answers with reference answers to the same texts.
+    """Compare a graph's outputs with a reference's outputs for the same texts.
 
     Args:
         served, reference: probabilities (n, classes) and scope scores (n,).
@@ -63,7 +63,7 @@ class Judge:
     """Cache of open sessions. Later, the step `publish` measures the speed of these sessions."""
 
     def judge(self, name: str, device: Literal["cpu", "cuda"] = "cpu") -> dict[str, Any]:
-        """Return a variant's size and parity, whether it may be served on the device, the reason and its statistics."""
+        """Return a variant's size and parity, whether it may be served on the device, and the reason with statistics."""
         from fsat_tasks.numerics.evidence.paired import compare_paired
 
         model = ServedModel(self.folder, FILES[name], device, self.kept)

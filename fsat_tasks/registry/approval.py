@@ -40,7 +40,7 @@ HOURS_TO_ACT = 24
 
 
 def awaits_approval(task: Task, store: Store, published: Artefact) -> bool:
-    """Return whether a person must still approve this decision.
+    """Return whether a person must still approve the decision in `published`.
 
     That is the case if the task requires approval, nobody has approved yet, and the decision would move the champion.
     """
@@ -52,7 +52,7 @@ def awaits_approval(task: Task, store: Store, published: Artefact) -> bool:
 
 
 def record(run: Run, published: Artefact, replaces: int) -> str:
-    """Record a run's decision in the registry and return the outcome. If a person must still approve the model, it is held."""
+    """Record a run's decision in the registry and return the outcome. A model that awaits approval is held."""
     hold = NOT_APPROVED if awaits_approval(run.task, run.store, published) else ""
     return _enter(run.task, run.store, published, replaces, hold)
 
@@ -81,7 +81,10 @@ def settle(task: Task, key: str, replaces: int, approved: bool) -> Artefact:
 
 
 def keep_until_answered(task: Task, store: Store, published: Artefact) -> None:
-    """Protect a pending decision and its inputs from housekeeping until it can be carried out, as no history names it yet."""
+    """Protect a decision that awaits an answer, and its inputs, from housekeeping, because the history does not name it yet.
+
+    The protection ends HOURS_TO_ACT hours after the deadline for the answer.
+    """
     store.keep_until(published, time.time() + (task.spec.approval_hours + HOURS_TO_ACT) * 3600)
 
 
@@ -93,12 +96,15 @@ def _enter(task: Task, store: Store, published: Artefact, replaces: int, hold: s
 
 
 def find_artefact(store: Store, step: str, key: str) -> Artefact:
-    """Find an artefact that an earlier step made. Raises StoreError if it is gone."""
+    """Find the artefact of a step by its key. Raises StoreError if the artefact is gone."""
     return store.require({"step": step, "key": key}, "an artefact of the decision")
 
 
 def approval_page(task: Task, store: Store, published: Artefact) -> str:
-    """Return the page for the approver, as Markdown. It has the gates, figures of both models, and a link to the report."""
+    """Return the page for the approver, as Markdown.
+
+    It has the gates, the figures of the run's model and of the champion, and a link to the report.
+    """
     decision = published.json("decision.json")
     gates = [
         (

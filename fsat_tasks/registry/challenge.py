@@ -17,9 +17,9 @@ log = logging.getLogger(__name__)
 
 
 def choose_opponent(store: Store, champion: Mapping[str, Any] | None, model: Artefact) -> dict[str, Any] | None:
-    """Return version and model of the champion that `model` is compared with, or None if there is none.
+    """Return version and model of the champion that `model` is compared with, or None if there is no such champion.
 
-    If `model` already is the champion, its opponent is the champion that it replaced.
+    If `model` already is the champion, its opponent is the earlier champion, which `model` replaced.
     """
     if champion is None:
         return None
@@ -33,17 +33,17 @@ def choose_opponent(store: Store, champion: Mapping[str, Any] | None, model: Art
 def compare_with_champion(run: Run, opponent: Mapping[str, Any]) -> dict[str, Any] | None:
     """Compare the champion with a challenger on the rows that the challenger was evaluated on.
 
-    The champion's predictions come from its own evaluation. Query rows that were added after this evaluation are predicted now,
-    by the published champion. Samples that were added after this evaluation are not compared: on the earlier samples, the
-    champion's predictions come from leave-one-out models, and the published model is no leave-one-out model.
+    The champion's predictions come from the evaluation in the run that made the champion. Query rows that were added after that
+    evaluation are predicted now, by the published champion. Samples that were added after it are left out of the comparison:
+    leave-one-out models predicted the samples in the evaluation, and the published model would not be comparable with them.
 
     Args:
         run: the challenger's run, with its data and its evaluation.
         opponent: `version` and `model` of the champion; see `choose_opponent`.
 
     Returns:
-        `opponent` with the figures of `quality.comparison`, the challenger's accuracy on the same rows, and `missing`, the
-        classes that the champion does not know. None if the champion's files are gone, or if no row has answers of both models.
+        `opponent` with the figures of `quality.comparison`, the challenger's accuracy on the compared rows, and `missing`, the
+        classes that the champion does not know. None if the champion's files are gone, or if no row has both predictions.
     """
     import numpy as np
     import pyarrow.parquet as pq
@@ -82,9 +82,10 @@ def _answers(run: Run, model: Artefact, texts: list[str]) -> list[str]:
 
 
 def _known_answers(store: Store, model: Artefact, evidence: str) -> dict[str, str]:
-    """Return text -> label from the champion's own evaluation.
+    """Return text -> the label that was predicted for it when the champion was evaluated.
 
-    The result is empty if that evaluation is gone, or if it was made on query rows and `evidence` is samples, or the reverse.
+    `evidence` is the kind of rows that the challenger was evaluated on: query rows or samples. The result is empty if the
+    champion was evaluated on the other kind, or if the artefact of its evaluation is gone.
     """
     import pyarrow.parquet as pq
 

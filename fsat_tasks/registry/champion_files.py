@@ -1,4 +1,4 @@
-"""Find the champion's files, or the run that made the champion. Both functions check the champion's checksums and signature."""
+"""Find the champion's files, or the run that made the champion. Checksums and signature of the champion are checked."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def champion_model(task: str, store: Store | None = None) -> Artefact:
 
 
 def champion_run(task: Task, store: Store) -> Run:
-    """Return the run that made the champion, with its artefacts up to `export`.
+    """Return the run that made the champion, with the artefacts of `validate`, `extract`, `tune` and `export`.
 
     Raises:
         RegistryError: the task has no champion, or an artefact that the champion was made from is no longer in the store.

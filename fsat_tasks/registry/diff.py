@@ -62,7 +62,7 @@ def _lineage(store: Store, task: str, entry: Entry) -> tuple[Artefact, Artefact]
 
 
 def _judged_rows(validated: Artefact, evaluated: Artefact) -> dict[tuple[str, int], Json]:
-    """Return (text, n) -> line, label, predicted, probability. The row is the n-th of the rows with this text."""
+    """Return (text, n) -> a row of predictions.parquet: the n-th row with this text."""
     import pyarrow.parquet as pq
 
     evidence = evaluated.json("metrics.json")["evidence"]

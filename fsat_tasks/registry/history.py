@@ -30,7 +30,7 @@ Entry = dict[str, Any]
 MOVES = ("promote", "rollback")
 """Actions that move the champion. The only other action is `hold`."""
 SHORTEST_KEY = 8
-"""Minimum number of characters of a model's key that may name the model. A shorter name made of digits is a version."""
+"""Minimum length of the beginning of a key that a user may give as a model's name. A shorter name made of digits is a version."""
 
 
 def moves(history: Sequence[Entry]) -> list[Entry]:
@@ -44,9 +44,9 @@ def by_hand(entry: Entry) -> bool:
 
 
 def promoted_since(champion: Entry, decision: str, version: int) -> bool:
-    """Return whether a run's decision has made its model the champion.
+    """Return whether a run's decision has made the run's model the champion.
 
-    The result is False if the model already was the champion, or if a person moved the champion.
+    The result is False if the model was the champion before the decision, or if a person moved the champion.
 
     Args:
         champion: entry of the model that is the champion now.
@@ -106,7 +106,7 @@ def find_entry(history: Sequence[Entry], name: str, task: str) -> Entry:
     found = [entry for entry in history if entry["model"]["key"].startswith(name)]
     models = {entry["model"]["digest"] for entry in found}
     if len(models) != 1:
-        raise RegistryError(where, "the beginning of one model's key", f"that of {len(models)}", fix)
+        raise RegistryError(where, "the beginning of one model's key", f"the beginning of the keys of {len(models)} models", fix)
     return found[-1]
 
 

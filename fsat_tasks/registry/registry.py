@@ -77,7 +77,7 @@ class Registry:
 
         If a person has moved the champion, a run can replace it only with a model that was never promoted. A run whose model
         already has a version leaves the champion as it is and adds no entry. A run on unchanged data therefore does not bring
-        back a model that a person has replaced. A run on new data is judged as usual.
+        back a model that a person has replaced. A run on new data makes a new model, which can replace the person's choice.
 
         Args:
             replaces: the champion's version when the decision was made.
@@ -96,10 +96,10 @@ class Registry:
             return self._record(model, decision, replaces, hold)
 
     def promote(self, name: str, expected: int, reason: str = "", trust: bool = False) -> Entry:
-        """Make a model of the history the champion by hand.
+        """Move the champion by hand to a model that the history names.
 
         Args:
-            name: a version, or the key of any model of the history. The model may have been held.
+            name: a version, or the key of any model of the history, even of one that was only held.
             expected: the version that the champion must have now; 0 if there is no champion.
             reason: the person's reason, for the history.
             trust: whether to accept an entry that was not signed with the key in FSAT_SIGNING_KEY. The new entry is signed.
@@ -123,7 +123,7 @@ class Registry:
             return self._move("promote", {**target, "version": version}, reason)
 
     def rollback(self, expected: int, to: int | None = None, reason: str = "") -> Entry:
-        """Make an earlier version on the promotion path the champion again, by hand.
+        """Move the champion by hand back to an earlier version on the promotion path (`history.promotion_path`).
 
         `expected`, `reason` and the errors are as in `promote`.
 
@@ -143,7 +143,7 @@ class Registry:
                     f"rollback of task {self.task!r}",
                     "an earlier version on the promotion path" + (f": {', '.join(map(str, dict.fromkeys(way)))}" if way else ""),
                     "none" if to is None else str(to),
-                    f"Any version: fsat promote {self.task} VERSION.",
+                    f"To promote any version: fsat promote {self.task} VERSION.",
                 )
             target = find_entry(history, str(to), self.task)
             self._check_signed(target, str(to))

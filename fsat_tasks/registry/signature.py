@@ -42,7 +42,7 @@ def signing_key() -> bytes | None:
 
 
 def signed(entry: Mapping[str, Any], task: str) -> dict[str, Any]:
-    """Return the entry with a signature of its fields and the task's name. Without a key, return it without a signature."""
+    """Return the entry, signed over its fields and the task's name. It stays unsigned if FSAT_SIGNING_KEY is not set."""
     key, rest = signing_key(), {name: value for name, value in entry.items() if name != "signature"}
     return rest if key is None else {**rest, "signature": _sign(rest, task, key)}
 
@@ -60,7 +60,7 @@ def signature_problem(entry: Mapping[str, Any], task: str) -> str | None:
         good = hmac.compare_digest(found.encode(), expected.encode())
     except (ValueError, RecursionError):  # canonical JSON cannot write this entry, so fsat did not write it either
         good = False
-    return None if good else "another one: the entry was altered, or another key signed it"
+    return None if good else "one that does not match: the entry was altered, or another key signed it"
 
 
 def check_signature(entry: Mapping[str, Any], task: str, where: str, fix: str) -> None:

@@ -168,6 +168,6 @@ def _copy_task(task: Task, store: Store, model: Artefact, folder: Path) -> None:
         raise SnapshotError(
             f"task folder {task.folder}",
             "the rows that the champion is made of",
-            "others: they were changed since",
-            f"Bring the files back, or publish what they give: fsat run {task.name}.",
+            "other rows: the files were changed since",
+            f"Bring the files back, or publish a model of the changed rows: fsat run {task.name}.",
         )

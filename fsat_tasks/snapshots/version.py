@@ -85,7 +85,7 @@ class Version:
             ) from None
 
     def write_meta(self, model: str) -> None:
-        """Complete the .dvc file that `dvc add` wrote. The part under `meta` is fsat's own, and DVC does not change it."""
+        """Complete the .dvc file that `dvc add` wrote. Only fsat writes the part under `meta`. DVC keeps it as it is."""
         ours = {"task": self.task, "version": self.number, "model": model, "snapshot": sha256_file(self.folder / SNAPSHOT)}
         written = self.dvc_file.read_text("utf-8").rstrip("\n").split("\n")
         lines = [*written, "meta:", "  fsat:", *(f"    {name}: {json.dumps(value)}" for name, value in ours.items())]
@@ -116,7 +116,7 @@ def read_snapshot(folder: Path) -> dict[str, Any] | None:
 
 
 def wrong_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """Compare a folder with the files of its snapshot.json.
+    """Compare a folder with the list of files in its snapshot.json.
 
     Returns:
         name -> problem, for every file that is missing, altered or not listed.

@@ -87,10 +87,10 @@ class Recipe:
     inputs: Mapping[str, str]
     """Name of each input -> sha256 of its content."""
     numeric_class: NumericClass | None = None
-    """Numeric class of the computation, or None if it uses no floating-point numbers."""
+    """Numeric class of the computation (`runtime.numeric_class`), or None if it uses no floating-point numbers."""
     parents: Mapping[str, Artefact] = field(default_factory=dict)
-    """Artefacts that this one is made from, recorded for lineage. They are not part of the key, which has the
-    checksums in `inputs`."""
+    """Artefacts that this one is made from, recorded for lineage. They are not part of the key. The key covers
+    their content by the checksums in `inputs`."""
     measured: tuple[str, ...] = ()
     """Names of files with timings of this machine. Their checksums are verified, but are not part of the digest."""
 
@@ -146,7 +146,7 @@ def make_manifest(recipe: Recipe, folder: Path, work: Mapping[str, Any], sha256:
     Args:
         recipe: recipe of the work.
         folder: folder with the files.
-        work: further entries: `notes` of the step, its `wall_seconds`, and the `caller` of this process.
+        work: further entries of the manifest: the step's `notes` and `wall_seconds`, and `caller`, the program that ran the step.
         sha256: function that returns a file's sha256.
     """
     files = {

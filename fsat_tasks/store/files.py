@@ -13,7 +13,8 @@ __all__ = ["Digests", "canonical_json", "sha256_file", "write_json"]
 REMEMBERED_BYTES = 1 << 16
 """Minimum size in bytes of a file whose checksum is remembered."""
 SETTLED_NS = 2_000_000_000
-"""Minimum time in ns since the last change of such a file. A file that changed just now could change again and keep its times."""
+"""Minimum time in ns since the last change of such a file. A file that changed just now could change
+once more and still have the same times."""
 
 
 def canonical_json(value: object) -> str:

@@ -1,7 +1,7 @@
 """Leases of runs and the last use of each artefact. They tell housekeeping which artefacts may be in use.
 
-- A run holds a lease: a file in `<store>/runs` that its process keeps locked (flock) until it ends. A process
-  that is killed loses the lock at once, on any host, so no process id or heartbeat has to be checked.
+- A run holds a lease: a file in `<store>/runs` that the run's process keeps locked (flock) until the process ends.
+  A process that is killed loses the lock at once, on any host, so no process id or heartbeat has to be checked.
 - The modification time of an artefact's folder is the time of its last use. An artefact may be in use if
   its last use is later than the start of the oldest living lease.
 - The gate is a read-write lock. A run takes it shared while it marks an artefact as used. Housekeeping
@@ -46,7 +46,7 @@ class Lease:
 
 @contextmanager
 def gate(root: Path, closed: bool = False) -> Iterator[None]:
-    """Context manager that holds the gate: shared with others, or exclusively if `closed`.
+    """Context manager that holds the gate: shared with other holders, or exclusively if `closed`.
 
     Raises:
         OSError: if the store cannot be written or locked.
@@ -68,7 +68,7 @@ def in_use(root: Path) -> Iterator[None]:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
     except OSError as error:
-        if error.errno in NO_LOCKS:  # the first step that writes reports any other error
+        if error.errno in NO_LOCKS:  # any other error is reported by the first step that writes
             log.warning("the store's file system has no locks, so housekeeping will not know of this run: %s", error)
         yield
         return

@@ -40,7 +40,7 @@ class LookupStore(Store):
             if all((folder / name).stat().st_size == entry["bytes"] for name, entry in manifest["files"].items()):
                 return Artefact(folder, manifest)
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
-            pass  # missing, or damaged: the next run will set it aside
+            pass  # it is missing, or it is damaged and the next run will set it aside
         return None
 
     def scratch(self, recipe: Recipe) -> AbstractContextManager[Path]:  # type: ignore[override]  # enough for `with`

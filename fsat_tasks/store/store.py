@@ -56,7 +56,7 @@ class Store:
 
         Args:
             recipe: everything that the artefact depends on.
-            write: function that fills an empty folder. The manifest records what it returns as `notes`.
+            write: function that fills an empty folder. What the function returns becomes the manifest's `notes`.
 
         Raises:
             StoreError: if the store cannot be written. All other errors of `write` pass through.
@@ -177,14 +177,14 @@ class Store:
             raise StoreError(
                 str(final),
                 f"the artefact with the digest {reference['digest'][:16]}",
-                f"the copy {copy}, which is another" if copied else "another one",
+                f"the copy {copy}, which has another digest" if copied else "one with another digest",
                 "" if copied else "Move that folder away, and try again.",
             )
         return copied
 
     @contextmanager
     def scratch(self, recipe: Recipe) -> Iterator[Path]:
-        """Context manager that yields a folder for checkpoints. A killed run's work on the recipe resumes from them.
+        """Context manager that yields a folder for checkpoints. If a run was killed, the next run of the recipe resumes there.
 
         The folder is removed once the work is done. Only one process has the folder at a time. A second process
         with the same work waits, and then finds the artefact in the store.
@@ -261,7 +261,7 @@ def _sync(folder: Path) -> None:
 
 
 def _rename(temporary: Path, final: Path) -> bool:
-    """Give a complete folder its final name. Returns False if another process has made the final folder first; that one stays."""
+    """Give a complete folder its final name. Returns False if another process has already made that folder, which stays."""
     try:
         temporary.rename(final)
     except OSError:

@@ -1,4 +1,4 @@
-"""Find the files that a task's `apply.files` and `watch.traffic` name. All must lie inside the data root."""
+"""Find the files that a task's `apply.files` and `watch.traffic` name. All must lie inside the data root (FSAT_DATA)."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ WILD = frozenset("*?[")
 
 
 def find_files(task: Task, pattern: str | None = None) -> list[Path]:
-    """Return the files to label, sorted.
+    """Return the files whose texts are to be labelled, sorted.
 
-    If a folder or a pattern is given, hidden files and files of other formats are left out. If a single file
-    is given, another format is an error.
+    If a folder or a pattern is given, hidden files and files whose format is not in FORMATS are left out. If a
+    single file is given and its format is not in FORMATS, that is an error.
 
     Args:
         pattern: file, folder or glob pattern, relative to the task's folder; by default `apply.files` of
             task.yaml.
 
     Raises:
-        TaskError: if there is no pattern, if a single file does not exist or has another format, or if a file
+        TaskError: if there is no pattern, if a single file does not exist or its format is not in FORMATS, or if a file
             lies outside the data root.
     """
     where = "files" if pattern else f"{task.folder / TASK_FILE}: apply.files"
     pattern = pattern or task.spec.apply.files
     if pattern is None:
-        raise TaskError(where, "a file, a folder or a pattern", "none", "Name it there, or for this run.")
+        raise TaskError(where, "a file, a folder or a pattern", "none", "Set it in task.yaml, or give one for this run.")
     return _resolve(task, pattern, where, FORMATS)
 
 
@@ -60,7 +60,7 @@ def newest_file(task: Task, pattern: str | None = None) -> Path:
 
 
 def check_file(path: Path, where: str, formats: Sequence[str] = FORMATS) -> Path:
-    """Return the path. Raises TaskError, which names `where`, if there is no such file or if it has another format."""
+    """Return the path. Raises TaskError, which names `where`, if there is no such file or if its format is not in `formats`."""
     if not path.is_file():
         raise TaskError(where, "a file", f"{str(path)!r}, which is not there")
     if path.suffix not in formats:

@@ -47,15 +47,16 @@ class TuneSpec(_Frozen):
     """Limits and options of tuning."""
 
     body: Literal["full", "lora", "oft", "off"] = "full"
-    """Form of fine-tuning: of all weights, by low-rank or orthogonal adapters that are merged afterwards, or `off` for none."""
+    """Form of fine-tuning. `full` trains all weights. `lora` and `oft` train low-rank or orthogonal adapters and then merge them
+    into the weights. `off` leaves fine-tuning out."""
     budget_seconds: float = Field(default=240.0, ge=0, allow_inf_nan=False)
     """Time budget for fine-tuning the encoder. Fine-tuning is shortened or left out if it would take longer than this."""
     pool_rows: int = Field(default=10_000, ge=1)
-    """Maximum number of unlabelled rows to encode, drawn by the seed. The ladder never uses more than the default."""
+    """Maximum number of unlabelled rows to encode, drawn by the seed. Tuning uses at most 10,000, even if more are encoded."""
     class_weight: Literal["balanced"] | None = None
     """`balanced` gives all classes the same weight, however many samples they have."""
     coverage: float = Field(default=0.95, gt=0, lt=1)
-    """Share of the task's own texts that the out-of-scope threshold should accept as in scope."""
+    """Share of in-scope texts whose scope score should reach the threshold."""
 
 
 class GateSpec(_Frozen):
@@ -76,11 +77,11 @@ class GateSpec(_Frozen):
     min_oos_auroc: float = Field(default=0.6, ge=0, le=1)
     """Minimum AUROC of in-scope against out-of-scope rows, for a task with out-of-scope rows."""
     min_coverage: float = Field(default=0.75, ge=0, le=1)
-    """Minimum share of the task's own rows that pass as in scope."""
+    """Minimum share of in-scope rows that the model accepts as in scope."""
     max_drop: float = Field(default=0.15, ge=0, le=1)
-    """Maximum loss of accuracy if case, spelling, punctuation or spaces change. The lower end of its 95 % interval counts."""
+    """Maximum loss of accuracy if case, spelling, punctuation or spaces change. The lower end of the 95 % interval counts."""
     min_slice_accuracy: float = Field(default=0.4, ge=0, le=1)
-    """Minimum accuracy of each slice. The upper end of its 95 % interval counts."""
+    """Minimum accuracy of each slice. The upper end of the accuracy's 95 % interval counts."""
     max_parity_error: float = Field(default=1e-4, gt=0, le=1)
     """Maximum difference of a probability between the ONNX graph and torch."""
     max_variant_error: float = Field(default=0.05, gt=0, le=1)
@@ -130,7 +131,7 @@ class Schedules(_Frozen):
 
         if line is None or line in PRESETS:
             return line
-        # `strict` rejects dates such as 30 February. R is rejected because croniter would draw a new random time each time.
+        # `strict` rejects dates such as 30 February. R is rejected, because croniter would draw a random time on each use.
         if len(line.split()) != 5 or re.search(r"(^|[\s,])[rR]", line) or not croniter.is_valid(line, strict=True):
             raise ValueError("a cron line (minute, hour, day, month, weekday), or @daily and the like")
         return line
@@ -159,7 +160,7 @@ class TaskSpec(_Frozen):
     slices: list[str] = Field(default_factory=list)
     """Columns of the query file. Each value of each column is a slice with its own figures. One gate checks the weakest slice."""
     classes: dict[str, str] = Field(default_factory=dict)
-    """Label -> its meaning in words, by default the label itself. It acts as a prior of the class, worth a few samples."""
+    """Label -> its meaning in words, by default the label itself. The meaning counts as a few samples of the class."""
     encoder: EncoderSpec = EncoderSpec()
     validation: ValidationSpec = ValidationSpec()
     tune: TuneSpec = TuneSpec()

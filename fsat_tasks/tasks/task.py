@@ -39,7 +39,7 @@ class Task:
             TaskError: if the path leads out of the task's folder or, for `unlabelled`, out of the data root.
         """
         name = getattr(self.spec, field)
-        # tasks may share a pool, so the file may lie anywhere in the data root
+        # tasks may share a file of unlabelled texts, so this file may lie anywhere in the data root
         root = self.folder.parent if field == "unlabelled" else self.folder
         return None if name is None else confine(root, name, f"{self.folder / TASK_FILE}: {field}", self.folder)
 

@@ -62,7 +62,7 @@ def check_task_name(name: str) -> str:
             f"task name {name!r}",
             "1 to 64 letters, digits, '-' or '_', starting with a letter or digit",
             "something else",
-            "A task is named, not given as a path; FSAT_DATA says where task folders are.",
+            "Give the name of a task, not a path; FSAT_DATA says where task folders are.",
         )
     return name
 

@@ -52,7 +52,7 @@ def test_graph_that_answers_otherwise_is_not_written(demo_copy: Path, cli: Cli, 
     monkeypatch.setattr(string_graph, "_changed_characters", lambda tokenizer: {})
     code, _, err = cli("export-strings", TASK)
     assert code == 2
-    assert "expected the answers of the model on token ids, got other token ids for " in err
+    assert "expected the answers of the model on token ids, got different token ids for " in err
     assert list(demo_copy.glob("strings/*/*")) == []
 
 

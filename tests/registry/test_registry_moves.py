@@ -54,7 +54,7 @@ def test_rollback_to_a_version_goes_only_back(tmp_path: Path) -> None:
     before = files(tmp_path)
     assert registry.rollback(expected=3, to=1)["version"] == 1  # said again
     for to in (2, 3, 9):
-        with pytest.raises(RegistryError, match=rf"got {to}\. Any version: fsat promote task VERSION"):
+        with pytest.raises(RegistryError, match=rf"got {to}\. To promote any version: fsat promote task VERSION"):
             registry.rollback(expected=1, to=to)
     assert files(tmp_path) == before
     assert registry.promote("3", expected=1)["version"] == 3
@@ -115,7 +115,7 @@ def test_key_prefix_of_two_models_is_refused(tmp_path: Path) -> None:
     for entry in entries:
         entry["model"]["key"] = "abcdef00" + entry["model"]["key"][8:]
     path.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
-    with pytest.raises(RegistryError, match="expected the beginning of one model's key, got that of 2"):
+    with pytest.raises(RegistryError, match="one model's key, got the beginning of the keys of 2 models"):
         registry.find("abcdef00")
     assert registry.find(entries[0]["model"]["key"])["version"] == 1
 

@@ -128,7 +128,7 @@ def test_pointer_of_another_task_or_key_answers_nothing(
     champion_model(TASK)
     (tmp_path / "key2").write_bytes(secrets.token_bytes(32))
     monkeypatch.setenv("FSAT_SIGNING_KEY", str(tmp_path / "key2"))
-    with pytest.raises(RegistryError, match="got another one: the entry was altered, or another key signed it"):
+    with pytest.raises(RegistryError, match="got one that does not match: the entry was altered, or another key signed it"):
         champion_model(TASK)
 
 
@@ -211,7 +211,7 @@ def test_move_to_an_unsigned_or_altered_entry_needs_trust(unsigned: Registry, st
     assert unsigned.rollback(expected=1)["version"] == 3  # signed now
     path = store_root / "registry" / TASK / "history.jsonl"
     path.write_text(path.read_text().replace('"reason":""', '"reason":"x"'))
-    with pytest.raises(RegistryError, match="got another one: the entry was altered"):
+    with pytest.raises(RegistryError, match="got one that does not match: the entry was altered"):
         unsigned.promote("1", expected=3)
 
 

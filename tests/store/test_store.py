@@ -74,10 +74,10 @@ def test_copy_of_an_artefact_goes_back_under_its_key_and_is_whole(tmp_path: Path
 def test_another_artefact_is_neither_restored_nor_replaced(tmp_path: Path) -> None:
     made = Store(tmp_path / "old").build(RECIPE, write_two)
     other = made.reference() | {"digest": "f" * 64}
-    with pytest.raises(StoreError, match=r"expected the artefact with the digest f+, got another one. Move that folder away"):
+    with pytest.raises(StoreError, match=r"the artefact with the digest f+, got one with another digest. Move that folder away"):
         Store(tmp_path / "old").restore(made.path, other)
     assert Store(tmp_path / "old").find(made.step, made.key) == made
     (made.path / "a.txt").write_text("damaged")
-    with pytest.raises(StoreError, match=r"expected the artefact .* got the copy .*, which is another"):
+    with pytest.raises(StoreError, match=r"expected the artefact .* got the copy .*, which has another digest"):
         Store(tmp_path / "new").restore(made.path, made.reference())
     assert Store(tmp_path / "new").find(made.step, made.key) is None
