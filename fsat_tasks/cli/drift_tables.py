@@ -28,7 +28,7 @@ def print_drift(drift: dict[str, Any], traffic: str, path: str, verbose: bool = 
         verbose: whether to print the statistics too.
     """
     console = terminal()
-    table = Table("compared", "verdict", "what was seen", title=f"{drift['task']}: drift", title_justify="left")
+    table = Table("compared", "verdict", "what was seen", title=f"{drift['task']}: tests for drift", title_justify="left")
     for test in drift["tests"]:
         seen = with_detail(test["says"], test.get("detail", "") if verbose else "")
         table.add_row(TITLES.get(test["test"], test["test"]), "[red]drift[/]" if test["drift"] else "[green]none[/]", seen)

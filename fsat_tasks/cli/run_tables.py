@@ -91,7 +91,7 @@ def print_outcomes(outcomes: Sequence[Outcome]) -> None:
     """Print the number of tasks with each outcome."""
     counts = Counter(outcome.name for outcome in outcomes)
     parts = ", ".join(f"{count} {name}" for name, count in counts.items())
-    terminal().print(f"{len(outcomes)} tasks" + (f": {parts}" if parts else ", none changed"), markup=False)
+    terminal().print(plural(len(outcomes), "task") + (f": {parts}" if parts else ", none changed"), markup=False)
 
 
 def print_findings(findings: list[dict[str, Any]]) -> None:

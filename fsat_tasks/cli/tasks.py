@@ -42,6 +42,7 @@ def add(
     """Append labelled rows to the samples, as from a review.csv."""
     from fsat_tasks.data.append import add_samples
     from fsat_tasks.errors import DataError
+    from fsat_tasks.quality.wording import plural
     from fsat_tasks.tasks.task import load_task
 
     spec = load_task(task)
@@ -52,6 +53,7 @@ def add(
         typer.echo(json.dumps(counts, indent=2))
         return
     left = f"{counts['already']} already there, {counts['held_out']} in the query file, {counts['unlabelled']} without a label"
-    typer.echo(f"{task}: added {counts['added']} samples, {counts['out_of_scope']} out-of-scope texts; left out {left}")
+    added = f"{plural(counts['added'], 'sample')}, {plural(counts['out_of_scope'], 'out-of-scope text')}"
+    typer.echo(f"{task}: added {added}; left out {left}")
     if counts["added"]:
         typer.echo(f"Now: fsat run {task}")

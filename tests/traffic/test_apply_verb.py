@@ -55,7 +55,7 @@ def test_apply_answers_as_predict_does_and_its_review_can_be_fed_back(
     assert "expected a review.csv as it was written" in error
     code, said, error = cli("add", "support-intents", str(review))
     assert code == 0, error
-    assert said.startswith("support-intents: added 0 samples, 1 out-of-scope texts;")
+    assert said.startswith("support-intents: added 0 samples, 1 out-of-scope text;")
     assert "Rome" in (data_root / "support-intents" / "out_of_scope.jsonl").read_text("utf-8").splitlines()[-1]
 
 

@@ -109,7 +109,8 @@ class Comparison:
         if self.better:
             if self.prior is None:
                 return "Better by more than the margin of error"
-            return "Better" if self.gain > 0.0 else "Better as a rule, which these few samples do not refute"
+            usual = "because such a rung usually is, and these few samples do not refute it"
+            return "Probably better" if self.gain > 0.0 else f"Probably better, {usual}"
         if self.accuracy < (0.0 if self.prior is None else -ACCURACY_ERRORS * self.accuracy_error):
             return "Less accurate"
         return "No better" if self.expected <= 0.0 else "Not better by more than the margin of error"
