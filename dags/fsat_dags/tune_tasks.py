@@ -95,16 +95,17 @@ def validate(chosen: Chosen, params: dict[str, Any]) -> dict[str, Any]:
 
 @task(
     doc_md="#### Split the pools into shards\n\nA shard has 4,096 texts, so that workers share the load of a large pool."
-    " A task whose data failed `validate` has no shards. The first step of its group checks the data again and fails, so the"
-    " run fails.",
+    " A task whose data failed `validate` has no shards. The first step after this one, for the same"
+    " task, checks the data again and fails, and so the run fails.",
     trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS,
 )
 def split(checked: Iterable[dict[str, Any] | None], params: dict[str, Any]) -> list[dict[str, Any]]:
     """List the shards of the pools.
 
     Args:
-        checked: result of `validate` for each task with valid data. The tasks come from `validate`, not from `choose`. If
-            `choose` were upstream, its success alone would meet the trigger rule.
+        checked: result of `validate` for each task with valid data. The trigger rule needs one
+            upstream success. If `choose` were upstream, its success would be enough, and `split` would run even if `validate`
+            failed for every task. So the tasks come from `validate`.
     """
     from fsat_tasks.steps.shards import list_shards
 
@@ -209,7 +210,7 @@ def publish(
     loaded = load(params, decided["chosen"])
     registry = Registry(store().root, loaded.name)
     # an earlier try may have moved the champion and been killed before it sent the event;
-    # a later try therefore compares with the version at `decide`
+    # so a later try looks for a promotion since `decide`, and not since its own start
     version = decided["replaces"] if ti.try_number > 1 else registry.version()
     published, reasons = _enter(loaded, decided, answer)
     if reasons:
@@ -240,7 +241,8 @@ def _enter(loaded: Task, decided: dict[str, Any], answer: dict[str, Any] | None)
         else run_steps(loaded, until="publish", store=store())["publish"]
     )
     reasons = [f"{gate.gate}: {gate.reason.removesuffix('.')}" for gate in all_gates(published) if not gate.promote]
-    # a person refused; or nobody was asked at `decide`, but another run has moved the champion since, so a yes is needed now
+    # two cases: a person was asked and has not approved; or nobody was asked, but another run has moved the champion since
+    # `decide`, so that a person has to approve now
     if not approved and (asked or awaits(published)):
         reasons.append(NOT_APPROVED)
     return published, reasons

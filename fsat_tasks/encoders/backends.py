@@ -49,7 +49,7 @@ class Backend(Protocol):
 
 
 def open_backend(encoder: Artefact, source: EncoderSource | None, device: Literal["cpu", "cuda"]) -> Backend:
-    """Open the backend that computes in the numeric class of this device (`encoding_class`).
+    """Open the backend for this device. It computes in the device's numeric class (`fsat_tasks.runtime.numeric_class`).
 
     Args:
         encoder: an artefact of `export_encoder`, or of a step that writes the same files.

@@ -44,7 +44,9 @@ def read_labels(labels: Any, n: int) -> tuple[NDArray[Any], Labels, bool]:
             got = "none" if label is None or isinstance(label, LABELS) else type(label).__name__
             raise DataError(f"labels, row {at + 1}", "a label (text, a number, true or false)", got)
         if isinstance(label, str) != isinstance(given[0][1], str):
-            raise DataError(f"labels, row {at + 1}", f"a label such as {given[0][1]!r} in row {given[0][0] + 1}", repr(label))
+            first = f"{given[0][1]!r}, the label of row {given[0][0] + 1}"
+            kind = f"text, as is {first}" if isinstance(given[0][1], str) else f"a number, true or false, as is {first}"
+            raise DataError(f"labels, row {at + 1}", kind, repr(label))
     classes, targets = np.unique(np.asarray([label for _, label in given]), return_inverse=True)
     if not several:
         return classes, targets.astype(np.int64), False
@@ -59,7 +61,7 @@ def _read_matrix(matrix: NDArray[Any], n: int) -> tuple[NDArray[Any], Labels]:
             "labels",
             f"a matrix of {n} rows, one for each text, and two columns or more",
             f"shape {matrix.shape}",
-            "One label a text is a list of n labels.",
+            "If each text has one label, pass a list of n labels.",
         )
     usable = np.isin(matrix, (0, 1)).all(axis=1)
     if not usable.all():
@@ -97,7 +99,7 @@ def read_settings(parameters: Mapping[str, Any]) -> LadderSettings:
         ("class_weight", (parameters["class_weight"],), ("balanced", None)),
     ):
         if unknown := [value for value in values if value not in known]:
-            raise DataError(name, f"of {', '.join(map(str, known))}", repr(unknown[0]))
+            raise DataError(name, f"one of {', '.join(map(str, known))}", repr(unknown[0]))
     require_share(parameters["coverage"], "coverage")
     budget = parameters["budget_seconds"]
     if not (budget >= 0 and np.isfinite(budget)):

@@ -31,7 +31,8 @@ class Links:
 
     parents: tuple[Path, ...] = ()
     encoder: str | None = None
-    """sha256 of the encoder that made the rows of this segment of the row cache, or of the encoder that this artefact holds."""
+    """sha256 of an encoder. For a segment of the row cache, it is the encoder that made the rows. For any other artefact, it is
+    the encoder in the artefact, or None."""
     bytes: int = 0
     """Total size of the artefact's files."""
 

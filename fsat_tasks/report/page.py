@@ -83,10 +83,10 @@ TITLES = {
 RUNG_TITLES = {
     "prototypes": "averages of each class",
     "probe": "linear classifier",
-    "pool": "classifier that unlabelled rows teach too",
+    "pool": "classifier that also learns from unlabelled rows",
     "body": "encoder tuned on the samples",
-    "body-pool": "the tuned encoder, with unlabelled rows",
-    "self-training": "encoder tuned on unlabelled rows too",
+    "body-pool": "classifier on the tuned encoder that also learns from unlabelled rows",
+    "self-training": "encoder tuned on the samples and on unlabelled rows",
 }
 SPLIT_TITLES = {
     "samples": "samples",

@@ -18,8 +18,9 @@ __all__ = ["changed_tasks", "is_done"]
 
 
 def is_done(task: Task, store: LookupStore | None = None) -> bool:
-    """Return True if the store has every step's artefact, and the registry has the decision of `publish` or a version for the
-    exported model.
+    """Return True if the store has every step's artefact, and the registry has an entry for them.
+
+    The entry is either the decision of `publish`, or a version whose model is the exported one.
 
     Args:
         store: store to search; by default the one that FSAT_STORE names.
