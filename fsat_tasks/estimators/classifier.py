@@ -42,8 +42,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     Args:
         encoder: a bundled name, `org/model`, or a folder with a transformers model; see `load_encoder`.
-        rungs: names of the rungs that may be taken, the methods that the tuning ladder tries in order; by default all in
-            `fsat_tasks.tuning.ladder.RUNGS`.
+        rungs: names of the tuning methods that may be used; by default all in `fsat_tasks.tuning.ladder.RUNGS`.
         budget_seconds: maximum planned time of fine-tuning; a rung that would take longer is skipped.
         body: how the encoder is fine-tuned: "full" for all weights, "lora" or "oft" for adapters.
         class_weight: "balanced" treats all classes as equally likely. By default, classes with more samples are likelier.
@@ -229,14 +228,10 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self.score_samples(texts) >= self.scope_threshold_
 
     def adapt(self, texts: Iterable[str]) -> FewShotClassifier:
-        """Return a copy adapted to unlabelled texts, by two changes to its predictions.
+        """Return a copy adapted to unlabelled texts: to their class shares, and to the texts that are similar to each text.
 
-        One change corrects for the class shares of these texts. The other moves the prediction for each text towards those for
-        similar texts.
-
-        Each of the two changes is accepted only if held-out samples show that it helps. `adaptation_` says what was accepted and
-        why. The correction for class shares applies to every text that the copy classifies. The change by similar texts
-        applies only to the texts given here.
+        Each of the two is accepted only if held-out samples show that it helps. `adaptation_` says what was accepted and why.
+        The class shares apply to every text that the copy classifies. Similar texts apply only to the texts given here.
         """
         self._require_one_label("adapt")
         texts = read_texts(texts, "texts")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from fsat_tasks.errors import RegistryError
-from fsat_tasks.registry.registry import Registry, find_published
+from fsat_tasks.registry.published import find_published
+from fsat_tasks.registry.registry import Registry
 from fsat_tasks.registry.signature import check_signature
 from fsat_tasks.runs.run import Run
 from fsat_tasks.store import Artefact, Store

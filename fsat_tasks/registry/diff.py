@@ -8,7 +8,7 @@ from typing import Any
 from fsat_tasks.data.pool import Pool
 from fsat_tasks.data.tables import Split, Tables
 from fsat_tasks.registry.history import Entry
-from fsat_tasks.registry.registry import find_published
+from fsat_tasks.registry.published import find_published
 from fsat_tasks.store import Artefact, Store
 
 __all__ = ["diff_models"]

@@ -8,7 +8,6 @@ interprets the lines.
 
 from __future__ import annotations
 
-import getpass
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -28,12 +27,14 @@ from fsat_tasks.registry.history import (
     parse_entry,
     promotion_path,
 )
+from fsat_tasks.registry.published import find_published
 from fsat_tasks.registry.signature import check_signature, signature_problem, signed
+from fsat_tasks.runtime.machine import user_name
 from fsat_tasks.store import Artefact, Store
 from fsat_tasks.store.files import canonical_json, write_json
 from fsat_tasks.tasks.workspace import check_task_name
 
-__all__ = ["Registry", "find_published"]
+__all__ = ["Registry"]
 
 Outcome = Literal["promoted", "unchanged", "held", "kept"]
 
@@ -205,7 +206,7 @@ class Registry:
             "model": model.reference(),
             "decision": decision.reference(),
             "metrics": verdict["metrics"],
-            "time": _now(),
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
         } | ({"reason": hold} if hold else {})
         if not promote:
             runs = [old for old in history if not by_hand(old)]
@@ -248,7 +249,15 @@ class Registry:
     def _move(self, action: str, target: Entry, reason: str) -> Entry:
         find_published(self.store, self.task, target["model"])
         facts = {name: target[name] for name in ("version", "model", "decision", "metrics")}
-        return self._enter({"action": action, **facts, "user": _user(), "reason": reason, "time": _now()})
+        return self._enter(
+            {
+                "action": action,
+                **facts,
+                "user": user_name(),
+                "reason": reason,
+                "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            }
+        )
 
     def _enter(self, entry: Mapping[str, object]) -> Entry:
         final = signed(entry, self.task)
@@ -281,18 +290,6 @@ def _version(champion: Entry | None) -> int:
     return int(champion["version"]) if champion else 0
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _user() -> str:
-    try:
-        name = getpass.getuser()
-    except (KeyError, OSError):  # in a container, the user may have no name
-        name = f"user {os.getuid()}"
-    return name.encode("utf-8", "backslashreplace").decode()
-
-
 def _read(path: Path) -> bytes | None:
     try:
         return path.read_bytes()
@@ -300,21 +297,3 @@ def _read(path: Path) -> bytes | None:
         return None
     except OSError as error:
         raise RegistryError(str(path), "a file that can be read", error.strerror or str(error)) from None
-
-
-def find_published(store: Store, task: str, reference: Mapping[str, str]) -> Artefact:
-    """Find the artefact that `reference` names. Raises RegistryError if the artefact is missing or altered.
-
-    Args:
-        reference: step, key and digest, from an entry of the history or from a manifest.
-    """
-    found = store.find(reference["step"], reference["key"])
-    if found is None or found.digest != reference["digest"]:
-        what = "model" if reference["step"] == "export" else reference["step"]
-        raise RegistryError(
-            f"{what} {reference['key'][:16]} of task {task!r}",
-            "the files that were published",
-            "missing or altered ones",
-            f"Make it again with: fsat run {task}.",
-        )
-    return found

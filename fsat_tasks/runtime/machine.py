@@ -1,14 +1,15 @@
-"""Hardware of this machine: processor cores, their instructions and GPUs, found without importing torch."""
+"""This machine: processor cores, their instructions and GPUs, found without importing torch; and the name of the user."""
 
 from __future__ import annotations
 
 import ctypes
 import functools
+import getpass
 import os
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["Device", "available_cores", "cuda_devices", "has_bfloat16"]
+__all__ = ["Device", "available_cores", "cuda_devices", "has_bfloat16", "user_name"]
 
 Device = Literal["cpu", "cuda"]
 
@@ -38,3 +39,12 @@ def cuda_devices() -> int:
     if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
         return 0
     return count.value
+
+
+def user_name() -> str:
+    """Return the name of this process's user. It is valid UTF-8."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # in a container, the user may have no name
+        name = f"user {os.getuid()}"
+    return name.encode("utf-8", "backslashreplace").decode()

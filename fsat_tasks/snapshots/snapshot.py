@@ -10,7 +10,8 @@ from typing import Any
 
 from fsat_tasks.errors import RegistryError, SnapshotError
 from fsat_tasks.integrations.dvc import default_remote, locked, require_repository, run_dvc, uncommitted
-from fsat_tasks.registry.registry import Registry, find_published
+from fsat_tasks.registry.published import find_published
+from fsat_tasks.registry.registry import Registry
 from fsat_tasks.snapshots.version import SNAPSHOT, Version, content, read_snapshot, wrong_files
 from fsat_tasks.store import Artefact, Store
 from fsat_tasks.store.files import sha256_file, write_json

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from fsat_tasks.housekeeping.sweep import housekeep
-from fsat_tasks.registry.registry import Registry, find_published
+from fsat_tasks.registry.published import find_published
+from fsat_tasks.registry.registry import Registry
 from fsat_tasks.store import Recipe, Store
 from swept_store import LINE, age, decide, publish
 

@@ -13,7 +13,8 @@ import pytest
 
 from fsat_tasks.errors import RegistryError
 from fsat_tasks.housekeeping.sweep import housekeep
-from fsat_tasks.registry.registry import Registry, find_published
+from fsat_tasks.registry.published import find_published
+from fsat_tasks.registry.registry import Registry
 from fsat_tasks.store import Artefact, Recipe, Store
 from fsat_tasks.store.artefact import read_manifest
 from kill_at import is_write

@@ -27,7 +27,8 @@ import pytest
 
 from fsat_tasks.housekeeping.reachable import artefact_folders
 from fsat_tasks.housekeeping.sweep import housekeep
-from fsat_tasks.registry.registry import Registry, find_published
+from fsat_tasks.registry.published import find_published
+from fsat_tasks.registry.registry import Registry
 from fsat_tasks.steps.order import STEPS
 from fsat_tasks.store import Recipe, Store
 from fsat_tasks.store.artefact import read_manifest
