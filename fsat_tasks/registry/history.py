@@ -24,7 +24,6 @@ __all__ = [
     "parse_entry",
     "promoted_since",
     "promotion_path",
-    "user_name",
 ]
 
 Entry = dict[str, Any]
