@@ -74,7 +74,7 @@ def test_pool_that_is_another_file_now_is_kept_as_the_rows_that_were_used(unkept
 def test_task_that_changed_since_it_was_published_is_not_kept_as_what_the_model_is_made_of(unkept: Path) -> None:
     path = unkept / "data" / TASK / "samples.csv"
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
-    with pytest.raises(SnapshotError, match=r"task folder .*: expected the rows that the champion is made of, got others"):
+    with pytest.raises(SnapshotError, match=r"task folder .*: expected the rows that the champion is made of, got other rows"):
         take_snapshot(TASK)
     assert not (unkept / "published").exists()
 
