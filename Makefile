@@ -43,15 +43,17 @@ lint: $(INSTALLED) ## ruff, mypy, import contracts, generated docs, Dockerfiles,
 	ruff format --check .
 	mypy
 	lint-imports
-	cog --check README.md
+	cog --check docs/cli.md
+	NO_MKDOCS_2_WARNING=1 mkdocs build --quiet --strict
 	hadolint --failure-threshold style docker/*.Dockerfile
 	python docker/audit.py
 
 lock: $(INSTALLED) ## write docker/*.lock again, from pyproject.toml and constraints.txt
 	python docker/lock.py
 
-docs: $(INSTALLED) ## write the generated parts of README.md again
-	cog -r README.md
+docs: $(INSTALLED) ## the documentation as a site, at 127.0.0.1:8000, until Ctrl-C
+	cog -r docs/cli.md
+	NO_MKDOCS_2_WARNING=1 mkdocs serve --quiet
 
 repro: $(INSTALLED) ## the same steps through DVC
 	dvc repro

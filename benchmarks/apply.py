@@ -20,7 +20,7 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.command import about, add_out_option, save
-from fsat_tasks.data.readers import read_texts
+from fsat_tasks.data.readers import read_inputs
 from fsat_tasks.models.served import ServedModel
 from fsat_tasks.registry.champion_files import champion_model
 from fsat_tasks.store import Store
@@ -36,7 +36,7 @@ def make_texts(name: str, rows: int) -> list[str]:
     pool = load_task(name).file("unlabelled")
     if pool is None:
         raise ValueError(f"task {name} has no unlabelled texts")
-    texts = list(read_texts(pool, load_task(name).spec.text))
+    texts = list(read_inputs(pool, load_task(name).row_format()))
     return [f"{texts[i % len(texts)]} {i}" for i in range(rows)]
 
 

@@ -36,7 +36,7 @@ from benchmarks.extraction_workload import (
 )
 from fsat_tasks import load_encoder
 from fsat_tasks.encoders.encoder import Encoder
-from fsat_tasks.encoders.source import find_encoder
+from fsat_tasks.encoders.kinds import find_encoder
 from fsat_tasks.numerics.geometry.layers import mix_layers
 from fsat_tasks.numerics.heads.frozen import FrozenHead, fit_frozen_head
 from fsat_tasks.runtime.machine import available_cores

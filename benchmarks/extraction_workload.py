@@ -21,7 +21,7 @@ from benchmarks.data import find_sets, read_rows
 from fsat_tasks import load_encoder
 from fsat_tasks.encoders import backends
 from fsat_tasks.encoders.encoder import Encoder
-from fsat_tasks.encoders.source import find_encoder
+from fsat_tasks.encoders.kinds import find_encoder
 
 __all__ = [
     "CUDA_METHODS",
@@ -126,7 +126,7 @@ def mixed_texts(pool: list[str], rows: int, rng: random.Random) -> list[str]:
 
 def long_texts(pool: list[str], lengths: NDArray[np.int64], rows: int, rng: random.Random) -> list[str]:
     """Make long texts. Each joins as many random texts of the pool as fit into the encoder's maximum length."""
-    most, frame = find_encoder(ENCODER).max_tokens, 2  # [CLS] and [SEP]
+    most, frame = find_encoder(ENCODER).settings["max_tokens"], 2  # [CLS] and [SEP]
     texts: dict[str, None] = {}
     while len(texts) < rows:
         order = rng.sample(range(len(pool)), min(most, len(pool)))
@@ -145,7 +145,7 @@ def with_repeats(texts: list[str]) -> list[str]:
 
 
 def token_lengths(encoder: Encoder, texts: list[str]) -> NDArray[np.int64]:
-    return np.array([len(ids) for ids in encoder.tokens(texts)], np.int64)
+    return np.array([row.size for row in encoder.prepare(texts)], np.int64)
 
 
 def _files(folder: Path) -> list[Path]:

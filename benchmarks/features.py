@@ -9,17 +9,18 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.data import class_name, read_rows
 from fsat_tasks.encoders.encoder import Encoder, load_encoder
-from fsat_tasks.encoders.source import EncoderSource, find_encoder
+from fsat_tasks.encoders.kinds import find_encoder
+from fsat_tasks.encoders.source import EncoderSource
 
 __all__ = ["CachedEncoder", "FeatureCache", "encoder_source"]
 
@@ -89,11 +90,17 @@ class CachedEncoder:
             features, seconds = cache.load(path)
             self._known |= {text: (features, row, seconds) for row, text in enumerate(read_rows(path)[0])}
 
-    def tokens(self, texts: Sequence[str]) -> list[list[int]]:
-        return self._encoder.tokens(texts)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._encoder, name)  # all but the features is the encoder's own
 
-    def encode(self, texts: Sequence[str], layers: Literal["all"]) -> Features:
-        """Return features (n, layers, dim) of the texts. Features that are in the cache are not computed again."""
+    def encode(self, texts: Sequence[str], layers: Literal["all"], progress: Callable[[int], None] | None = None) -> Features:
+        """Return features (n, layers, dim) of the texts. Features that are in the cache are not computed again.
+
+        Args:
+            texts: n texts.
+            layers: `all`.
+            progress: not used. It is there because the encoder's method has it.
+        """
         found = np.empty((len(texts), self._encoder.layers, self._encoder.dim), np.float32)
         unknown = [at for at, text in enumerate(texts) if text not in self._known]
         found[unknown] = self._encoder.encode([texts[at] for at in unknown], layers)

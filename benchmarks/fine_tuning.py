@@ -43,12 +43,12 @@ def _load(context: Context, classes: int) -> tuple[Any, Any]:
     from torch import nn
     from transformers import AutoTokenizer
 
-    from fsat_tasks.encoders.graph import PooledEncoder
+    from fsat_tasks.encoders.text_graph import PooledEncoder
 
     class Classifier(nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
-            self.encoder = PooledEncoder(context.source.folder, context.source.pooling, normalize=False)
+            self.encoder = PooledEncoder(context.source.folder, context.source.settings["pooling"], normalize=False)
             self.head = nn.Linear(self.encoder.body.config.hidden_size, classes)
             nn.init.zeros_(self.head.weight)
             nn.init.zeros_(self.head.bias)
@@ -57,7 +57,7 @@ def _load(context: Context, classes: int) -> tuple[Any, Any]:
             return self.head(self.encoder(input_ids, attention_mask)[1])  # (batch, classes)
 
     tokenizer = AutoTokenizer.from_pretrained(str(context.source.folder), local_files_only=True)
-    tokenizer.model_max_length = context.source.max_tokens
+    tokenizer.model_max_length = context.source.settings["max_tokens"]
     return Classifier(), tokenizer
 
 

@@ -24,7 +24,7 @@ BOUND = 10.0
 
 def run(source: Path) -> dict[str, Any]:
     """Run all steps on an empty store, in one process, and return the seconds of each step."""
-    from fsat_tasks.data.texts import fingerprint
+    from fsat_tasks.inputs.text import fingerprint
     from fsat_tasks.steps.pipeline import run_steps
     from fsat_tasks.tasks.task import load_task
 

@@ -25,7 +25,8 @@ import httpx
 from rich.console import Console
 
 from benchmarks.command import about, add_out_option, save
-from fsat_tasks.integrations.airflow_server import environment, login, prepare, serve
+from fsat_tasks.integrations.airflow_processes import serve
+from fsat_tasks.integrations.airflow_server import environment, login, prepare
 
 DAG, RUN = "fsat_tune", "benchmark"
 PORT = 8790

@@ -87,7 +87,7 @@ def figures(outcome: Outcome, rows: SplitRows) -> dict[str, Any]:
         **_scope(outcome.scope, outcome.out_of_scope),
         "train_seconds": outcome.train_seconds,
         "extract_seconds": outcome.extract_seconds,
-        "reliability": reliability_bins(probabilities, rows.truth),
+        "reliability": reliability_bins(probabilities.max(axis=1), probabilities.argmax(axis=1) == rows.truth),
         "label_shift": [_shift(shift, p, rows.truth) for shift, p in zip(rows.shifts, shifted, strict=True)],
         "details": outcome.details,
     }
@@ -100,7 +100,7 @@ def _answers(probabilities: Array, truth: Labels) -> dict[str, float]:
         "accuracy": float((predicted == truth).mean()),
         "macro_f1": macro_f1(confusion_matrix(truth, predicted, probabilities.shape[1])),
         "log_loss": float(-np.log(chances).mean()),
-        "ece": expected_calibration_error(probabilities, truth),
+        "ece": expected_calibration_error(probabilities.max(axis=1), predicted == truth),
     }
 
 

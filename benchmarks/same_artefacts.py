@@ -56,15 +56,15 @@ def _copy_task(data: Path, budget: float | None) -> Path:
 
 
 def _run(code: Path, data: Path, store: Path) -> dict[str, Any]:
-    """Return the output of `fsat run --json` of a working copy. Exit code 3, which says that the model was held, is allowed."""
+    """Return what the steps of a working copy have made. Exit code 3, which says that the model was held, is allowed."""
     environment = os.environ | {"PYTHONPATH": str(code), "FSAT_DATA": str(data), "FSAT_STORE": str(store)}
     done = subprocess.run(
         [sys.executable, "-m", "fsat_tasks.cli", "run", TASK, "--json"], cwd=code, env=environment, capture_output=True, text=True
     )
     if done.returncode not in (0, 3):
         sys.exit(f"{code}: exit code {done.returncode}\n{done.stderr}")
-    steps: dict[str, Any] = json.loads(done.stdout)
-    return steps
+    said = json.loads(done.stdout)
+    return dict(said["result"]["tasks"][0]["steps"] if "schema" in said else said)  # an older revision printed the steps alone
 
 
 def _compare(before: dict[str, Any], now: dict[str, Any]) -> int:

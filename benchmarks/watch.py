@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from benchmarks.data import read_rows
 from benchmarks.machine import commit, machine
+from benchmarks.open_gates import OPEN_GATES
 from fsat_tasks.numerics.shift.drift import label_shift, scope_rise
 from fsat_tasks.runs.run import Run
 from fsat_tasks.steps.pipeline import run_steps
@@ -37,17 +38,7 @@ DISTANCE = 0.3
 OUTSIDE = 0.1
 """Share of out-of-scope rows in a window of the kind `out of scope`. This kind is drawn only if the data set has such rows."""
 KINDS = ("same", "spread", "one class", "random", "out of scope")
-OPEN_GATES = {
-    "min_accuracy": 0,
-    "min_macro_f1": 0,
-    "min_class_recall": 0,
-    "max_ece": 1,
-    "max_warnings": 10**6,
-    "min_coverage": 0,
-    "max_drop": 1,
-    "max_latency_ms": 1e6,
-    "min_rows_per_second": 0,
-}
+ALL_OPEN = OPEN_GATES | {"max_warnings": 10**6, "max_drop": 1}
 
 
 Shares = NDArray[np.float64]
@@ -109,7 +100,7 @@ def publish_half(source: Path, shots: int, split: int, body: str, scratch: Path)
     pool, held = np.split(order, [len(texts) // 2])
     shutil.copyfile(source / f"train_{shots}.jsonl", folder / "samples.jsonl")
     write_texts(folder / "pool.jsonl", [texts[i] for i in pool])
-    spec = {"samples": "samples.jsonl", "unlabelled": "pool.jsonl", "tune": {"body": body}, "gates": OPEN_GATES}
+    spec = {"samples": "samples.jsonl", "unlabelled": "pool.jsonl", "tune": {"body": body}, "gates": ALL_OPEN}
     (folder / "task.yaml").write_text(json.dumps(spec), "utf-8")
     task = load_task(folder.name)
     store = Store(scratch / "store")
@@ -125,11 +116,11 @@ class DeployedJudge:
     def __init__(self, run: Run) -> None:
         self.run = run
         rows = run.pool.draw(REFERENCE_ROWS, run.task.spec.seed)
-        self.pool = self._judge(list(run.pool.texts(rows)))
+        self.pool = self._judge(list(run.pool.inputs(rows)))
 
     def _judge(self, texts: list[str]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         features, head = self.run.head_features(texts, "cpu"), self.run.head
-        return head.probabilities(features), head.scope_scores(features) < head.scope_threshold
+        return head.outputs(features), head.scope_scores(features) < head.scope_threshold
 
     def p_values(self, window: list[str]) -> dict[str, float]:
         probabilities, outside = self._judge(window)

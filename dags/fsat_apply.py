@@ -107,6 +107,7 @@ def summary(results: Iterable[dict[str, Any] | None], outlet_events: OutletEvent
 
 with DAG(
     "fsat_apply",
+    dag_display_name="fsat_apply: label new files",
     description="Label new files with a task's champion. Texts that it is unsure of go to a person.",
     doc_md=__doc__,
     schedule=None,

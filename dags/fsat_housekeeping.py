@@ -1,9 +1,9 @@
 """### Remove artefacts that are no longer needed from the store
 
 This DAG does the same as the command `fsat gc`. Steps never remove artefacts from the store (FSAT_STORE). This DAG removes an
-artefact if no champion, no entry of a history and no living run needs the artefact, and if nobody has used it for as many days
-as the form says. The DAG also removes unfinished artefacts of killed runs. It merges small segments of the row cache and keeps
-their rows.
+artefact if no champion, no version that the form keeps and no living run needs the artefact, and if nobody has used it for as
+many days as the form says. A held model is kept for 30 days. The DAG also removes unfinished artefacts of killed runs. It merges
+small segments of the row cache and keeps their rows.
 
 You may run it at any time, even while `fsat_tune` runs: artefacts that a run uses stay. The log and the XCom of `clean` say how
 much was removed, how much stayed, and why. To see first what would be removed, trigger the DAG with **Dry run**.
@@ -38,6 +38,14 @@ PARAMS = {
         title="Days to keep",
         description="Artefacts that were used in the last so many days stay: 1 to 3650.",
     ),
+    "keep_versions": Param(
+        None,
+        type=["null", "integer"],
+        minimum=1,
+        maximum=1000,
+        title="Versions to keep",
+        description="The newest so many versions of each task stay, and the champion. Empty: all versions.",
+    ),
     "dry_run": Param(
         False,
         type="boolean",
@@ -56,13 +64,14 @@ def clean(params: dict[str, Any]) -> dict[str, Any]:
     """Remove the artefacts that nothing needs. Returns the report."""
     from fsat_tasks.housekeeping.sweep import housekeep
 
-    report = housekeep(store(), params["keep_days"], params["dry_run"])
+    report = housekeep(store(), params["keep_days"], params["dry_run"], params["keep_versions"])
     log.info("%s", json.dumps(report, indent=2))
     return report
 
 
 with DAG(
     "fsat_housekeeping",
+    dag_display_name="fsat_housekeeping: remove what nothing needs",
     description="Remove artefacts from the store that neither the registry nor a run needs.",
     doc_md=__doc__,
     schedule=None if schedule == NEVER else schedule,

@@ -8,7 +8,8 @@ way. To change the schedule, change task.yaml. To suspend the schedule, pause th
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
@@ -17,6 +18,7 @@ from airflow.sdk import DAG, Asset, AssetAny, AssetOrTimeSchedule, CronTriggerTi
 from fsat_dags.settings import DEFAULT_ARGS
 from fsat_tasks.errors import FsatError
 from fsat_tasks.tasks.workspace import TASK_FILE, Workspace
+from fsat_tasks.tasks.yaml_file import read_small_file
 
 if TYPE_CHECKING:
     from fsat_tasks.tasks.spec import TaskSpec
@@ -29,22 +31,31 @@ VERBS = ("tune", "watch", "apply")
 def read_scheduled() -> dict[str, TaskSpec]:
     """Return task name -> specification of each task that has a schedule or a trigger.
 
-    A task with an invalid task.yaml is left out, and a warning says why. A process that runs one DAG reads only the task.yaml of
-    that DAG's task.
+    A task whose task.yaml is invalid or cannot be read is left out, and the log says why. A process that runs one DAG reads only
+    the task.yaml of that DAG's task.
     """
     workspace, found, wanted = Workspace.from_env(), {}, get_parsing_context().dag_id
     for name in workspace.task_names():
         if wanted is not None and wanted not in dag_ids(name).values():
             continue
-        text = (workspace.data / name / TASK_FILE).read_text("utf-8", "replace")
-        if "schedules" in text or "triggers" in text:  # parsing all YAML would take a hundred times as long
-            from fsat_tasks.tasks.task import load_task
+        with only_this_task(name):
+            content = read_small_file(workspace.data / name / TASK_FILE)
+            if b"schedules" in content or b"triggers" in content:  # parsing all YAML would take a hundred times as long
+                from fsat_tasks.tasks.task import load_task
 
-            try:
                 found[name] = load_task(name).spec
-            except FsatError as error:
-                log.warning("no schedule for the task %s: %s", name, error)
     return found
+
+
+@contextmanager
+def only_this_task(name: str) -> Iterator[None]:
+    """Log an error that leaves the block. If it left this file, Airflow would have no schedule of any task."""
+    try:
+        yield
+    except FsatError as error:
+        log.warning("no schedule for the task %s: %s", name, error)
+    except Exception:
+        log.exception("no schedule for the task %s", name)
 
 
 def dag_ids(task_name: str) -> dict[str, str]:
@@ -68,13 +79,15 @@ def when(line: str | None, assets: Sequence[str]) -> Any:
     return AssetOrTimeSchedule(timetable=CronTriggerTimetable(line, timezone="UTC"), assets=events)
 
 
-for task_name, spec in read_scheduled().items():
+def make_dags(task_name: str, spec: TaskSpec) -> None:
+    """Make the DAGs of one task. Airflow collects them."""
     for verb, dag_id in dag_ids(task_name).items():
         schedule = when(getattr(spec.schedules, verb), getattr(spec.triggers, verb))
         if schedule is None:
             continue
         with DAG(
             dag_id,
+            dag_display_name=f"fsat_{verb} for {task_name}, by its schedule",
             description=f"Starts fsat_{verb} for {task_name} by the schedule in its {TASK_FILE}.",
             doc_md=__doc__,
             schedule=schedule,
@@ -82,4 +95,11 @@ for task_name, spec in read_scheduled().items():
             default_args=DEFAULT_ARGS,
             tags=["fsat", "schedule"],
         ):
-            TriggerDagRunOperator(task_id="start", trigger_dag_id=f"fsat_{verb}", conf={"task": task_name})
+            TriggerDagRunOperator(
+                task_id="start", trigger_dag_id=f"fsat_{verb}", conf={"task": task_name}, note=f"Task {task_name}, by {dag_id}"
+            )
+
+
+for task_name, spec in read_scheduled().items():
+    with only_this_task(task_name):
+        make_dags(task_name, spec)

@@ -134,6 +134,7 @@ def when() -> Any:
 
 with DAG(
     "fsat_tune",
+    dag_display_name="fsat_tune: from samples to a published model",
     description="Tune, gate and publish classifiers from a few labelled samples per class.",
     doc_md=__doc__,
     schedule=when(),

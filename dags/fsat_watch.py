@@ -83,6 +83,7 @@ def watch_window(
 
 with DAG(
     "fsat_watch",
+    dag_display_name="fsat_watch: find drift in new traffic",
     description="Compare new traffic with the rows that the champion was tuned with. Drift starts fsat_tune.",
     doc_md=__doc__,
     schedule=None,

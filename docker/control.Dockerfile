@@ -47,7 +47,12 @@ ENV AIRFLOW_HOME=/opt/airflow \
     AIRFLOW__CORE__PLUGINS_FOLDER=/opt/fsat/dags/plugins \
     AIRFLOW__CORE__LOAD_EXAMPLES=False \
     FSAT_DATA=/opt/fsat/data \
-    FSAT_STORE=/var/lib/fsat
+    FSAT_STORE=/var/lib/fsat \
+    DVC_NO_ANALYTICS=1 \
+    GX_ANALYTICS_ENABLED=false \
+    HF_HUB_DISABLE_TELEMETRY=1 \
+    MLFLOW_DISABLE_TELEMETRY=true \
+    ORT_DISABLE_TELEMETRY=1
 
 COPY --from=dependencies /opt/venv /opt/venv
 # --no-deps: what DAG files import of fsat needs only what reading a task.yaml needs, which is in control.lock

@@ -60,7 +60,10 @@ ENV AIRFLOW_HOME=/opt/airflow \
     FSAT_DATA=/opt/fsat/data \
     FSAT_STORE=/var/lib/fsat \
     DVC_NO_ANALYTICS=1 \
+    GX_ANALYTICS_ENABLED=false \
     HF_HUB_DISABLE_TELEMETRY=1 \
+    MLFLOW_DISABLE_TELEMETRY=true \
+    ORT_DISABLE_TELEMETRY=1 \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 
 COPY --from=dependencies /opt/venv /opt/venv

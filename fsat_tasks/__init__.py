@@ -7,13 +7,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fsat_tasks.runtime.privacy import switch_off_usage_reports
+
 if TYPE_CHECKING:
     from fsat_tasks.encoders.encoder import load_encoder
     from fsat_tasks.estimators.classifier import FewShotClassifier
+    from fsat_tasks.estimators.regressor import FewShotRegressor
 
-__all__ = ["FewShotClassifier", "load_encoder"]
+__all__ = ["FewShotClassifier", "FewShotRegressor", "load_encoder"]
 
 __version__ = "0.1.0"
+
+switch_off_usage_reports()
 
 
 def __getattr__(name: str) -> Any:
@@ -26,4 +31,12 @@ def __getattr__(name: str) -> Any:
         from fsat_tasks.estimators.classifier import FewShotClassifier
 
         return FewShotClassifier
+    if name == "FewShotRegressor":
+        from fsat_tasks.estimators.regressor import FewShotRegressor
+
+        return FewShotRegressor
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

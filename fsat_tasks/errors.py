@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = [
     "AirflowError",
     "ChampionChangedError",
@@ -13,10 +15,13 @@ __all__ = [
     "FsatError",
     "InputError",
     "OutOfMemoryError",
+    "OutputError",
     "RegistryError",
     "SnapshotError",
     "StoreError",
     "TaskError",
+    "facts",
+    "reason",
 ]
 
 
@@ -40,7 +45,9 @@ class InputError(FsatError):
 
     def __init__(self, where: str, expected: str, got: str, fix: str = "") -> None:
         self.where, self.expected, self.got, self.fix = where, expected, got, fix
-        super().__init__(f"{where}: expected {expected}, got {got}." + (f" {fix}" if fix else ""))
+        message = f"{where}: expected {expected}, got {got}." + (f" {fix}" if fix else "")
+        # names and values of strangers stay in one line, and move no terminal's cursor
+        super().__init__("".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in message))
 
     def __reduce__(self) -> tuple[type, tuple[str, str, str, str]]:
         return type(self), (self.where, self.expected, self.got, self.fix)
@@ -90,5 +97,25 @@ class DvcError(FsatError):
     """A DVC command failed, for example because a remote cannot be reached. A retry may succeed."""
 
 
+class OutputError(FsatError):
+    """Standard output cannot be written, for example because a disk is full."""
+
+
 class DivergedError(FsatError):
     """Fine-tuning diverged: the features are NaN or infinite. The ladder skips this rung."""
+
+
+def facts(error: BaseException) -> dict[str, Any]:
+    """Return the kind of an error, its message, and `where`, `expected`, `got` and `fix`, which only an InputError has."""
+    parts = {name: getattr(error, name, None) for name in ("where", "expected", "got", "fix")}
+    return {"kind": type(error).__name__, "message": str(error), **parts}
+
+
+def reason(error: OSError) -> str:
+    """Return in a few words why the system refused something.
+
+    `shutil.copytree` goes on after an error, and then raises one error with all of them: a list of (source, copy, reason).
+    """
+    if error.strerror is None and error.args and isinstance(error.args[0], list):
+        return str(error.args[0][0][-1])
+    return error.strerror or str(error)

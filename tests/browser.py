@@ -119,9 +119,9 @@ class Tab:
         self.call("Input.dispatchKeyEvent", type="keyDown", key="Enter", code="Enter", windowsVirtualKeyCode=13, text="\r")
         self.call("Input.dispatchKeyEvent", type="keyUp", key="Enter", code="Enter", windowsVirtualKeyCode=13)
 
-    def screenshot(self, path: Path) -> None:
-        """Return the whole page as PNG."""
-        data = self.call("Page.captureScreenshot", captureBeyondViewport=True)["data"]
+    def screenshot(self, path: Path, whole: bool = True) -> None:
+        """Write the whole page, or what the screen shows of it, as PNG."""
+        data = self.call("Page.captureScreenshot", captureBeyondViewport=whole)["data"]
         path.write_bytes(base64.b64decode(data))
 
     def complaints(self) -> list[str]:

@@ -12,16 +12,15 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
-from hypothesis import settings
 
+import fsat_tasks  # noqa: F401 - it switches off the usage reports of the libraries that tests import
 from browser import NAMES, Tab, find_browser, open_tab
+from hypothesis_profiles import load_profile
 from task_folder import ENCODERS, Row, link_encoders, write_task
 
 ROOT = Path(__file__).parents[1]
 
-# no deadline: the machine may be busy; what an example costs is not what these tests are about
-settings.register_profile("fsat", deadline=None, max_examples=60)
-settings.load_profile("fsat")
+load_profile()
 
 PLANTED = "planted-secret"
 """Part of every secret below. tests/integration/test_secrets.py checks that fsat and Airflow never write or print it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from hypothesis import strategies as st
@@ -12,6 +13,9 @@ from numpy.typing import NDArray
 from fsat_tasks.encoders.backends import Layers
 from fsat_tasks.encoders.encoder import Encoder
 from fsat_tasks.errors import DeviceError, OutOfMemoryError
+
+if TYPE_CHECKING:
+    from fsat_tasks.encoders.prepare import Feed
 
 DIM, LAYERS = 384, 7
 TABLE = np.random.default_rng(0).normal(size=(997, DIM)).astype(np.float32)
@@ -23,7 +27,7 @@ Make = Callable[..., Encoder]
 class FakeBackend:
     """A backend whose features tell ids apart at no cost. `fits` rows have room; calls from number `breaks` on fail."""
 
-    tokens, workers, one_length = 64, 2, True
+    batch_size, workers, one_size = 64, 2, True
 
     def __init__(self, fits: int | None = None, breaks: int | None = None, seconds: float = 0) -> None:
         self.fits, self.breaks, self.seconds = fits, breaks, seconds
@@ -32,7 +36,8 @@ class FakeBackend:
         self.rows: list[list[int]] = []
         """Ids of each row that was computed."""
 
-    def run(self, ids: NDArray[np.int64], mask: NDArray[np.int64], layers: Layers) -> NDArray[np.float32]:
+    def run(self, feed: Feed, layers: Layers) -> NDArray[np.float32]:
+        ids, mask = feed["input_ids"], feed["attention_mask"]
         self.asked.append(len(ids))
         time.sleep(self.seconds)
         if self.breaks is not None and len(self.asked) >= self.breaks:

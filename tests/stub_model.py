@@ -10,16 +10,16 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from fsat_tasks.models.served import ServedModel
+from fsat_tasks.models.served import Answered, ServedModel
 from fsat_tasks.store import Recipe, Store
+from fsat_tasks.targets.one_label import OneLabelTarget
+from fsat_tasks.targets.target import Rule
 from fsat_tasks.tasks.task import Task, load_task
 from fsat_tasks.traffic.labelling import SHARD, Labeller
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+LONG = 1000
+"""Number of characters that the model reads."""
 
 
 class StubModel(ServedModel):
@@ -32,23 +32,27 @@ class StubModel(ServedModel):
     """
 
     def __init__(self, die_at: int = -1, log: str = "", seconds: float = 0.0) -> None:
-        self.labels, self.scope_threshold, self.set_thresholds = ["a", "b", "c"], 0.2, {"0.9": 0.6}
+        self.target, self.rule, self.scope_threshold = OneLabelTarget(), Rule(["a", "b", "c"], {"0.9": 0.6}), 0.2
         self.die_at, self.log, self.seconds = die_at, log, seconds
         self.calls = 0
 
-    def run(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def answer(self, inputs: Sequence[str]) -> Answered:
         import numpy as np
 
         time.sleep(self.seconds)
         if self.log:
             with Path(self.log).open("a") as file:
-                file.write(f"{len(texts)}\n")
+                file.write(f"{len(inputs)}\n")
         if self.calls == self.die_at:
             os.kill(os.getpid(), signal.SIGKILL)
         self.calls += 1
-        bits = [hashlib.sha256(text.encode()).digest() for text in texts]
+        bits = [hashlib.sha256(text.encode()).digest() for text in inputs]
         p = np.array([[one[0] + 1, one[1] + 1, one[2] + 1] for one in bits], np.float32).reshape(-1, 3)
-        return p / p.sum(axis=1, keepdims=True), np.array([one[3] / 255 for one in bits], np.float32)
+        scope = np.array([one[3] / 255 for one in bits], np.float32)
+        return Answered(p / p.sum(axis=1, keepdims=True), scope, np.array([len(text) > LONG for text in inputs], bool))
+
+    def say_cut(self, cut: int, rows: int) -> str:
+        return f"{cut} of {rows} cut"
 
 
 def stub_labeller(task: Task, store: Store, stub: StubModel, shard_rows: int = SHARD, version: int = 1) -> Labeller:

@@ -13,6 +13,11 @@ from fsat_dags.settings import store
 from fsat_dags.tune_tasks import Chosen, load
 
 
+def is_test(context: Any) -> bool:
+    """True in a run of `airflow dags test`. It has no scheduler, so nothing would carry out an answer or a deadline."""
+    return bool(context["dag_run"].triggering_user_name == "dag_test")
+
+
 class ReportLink(BaseOperatorLink):
     """Button of `decide` in Airflow's UI that opens the report."""
 
@@ -54,7 +59,7 @@ class DecideOperator(BaseOperator):
 
 
 class ApproveOperator(ApprovalOperator):
-    """Asks a person to approve the decision of `decide`. The task is skipped if no approval is needed."""
+    """Asks a person to approve the decision of `decide`. The task is skipped if no approval is needed, or nobody can be asked."""
 
     template_fields = (*ApprovalOperator.template_fields, "decided")
 
@@ -69,6 +74,11 @@ class ApproveOperator(ApprovalOperator):
         published = find_artefact(store(), "publish", self.decided["key"])
         if not awaits_approval(loaded, store(), published):
             raise AirflowSkipException("No approval is needed: the setting approval is off, or the champion stays.")
+        if is_test(context):
+            raise AirflowSkipException(
+                "Nobody can be asked in a test run, so the model is held. To promote it, test with the conf"
+                f' {{"task": "{loaded.name}", "approval": "no"}}, or call: fsat run {loaded.name} --approve'
+            )
         keep_until_answered(loaded, store(), published)
         self.subject = f"Promote the new model of {loaded.name}?"
         self.body = approval_page(loaded, store(), published)

@@ -37,6 +37,7 @@ RETRY_POLICY = ExceptionRetryPolicy(
 )
 
 DEFAULT_ARGS: dict[str, Any] = {
+    "owner": "fsat",
     "retries": 2,
     "retry_delay": timedelta(minutes=1),
     "retry_policy": RETRY_POLICY,

@@ -17,7 +17,7 @@ from airflow.utils.types import DagRunType
 
 from fsat_dags.form import chosen_task
 from fsat_dags.settings import DVC, GPU, store
-from fsat_tasks.errors import InputError
+from fsat_tasks.errors import InputError, StoreError
 from fsat_tasks.tasks.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -126,10 +126,19 @@ def split(checked: Iterable[dict[str, Any] | None], params: dict[str, Any]) -> l
     **GPU,
 )
 def encode(work: dict[str, Any], params: dict[str, Any]) -> dict[str, int]:
-    """Encode one shard into the row cache."""
+    """Encode one shard into the row cache.
+
+    If the task's input is bad, this instance ends as skipped. A failure would stop all tasks of the run; `extract` of this task
+    fails by the same error, and stops only this task.
+    """
     from fsat_tasks.steps.shards import run_shard
 
-    return run_shard(load(params, work["chosen"]), work["shard"], store())
+    try:
+        return run_shard(load(params, work["chosen"]), work["shard"], store())
+    except StoreError:  # the store is everybody's, and may come back
+        raise
+    except InputError as error:
+        raise AirflowSkipException(str(error)) from error
 
 
 @task(

@@ -10,12 +10,13 @@ from airflow.plugins_manager import AirflowPlugin
 
 HEADERS = {
     "Cache-Control": "private, no-store",  # because only users who are logged in may see a report
-    "Content-Security-Policy": "sandbox allow-scripts; default-src 'none'; style-src 'unsafe-inline';"
+    "Content-Security-Policy": "sandbox allow-scripts allow-downloads; default-src 'none'; style-src 'unsafe-inline';"
     " script-src 'unsafe-inline'; img-src data:",
     "X-Content-Type-Options": "nosniff",
 }
 """Headers of a report. A report quotes texts that anybody may have written. Whatever these texts contain, the page
-cannot read Airflow's cookie, call Airflow's API or load anything. The report's own policy allows only its own script."""
+cannot read Airflow's cookie, call Airflow's API or load anything. The report's own policy allows only its own script. What
+may be downloaded is a file within the page: the suspected samples."""
 
 
 class FsatReports(AirflowPlugin):

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from fsat_tasks.cli.streams import say_error
+
 verbs = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="A private Airflow on this machine, with a login.")
 
 Home = Annotated[Path, typer.Option(help="Folder of this Airflow: database, logs, password.", envvar="AIRFLOW_HOME")]
@@ -26,7 +28,7 @@ def init(
     """Make its database, the pools of the DAGs and a login, unless they are there already."""
     from fsat_tasks.integrations.airflow_server import prepare
 
-    typer.echo(f"Airflow in {home}: {'ready' if prepare(home.absolute(), gpus) else 'was ready'}", err=True)
+    say_error(f"Airflow in {home}: {'ready' if prepare(home.absolute(), gpus) else 'was ready'}")
 
 
 @verbs.command(name="exec", context_settings={"ignore_unknown_options": True})
@@ -35,18 +37,19 @@ def execute(
     home: Home = HOME,
 ) -> None:
     """Run the command airflow in it, for example: fsat airflow exec dags list."""
-    from fsat_tasks.integrations.airflow_server import call
+    from fsat_tasks.integrations.airflow_server import become
 
-    raise typer.Exit(call(home.absolute(), arguments))
+    become(home.absolute(), arguments)
 
 
 @verbs.command()
 def up(
     home: Home = HOME,
-    port: Annotated[int, typer.Option(min=1024, max=65533, help="Port of the web pages; the next two are used too.")] = 8080,
+    port: Annotated[int, typer.Option(min=1024, max=65534, help="Port of the web pages; the next one is used too.")] = 8080,
 ) -> None:
     """Start its web pages, scheduler and workers, for this machine only, until Ctrl-C."""
-    from fsat_tasks.integrations.airflow_server import login, prepare, serve
+    from fsat_tasks.integrations.airflow_processes import serve, wait_for_an_end
+    from fsat_tasks.integrations.airflow_server import login, prepare
 
     def stop(number: int, _: Any) -> None:
         raise KeyboardInterrupt
@@ -54,12 +57,12 @@ def up(
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
     with suppress(KeyboardInterrupt):
-        typer.echo(f"Airflow starts (log: {home / 'up.log'})", err=True)
+        say_error(f"Airflow starts (log: {home / 'up.log'})")
         prepare(home.absolute())
-        with serve(home.absolute(), port) as airflow:
+        with serve(home.absolute(), port) as running:
             user, password = login(home.absolute()) or ("", "")
             typer.echo(f"The UI:  http://127.0.0.1:{port}/dags/fsat_tune\nLog in:  {user}, password {password}\nCtrl-C stops it.")
-            airflow.wait()
-            typer.echo(f"Airflow has ended by itself. It says why in {home / 'up.log'}.", err=True)
+            wait_for_an_end(running)
+            say_error(f"Airflow has ended by itself. It says why in {home / 'up.log'}.")
             raise typer.Exit(1)
-    typer.echo("Airflow has stopped.", err=True)
+    say_error("Airflow has stopped.")

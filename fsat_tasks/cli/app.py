@@ -4,41 +4,102 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import Annotated, Any, NoReturn, cast
 
 import typer
+from typer.exceptions import TyperException
 
-from fsat_tasks.cli import airflow, housekeeping, registry, snapshots, steps, strings, tasks, traffic
-from fsat_tasks.errors import FsatError
+from fsat_tasks import __version__
+from fsat_tasks.cli import airflow, doctor, housekeeping, places, registry, snapshots, steps, strings, tasks, traffic
+from fsat_tasks.cli.json_output import asks_for_json, print_json_error
+from fsat_tasks.cli.plain_command import PlainCommand
+from fsat_tasks.cli.streams import drop_output, fill_closed_streams, guarded_output, require_output, say_error
+from fsat_tasks.errors import FsatError, OutputError, facts
 from fsat_tasks.runtime import logs
 
 log = logging.getLogger(__name__)
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Few-shot adaptive tuning: make a text classifier from a handful of labelled samples, and publish it only if it "
     "passes its gates.",
     epilog="Exit codes: 0 done; 1 a fault in fsat or the machine; 2 bad input, nothing was written; "
-    "3 the model was held; 4 drift. Folders: FSAT_DATA has the tasks (default ./data), FSAT_STORE the artefacts "
-    "(default ./.fsat).",
+    "3 the model was held; 4 drift; 130 stopped with Ctrl-C. Folders: FSAT_DATA has the tasks (default ./data), FSAT_STORE the "
+    "artefacts (default ./.fsat).",
 )
 
-for room in (steps, tasks, traffic, registry, housekeeping, snapshots, strings):
+EXIT_STOPPED = 130
+"""Exit code after Ctrl-C."""
+STOPPED = "stopped. The same command goes on from where it stopped."
+
+for room in (steps, tasks, traffic, registry, places, housekeeping, snapshots, strings, doctor):
+    for verb in room.verbs.registered_commands:
+        verb.cls = PlainCommand
     app.add_typer(room.verbs)
+for verb in airflow.verbs.registered_commands:
+    verb.cls = PlainCommand
 app.add_typer(airflow.verbs, name="airflow")
 
 
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"fsat {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Options of the command itself."""
+
+
 def main() -> None:
-    """Run the command. If an expected error occurs, print the error as one line, and exit with the error's exit code."""
+    """Run the command. An expected error is one line on standard error, and with `--json` also an object on standard output."""
     json_lines = False
     try:
+        fill_closed_streams()
         json_lines = logs.configure()
-        app(prog_name="fsat")
+        require_output()
+        with guarded_output():
+            sys.exit(_run())
     except FsatError as error:
-        if json_lines:
-            log.error("%s", error)
-        else:
-            typer.secho(f"fsat: {error}", err=True, fg=None if not sys.stderr.isatty() else "red")
-        sys.exit(error.exit_code)
+        if isinstance(error, OutputError):
+            drop_output()
+        _end(str(error), error.exit_code, json_lines)
+    except KeyboardInterrupt:
+        _end(STOPPED, EXIT_STOPPED, json_lines)
+
+
+def _run() -> int | None:
+    """Run the verb and return its exit code. With `--json`, an error is printed as an object before it is raised."""
+    say = print_json_error if asks_for_json(sys.argv[1:]) else lambda _, __: None
+    try:
+        code: int | None = app(prog_name="fsat", standalone_mode=False)
+        if code == EXIT_STOPPED:
+            raise KeyboardInterrupt
+    except TyperException as error:  # the words of the command line are not those of a verb
+        say(facts(error) | {"kind": "UsageError", "message": error.format_message()}, error.exit_code)
+        cast(Any, error).show()  # with the usage line
+        return error.exit_code
+    except KeyboardInterrupt:
+        say({"kind": "Stopped", "message": STOPPED}, EXIT_STOPPED)
+        raise
+    except Exception as error:
+        if not isinstance(error, OutputError):
+            say(facts(error), getattr(error, "exit_code", 1))
+        raise
+    return code
+
+
+def _end(message: str, exit_code: int, json_lines: bool) -> NoReturn:
+    if json_lines:
+        log.error("%s", message)
+    else:
+        say_error(f"fsat: {message}", "red")
+    sys.exit(exit_code)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from fsat_tasks.cli.streams import say_error
+from fsat_tasks.runtime import logs
 
 if TYPE_CHECKING:
     from fsat_tasks.store import Store
@@ -22,9 +26,24 @@ __all__ = [
     "Shots",
     "TaskName",
     "Verbose",
+    "check_out",
     "open_store",
     "overrides",
+    "shown_path",
+    "task_names",
+    "warn",
 ]
+
+log = logging.getLogger(__name__)
+
+
+def check_out(out: Path | None) -> Path | None:
+    """Return the folder of --out. Raises InputError if it is the root folder, which cannot be replaced."""
+    if out is not None and not out.resolve().name:
+        from fsat_tasks.errors import InputError
+
+        raise InputError("--out", "a folder", f"{str(out)!r}, the root of all folders", "Name a folder below it.")
+    return out
 
 
 class Device(StrEnum):
@@ -35,7 +54,18 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
-TaskName = Annotated[str, typer.Argument(help="Name of a task folder.", show_default=False)]
+def task_names(incomplete: str) -> list[str]:
+    """Return the names of tasks that begin with some letters, for the completion of a shell."""
+    from fsat_tasks.errors import FsatError
+    from fsat_tasks.tasks.workspace import Workspace
+
+    try:
+        return [name for name in Workspace.from_env().task_names() if name.startswith(incomplete)]
+    except FsatError:
+        return []
+
+
+TaskName = Annotated[str, typer.Argument(help="Name of a task folder.", show_default=False, autocompletion=task_names)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Shots = Annotated[int | None, typer.Option(min=1, help="Samples of each class to use. Default: all.", show_default=False)]
 EncoderName = Annotated[
@@ -47,7 +77,9 @@ Seed = Annotated[
 DeviceName = Annotated[Device | None, typer.Option(help="Device to run on. Default: the task's.", show_default=False)]
 Out = Annotated[
     Path | None,
-    typer.Option(help="Also copy the step's files into this folder; for run, the model's files.", show_default=False),
+    typer.Option(
+        help="Also copy the step's files into this folder; for run, the model's files.", callback=check_out, show_default=False
+    ),
 ]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Also print the statistics behind each sentence.")]
 
@@ -55,6 +87,19 @@ Verbose = Annotated[bool, typer.Option("--verbose", help="Also print the statist
 def overrides(shots: int | None, encoder: str | None, seed: int | None, device: Device | None) -> dict[str, Any]:
     """Return the options that override task.yaml for one run, in the form that `load_task` takes."""
     return {"shots": shots, "encoder": encoder, "seed": seed, "device": device and device.value}
+
+
+def shown_path(path: Path) -> str:
+    """Return a path as a person types it: from the present folder, if it lies in it."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def warn(message: str) -> None:
+    """Print a warning on standard error. With FSAT_LOG=json it is a line of the log."""
+    if logs.in_json():
+        log.warning("%s", message)
+    else:
+        say_error(f"warning: {message}")
 
 
 def open_store() -> Store:

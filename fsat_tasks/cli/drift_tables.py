@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import shorten
 from typing import Any
 
 from rich.markup import escape
@@ -9,17 +10,22 @@ from rich.table import Table
 
 from fsat_tasks.cli.run_tables import terminal, with_detail
 from fsat_tasks.quality.wording import PERCENT
+from fsat_tasks.runtime.printable import printable
 
 __all__ = ["print_drift"]
 
 CLASSES = 10
 """Maximum number of classes that are shown. The class whose share changed most comes first."""
+FEW = 50
+"""Number of rows below which only a large change can be told from chance."""
+WIDTH = 70
+"""Maximum number of characters of a text that are shown."""
 TITLES = {"features": "texts", "scope": "texts from outside", "labels": "class shares"}
 """Test -> name of what the test compares."""
 
 
 def print_drift(drift: dict[str, Any], traffic: str, path: str, verbose: bool = False) -> None:
-    """Print the tests and the verdict. If there is drift, also print the classes whose share changed most.
+    """Print the verdict and the tests. If there is drift, also print the classes whose share changed most, and example texts.
 
     Args:
         drift: content of drift.json.
@@ -28,7 +34,8 @@ def print_drift(drift: dict[str, Any], traffic: str, path: str, verbose: bool = 
         verbose: whether to print the statistics too.
     """
     console = terminal()
-    table = Table("compared", "verdict", "what was seen", title=f"{drift['task']}: tests for drift", title_justify="left")
+    console.print(f"{drift['task']}:", "[bold red]drift[/]" if drift["drift"] else "[bold green]no drift[/]")
+    table = Table("compared", "verdict", "what was seen")
     for test in drift["tests"]:
         seen = with_detail(test["says"], test.get("detail", "") if verbose else "")
         table.add_row(TITLES.get(test["test"], test["test"]), "[red]drift[/]" if test["drift"] else "[green]none[/]", seen)
@@ -40,12 +47,16 @@ def print_drift(drift: dict[str, Any], traffic: str, path: str, verbose: bool = 
             moved.add_row(escape(row["label"]), PERCENT.show(row["reference"]), PERCENT.show(row["window"]), interval)
         moved.columns[0].overflow = "fold"
         console.print(moved)
+    if drift["unlike"]:
+        console.print("least like the samples:")
+        for row in drift["unlike"]:
+            console.print(f"  {shorten(printable(row['text']), WIDTH, placeholder=' ...')}", markup=False, highlight=False)
     if apart := drift["total_variation"]:
         between = f"95 % interval {100 * apart['low']:.1f} to {PERCENT.show(apart['high'])}"
         name = ", the total variation of the class shares" if verbose else ""
         console.print(f"moved:     {PERCENT.show(apart['estimate'])} of the rows to another class ({between}){name}")
     window, reference = drift["window"]["rows"], drift["reference"]
-    console.print(f"window:    {window:,} rows of {traffic}", markup=False)
+    few = "; these are few, so only a large change can be told from chance" if window < FEW else ""
+    console.print(f"window:    {window:,} rows of {traffic}{few}", markup=False)
     console.print(f"reference: {reference['rows']:,} rows: {reference['says']}", markup=False)
-    console.print("verdict: ", "[bold red]drift[/]" if drift["drift"] else "[bold green]no drift[/]")
     console.print(f"details:   {path}", markup=False)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
 import typer
 
-from fsat_tasks.cli.common import open_store
+from fsat_tasks.cli.common import AsJson, open_store
+from fsat_tasks.cli.json_output import print_json
+from fsat_tasks.runtime.progress import show_work
 
 verbs = typer.Typer()
 
@@ -17,15 +18,19 @@ def gc(
     keep_days: Annotated[
         int, typer.Option(min=0, max=36_500, help="Keep what was used within so many days. 0: keep only what is needed now.")
     ] = 7,
+    keep_versions: Annotated[
+        int | None, typer.Option(min=1, help="Keep only so many newest versions of each task, and the champion. Default: all.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be removed, and remove nothing.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Remove artefacts that no model of a history and no run needs."""
+    """Remove artefacts that neither the registry nor a run needs. Held models are needed for 30 days."""
     from fsat_tasks.housekeeping.sweep import housekeep
 
-    report = housekeep(open_store(), keep_days, dry_run)
+    with show_work("look through the store"):
+        report = housekeep(open_store(), keep_days, dry_run, keep_versions)
     if as_json:
-        typer.echo(json.dumps(report, indent=2))
+        print_json(report)
         return
     _print(report)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -9,16 +10,20 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from fsat_tasks.quality.gates import all_gates
-from fsat_tasks.quality.wording import PERCENT, POINTS, plural
+from fsat_tasks.cli.streams import say_error, styled_output
+from fsat_tasks.quality.wording import DISTANCE, PERCENT, POINTS, headline, plural
+from fsat_tasks.runtime.printable import printable
 from fsat_tasks.store import Artefact
 
 if TYPE_CHECKING:
+    from fsat_tasks.registry.next_steps import Decided
     from fsat_tasks.steps.many_tasks import Outcome
 
 __all__ = [
     "minute",
+    "one_line",
     "print_decision",
     "print_findings",
     "print_ladder",
@@ -29,34 +34,22 @@ __all__ = [
     "with_detail",
 ]
 
+LETTERS = 80
+"""Maximum number of characters of a text that are shown."""
 
-def print_decision(
-    task: str, published: Artefact, model: Artefact, champion: dict[str, Any] | None, verbose: bool = False
-) -> None:
-    """Print the gates, the decision, the champion, and the paths of model, report and manifest.
 
-    Gates that the model did not pass come first.
-    """
+def print_decision(decided: Decided, artefacts: Mapping[str, Artefact], verbose: bool = False) -> None:
+    """Print the gates, and the paths of model, report and manifest. Gates that the model did not pass come first."""
     console = terminal()
-    gates = sorted(all_gates(published), key=lambda gate: gate.promote)
-    table = Table("gate", "decision", "reason", title=f"{task}: gates", title_justify="left")
-    for gate in gates:
+    table = Table("gate", "decision", "reason", title=f"{decided.task}: gates", title_justify="left")
+    for gate in sorted(decided.gates, key=lambda gate: gate.promote):
         reason = with_detail(gate.reason, gate.detail if verbose else "")
         table.add_row(gate.gate, "[green]passed[/]" if gate.promote else "[red]held[/]", reason)
     console.print(table)
-    held = ", ".join(gate.gate for gate in gates if not gate.promote)
-    if published.json("decision.json")["promote"]:
-        console.print("decision: [bold green]promote[/]: all gates passed")
-    else:
-        console.print(f"decision: [bold red]hold[/]: the model did not pass {held}")
-    if champion is None:
-        console.print("champion: none yet")
-    else:
-        this = champion["model"]["digest"] == model.digest
-        console.print(f"champion: version {champion['version']}, {'this model' if this else 'which is not this model'}")
+    model = artefacts["export"]
     for name, path in (
         ("model", model.path / model.json("config.json")["served"]),
-        ("report", published.path / "report.html"),
+        ("report", artefacts["publish"].path / "report.html"),
         ("manifest", model.path / "manifest.json"),
     ):
         console.print(f"{name + ':':<10}{path}", markup=False)
@@ -79,19 +72,21 @@ def print_ladder(tuned: Artefact, verbose: bool = False) -> None:
 def print_outcome(outcome: Outcome) -> None:
     """Print one task's outcome in one line, for a run of several tasks. The line says why a model was held or a run failed."""
     why = outcome.error
-    if "publish" in outcome.artefacts:
-        why = f"accuracy {PERCENT.show(outcome.artefacts['evaluate'].manifest['notes']['accuracy'])}"
-        held = [gate.gate for gate in all_gates(outcome.artefacts["publish"]) if not gate.promote]
+    if outcome.decided is not None:
+        why = headline(outcome.artefacts["evaluate"].manifest["notes"])
+        held = [gate.gate for gate in outcome.decided.gates if not gate.promote]
         if outcome.name == "held":
             why += f", held by {', '.join(held)}" if held else ", not approved"
     terminal().print(f"{outcome.task:<20} {outcome.name:<9} {outcome.seconds:6.1f} s  {why}", markup=False)
 
 
 def print_outcomes(outcomes: Sequence[Outcome]) -> None:
-    """Print the number of tasks with each outcome."""
+    """Print the number of tasks with each outcome, or that no task had to be run."""
     counts = Counter(outcome.name for outcome in outcomes)
     parts = ", ".join(f"{count} {name}" for name, count in counts.items())
-    terminal().print(plural(len(outcomes), "task") + (f": {parts}" if parts else ", none changed"), markup=False)
+    terminal().print(f"{plural(len(outcomes), 'task')}: {parts}" if parts else "nothing to do: no task has changed", markup=False)
+    if counts["held"]:
+        terminal().print("To see what held them: fsat status", markup=False)
 
 
 def print_findings(findings: list[dict[str, Any]]) -> None:
@@ -99,7 +94,7 @@ def print_findings(findings: list[dict[str, Any]]) -> None:
     for finding in findings:
         lines = ", ".join(map(str, finding["lines"][:10])) + (" ..." if len(finding["lines"]) > 10 else "")
         where = f"{finding['file']}, {'lines' if len(finding['lines']) > 1 else 'line'} {lines}" if lines else finding["file"]
-        Console(stderr=True, soft_wrap=True, highlight=False).print(f"warning: {where}: {finding['message']}", markup=False)
+        say_error(f"warning: {where}: {finding['message']}")
 
 
 def what_was_done(step: str, notes: Mapping[str, Any], verbose: bool = False) -> str:
@@ -118,15 +113,25 @@ def what_was_done(step: str, notes: Mapping[str, Any], verbose: bool = False) ->
             cut = f", {plural(notes['truncated'], 'text')} cut" if notes.get("truncated") else ""
             return f"{plural(notes['encoded'], 'text')} of {notes['rows']:,} encoded{cut}"
         case "tune":
-            return f"rung {notes['rung']}, tuned on {plural(notes['samples'], 'sample')} of {notes['classes']:,} classes"
+            classes = f" of {notes['classes']:,} classes" if notes["classes"] else ""  # numbers have none
+            return f"rung {notes['rung']}, tuned on {plural(notes['samples'], 'sample')}{classes}"
         case "evaluate":
-            right, off = PERCENT.show(notes["accuracy"]), POINTS.show(notes["ece"])
-            return f"{right} right, probabilities off by {off}, {_gates(notes)}"
+            return f"{_quality(notes)}, {_gates(notes)}"
         case "export":
             return f"{notes['served']} is served, {_gates(notes)}"
         case "publish":
             return "promote" if notes["promote"] else "hold"
     return ", ".join(f"{name} {_short(value)}" for name, value in sorted(notes.items()) if not isinstance(value, dict))
+
+
+def _quality(notes: Mapping[str, Any]) -> str:
+    """Say how right the answers are, and how far what the model states about them is to be trusted."""
+    stated = f"probabilities off by {POINTS.show(notes['ece'])}"
+    if "mae" not in notes:
+        return f"{headline(notes) if 'micro_f1' in notes else PERCENT.show(notes['accuracy']) + ' right'}, {stated}"
+    if "interval_coverage" in notes:
+        stated = f"{PERCENT.show(notes['interval_coverage'])} of the 90 % intervals hold"
+    return f"{headline(notes)} (a constant answer: {DISTANCE.show(notes['constant_mae'])}), {stated}"
 
 
 def _short(value: object) -> str:
@@ -147,7 +152,22 @@ def minute(time: str) -> str:
     return time[:16].replace("T", " ")
 
 
+def one_line(text: str) -> str:
+    """Return a text of a user in one line, cut after 80 characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= LETTERS else line[: LETTERS - 3] + "..."
+
+
 def terminal() -> Console:
-    """Return a console. If the output is not a terminal, its width is 200, so that tables are not cut off."""
-    console = Console(soft_wrap=True, highlight=False)
-    return console if console.is_terminal else Console(soft_wrap=True, highlight=False, width=200)
+    """Return a console. If the output is not a terminal and COLUMNS is not set, its width is 200, as files have no edge."""
+    console = _Terminal(file=styled_output(), soft_wrap=True, highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = 200
+    return console
+
+
+class _Terminal(Console):
+    """A console that makes the text printable before it is styled."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(printable(text), **options)

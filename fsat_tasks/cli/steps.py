@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sys
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,15 +21,17 @@ from fsat_tasks.cli.common import (
     open_store,
     overrides,
 )
+from fsat_tasks.cli.json_output import print_json
+from fsat_tasks.cli.next_lines import command_again
+from fsat_tasks.cli.streams import say_error
 from fsat_tasks.runtime import logs
 
 if TYPE_CHECKING:
-    from fsat_tasks.store import Artefact, Store
+    from fsat_tasks.steps.many_tasks import Outcome
+    from fsat_tasks.store import Artefact
     from fsat_tasks.tasks.task import Task
 
 verbs = typer.Typer()
-
-EXIT_HELD = 3
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Decide, but do not change the champion.")]
 Approve = Annotated[bool, typer.Option("--approve", help="Approve the model, if task.yaml has approval: true.")]
@@ -65,7 +67,7 @@ def run(
         return
     if out is not None:
         raise InputError("--out", "one task", "several", "Run them one by one to copy their models.")
-    _run_many(names, changed, lambda name: load_task(name, changes, dry_run, approve), as_json)
+    _run_many(names, changed, lambda name: load_task(name, changes, dry_run, approve), as_json, dry_run)
 
 
 def _add_step(step: str, summary: str) -> None:
@@ -108,35 +110,45 @@ def publish(
     as_json: AsJson = False,
     dry_run: DryRun = False,
     approve: Approve = False,
+    experiment: Annotated[
+        bool, typer.Option("--experiment", help="Only decide, and exit with 0 even if the model is held. For dvc exp run.")
+    ] = False,
     verbose: Verbose = False,
 ) -> None:
     """Decide, write the report, and move the champion."""
     from fsat_tasks.tasks.task import load_task
 
-    loaded = load_task(task, overrides(shots, encoder, seed, device), dry_run, approve)
-    _run("publish", loaded, out, as_json, verbose)
+    loaded = load_task(task, overrides(shots, encoder, seed, device), dry_run or experiment, approve)
+    _run("publish", loaded, out, as_json, verbose, held_is_done=experiment)
 
 
-def _run(step: str, task: Task, out: Out, as_json: bool, verbose: bool) -> None:
-    from fsat_tasks.steps.pipeline import run_steps, summary
+def _run(verb: str, task: Task, out: Out, as_json: bool, verbose: bool, held_is_done: bool = False) -> None:
+    from fsat_tasks.runtime.progress import show_work
 
-    store = open_store()
-    with store.in_use():  # protects the artefacts from housekeeping until they are copied and shown
-        last = "publish" if step == "run" else step
-        artefacts = run_steps(task, last, None if as_json or logs.in_json() else _reporter(step, verbose), store)
-        if out is not None:
-            from fsat_tasks.store.copies import copy_out
+    started, last = time.perf_counter(), "publish" if verb == "run" else verb
+    with show_work(task.name):
+        from fsat_tasks.registry.registry import Registry
+        from fsat_tasks.steps.many_tasks import outcome_of
+        from fsat_tasks.steps.pipeline import run_steps
 
-            copy_out(artefacts["export" if step == "run" else step], out)
-        if as_json:
-            typer.echo(json.dumps({name: summary(artefact) for name, artefact in artefacts.items()}, indent=2))
-        else:
-            _print(step, task.name, artefacts, verbose)
-        if last == "publish" and _held(task, store, artefacts["publish"]):
-            sys.exit(EXIT_HELD)
+        store = open_store()
+        before = Registry(store.root, task.name).version() if last == "publish" else 0
+        with store.in_use():  # protects the artefacts from housekeeping until they are copied
+            artefacts = run_steps(task, last, None if as_json or logs.in_json() else _reporter(verb, task, verbose), store)
+            if out is not None:
+                from fsat_tasks.store.copies import copy_out
+
+                copy_out(artefacts["export" if verb == "run" else verb], out)
+            outcome = outcome_of(task, artefacts, store, before, started) if last == "publish" else None
+    if as_json:
+        _print_json(verb, task, artefacts, outcome)
+    else:
+        _print(verb, artefacts, outcome, verbose)
+    if outcome is not None and outcome.exit_code and not held_is_done:
+        sys.exit(outcome.exit_code)
 
 
-def _run_many(names: list[str], changed: bool, load: Callable[[str], Task], as_json: bool) -> None:
+def _run_many(names: list[str], changed: bool, load: Callable[[str], Task], as_json: bool, dry_run: bool) -> None:
     from fsat_tasks.cli.run_tables import print_outcome, print_outcomes
     from fsat_tasks.steps.changed import changed_tasks
     from fsat_tasks.steps.many_tasks import run_many, worst_exit_code
@@ -145,51 +157,64 @@ def _run_many(names: list[str], changed: bool, load: Callable[[str], Task], as_j
         names = changed_tasks(names, load)
     report = (lambda _: None) if as_json else print_outcome
     outcomes = run_many(dict.fromkeys(names), load, report, open_store())
+    exit_code = worst_exit_code(outcomes)
     if as_json:
-        typer.echo(json.dumps({outcome.task: outcome.to_json() for outcome in outcomes}, indent=2))
+        print_json({"tasks": [outcome.to_json() for outcome in outcomes]}, exit_code)
     else:
         print_outcomes(outcomes)
-    sys.exit(worst_exit_code(outcomes))
+        if dry_run and outcomes:
+            typer.echo("Dry run: nothing was published, and no champion was changed.")
+    sys.exit(exit_code)
 
 
-def _held(task: Task, store: Store, published: Artefact) -> bool:
-    """Return True if a gate held the model, or if a person must still approve it. In the second case, print how to approve it."""
-    from fsat_tasks.registry.approval import awaits_approval
+def _print_json(verb: str, task: Task, artefacts: dict[str, Artefact], outcome: Outcome | None) -> None:
+    from fsat_tasks.steps.pipeline import summary
 
-    if not awaits_approval(task, store, published):
-        return not published.json("decision.json")["promote"]
-    typer.echo("held: not approved. Read the report. To approve the model, run the same command with --approve.", err=True)
-    return True
+    if outcome is None:
+        print_json({"task": task.name, "steps": {name: summary(artefact) for name, artefact in artefacts.items()}})
+        return
+    decided = outcome.to_json(command_again())
+    print_json({"tasks": [decided]} if verb == "run" else decided, outcome.exit_code)
 
 
-def _print(step: str, task: str, artefacts: dict[str, Artefact], verbose: bool) -> None:
+def _print(verb: str, artefacts: dict[str, Artefact], outcome: Outcome | None, verbose: bool) -> None:
     """Print the results of a run for a person. The data warnings and the ladder are printed only if this run made them.
 
     The verb of a step always prints the result of this step, even if an earlier run made the result.
     """
+    from fsat_tasks.cli.next_lines import print_next
     from fsat_tasks.cli.run_tables import print_decision, print_findings, print_ladder
-    from fsat_tasks.registry.registry import Registry
-    from fsat_tasks.tasks.workspace import Workspace
+    from fsat_tasks.registry.next_steps import after_run
 
-    if artefacts["validate"].built or step == "validate":
+    if artefacts["validate"].built or verb == "validate":
         print_findings(artefacts["validate"].json("findings.json"))
-    if step == "tune" or ("tune" in artefacts and artefacts["tune"].built):
+    if verb == "tune" or ("tune" in artefacts and artefacts["tune"].built):
         print_ladder(artefacts["tune"], verbose)
-    if "publish" in artefacts:
-        champion = Registry(Workspace.from_env().store, task).champion()
-        print_decision(task, artefacts["publish"], artefacts["export"], champion, verbose)
+    if outcome is not None and outcome.decided is not None:
+        print_decision(outcome.decided, artefacts, verbose)
+        print_next(after_run(outcome.decided, command_again()), outcome.decided.ending)
 
 
-def _reporter(verb: str, verbose: bool) -> Callable[[str, Artefact | None], None]:
-    """Return a function that prints one line on standard error for each step that made an artefact, and for the verb's step."""
+def _reporter(verb: str, task: Task, verbose: bool) -> Callable[[str, Artefact | None], None]:
+    """Return a function that prints one line on standard error for each step that made an artefact, and for the verb's step.
+
+    On a terminal, it also says after the first step how long the run may take.
+    """
     from fsat_tasks.cli.run_tables import what_was_done
 
     def report(step: str, artefact: Artefact | None) -> None:
         if artefact is None:
-            if sys.stderr.isatty():  # a terminal, where the next line overwrites this one when the step ends
-                typer.echo(f"{step:<9} ...\r", err=True, nl=False)
+            if step == "extract" and sys.stderr.isatty():
+                _say_estimate(task, "publish" if verb == "run" else verb)
         elif artefact.built or verb in ("run", step):
             done = f"{artefact.manifest['wall_seconds']:.1f} s" if artefact.built else "unchanged"
-            typer.echo(f"{step:<9} {done:>9}  {what_was_done(step, artefact.manifest['notes'], verbose)}", err=True)
+            say_error(f"{step:<9} {done:>9}  {what_was_done(step, artefact.manifest['notes'], verbose)}")
 
     return report
+
+
+def _say_estimate(task: Task, last: str) -> None:
+    from fsat_tasks.steps.estimate import estimate_seconds, say_estimate
+
+    if seconds := estimate_seconds(task, last):
+        say_error(f"The steps from here on take {say_estimate(seconds)}.")

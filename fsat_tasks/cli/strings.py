@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fsat_tasks.cli.common import open_store
+from fsat_tasks.cli.common import AsJson, TaskName, check_out, open_store
+from fsat_tasks.cli.json_output import print_json
+from fsat_tasks.runtime.progress import show_work
 
 verbs = typer.Typer()
 
 
 @verbs.command("export-strings")
 def export_strings(
-    task: Annotated[str, typer.Argument(help="Name of a task.", show_default=False)],
-    out: Annotated[Path | None, typer.Option(help="Also copy the files into this folder.", show_default=False)] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+    task: TaskName,
+    out: Annotated[
+        Path | None, typer.Option(help="Also copy the files into this folder.", callback=check_out, show_default=False)
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write the champion as one ONNX file that takes texts."""
     from fsat_tasks.models.strings import MODEL
@@ -26,13 +29,14 @@ def export_strings(
     from fsat_tasks.steps.pipeline import summary
 
     store = open_store()
-    made = write(task, store, champion_model(task, store))
-    if out is not None:
-        from fsat_tasks.store.copies import copy_out
+    with show_work(f"write the champion of {task} as a graph that takes texts"):
+        made = write(task, store, champion_model(task, store))
+        if out is not None:
+            from fsat_tasks.store.copies import copy_out
 
-        copy_out(made, out)
+            copy_out(made, out)
     if as_json:
-        typer.echo(json.dumps(summary(made), indent=2))
+        print_json({"task": task, **summary(made)})
         return
     parity = made.json("parity.json")
     typer.echo(f"{task}: {(out or made.path) / MODEL}")

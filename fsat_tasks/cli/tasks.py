@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fsat_tasks.cli.common import AsJson, TaskName
+from fsat_tasks.cli.common import AsJson, TaskName, shown_path, warn
+from fsat_tasks.cli.json_output import print_json
 
 verbs = typer.Typer()
 
@@ -16,21 +16,47 @@ verbs = typer.Typer()
 @verbs.command()
 def init(
     name: Annotated[str, typer.Argument(help="Name of the new task.", show_default=False)],
-    samples: Annotated[Path, typer.Option(help="A .csv, .jsonl or .parquet file of samples.", show_default=False)],
-    text: Annotated[str, typer.Option(help="Name of its text column.")] = "text",
-    label: Annotated[str, typer.Option(help="Name of its label column.")] = "label",
+    samples: Annotated[Path, typer.Option(help="File or folder of labelled samples; see docs/formats.md.", show_default=False)],
+    text: Annotated[
+        list[str] | None,
+        typer.Option(help="Its text column; may be repeated, to join columns. Default: guessed.", show_default=False),
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="Its label column. Default: guessed.", show_default=False)] = None,
+    query: Annotated[Path | None, typer.Option(help="Held-out labelled rows, for the figures.", show_default=False)] = None,
+    unlabelled: Annotated[Path | None, typer.Option(help="Texts without labels, as they come in.", show_default=False)] = None,
+    out_of_scope: Annotated[
+        Path | None, typer.Option(help="Texts that belong to none of the classes.", show_default=False)
+    ] = None,
+    target: Annotated[str, typer.Option(help="What a label is: one_label, several_labels, grade or number.")] = "one_label",
+    separator: Annotated[
+        str | None, typer.Option(help="Character between labels, for several_labels. Default: |", show_default=False)
+    ] = None,
+    strip_html: Annotated[bool, typer.Option("--strip-html", help="Remove tags of HTML from the texts.")] = False,
 ) -> None:
-    """Make a task folder from a file of labelled samples."""
-    from fsat_tasks.data.new_task import create_task
+    """Make a task folder from samples in any of many formats."""
+    from fsat_tasks.cli.new_task_tables import print_new_task
+    from fsat_tasks.data.new_task import Wishes, create_task
+    from fsat_tasks.steps.languages import find_unread
+    from fsat_tasks.tasks.task import load_task
 
-    folder = create_task(name, samples, text, label)
-    typer.echo(f"Made {folder}. Describe the classes in task.yaml there, then: fsat run {name}")
+    given = {"samples": samples, "query": query, "unlabelled": unlabelled, "out_of_scope": out_of_scope}
+    wishes = Wishes(tuple(text or ()), label, target, separator, strip_html)
+    made = create_task(name, {key: path for key, path in given.items() if path is not None}, wishes, warn)
+    print_new_task(name, made)
+    for finding in find_unread(load_task(name), {key: one.rows for key, one in made.taken.items()}):
+        warn(f"{finding.file}: {finding.message}")
+    first = "Look at" if target == "number" else "Describe the classes in"
+    typer.echo(f"{first} {shown_path(made.folder / 'task.yaml')}, then:")
+    typer.echo(f"  fsat run {name}")
 
 
 @verbs.command()
 def add(
     task: TaskName,
-    file: Annotated[Path, typer.Argument(help="A .csv, .jsonl or .parquet file, such as a review.csv.", show_default=False)],
+    file: Annotated[
+        Path,
+        typer.Argument(help="File or folder of labelled rows, such as a review.csv: docs/formats.md.", show_default=False),
+    ],
     text: Annotated[str, typer.Option(help="Name of its text column.")] = "text",
     label: Annotated[str, typer.Option(help="Name of its label column.")] = "label",
     new_label: Annotated[
@@ -40,20 +66,19 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Append labelled rows to the samples, as from a review.csv."""
-    from fsat_tasks.data.append import add_samples
-    from fsat_tasks.errors import DataError
+    from fsat_tasks.data.append import NEW_FILE, add_samples
     from fsat_tasks.quality.wording import plural
     from fsat_tasks.tasks.task import load_task
 
-    spec = load_task(task)
-    if not file.is_file() or file.suffix not in (".csv", ".jsonl", ".parquet"):
-        raise DataError("FILE", "a .csv, .jsonl or .parquet file", repr(str(file)))
-    counts = add_samples(spec, file, text, label, new_label or ())
+    loaded = load_task(task)
+    counts = add_samples(loaded, file, text, label, new_label or (), warn)
     if as_json:
-        typer.echo(json.dumps(counts, indent=2))
+        print_json({"task": task, **counts})
         return
     left = f"{counts['already']} already there, {counts['held_out']} in the query file, {counts['unlabelled']} without a label"
     added = f"{plural(counts['added'], 'sample')}, {plural(counts['out_of_scope'], 'out-of-scope text')}"
     typer.echo(f"{task}: added {added}; left out {left}")
-    if counts["added"]:
+    if counts["out_of_scope"] and loaded.spec.out_of_scope is None:
+        typer.echo(f"Made {shown_path(loaded.folder / NEW_FILE)} for the out-of-scope texts; task.yaml names it.")
+    if counts["added"] or counts["out_of_scope"]:
         typer.echo(f"Now: fsat run {task}")

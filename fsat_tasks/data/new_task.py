@@ -1,88 +1,190 @@
-"""Create a task folder from a file of samples."""
+"""Create a task folder from files of labelled samples, query rows and texts without labels."""
 
 from __future__ import annotations
 
+import logging
 import os
+import shlex
 import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from fsat_tasks.data.class_names import name_classes
-from fsat_tasks.data.readers import read_rows
+from fsat_tasks.data.class_counts import ClassCounts
+from fsat_tasks.data.formats.sources import open_source
+from fsat_tasks.data.intake import Columns, Intake, Taken, find_columns, take_rows
+from fsat_tasks.data.readers import Rows
+from fsat_tasks.data.tables import LABELLED
+from fsat_tasks.data.task_template import fill_template
 from fsat_tasks.errors import DataError, StoreError, TaskError
-from fsat_tasks.tasks.spec import ValidationSpec
+from fsat_tasks.inputs.modalities import find_modality
+from fsat_tasks.inputs.modality import Modality
+from fsat_tasks.quality.wording import PERCENT
+from fsat_tasks.targets.registered import ONE_LABEL, TARGETS
+from fsat_tasks.targets.target import Target
 from fsat_tasks.tasks.workspace import TASK_FILE, Workspace, check_task_name
 
-__all__ = ["create_task"]
+__all__ = ["NewTask", "Wishes", "create_task"]
 
-TEMPLATE = """\
-# Every key is explained in docs/task.md.
-description: ""
-samples: {samples}
-text: {text}
-label: {label}
-# query: query.jsonl            held-out rows, for the figures; without them each sample is left out in turn
-# unlabelled: unlabelled.jsonl  texts as they come in
-# out_of_scope: outside.jsonl   texts that belong to none of the classes
+log = logging.getLogger(__name__)
 
-classes: # what each label means, in words: the prior of the class, worth a minute where shots are few
-{classes}
-
-gates: # shares; a model that misses one of them is held
-  min_accuracy: 0.7
-  min_macro_f1: 0.6
-  min_class_recall: 0.2
-  max_ece: 0.1
-"""
+MARKED_UP = 0.1
+"""Share of texts with tags of HTML above which there is a warning."""
 
 
-def create_task(name: str, samples: Path, text: str = "text", label: str = "label") -> Path:
-    """Copy the samples into a new task folder and write its task.yaml. After an error, no folder is left behind.
+@dataclass(frozen=True)
+class Wishes:
+    """Options of a new task.
+
+    Args:
+        text, label: names of the columns; by default those whose names say what they have.
+        target: what a label is.
+        separator: character between the labels of a cell, if a row has several.
+        strip_html: whether to remove tags of HTML from the texts.
+    """
+
+    text: tuple[str, ...] = ()
+    label: str | None = None
+    target: str = "one_label"
+    separator: str | None = None
+    strip_html: bool = False
+
+
+@dataclass(frozen=True)
+class NewTask:
+    """A task folder that was made."""
+
+    folder: Path
+    taken: dict[str, Taken]
+    """Key of task.yaml, such as `samples` -> what came in from the file."""
+    modality: Modality
+    target: Target
+
+
+def create_task(
+    name: str, files: Mapping[str, Path], wishes: Wishes | None = None, warn: Callable[[str], object] = log.warning
+) -> NewTask:
+    """Take files over into a new task folder and write its task.yaml. After an error, no folder is left behind.
 
     Args:
         name: name of the new task.
-        samples: file of labelled samples.
-        text, label: names of the columns in that file.
-
-    Returns:
-        Path of the new folder.
+        files: key of task.yaml -> file or folder; see `open_source`. `samples` is required, and `query`, `unlabelled` and
+            `out_of_scope` may be there.
+        wishes: options.
+        warn: function that is called with each warning about the samples.
 
     Raises:
-        TaskError: if the name is not valid, if the task exists already, or if `samples` is
-            not a .csv, .jsonl or .parquet file.
-        DataError: if the samples cannot be read or have no labels.
+        TaskError: if the name is not valid, if the task exists already, if there is no such target, or if there is no such file.
+        DataError: if a file cannot be read, if a column cannot be guessed, or if there are fewer than two classes.
         StoreError: if the folder cannot be written.
     """
+    wishes = wishes or Wishes()
     folder = Workspace.from_env().data / check_task_name(name)
     if folder.exists():
         raise TaskError(f"task {name!r}", "a new name", f"one that exists: {folder}", "Choose another, or edit that one.")
-    if not samples.is_file() or samples.suffix not in (".csv", ".jsonl", ".parquet"):
-        raise TaskError("--samples", "a .csv, .jsonl or .parquet file", f"{str(samples)!r}")
-    rows = read_rows(samples, text, label, ValidationSpec().max_characters)
-    labels = sorted({one for one in rows.labels if one})
-    if not labels:
-        raise DataError(str(samples), f"labels in the column {label!r}", "none")
+    if wishes.label in wishes.text:
+        both = f"{wishes.label!r} for both"
+        raise TaskError("--text and --label", "two columns", both, "One has the texts, the other the labels.")
+    kind = _target(wishes)
+    modality = find_modality("text")
+    # grades that are words have no order yet: the user gives them one in task.yaml
+    convert = ONE_LABEL.convert if kind.ordered else kind.convert
+    intake = Intake(modality, convert, kind.many, wishes.strip_html)
     temporary = folder.with_name(f".{name}.{os.getpid()}")
     try:
         temporary.mkdir(parents=True)
-        shutil.copyfile(samples, temporary / f"samples{samples.suffix}")
-        (temporary / TASK_FILE).write_text(_task_file(f"samples{samples.suffix}", text, label, labels), "utf-8")
+        taken, names = _take(name, files, wishes, intake, temporary)
+        classes = _classes(taken["samples"], kind)
+        for warning in _warnings(taken, classes, modality, kind, wishes):
+            warn(f"{files['samples']}{warning}")
+        content = fill_template({key: one.file for key, one in taken.items()}, names, kind, classes)
+        (temporary / TASK_FILE).write_text(content, "utf-8")
         temporary.rename(folder)
     except OSError as error:
         raise StoreError(f"data root {folder.parent}", "a folder that can be written", str(error.strerror)) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return folder
+    return NewTask(folder, taken, modality, kind)
 
 
-def _task_file(samples: str, text: str, label: str, labels: list[str]) -> str:
-    """Return the content of task.yaml."""
-    import json
-    import re
+def _target(wishes: Wishes) -> Target:
+    if wishes.target not in TARGETS:
+        raise TaskError("--target", f"one of {', '.join(TARGETS)}", repr(wishes.target))
+    kind = TARGETS[wishes.target]
+    if wishes.separator is None:
+        return kind()
+    if not kind.many:
+        raise TaskError("--separator", "--target several_labels beside it", f"--target {wishes.target}")
+    if len(wishes.separator) != 1:
+        raise TaskError("--separator", "one character", repr(wishes.separator))
+    return kind(separator=wishes.separator)  # type: ignore[call-arg] # all targets with many labels have it
 
-    def quoted(value: str) -> str:
-        # a JSON string is a YAML string, except for characters that YAML reads as line breaks or does not allow unescaped
-        unsafe = r"[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]"
-        return re.sub(unsafe, lambda match: f"\\u{ord(match[0]):04x}", json.dumps(value, ensure_ascii=False))
 
-    classes = "\n".join(f"  {quoted(label)}: {quoted(name)}" for label, name in name_classes(labels, {}).items())
-    return TEMPLATE.format(samples=samples, text=quoted(text), label=quoted(label), classes=classes)
+def _take(name: str, files: Mapping[str, Path], wishes: Wishes, intake: Intake, folder: Path) -> tuple[dict[str, Taken], Columns]:
+    """Take all files over. Returns what came in, and the columns of the new files."""
+    command = shlex.join(["fsat", "init", name, "--samples", str(files["samples"])])
+    taken: dict[str, Taken] = {}
+    own = names = Columns((), None)
+    for key, path in files.items():
+        option = f"--{key.replace('_', '-')}"
+        source = open_source(path, option, wishes.text if key == "samples" else ())
+        labelled = key in LABELLED
+        if key == "samples":
+            columns = own = find_columns(source, wishes.text, wishes.label, labelled, command)
+            names = _names(own)
+        else:
+            there = source.columns()
+            text = next((some for some in (own.text, names.text) if set(some) <= set(there)), ())
+            label = next((some for some in (own.label, names.label) if some in there), None)
+            columns = find_columns(source, text, label, labelled, None)
+        taken[key] = take_rows(source, columns, names if labelled else Columns(names.text, None), intake, folder, key)
+    return taken, names
+
+
+def _names(columns: Columns) -> Columns:
+    """Return the columns of the new files: those of the samples, but one for a text that is joined from several."""
+    return columns if len(columns.text) == 1 else Columns(("text" if columns.label != "text" else "texts",), columns.label)
+
+
+def _classes(taken: Taken, kind: Target) -> list[str]:
+    """Return the classes of the samples. Raises DataError if there are fewer than two."""
+    if not taken.count:
+        why = ", ".join(f"{count:,} with {reason}" for reason, count in taken.dropped.items()) or "a file without any"
+        raise DataError(taken.rows.file, "rows with a text and a label", why)
+    given = {one for one in taken.rows.labels if one}
+    classes = kind.order(given) or sorted({part for one in given for part in kind.parts(one)})
+    if len(classes) == 1:
+        fix = "Add samples of another class. Texts that belong to none go into the file that out_of_scope names."
+        raise DataError(f"{taken.rows.file}, column {taken.columns.label!r}", "two classes or more", f"only {classes[0]!r}", fix)
+    return classes
+
+
+def _warnings(
+    taken: Mapping[str, Taken], classes: list[str], modality: Modality, target: Target, wishes: Wishes
+) -> Iterator[str]:
+    """Yield what is odd: labels that look alike, texts under two labels, which `validate` refuses, and texts with HTML."""
+    rows = taken["samples"].rows
+    if alike := ClassCounts(rows.labels, rows.lines, target).alike():
+        yield f": {alike} (write them the same)"
+    if twice := _under_two_labels(rows, modality):
+        yield twice
+    marked = sum(modality.has_markup(row) for row in rows.inputs if row is not None) / max(len(rows.inputs), 1)
+    if marked > MARKED_UP and not wishes.strip_html:
+        yield f": {PERCENT.show(marked)} of the texts have HTML, which the model learns too (to remove it: --strip-html)"
+    if classes and not target.ordered and all(label.isdigit() for label in classes):
+        yield ": the classes are numbers, which tell the model nothing (say under `classes` in task.yaml what they mean)"
+
+
+def _under_two_labels(rows: Rows, modality: Modality) -> str | None:
+    """Name the first row whose text another row has under another label."""
+    first: dict[str, tuple[int, str]] = {}
+    found = []
+    for line, row, given in zip(rows.lines, rows.inputs, rows.labels, strict=True):
+        if row is not None and given:
+            before, other = first.setdefault(modality.fingerprint(row), (line, given))
+            if other != given:
+                found.append(f", lines {before}, {line}: the same {modality.noun} under the labels {other!r} and {given!r}")
+    if found:
+        more = f"; there are {len(found) - 1:,} more such rows" if len(found) > 1 else ""
+        return f"{found[0]} (keep one{more})"
+    return None

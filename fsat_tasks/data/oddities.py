@@ -1,58 +1,105 @@
-"""Find oddities of rows: duplicates, near duplicates, conflicting labels, leaks and scripts. Each kind gets a table column."""
+"""Find oddities of rows: duplicates, near duplicates, conflicting labels, leaks and those of a modality. Each is a column."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from fsat_tasks.data.class_counts import ClassCounts
+from fsat_tasks.data.look_alikes import has_control
 from fsat_tasks.data.readers import Rows
-from fsat_tasks.data.texts import _script, fingerprint
+from fsat_tasks.data.tables import LABELLED
+from fsat_tasks.inputs.modality import Modality
+from fsat_tasks.targets.target import Target
 from fsat_tasks.tasks.spec import ValidationSpec
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["common_script", "count_scripts", "find_oddities"]
+__all__ = ["count_traits", "find_oddities", "usual_trait"]
 
 
 NEAR_DUPLICATE_ROWS = 20_000
 """Number of rows above which near duplicates are not searched for, because the search takes quadratic time."""
-SCRIPT_ROWS = 1_000
-"""Number of rows at the start of each file whose scripts are counted to find the common script."""
+TRAIT_ROWS = 1_000
+"""Number of rows at the start of each file whose traits are counted to find the usual trait."""
 
 
-def find_oddities(files: Mapping[str, Rows], bounds: ValidationSpec, common: str | None) -> dict[str, pd.DataFrame]:
-    """Return one table per split, with a column for each oddity. None means that the row does not have this oddity."""
+def find_oddities(
+    files: Mapping[str, Rows],
+    modality: Modality,
+    target: Target,
+    bounds: ValidationSpec,
+    usual: str | None,
+    classes: ClassCounts,
+) -> dict[str, pd.DataFrame]:
+    """Return one table per split, with a column for each oddity. None means that the row does not have this oddity.
+
+    Args:
+        files: split -> rows.
+        modality: what a row is.
+        target: what a label is.
+        bounds: bounds of the checks.
+        usual: most frequent trait of the rows; see `usual_trait`.
+        classes: the classes of the samples.
+    """
     import pandas as pd
 
     frames: dict[str, pd.DataFrame] = {}
     for split, rows in files.items():
         labels = rows.labels or [None] * len(rows.lines)
-        frame = pd.DataFrame({"line": rows.lines, "text": rows.texts, "label": labels}, dtype=object)
-        frame["clean"] = _column(text if text and text.strip() else None for text in rows.texts)
-        frame["print"] = _column(fingerprint(text) if text else None for text in frame["clean"])
+        frame = pd.DataFrame({"line": rows.lines, "input": _column(rows.inputs), "label": labels}, dtype=object)
+        frame["print"] = _column(None if row is None else modality.fingerprint(row) for row in rows.inputs)
         frame["duplicate_of"] = _column(_first_lines(frame["print"], rows.lines))
-        frame["odd_script"] = _column(_odd_script(text, common) for text in frame["clean"])
+        odd = [() if row is None else modality.find_oddities(row, usual) for row in rows.inputs]
+        for name in modality.oddities:
+            frame[f"odd_{name}"] = _column(name if name in own else None for own in odd)
         frames[split] = frame
+    labelled = [frames[split] for split in LABELLED if split in frames]
+    for frame in labelled:
+        frame["control"] = _column(_first(_has_control, _parts(label, target)) for label in frame["label"])
     if "samples" in frames:
         samples = frames["samples"]
-        samples["shots"] = samples["label"].map(samples["label"].value_counts())
-        samples["imbalance"] = samples["shots"] / (samples["shots"].min() or 1)
-    labelled = [frames[split] for split in ("samples", "query") if split in frames]
+        parts = [_parts(label, target) for label in samples["label"]]  # the classes of each row
+        counts, alike = classes.counts, {one.label for one in classes.look_alikes()}
+        samples["shots"] = _column(min((counts[part] for part in row), default=None) for row in parts)
+        least = min(counts.values(), default=1)
+        samples["imbalance"] = _column(max((counts[part] / least for part in row), default=None) for row in parts)
+        samples["crowd"] = _column(max((counts[part] for part in row), default=None) for row in parts)
+        samples["look_alike"] = _column(_first(alike.__contains__, row) for row in parts)
+        everywhere = {part for part, count in counts.items() if target.many and 1 < len(parts) == count}
+        samples["everywhere"] = _column(_first(everywhere.__contains__, row) for row in parts)
+        samples["labels"] = _column(len(row) for row in parts)
     for frame in labelled:
         frame["conflict"] = _column(_conflicts(frame))
-        frame["near_duplicate_of"] = _column(_near_lines(frame, frame, bounds.near_duplicate))
+        frame["near_duplicate_of"] = _column(_near_lines(frame, frame, modality, bounds.near_duplicate))
     if "query" in frames:
         query = frames["query"]
-        known = set(samples["label"])
-        query["unknown_label"] = _column(None if label in known else label for label in query["label"])
+        query["unknown_label"] = _column(
+            _first(lambda part: part not in classes.counts, _parts(label, target)) for label in query["label"]
+        )
         line_of = dict(zip(samples["print"], samples["line"], strict=True))
         query["leaked_from"] = _column(line_of.get(mark) if mark else None for mark in query["print"])
-        near = _near_lines(query, samples, bounds.near_duplicate)
+        near = _near_lines(query, samples, modality, bounds.near_duplicate)
         pairs = zip(query["leaked_from"], near, strict=True)
         query["nearly_leaked_from"] = _column(None if exact else line for exact, line in pairs)
     return {split: frame.astype(object).where(frame.notna(), None) for split, frame in frames.items()}
+
+
+def _parts(label: str | None, target: Target) -> tuple[str, ...]:
+    """Return the classes that a cell names."""
+    return target.parts(label) if label else ()
+
+
+def _first(test: Callable[[str], bool], labels: Iterable[str]) -> str | None:
+    """Return the first label for which the test is true, or None."""
+    return next((label for label in labels if test(label)), None)
+
+
+def _has_control(label: str) -> bool:
+    """Return whether a control character is inside of a label."""
+    return has_control(label.strip())  # another check is about blanks around labels
 
 
 def _column(values: Iterable[object]) -> pd.Series:
@@ -72,53 +119,41 @@ def _first_lines(marks: Iterable[str | None], lines: list[int]) -> list[int | No
 
 
 def _conflicts(frame: pd.DataFrame) -> list[str | None]:
-    """Return, for each row, all labels that its text has in the table, or None if there is at most one."""
+    """Return, for each row, all labels that it has in the table, or None if there is at most one."""
     labels: dict[str, set[str]] = {}
     for mark, label in zip(frame["print"], frame["label"], strict=True):
         if mark and label:
             labels.setdefault(mark, set()).add(label)
-    return [", ".join(sorted(labels[mark])) if mark in labels and len(labels[mark]) > 1 else None for mark in frame["print"]]
+    several = {mark: " and ".join(map(repr, sorted(own))) for mark, own in labels.items() if len(own) > 1}
+    return [several.get(mark) for mark in frame["print"]]
 
 
-def _near_lines(rows: pd.DataFrame, among: pd.DataFrame, threshold: float) -> list[int | None]:
-    """Return, for each row, the line of a row in `among` with nearly the same text, or None.
+def _near_lines(rows: pd.DataFrame, among: pd.DataFrame, modality: Modality, threshold: float) -> list[int | None]:
+    """Return, for each row, the line of a row in `among` that is nearly the same, or None.
 
     Exact repeats do not count. If `among` is the table `rows` itself, each row is compared only with the rows before it.
 
     Args:
-        threshold: minimum cosine similarity of the texts' character trigrams, weighted by TF-IDF.
+        threshold: minimum similarity; see `Modality.similar`.
     """
-    import numpy as np
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
     found: list[int | None] = [None] * len(rows)
     marks, others = [list(frame["print"].fillna("")) for frame in (rows, among)]
     if len(rows) + len(among) > NEAR_DUPLICATE_ROWS or not any(others):
         return found
-    vectorizer = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 3)).fit(others)
-    left, right = vectorizer.transform(marks), vectorizer.transform(others).T.tocsr()
-    lines = among["line"].to_numpy()
-    for start in range(0, len(marks), 1000):
-        similar = (left[start : start + 1000] @ right).tocoo()  # (1000 or fewer, len(among))
-        for row, other in zip(*(side[similar.data >= threshold] for side in similar.coords), strict=True):
-            earlier = among is not rows or other < start + row
-            if earlier and marks[start + row] != others[other] and found[start + row] is None:
-                found[start + row] = int(np.asarray(lines)[other])
+    lines = among["line"].tolist()
+    for row, other in modality.similar(marks, others, threshold):
+        earlier = among is not rows or other < row
+        if earlier and marks[row] != others[other] and found[row] is None:
+            found[row] = int(lines[other])
     return found
 
 
-def count_scripts(files: Iterable[Rows]) -> Counter[str]:
-    """Count the scripts of the texts, such as LATIN, in the first SCRIPT_ROWS rows of each file."""
-    found = (_script(text) for rows in files for text in rows.texts[:SCRIPT_ROWS] if text)
-    return Counter(script for script in found if script)
+def count_traits(files: Iterable[Rows], modality: Modality) -> Counter[str]:
+    """Count the traits of the rows, such as the scripts of texts, in the first TRAIT_ROWS rows of each file."""
+    found = (modality.trait(row) for rows in files for row in rows.inputs[:TRAIT_ROWS] if row is not None)
+    return Counter(trait for trait in found if trait)
 
 
-def common_script(scripts: Counter[str]) -> str | None:
-    """Return the most frequent script, or None if no text has a letter."""
-    return max(sorted(scripts), key=scripts.__getitem__) if scripts else None
-
-
-def _odd_script(text: str | None, common: str | None) -> str | None:
-    """Return the script of a text if it is not the common one, else None."""
-    script = _script(text) if text else None
-    return script if script not in (None, common) else None
+def usual_trait(traits: Counter[str]) -> str | None:
+    """Return the most frequent trait, or None if no row has one."""
+    return max(sorted(traits), key=traits.__getitem__) if traits else None

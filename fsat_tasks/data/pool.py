@@ -9,7 +9,10 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fsat_tasks.data.readers import Rows, iter_rows
+from fsat_tasks.data.readers import Rows, iter_inputs
+from fsat_tasks.inputs.formats import file_format
+from fsat_tasks.inputs.modalities import RowFormat
+from fsat_tasks.inputs.modality import Input
 from fsat_tasks.store import Artefact, Recipe, Store, versions
 from fsat_tasks.store.files import write_json
 from fsat_tasks.tasks.task import Task
@@ -44,13 +47,13 @@ class Pool:
         reference = validated.manifest["parents"].get("pool")
         self.artefact = reference and store.require(reference, "the pool of the task's data")
         self.size = int(validated.json("pool.json")["rows"])
-        """Number of rows. Rows without a text are not counted."""
+        """Number of rows. Blank rows are not counted."""
 
     def draw(self, count: int, seed: int) -> NDArray[np.int64]:
         """Return the indices of the rows to use, in ascending order: all rows, or `count` rows if the pool has more.
 
-        Each row gets a pseudo-random rank from the seed, the hash of its text and the number of earlier rows
-        with this text. The rows with the lowest ranks are drawn. So a few new rows in the pool replace
+        Each row gets a pseudo-random rank from the seed, its hash and the number of earlier rows
+        that are the same. The rows with the lowest ranks are drawn. So a few new rows in the pool replace
         only a few of the drawn rows, and a smaller draw is a subset of a larger one.
 
         Args:
@@ -69,8 +72,8 @@ class Pool:
         repeat[order] = np.arange(self.size) - first
         return np.sort(np.argpartition(_mix(hashes ^ _mix(repeat + _mix(np.array([seed], np.uint64)))), count)[:count])
 
-    def texts(self, rows: NDArray[np.int64]) -> Iterator[str]:
-        """Yield the texts of the rows with these indices, which must ascend. Only one group of rows is in memory at a time."""
+    def inputs(self, rows: NDArray[np.int64]) -> Iterator[Input]:
+        """Yield the rows with these indices, which must ascend. Only one group of rows is in memory at a time."""
         import numpy as np
         import pyarrow.parquet as pq
 
@@ -82,7 +85,7 @@ class Pool:
             yield from file.read_row_group(group, columns=["text"])["text"].take(here).to_pylist()
 
     def hashes(self) -> NDArray[np.uint64]:
-        """Return a 64-bit hash of each row's text, (size,). A million rows take 8 MB."""
+        """Return a 64-bit hash of each row, (size,). A million rows take 8 MB."""
         import numpy as np
         import pyarrow.parquet as pq
 
@@ -95,7 +98,7 @@ class Pool:
 def build_pool(task: Task, store: Store) -> Artefact | None:
     """Return the pool of the task's unlabelled file, or None if the task has no such file.
 
-    The artefact holds pool.parquet (line, text and hash of each row with a text, in the file's order) and
+    The artefact holds pool.parquet (line, notation and hash of each row that is not blank, in the file's order) and
     findings.json.
 
     Raises:
@@ -104,64 +107,64 @@ def build_pool(task: Task, store: Store) -> Artefact | None:
     path = task.file(POOL)
     if path is None:
         return None
-    text, longest = task.spec.text, task.spec.validation.max_characters
-    config = {"text": text, "max_characters": longest, "format": path.suffix}
+    form = task.row_format()
+    config = {"text": form.text, "max_characters": form.longest, "format": file_format(path), **task.inputs_config()}
     recipe = Recipe("pool", versions.POOL, config, {POOL: store.sha256(path)})
 
     def write(folder: Path) -> dict[str, object]:
         from fsat_tasks.data.checks import check_rows
-        from fsat_tasks.data.oddities import count_scripts
+        from fsat_tasks.data.oddities import count_traits
 
-        first = _first_rows(path, text, longest)
-        found = check_rows({POOL: first}, task.spec.validation)
+        first = _first_rows(path, form)
+        found = check_rows({POOL: first}, form.modality, task.spec.validation)
         write_json(folder / "findings.json", [finding.to_json() | {"file": POOL} for finding in found])
-        return {"rows": _write_rows(path, text, longest, folder), "scripts": dict(count_scripts([first]))}
+        return {"rows": _write_rows(path, form, folder), "scripts": dict(count_traits([first], form.modality))}
 
     return store.build(recipe, write)
 
 
-def pool_findings(task: Task, made: Artefact, scripts: Counter[str]) -> list[Finding]:
+def pool_findings(task: Task, made: Artefact, traits: Counter[str]) -> list[Finding]:
     """Return the findings of the data checks on the pool.
 
     Args:
         task: task that uses the pool.
         made: the pool, from `build_pool`.
-        scripts: result of `count_scripts` for all files of the task except the pool. If the common script of all files together
-            differs from that of the pool alone, the pool is checked again with the script of all files.
+        traits: result of `count_traits` for all files of the task except the pool. If the usual trait of all files together
+            differs from that of the pool alone, the pool is checked again with the trait of all files.
     """
     from fsat_tasks.data.checks import Finding, check_rows
-    from fsat_tasks.data.oddities import common_script
+    from fsat_tasks.data.oddities import usual_trait
 
     own = Counter(made.manifest["notes"]["scripts"])
     path = task.file(POOL)
     assert path is not None
-    if common_script(own) != common_script(scripts + own):
-        first = _first_rows(path, task.spec.text, task.spec.validation.max_characters)
-        return check_rows({POOL: first}, task.spec.validation, scripts)
+    if usual_trait(own) != usual_trait(traits + own):
+        form = task.row_format()
+        return check_rows({POOL: _first_rows(path, form)}, form.modality, task.spec.validation, traits)
     return [Finding(**{**found, "file": str(path), "lines": tuple(found["lines"])}) for found in made.json("findings.json")]
 
 
-def _first_rows(path: Path, text: str, longest: int) -> Rows:
+def _first_rows(path: Path, form: RowFormat) -> Rows:
     rows = Rows(str(path))
-    for line, (cell,) in itertools.islice(iter_rows(path, [text], longest), CHECKED_ROWS):
+    for line, row in itertools.islice(iter_inputs(path, form), CHECKED_ROWS):
         rows.lines.append(line)
-        rows.texts.append(cell)
-    return rows
+        rows.inputs.append(row)
+    return rows.required()
 
 
-def _write_rows(path: Path, text: str, longest: int, folder: Path) -> int:
-    """Write the rows that have a text to pool.parquet, ROW_GROUP rows at a time, and return their number."""
+def _write_rows(path: Path, form: RowFormat, folder: Path) -> int:
+    """Write the rows that are not blank to pool.parquet, ROW_GROUP rows at a time, and return their number."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     schema = pa.schema({"line": pa.int64(), "text": pa.string(), "hash": pa.uint64()})
-    rows = ((line, cell) for line, (cell,) in iter_rows(path, [text], longest) if cell and cell.strip())
+    rows = ((line, row) for line, row in iter_inputs(path, form) if row is not None)
     count = 0
     with pq.ParquetWriter(folder / POOL_FILE, schema) as writer:
         while group := list(itertools.islice(rows, ROW_GROUP)):
-            lines, texts = zip(*group, strict=True)
-            hashes = [int.from_bytes(blake2b(text.encode(), digest_size=8).digest()) for text in texts]
-            writer.write_table(pa.table([pa.array(lines), pa.array(texts), pa.array(hashes, pa.uint64())], schema=schema))
+            lines, inputs = zip(*group, strict=True)
+            hashes = [int.from_bytes(blake2b(row.encode(), digest_size=8).digest()) for row in inputs]
+            writer.write_table(pa.table([pa.array(lines), pa.array(inputs), pa.array(hashes, pa.uint64())], schema=schema))
             count += len(group)
     return count
 

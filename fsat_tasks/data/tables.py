@@ -6,22 +6,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from fsat_tasks.data.readers import Rows, iter_rows
+from fsat_tasks.data.readers import Rows, iter_cells
+from fsat_tasks.inputs.modality import Input
 from fsat_tasks.store import Artefact
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-__all__ = ["SLICES_FILE", "SPLITS", "Split", "Tables", "write_rows", "write_slices"]
+__all__ = ["LABELLED", "SLICES_FILE", "SPLITS", "Split", "Tables", "write_rows", "write_slices"]
 
 SPLITS = ("samples", "query", "out_of_scope")
 """Files that are small enough to be read into memory, unlike the pool."""
+LABELLED = ("samples", "query")
+"""Files with labels."""
 ROWS_FILE, TEXTS_FILE, SLICES_FILE = "rows.parquet", "texts.parquet", "slices.parquet"
 CLASSES = "classes"
-"""Name of the split that holds the class names, in the order of the labels. The features of the names are the class anchors."""
+"""Name of the split that holds the class anchors, in the order of the labels: rows that stand for the names of the classes."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,8 @@ class Split:
     """Rows of one split, in the file's order."""
 
     lines: list[int]
-    texts: list[str]
+    inputs: list[Input]
+    """The rows themselves; empty for class anchors, if no row can stand for a class."""
     labels: list[str]
     """Label of each row; empty if the split has no labels."""
 
@@ -40,16 +40,16 @@ class Split:
         """Return the rows with these indices."""
         chosen = list(numbers)
         labels = [self.labels[i] for i in chosen] if self.labels else []
-        return Split([self.lines[i] for i in chosen], [self.texts[i] for i in chosen], labels)
+        return Split([self.lines[i] for i in chosen], [self.inputs[i] for i in chosen], labels)
 
     def at_lines(self, lines: Iterable[int]) -> Split:
         """Return the rows on these lines, in the order of `lines`."""
         number = {line: i for i, line in enumerate(self.lines)}
         return self.at(number[line] for line in lines)
 
-    def text_of_line(self) -> dict[int, str]:
-        """Return line -> text for all rows."""
-        return dict(zip(self.lines, self.texts, strict=True))
+    def by_line(self) -> dict[int, Input]:
+        """Return line -> row for all rows."""
+        return dict(zip(self.lines, self.inputs, strict=True))
 
 
 class Tables:
@@ -63,12 +63,29 @@ class Tables:
         self._folder = validated.path
 
     @cached_property
-    def texts(self) -> list[str]:
-        """All different texts, the class names first. A row's `text_id` is the index of its text in this list."""
+    def inputs(self) -> list[Input]:
+        """All different rows, the class anchors first. A row's `text_id` is its index in this list."""
         import pyarrow.parquet as pq
 
-        texts: list[str] = pq.read_table(self._folder / TEXTS_FILE)["text"].to_pylist()
-        return texts
+        inputs: list[Input] = pq.read_table(self._folder / TEXTS_FILE)["text"].to_pylist()
+        return inputs
+
+    def encoded(self, anchors: bool) -> list[Input]:
+        """Return all different rows, or only those that do not merely stand for a class, unless `anchors` is true."""
+        return [self.inputs[number] for number in self.text_ids(anchors)]
+
+    def text_ids(self, anchors: bool) -> list[int]:
+        """Return the `text_id` of each row of `encoded`, in the same order."""
+        own = {row["text_id"] for row in self._rows if anchors or row["split"] != CLASSES}
+        return [number for number in range(len(self.inputs)) if number in own]
+
+    def lines_of(self, text_ids: Iterable[int]) -> dict[str, list[int]]:
+        """Return split -> lines of these rows, for each split of SPLITS that has one of them."""
+        wanted, lines = set(text_ids), dict[str, list[int]]()
+        for row in self._rows:
+            if row["split"] in SPLITS and row["text_id"] in wanted:
+                lines.setdefault(row["split"], []).append(row["line"])
+        return lines
 
     @cached_property
     def samples(self) -> Split:
@@ -87,20 +104,16 @@ class Tables:
 
     @cached_property
     def classes(self) -> Split:
-        """Class names, one row per class, sorted by label."""
+        """Class anchors, one for each class, in the order of the classes. There are none if the labels are numbers."""
         return self.split(CLASSES)
 
     def split(self, name: str) -> Split:
         """Return the rows of `samples`, `query`, `out_of_scope` or `classes`. If there is no such file, the split is empty."""
         rows = [row for row in self._rows if row["split"] == name]
         labels = [row["label"] for row in rows if row["label"] is not None]
-        return Split([row["line"] for row in rows], [self.texts[row["text_id"]] for row in rows], labels)
-
-    def class_numbers(self, labels: list[str]) -> NDArray[np.int64]:
-        """Return the class index of each label, (n,)."""
-        import numpy as np
-
-        return np.searchsorted(self.classes.labels, labels)
+        return Split(
+            [row["line"] for row in rows], [self.inputs[row["text_id"]] for row in rows if row["text_id"] is not None], labels
+        )
 
     def slices(self) -> dict[tuple[str, str], list[int]]:
         """Return (column, value) -> lines of the query rows with that value, for each slice column of task.yaml."""
@@ -119,16 +132,16 @@ class Tables:
         return rows
 
 
-def write_rows(files: Mapping[str, Rows], class_names: Mapping[str, str], folder: Path) -> int:
+def write_rows(files: Mapping[str, Rows], anchors: Mapping[str, Input | None], folder: Path) -> int:
     """Write rows.parquet and texts.parquet.
 
     Args:
-        files: split -> rows. Rows without a text are left out.
-        class_names: label -> class name, in the order of the labels.
+        files: split -> rows. Blank rows are left out.
+        anchors: label -> class anchor, in the order of the labels; None if no row can stand for a class.
         folder: folder to write to.
 
     Returns:
-        Number of different texts.
+        Number of different rows.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -136,18 +149,18 @@ def write_rows(files: Mapping[str, Rows], class_names: Mapping[str, str], folder
     ids: dict[str, int] = {}
     table: dict[str, list[object]] = {"split": [], "line": [], "text_id": [], "label": []}
 
-    def add(split: str, line: int, text: str, label: str | None) -> None:
+    def add(split: str, line: int, row: Input | None, label: str | None) -> None:
         table["split"].append(split)
         table["line"].append(line)
-        table["text_id"].append(ids.setdefault(text, len(ids)))
+        table["text_id"].append(None if row is None else ids.setdefault(row, len(ids)))
         table["label"].append(label)
 
-    for number, (class_label, name) in enumerate(class_names.items()):
-        add(CLASSES, number, name, class_label)
+    for number, (class_label, anchor) in enumerate(anchors.items()):
+        add(CLASSES, number, anchor, class_label)
     for split, part in files.items():
-        for line, text, label in zip(part.lines, part.texts, part.labels or [None] * len(part.lines), strict=True):
-            if text is not None and text.strip():
-                add(split, line, text, label)
+        for line, row, label in zip(part.lines, part.inputs, part.labels or [None] * len(part.lines), strict=True):
+            if row is not None:
+                add(split, line, row, label)
     types = {"split": pa.string(), "line": pa.int64(), "text_id": pa.int64(), "label": pa.string()}
     pq.write_table(pa.table(table, schema=pa.schema(types)), folder / ROWS_FILE)
     pq.write_table(pa.table({"text": pa.array(list(ids), pa.string())}), folder / TEXTS_FILE)
@@ -159,7 +172,7 @@ def write_slices(query: Path | None, columns: list[str], max_characters: int, fo
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    rows = [] if query is None or not columns else iter_rows(query, columns, max_characters)
+    rows = [] if query is None or not columns else iter_cells(query, columns, max_characters)
     cells = [(line, column, cell or "") for line, row in rows for column, cell in zip(columns, row, strict=True)]
     schema = pa.schema({"line": pa.int64(), "column": pa.string(), "value": pa.string()})
     records = [dict(zip(schema.names, cell, strict=True)) for cell in cells]

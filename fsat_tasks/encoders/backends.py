@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from fsat_tasks.encoders.apart_graph import let_fuse
+from fsat_tasks.encoders.kinds import KINDS
 from fsat_tasks.errors import DeviceError
 from fsat_tasks.runtime.device import tuning_device
 from fsat_tasks.runtime.failures import NamedErrors
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from fsat_tasks.encoders.prepare import Feed
     from fsat_tasks.encoders.source import EncoderSource
 
 __all__ = ["Backend", "Layers", "OnnxCpu", "OnnxCuda", "Torch", "open_backend"]
@@ -27,19 +30,18 @@ OUTPUTS = {"last": "sentence", "all": "features"}
 class Backend(Protocol):
     """An encoder that is loaded on a device."""
 
-    tokens: int
-    """Maximum number of tokens in a batch of several rows, padding included."""
+    batch_size: int
+    """Maximum size of a batch of several rows, such as its number of tokens, padding included."""
     workers: int
     """Number of threads that should call `run` in parallel."""
-    one_length: bool
-    """True if all rows of a batch should have the same length. On a CPU, a padding token costs as much time as a word."""
+    one_size: bool
+    """True if all rows of a batch should have the same size. On a CPU, padding costs as much time as anything else."""
 
-    def run(self, ids: NDArray[np.int64], mask: NDArray[np.int64], layers: Layers) -> NDArray[np.float32]:
+    def run(self, feed: Feed, layers: Layers) -> NDArray[np.float32]:
         """Compute the pooled features of a batch.
 
         Args:
-            ids: (batch, tokens) token ids.
-            mask: (batch, tokens), 1 where there is a token and 0 where there is padding.
+            feed: the encoder's inputs.
             layers: `last` returns (batch, dim), `all` returns (batch, layers, dim).
 
         Raises:
@@ -84,39 +86,41 @@ class OnnxCpu:
     cores. Batches are small enough for the processor's cache: batches of 512 tokens are a third faster than batches of 4096.
     """
 
-    tokens = 512
-    one_length = True
+    batch_size = 512
+    one_size = True
 
     def __init__(self, encoder: Artefact) -> None:
         self.workers = available_cores()
         self._session = open_session(encoder.path / "encoder.onnx", "cpu", threads=1)
 
-    def run(self, ids: NDArray[np.int64], mask: NDArray[np.int64], layers: Layers) -> NDArray[np.float32]:
-        with NamedErrors(f"a batch of {ids.shape} tokens"):
-            features: NDArray[np.float32] = self._session.run([OUTPUTS[layers]], {"input_ids": ids, "attention_mask": mask})[0]
+    def run(self, feed: Feed, layers: Layers) -> NDArray[np.float32]:
+        with NamedErrors(_batch_name(feed)):
+            features: NDArray[np.float32] = self._session.run([OUTPUTS[layers]], dict(feed))[0]
         return features
 
 
 class OnnxCuda:
-    """ONNX Runtime on a GPU, in half precision. Only token ids and masks are copied to it, and only features back."""
+    """ONNX Runtime on a GPU, in half precision. Only prepared rows are copied to it, and only features back."""
 
-    tokens = 65_536
+    batch_size = 65_536
     workers = 1
-    one_length = False
+    one_size = False
 
     def __init__(self, encoder: Artefact) -> None:
         import onnx
         from onnxruntime.transformers.float16 import convert_float_to_float16
 
-        half = convert_float_to_float16(onnx.load(encoder.path / "encoder.onnx"), keep_io_types=True)
+        model = onnx.load(encoder.path / "encoder.onnx")
+        let_fuse(model.graph)
+        half = convert_float_to_float16(model, keep_io_types=True)
         self._session = open_session(half.SerializeToString(), "cuda")
         self._normalize: bool = encoder.json("encoder.json")["normalize"]
 
-    def run(self, ids: NDArray[np.int64], mask: NDArray[np.int64], layers: Layers) -> NDArray[np.float32]:
-        with NamedErrors(f"a batch of {ids.shape} tokens"):
+    def run(self, feed: Feed, layers: Layers) -> NDArray[np.float32]:
+        with NamedErrors(_batch_name(feed)):
             binding = self._session.io_binding()
-            binding.bind_cpu_input("input_ids", ids)
-            binding.bind_cpu_input("attention_mask", mask)
+            for name, values in feed.items():
+                binding.bind_cpu_input(name, values)
             binding.bind_output(OUTPUTS[layers], "cpu")
             self._session.run_with_iobinding(binding)
             features: NDArray[np.float32] = binding.copy_outputs_to_cpu()[0]
@@ -124,32 +128,34 @@ class OnnxCuda:
 
 
 class Torch:
-    """torch with fused attention, in bfloat16 if the GPU has it. Token ids are copied from pinned memory."""
+    """torch with fused attention, in bfloat16 if the GPU has it. Prepared rows are copied from pinned memory."""
 
-    tokens = 65_536
+    batch_size = 65_536
     workers = 1
-    one_length = False
+    one_size = False
 
     def __init__(self, source: EncoderSource, device: Literal["cpu", "cuda"]) -> None:
         import torch
 
-        from fsat_tasks.encoders.graph import PooledEncoder
-
         self._torch, self._device = torch, device
-        self._body = PooledEncoder(source.folder, source.pooling, source.normalize).to(device)
+        self._body = KINDS[source.inputs].load(source).to(device)
         self._type = getattr(torch, {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}[half_name(device)])
 
-    def run(self, ids: NDArray[np.int64], mask: NDArray[np.int64], layers: Layers) -> NDArray[np.float32]:
+    def run(self, feed: Feed, layers: Layers) -> NDArray[np.float32]:
         torch = self._torch
         precision = torch.autocast(self._device, self._type, enabled=self._type != torch.float32)
-        with NamedErrors(f"a batch of {ids.shape} tokens"), torch.inference_mode(), precision:
-            every, last = self._body(self._move(ids), self._move(mask))
+        with NamedErrors(_batch_name(feed)), torch.inference_mode(), precision:
+            every, last = self._body(**{name: self._move(values) for name, values in feed.items()})
             features: NDArray[np.float32] = (every if layers == "all" else last).float().cpu().numpy()
         return _unit(features) if self._body.normalize else features
 
-    def _move(self, values: NDArray[np.int64]) -> Any:
+    def _move(self, values: NDArray[Any]) -> Any:
         tensor = self._torch.from_numpy(values)
         return tensor.pin_memory().to("cuda", non_blocking=True) if self._device == "cuda" else tensor
+
+
+def _batch_name(feed: Feed) -> str:
+    return "a batch of " + " and ".join(f"{values.shape} {name}" for name, values in feed.items())
 
 
 def _unit(features: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""A transformer encoder as one graph, from token ids to the pooled features of every layer, in torch and as ONNX."""
+"""An encoder as one graph, from prepared rows to the features of every layer, in torch and as ONNX."""
 
 from __future__ import annotations
 
@@ -6,95 +6,110 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar
 
 import onnx
 import torch
 from torch import Tensor, nn
-from transformers import AutoModel
 
-__all__ = ["PooledEncoder", "export_onnx"]
+from fsat_tasks.encoders.apart_graph import keep_apart
+from fsat_tasks.errors import EncoderError, FsatError
+from fsat_tasks.runtime.failures import NamedErrors
+
+__all__ = ["TorchEncoder", "export_onnx", "quiet_libraries"]
 
 OPSET = 20
 
 
-class PooledEncoder(nn.Module):  # type: ignore[misc]
-    """A transformers model and its pooling.
+class TorchEncoder(nn.Module):  # type: ignore[misc]
+    """An encoder in torch. Each kind of encoder has a subclass, whose attributes are set before the encoder is used."""
 
-    Args:
-        folder: a model folder with safetensors weights.
-        pooling: `mean` averages the tokens that the mask keeps; `cls` takes the first token.
-        normalize: whether features are scaled to unit length.
-    """
+    axes: ClassVar[Mapping[str, tuple[str, ...]]]
+    """Name of each input of `forward` -> the names of its first axes, whose lengths vary. The first of them is `batch`."""
+    body: nn.Module
+    """The model that is fine-tuned."""
+    model_type: str = "unknown"
+    """Type of the body, such as `bert`, for messages."""
+    types_that_work: ClassVar[str] = "another one"
+    """Types of bodies that are known to be exported well, in words."""
+    layers: int
+    dim: int
+    normalize: bool
+    """True if the features have unit length."""
 
-    def __init__(self, folder: Path, pooling: Literal["mean", "cls"], normalize: bool) -> None:
-        super().__init__()
-        with _quiet_transformers():
-            self.body = AutoModel.from_pretrained(
-                str(folder), use_safetensors=True, trust_remote_code=False, local_files_only=True, dtype=torch.float32
-            ).eval()
-        self.pooling = pooling
-        self.normalize = normalize
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the features of all layers (batch, layers, dim) and of the last layer (batch, dim), both float32."""
+        raise NotImplementedError
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute the pooled features of the embedding layer and every block. Those of the last block are the encoder's output.
+    def example(self) -> tuple[Tensor, ...]:
+        """Return a small batch of inputs, in the order of `axes`."""
+        raise NotImplementedError
 
-        Args:
-            input_ids: (batch, tokens) int64.
-            attention_mask: (batch, tokens) int64, 1 for a token and 0 for padding.
+    def unfuse(self) -> None:
+        """Change the body for the export: into operators that ONNX Runtime fuses without rounding otherwise."""
 
-        Returns:
-            features of all layers (batch, layers, dim) and of the last layer (batch, dim), both float32.
-        """
-        hidden = self.body(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True).hidden_states
-        pooled = [self._pool(states, attention_mask) for states in hidden]  # layers of (batch, dim)
-        return torch.stack(pooled, dim=1), pooled[-1]
-
-    def _pool(self, states: Tensor, mask: Tensor) -> Tensor:
-        if self.pooling == "cls":
-            pooled = states[:, 0]  # (batch, dim)
-        else:
-            weights = mask.unsqueeze(1).to(states.dtype)  # (batch, 1, tokens)
-            # divided before the tokens are summed, because the sum could overflow in half precision
-            weights = weights / weights.sum(2, keepdim=True).clamp(min=1.0)
-            pooled = (weights @ states).squeeze(1)
-        if not self.normalize:
-            return pooled
-        pooled = pooled / pooled.abs().amax(1, keepdim=True).clamp(min=1e-6)
-        # a matrix product, because ONNX Runtime's sum over a batch of one row has a different order from that over a larger batch
-        length = (pooled.unsqueeze(1) @ pooled.unsqueeze(2)).squeeze(2).clamp(min=1e-24).sqrt()  # (batch, 1)
-        return pooled / length
+    def untuned(self) -> list[nn.Parameter]:
+        """Return the parameters that fine-tuning never changes."""
+        return []
 
 
-def export_onnx(encoder: PooledEncoder, path: Path) -> None:
-    """Write the encoder as ONNX with inputs `input_ids` and `attention_mask`, and outputs `features` and `sentence`.
+def export_onnx(encoder: TorchEncoder, path: Path, name: str) -> None:
+    """Write the encoder as ONNX, with the inputs in `axes` and the outputs `features` and `sentence`.
 
     `features` (batch, layers, dim) has every layer. `sentence` (batch, dim) has only the last layer, for graphs that
     need only this layer. The file depends only on the weights and on the versions of torch and onnx, because stack
     traces and file names of this machine are removed.
+
+    Args:
+        name: name of the encoder, for errors.
+
+    Raises:
+        EncoderError: torch cannot run the body with the encoder's inputs, or cannot export it.
     """
-    batch, tokens = torch.export.Dim("batch"), torch.export.Dim("tokens")
-    shapes = {"input_ids": {0: batch, 1: tokens}, "attention_mask": {0: batch, 1: tokens}}
-    example = torch.ones(2, 16, dtype=torch.int64)
-    encoder.body.set_attn_implementation("eager")  # plain matrix products, which ONNX Runtime fuses itself
-    with _quiet_transformers(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
+    try:
+        with NamedErrors("the export of the encoder"):
+            model = _trace(encoder)
+    except (FsatError, OSError):  # such as a full disk, which is no fault of the encoder
+        raise
+    except Exception as error:  # torch raises many types
+        reason = error.__cause__ or error
+        raise EncoderError(
+            f"encoder {name!r}",
+            f"a model of a type that torch exports to ONNX: {encoder.types_that_work}",
+            f"one of type {encoder.model_type!r}",
+            f"Choose another encoder. torch said: {type(reason).__name__}: {str(reason).strip().split(chr(10))[0]}",
+        ) from error
+    _strip_metadata(model)
+    keep_apart(model.graph)
+    onnx.save(model, path)
+
+
+def _trace(encoder: TorchEncoder) -> onnx.ModelProto:
+    """Return the encoder as torch exports it."""
+    dims = {axis: torch.export.Dim(axis) for axes in encoder.axes.values() for axis in axes}
+    shapes = {name: {at: dims[axis] for at, axis in enumerate(axes)} for name, axes in encoder.axes.items()}
+    encoder.unfuse()  # ONNX Runtime fuses plain matrix products itself
+    with contextlib.ExitStack() as stack:
+        for quiet in (quiet_libraries(), warnings.catch_warnings(), torch.no_grad()):
+            stack.enter_context(quiet)
+        for redirect in (contextlib.redirect_stdout, contextlib.redirect_stderr):
+            stack.enter_context(redirect(io.StringIO()))
         warnings.simplefilter("ignore")
+        encoder(*encoder.example())  # fails in a moment where the export would fail after a minute
         program = torch.onnx.export(
             encoder,
-            (example, example.clone()),
+            encoder.example(),
             dynamo=True,
             opset_version=OPSET,
             dynamic_shapes=shapes,
-            input_names=["input_ids", "attention_mask"],
+            input_names=list(encoder.axes),
             output_names=["features", "sentence"],
             verbose=False,
         )
     assert program is not None
-    model = program.model_proto
-    _strip_metadata(model)
-    onnx.save(model, path)
+    return program.model_proto
 
 
 def _strip_metadata(model: onnx.ModelProto) -> None:
@@ -113,17 +128,17 @@ def _strip_metadata(model: onnx.ModelProto) -> None:
 
 
 @contextlib.contextmanager
-def _quiet_transformers() -> Iterator[None]:
+def quiet_libraries() -> Iterator[None]:
     """Silence the progress bars and export messages of transformers and torch."""
     from transformers.utils import logging as transformers_logging
 
-    names = ("torch.onnx", "onnxscript", "onnx_ir")
+    names = ("torch", "torch.onnx", "onnxscript", "onnx_ir")
     levels = {name: logging.getLogger(name).level for name in names}
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     for name in names:
-        logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong is raised too
     try:
         yield
     finally:

@@ -11,6 +11,7 @@ so no data is needed.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,16 +23,16 @@ if TYPE_CHECKING:
     import onnx
     from numpy.typing import NDArray
 
+    from fsat_tasks.encoders.prepare import Feed
+
 __all__ = ["quantise"]
 
 FLOORS = {"Gelu": -0.17, "Relu": 0.0}
 """Minimum of each activation function. If a product's input comes from such a function, its 256 integer levels start at
 this minimum. Otherwise they are centred on the mean."""
-CALIBRATION_LENGTHS, CALIBRATION_ROWS = (8, 16, 32, 64), 16
-"""Lengths of the random calibration rows in tokens, and the number of rows of each length."""
 CONSTANTS: dict[str, NDArray[Any]] = {
     "int8.least_scale": np.array(1e-12, np.float32),
-    "int8.rows": np.array([-1]),
+    "int8.channel_axis": np.array([1]),  # not -1, with which ONNX Runtime leaves a tensor of no rows unreduced
     "int8.one": np.array([1.0], np.float32),
 }
 
@@ -54,16 +55,12 @@ class _Input:
         return 255 - self.zero
 
 
-def quantise(
-    model: onnx.ModelProto, vocabulary: int, frame: tuple[list[int], list[int]], max_tokens: int = 512
-) -> onnx.ModelProto:
+def quantise(model: onnx.ModelProto, feeds: Iterable[Feed]) -> onnx.ModelProto:
     """Return a copy of the graph in which every product with a constant matrix is computed in int8.
 
     Args:
         model: an encoder that `export_onnx` wrote. It is not changed.
-        vocabulary: number of token ids.
-        frame: token ids that every row begins with, and token ids that every row ends with.
-        max_tokens: maximum number of tokens in a row.
+        feeds: batches of typical rows, on which the products' inputs are measured.
 
     Raises:
         EncoderError: the graph has no product with a constant matrix.
@@ -78,7 +75,7 @@ def quantise(
     if not products:
         raise EncoderError("precision int8", "an encoder with products with constant matrices", "none", "Use fp32.")
     made_by = {output: node.op_type for node in graph.node for output in node.output}
-    calibration = _calibrate(result, sorted({node.input[0] for node in products}), vocabulary, frame, max_tokens)
+    calibration = _calibrate(result, sorted({node.input[0] for node in products}), feeds)
     constants, nodes, targets = dict(CONSTANTS), [], {node.output[0] for node in products}
     for node in graph.node:
         if not targets.intersection(node.output):
@@ -101,10 +98,8 @@ def quantise(
     return result
 
 
-def _calibrate(
-    model: onnx.ModelProto, names: list[str], vocabulary: int, frame: tuple[list[int], list[int]], max_tokens: int
-) -> dict[str, NDArray[np.float32]]:
-    """Run the model on random token ids and return the values (tokens, channels) of the named tensors."""
+def _calibrate(model: onnx.ModelProto, names: list[str], feeds: Iterable[Feed]) -> dict[str, NDArray[np.float32]]:
+    """Run the model on the feeds and return the values (tokens, channels) of the named tensors."""
     from onnx import ModelProto, helper
 
     from fsat_tasks.runtime.session import open_session
@@ -114,13 +109,9 @@ def _calibrate(
     del watched.graph.output[:]
     watched.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names)
     session = open_session(watched.SerializeToString(), "cpu")
-    rng = np.random.default_rng(0)
-    begin, end = (np.tile(np.array(ids, np.int64), (CALIBRATION_ROWS, 1)) for ids in frame)
     found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in names}
-    for length in CALIBRATION_LENGTHS:
-        own = max(min(length, max_tokens - begin.shape[1] - end.shape[1]), 1)
-        ids = np.concatenate([begin, rng.integers(0, vocabulary, (CALIBRATION_ROWS, own)), end], axis=1)
-        for name, value in zip(names, session.run(names, {"input_ids": ids, "attention_mask": np.ones_like(ids)}), strict=True):
+    for feed in feeds:
+        for name, value in zip(names, session.run(names, dict(feed)), strict=True):
             found[name].append(value.reshape(-1, value.shape[-1]))
     return {name: np.concatenate(values) for name, values in found.items()}
 
@@ -144,12 +135,12 @@ def _integer_product(
 
     source, target, name, (channels, outputs) = node.input[0], node.output[0], f"int8.{node.output[0]}", weight.shape
     scaled = weight.astype(np.float64) / read.factor[:, None]
-    step = np.maximum(np.abs(scaled).max(axis=0) / 127, 1e-12)  # (outputs,)
+    step = np.maximum(_largest(scaled) / 127, 1e-12)  # (outputs,)
     whole = np.clip(np.round(scaled / step), -127, 127).astype(np.int8)
     # The rounded weights are used here too, so their rounding errors cancel where the input is zero. Most inputs are nearly zero.
     at_offset = (read.offset * read.factor).astype(np.float64) @ (whole * step)  # (outputs,)
     centred = read.zero > 0
-    constants = {
+    constants: dict[str, NDArray[Any]] = {
         f"{name}.offset": read.offset,
         f"{name}.weight": whole,
         f"{name}.step": step.astype(np.float32),
@@ -158,20 +149,21 @@ def _integer_product(
         f"int8.outputs_{outputs}": np.array([outputs]),
         f"int8.per_step_{read.steps}": np.array(1 / read.steps, np.float32),
         f"int8.zero_{read.zero}": np.array(read.zero, np.uint8),
-    } | ({f"{name}.factor": read.factor} if centred else {})
+        **({f"{name}.factor": read.factor} if centred else {}),
+    }
     smooth: Nodes = [
         ("Mul", ["{}.centred", "{}.factor"], "smooth", {}),
         ("Abs", ["{}.smooth"], "size", {}),
-        ("ReduceMax", ["{}.size", "int8.rows"], "largest", {"keepdims": 1}),  # (tokens, 1)
+        ("ReduceMax", ["{}.size", "int8.channel_axis"], "largest", {"keepdims": 1}),  # (tokens, 1)
     ]
-    floored: Nodes = [("ReduceMax", ["{}.centred", "int8.rows"], "largest", {"keepdims": 1})]
+    floored: Nodes = [("ReduceMax", ["{}.centred", "int8.channel_axis"], "largest", {"keepdims": 1})]
     nodes: Nodes = [
         ("Reshape", [source, f"int8.shape_{channels}"], "rows", {}),  # (tokens, channels)
         ("Sub", ["{}.rows", "{}.offset"], "centred", {}),
         *(smooth if centred else floored),
         ("Mul", ["{}.largest", f"int8.per_step_{read.steps}"], "any_scale", {}),
         ("Max", ["{}.any_scale", "int8.least_scale"], "scale", {}),
-        ("Squeeze", ["{}.scale", "int8.rows"], "scales", {}),  # (tokens,)
+        ("Squeeze", ["{}.scale", "int8.channel_axis"], "scales", {}),  # (tokens,)
         ("Shape", ["{}.scales"], "tokens", {}),
         ("Expand", [f"int8.zero_{read.zero}", "{}.tokens"], "zeros", {}),
         ("QuantizeLinear", ["{}.smooth" if centred else "{}.centred", "{}.scales", "{}.zeros"], "whole", {"axis": 0}),
@@ -184,13 +176,27 @@ def _integer_product(
         ("Mul", ["{}.product", "{}.scale"], "scaled", {}),
         ("Shape", [source], "before", {"end": -1}),
         ("Concat", ["{}.before", f"int8.outputs_{outputs}"], "shape", {"axis": 0}),
-        ("Reshape", ["{}.scaled", "{}.shape"], "without_offset", {}),
+        ("Reshape", ["{}.scaled", "{}.shape"], "without_offset", {"allowzero": 1}),  # a length of 0 is meant
     ]
     made = [
         helper.make_node(kind, [value.format(name) for value in inputs], [f"{name}.{output}"], **options)
         for kind, inputs, output, options in nodes
     ]
     return constants, [*made, helper.make_node("Add", [f"{name}.without_offset", f"{name}.at_offset"], [target])]
+
+
+def _largest(weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the largest size of a weight, or of a sum of two neighbours, of each output, (outputs,).
+
+    Processors without VNNI add the products of two neighbouring channels in 16 bits. Two inputs of 255, with weights whose sum is
+    at most 128, stay within these bits. Any processor then gives the same integers.
+
+    Args:
+        weight: (channels, outputs).
+    """
+    pairs = np.add.reduceat(weight, np.arange(0, len(weight), 2), axis=0)
+    largest: NDArray[np.float64] = np.maximum(np.abs(weight).max(axis=0), np.abs(pairs).max(axis=0))
+    return largest
 
 
 def _join_biases(graph: onnx.GraphProto) -> None:

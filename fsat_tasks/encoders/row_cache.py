@@ -1,6 +1,6 @@
-"""A cache of features whose keys are hashes of texts. An encoder encodes each text once for all tasks and runs.
+"""A cache of features by the keys of rows. An encoder encodes each row once for all tasks and runs.
 
-A segment is an artefact with some rows: their keys, their features, and whether their texts were cut. New rows are written as
+A segment is an artefact with some rows: their keys, their features, and whether they were cut. New rows are written as
 a new segment, and a segment is never changed. So if a run is killed, the next run finds the segments that the killed run wrote.
 """
 
@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fsat_tasks.encoders.artefact import preparer_inputs
 from fsat_tasks.encoders.encoder import Encoder, Progress
+from fsat_tasks.inputs.modalities import find_modality
+from fsat_tasks.inputs.modality import KEY_BYTES, Input
 from fsat_tasks.runtime.numeric_class import NumericClass
 from fsat_tasks.store import Artefact, Recipe, Store, versions
 
@@ -24,35 +27,33 @@ if TYPE_CHECKING:
 
 __all__ = ["RowCache", "Segment"]
 
-KEY_BYTES = 16
-"""Number of bytes of a text's hash. The chance that any two of a billion texts share a hash is 1e-21."""
-
 SEGMENT, ROW = np.uint64(32), np.uint64(2**32 - 1)
 """A row's place is one integer: the segment's index, shifted left by `SEGMENT` bits, plus the row's index in
 the segment. The mask `ROW` gives the row's index."""
 
 
 class RowCache:
-    """Features of the texts that an encoder has encoded, for all layers.
+    """Features of the rows that an encoder has encoded, for all layers.
 
     Args:
         store: the store that holds the segments.
         encoder: the exported encoder's artefact.
         numeric_class: numeric class of the features. Rows of different classes are never mixed.
-        open_encoder: function that opens the encoder. It is called once, and only if a text is missing.
+        open_encoder: function that opens the encoder. It is called once, and only if a row is missing.
     """
 
     def __init__(self, store: Store, encoder: Artefact, numeric_class: NumericClass, open_encoder: Callable[[], Encoder]) -> None:
         self._store, self._numeric_class, self._open_encoder = store, numeric_class, open_encoder
-        self._inputs = {"encoder": encoder.sha256("encoder.onnx"), "tokenizer": encoder.sha256("tokenizer.json")}
+        self._inputs = preparer_inputs(encoder)
         self._step = f"rows-{Recipe('rows', versions.ROWS, {}, self._inputs, numeric_class).key[:16]}"
         config = encoder.json("encoder.json")
+        self._modality = find_modality(config.get("inputs", "text"))
         self.shape: tuple[int, int] = (config["layers"], config["dim"])
         """(layers, dim) of one row."""
         self.dtype = np.dtype(np.float16 if config["normalize"] else np.float32)
         """float16 for unit vectors, because it keeps cosines to 1e-7; float32 for features of any other length."""
-        self.encoded = self.found = self.truncated = 0
-        """Counts of the distinct texts encoded, of the distinct texts found in the cache, and of the rows whose text was cut."""
+        self.encoded = self.found = 0
+        """Counts of the distinct rows encoded, and of the distinct rows found in the cache."""
         self._whole: set[Path] = set()
         """Folders of segments whose checksums this object has verified."""
         self._list_segments()
@@ -75,29 +76,36 @@ class RowCache:
         """Number of batches that were split in half because memory was short."""
         return self._encoder.counts.halved if self.encoded else 0
 
-    def features(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.floating]:
-        """Return the texts' features (n, layers, dim). Missing texts are encoded and added to the cache.
+    def features(self, inputs: Sequence[Input], progress: Progress | None = None) -> NDArray[np.floating]:
+        """Return the rows' features (n, layers, dim); see `features_and_cuts`."""
+        return self.features_and_cuts(inputs, progress)[0]
+
+    def features_and_cuts(
+        self, inputs: Sequence[Input], progress: Progress | None = None
+    ) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
+        """Return the rows' features (n, layers, dim), and a mask (n,) of the rows that are longer than the encoder reads.
+
+        Missing rows are encoded and added to the cache.
 
         Args:
             progress: called with the number of rows done so far.
         """
-        keys = np.array([_key(text) for text in texts], f"S{KEY_BYTES}")
+        keys = np.array([self._modality.key(one) for one in inputs], f"S{KEY_BYTES}")
         distinct, first, row_of = np.unique(keys, return_index=True, return_inverse=True)
         features = np.empty((len(distinct), *self.shape), self.dtype)
         truncated = np.zeros(len(distinct), bool)
         missing = self._look_up(distinct, features, truncated)
         self.found += int((~missing).sum())
         if missing.any():
-            there = len(texts) - int(missing.sum())
+            there = len(inputs) - int(missing.sum())
             new, cut = self._encoder.encode_distinct(
-                [texts[i] for i in first[missing]], "all", progress and (lambda done: progress(there + done))
+                [inputs[i] for i in first[missing]], "all", progress and (lambda done: progress(there + done))
             )
             features[missing], truncated[missing] = new, cut
             self._keep(distinct[missing], features[missing], cut)
         elif progress is not None:
-            progress(len(texts))
-        self.truncated += int(truncated[row_of].sum())
-        return features[row_of]
+            progress(len(inputs))
+        return features[row_of], truncated[row_of]
 
     def _look_up(
         self, keys: NDArray[np.bytes_], features: NDArray[np.floating], truncated: NDArray[np.bool_]
@@ -127,7 +135,7 @@ class RowCache:
 
         Returns:
             a mask (rows,) of the rows with the expected key. Then, for these rows only, the features
-            (found, layers, dim) and a mask (found,) of the texts that were cut.
+            (found, layers, dim) and a mask (found,) of the rows that were cut.
         """
         folder = self._folders[number]
         if folder not in self._whole and self._store.find(self._step, folder.name) is None:
@@ -160,7 +168,7 @@ class Segment:
 
         Args:
             step: the step's name, under which the store keeps all segments of an encoder.
-            inputs: sha256 of the `encoder` and of the `tokenizer`.
+            inputs: sha256 of the encoder's files; see `preparer_inputs`.
             numeric_class: numeric class of the features.
         """
         content = hashlib.sha256(self.keys.tobytes()).hexdigest()
@@ -177,10 +185,6 @@ class Segment:
     def read(cls, folder: Path) -> Segment:
         """Open a segment by memory mapping; nothing is read yet."""
         return cls(*(np.load(folder / f"{field.name}.npy", mmap_mode="r", allow_pickle=False) for field in fields(cls)))
-
-
-def _key(text: str) -> bytes:
-    return hashlib.blake2b(text.encode(), digest_size=KEY_BYTES).digest()
 
 
 def _high(keys: NDArray[np.bytes_]) -> NDArray[np.uint64]:

@@ -12,7 +12,7 @@ import numpy as np
 from fsat_tasks.encoders.row_cache import Segment
 from fsat_tasks.runtime.numeric_class import NumericClass
 from fsat_tasks.store import Artefact, Store
-from fsat_tasks.store.artefact import read_manifest
+from fsat_tasks.store.manifest import read_manifest
 
 __all__ = ["groups", "merge"]
 
@@ -48,7 +48,7 @@ def merge(store: Store, segments: list[Path]) -> Artefact | None:
     features, truncated = (
         np.concatenate([getattr(segment, name) for segment, _ in whole])[first] for name in ("features", "truncated")
     )
-    inputs = {name: manifest["inputs"][name] for name in ("encoder", "tokenizer")}
+    inputs = {name: sha256 for name, sha256 in manifest["inputs"].items() if name != "keys"}
     return Segment(keys, features, truncated).write(
         store, manifest["step"], inputs, NumericClass.parse(manifest["numeric_class"])
     )

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import shutil
-import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from fsat_tasks.store.store import alive
+from fsat_tasks.store.unfinished import read_owner
 
 __all__ = ["find_leftovers", "newest", "remove_checkpoint", "tree_bytes"]
 
-UNFINISHED = re.compile(r"\.[0-9a-f]{64}\.(?P<host>.+)\.(?P<pid>\d+)\.[0-9a-f]{8}")
-"""Name of a folder in which a process builds an artefact."""
 DAY = 86_400.0
 """Number of seconds in a day."""
 
@@ -31,8 +27,7 @@ def find_leftovers(root: Path, now: float, run_cutoff: float, age_cutoff: float)
     unfinished = [
         path
         for path in root.glob("*/??/.*/")
-        if (name := UNFINISHED.fullmatch(path.name))
-        and newest(path) < (run_cutoff if _is_dead(name["host"], int(name["pid"])) else elsewhere)
+        if (owner := read_owner(path)) and newest(path) < (run_cutoff if owner.is_dead else elsewhere)
     ]
     return {
         "unfinished": unfinished,
@@ -81,7 +76,3 @@ def _tree(path: Path) -> Iterator[Path]:
 def _checkpoints(root: Path) -> list[Path]:
     """Return the folders of all checkpoints. A returned folder need not exist: its lock may be all that is left."""
     return sorted({path.with_suffix("") for path in root.glob("checkpoints/*")})
-
-
-def _is_dead(host: str, pid: int) -> bool:
-    return host == socket.gethostname() and not alive(pid)

@@ -11,11 +11,8 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import shutil
-import socket
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -25,26 +22,36 @@ from typing import Any
 
 from fsat_tasks.errors import StoreError
 from fsat_tasks.housekeeping.leftovers import find_leftovers, remove_checkpoint, tree_bytes
-from fsat_tasks.housekeeping.reachable import Links, artefact_folders, children_first, is_segment, mark, read_links
+from fsat_tasks.housekeeping.reachable import (
+    DAY,
+    Keep,
+    Links,
+    artefact_folders,
+    children_first,
+    is_segment,
+    mark,
+    read_links,
+)
 from fsat_tasks.store import Store
 from fsat_tasks.store.lease import Lease, gate, last_use, living_runs, tick
+from fsat_tasks.store.unfinished import unfinished_path
 
-__all__ = ["KEEP_DAYS", "housekeep"]
+__all__ = ["housekeep"]
 
 log = logging.getLogger(__name__)
 
-KEEP_DAYS = 7
-DAY = 86_400.0
-"""Number of seconds in a day."""
 
-
-def housekeep(store: Store, keep_days: int = KEEP_DAYS, dry_run: bool = False) -> dict[str, Any]:
+def housekeep(
+    store: Store, keep_days: int = Keep.days, dry_run: bool = False, keep_versions: int | None = None
+) -> dict[str, Any]:
     """Remove artefacts that are not needed and were not used for `keep_days` days. Concurrent calls wait for each other.
 
     Args:
         keep_days: number of days that an artefact is kept after its last use. With 0, only the artefacts that the registry or a
             living run needs are kept.
         dry_run: whether to report what would be done, and change nothing.
+        keep_versions: number of newest versions of each task whose files are needed, at least 1; None for all. The champion is
+            always needed.
 
     Returns:
         - `removed`: kind of artefact or leftover -> count and bytes.
@@ -53,20 +60,20 @@ def housekeep(store: Store, keep_days: int = KEEP_DAYS, dry_run: bool = False) -
           `into` larger ones.
         - `kept`: reason -> count and bytes.
         - `runs`: the living runs. Each has its host, its pid, and the time of its start as `since`.
-        - `keep_days` and `dry_run`, the arguments.
+        - `keep_days`, `keep_versions` and `dry_run`, the arguments.
 
     Raises:
         RegistryError: a champion or a history cannot be read. In that case nothing is removed.
         StoreError: the store cannot be written, or its file system has no locks.
     """
-    root = store.root
+    root, keep = store.root, Keep(keep_days, keep_versions)
     if not root.is_dir():
-        return _Report(keep_days, dry_run).to_json()
+        return _Report(keep_days, keep_versions, dry_run).to_json()
     try:
         if dry_run:
-            return _report(root, _look(root, keep_days, time.time()), dry_run=True).to_json()
+            return _report(root, _look(root, keep, time.time()), dry_run=True).to_json()
         with _alone(root):
-            return _clean(store, keep_days).to_json()
+            return _clean(store, keep).to_json()
     except OSError as error:
         raise StoreError(f"store {root}", "a folder that can be read, written and locked", str(error)) from error
 
@@ -75,7 +82,7 @@ def housekeep(store: Store, keep_days: int = KEEP_DAYS, dry_run: bool = False) -
 class _Plan:
     """The artefacts to remove, keep and merge."""
 
-    keep_days: int
+    keep: Keep
     runs: list[Lease]
     links: dict[Path, Links]
     kept: dict[Path, str]
@@ -90,6 +97,7 @@ class _Report:
     """The figures that `housekeep` returns."""
 
     keep_days: int
+    keep_versions: int | None
     dry_run: bool
     removed: dict[str, dict[str, int]] = field(default_factory=dict)
     kept: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -100,11 +108,11 @@ class _Report:
         return {**vars(self), "bytes": sum(found["bytes"] for found in self.removed.values())}
 
 
-def _clean(store: Store, keep_days: int) -> _Report:
+def _clean(store: Store, keep: Keep) -> _Report:
     root = store.root
     known = _read_all_links(root, {})  # read before the gate is closed, because reading takes most of the time
     with gate(root, closed=True):
-        plan = _look(root, keep_days, tick(root), known)
+        plan = _look(root, keep, tick(root), known)
         aside = [_set_aside(folder) for folder in plan.removed]
     report = _report(root, plan, dry_run=False)
     for folder in [*aside, *plan.leftovers["unfinished"], *plan.leftovers["corrupt"]]:
@@ -119,7 +127,7 @@ def _clean(store: Store, keep_days: int) -> _Report:
     return report
 
 
-def _look(root: Path, keep_days: int, now: float, known: dict[Path, Links] | None = None) -> _Plan:
+def _look(root: Path, keep: Keep, now: float, known: dict[Path, Links] | None = None) -> _Plan:
     """Decide what to remove, keep and merge. While the gate is closed, the decision cannot become outdated.
 
     Args:
@@ -128,13 +136,12 @@ def _look(root: Path, keep_days: int, now: float, known: dict[Path, Links] | Non
     """
     runs = living_runs(root, forget_dead=known is not None)
     run_cutoff = runs[0].since if runs else math.inf
-    age_cutoff = now - max(keep_days, 0) * DAY
     links = _read_all_links(root, known or {})
-    kept = mark(root, links, run_cutoff, age_cutoff)
+    kept = mark(root, links, run_cutoff, now, keep)
     removed = children_first((folder for folder in links if folder not in kept), links)
     idle = [folder for folder in kept if is_segment(folder) and last_use(folder) < run_cutoff]
-    leftovers = find_leftovers(root, now, run_cutoff, age_cutoff)
-    return _Plan(keep_days, runs, links, kept, removed, leftovers, _groups(idle))
+    leftovers = find_leftovers(root, now, run_cutoff, now - keep.days * DAY)
+    return _Plan(keep, runs, links, kept, removed, leftovers, _groups(idle))
 
 
 def _read_all_links(root: Path, known: dict[Path, Links]) -> dict[Path, Links]:
@@ -169,14 +176,14 @@ def _set_aside(folder: Path) -> Path:
 
     If this process dies, the next call removes the folder.
     """
-    aside = folder.with_name(f".{folder.name}.{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex[:8]}")
+    aside = unfinished_path(folder)
     with suppress(FileNotFoundError):  # another process has found the artefact damaged and moved it away
         folder.rename(aside)
     return aside
 
 
 def _report(root: Path, plan: _Plan, dry_run: bool) -> _Report:
-    report = _Report(plan.keep_days, dry_run)
+    report = _Report(plan.keep.days, plan.keep.versions, dry_run)
     for folder in plan.removed:
         _count(report.removed, "rows" if is_segment(folder) else folder.parent.parent.name, plan.links[folder].bytes)
     for kind, paths in plan.leftovers.items():

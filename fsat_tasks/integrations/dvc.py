@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fsat_tasks.errors import DvcError, SnapshotError, StoreError
+from fsat_tasks.errors import DvcError, SnapshotError, StoreError, reason
 from fsat_tasks.runtime.logs import hide_logins
 
 __all__ = ["default_remote", "find_repository", "locked", "require_repository", "run_dvc", "uncommitted"]
@@ -68,7 +68,7 @@ def locked(root: Path) -> Iterator[None]:
         with FileLock(root / ".dvc" / "tmp" / "fsat.lock"):
             yield
     except OSError as error:
-        what = f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
+        what = reason(error) + (f": {error.filename}" if error.filename else "")
         raise StoreError(f"repository {root}", "a folder that can be written", what) from error
 
 

@@ -12,6 +12,7 @@ from contextlib import redirect_stdout
 from importlib.util import find_spec
 from typing import Any
 
+from fsat_tasks.encoders.artefact import preparer_files
 from fsat_tasks.quality.gates import all_gates
 from fsat_tasks.runtime.logs import hide_logins
 from fsat_tasks.store import Artefact
@@ -25,9 +26,9 @@ DEFAULTS = {
     # MLflow's defaults, 120 seconds and eight tries, would delay the run
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",  # seconds
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
 }
-SERVING = ("tokenizer.json", "config.json", "README.md")
+SERVING = ("config.json", "README.md")
+"""Files of a model that are logged besides its graph and the files of its preparer."""
 
 
 def track(task: Task, published: Artefact, model: Artefact, outcome: str) -> None:
@@ -101,7 +102,7 @@ def _log_files(task: Task, published: Artefact, model: Artefact) -> None:
     figures = published.json("decision.json")["metrics"]
     mlflow.log_metrics({name: value for name, value in figures.items() if type(value) in (int, float)})
     mlflow.log_artifact(str(published.path / "report.html"))
-    for name in SERVING:
+    for name in (*preparer_files(model, "config.json"), *SERVING):
         mlflow.log_artifact(str(model.path / name), "serving")
     graph = onnx.load(model.path / model.json("config.json")["served"])
     mlflow.onnx.log_model(

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fsat_tasks.encoders.apart_graph import let_fuse
+
 if TYPE_CHECKING:
     import onnx
 
@@ -74,6 +76,7 @@ def half_precision(graph: onnx.ModelProto, parts: GraphParts) -> onnx.ModelProto
     from onnx.shape_inference import infer_shapes
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
+    let_fuse(graph.graph)
     _set_shapes(graph, {name: weight.dims for name, weight in parts.weights.items()})
     inferred = infer_shapes(graph)
     _set_shapes(inferred, {name: [0] for name in parts.weights})

@@ -9,37 +9,35 @@ from typing import TYPE_CHECKING
 
 from fsat_tasks.store import Artefact
 from fsat_tasks.store.files import write_json
+from fsat_tasks.targets.target import Rule
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from fsat_tasks.numerics.heads.answers import Probe
     from fsat_tasks.numerics.heads.calibrated import CalibratedHead
-    from fsat_tasks.numerics.heads.frozen import FrozenHead
     from fsat_tasks.numerics.heads.memory import Memory
-    from fsat_tasks.numerics.types import Array, Features, Labels
+    from fsat_tasks.numerics.types import Array, Features
 
-__all__ = ["SET_COVERAGES", "Baseline", "Head", "finite", "load_baseline", "load_head", "save_baseline", "save_head"]
-
-SET_COVERAGES = (0.8, 0.9, 0.95, 0.99)
-"""Shares of texts whose set of labels should have the true label. The conformal threshold for each is stored with the head."""
+__all__ = ["Baseline", "Head", "finite", "load_baseline", "load_head", "save_baseline", "save_head"]
 
 
 @dataclass(frozen=True)
 class Head:
     """A calibrated head, and the facts that are published with it."""
 
-    labels: list[str]
+    rule: Rule
     calibrated: CalibratedHead
     lines: list[int]
     """Line numbers of the samples that the head was fitted on."""
     rung: str
     """The last rung (stage of tuning) that was accepted."""
-    set_thresholds: dict[str, float]
-    """Coverage -> threshold for sets of labels. A label is in the set if `1 - probability` is at most the threshold.
 
-    With too few samples, the threshold is infinite, so the set has all labels.
-    """
+    @property
+    def labels(self) -> list[str]:
+        """The classes, in the order of the outputs; empty for a number."""
+        return self.rule.labels
 
     @property
     def layers(self) -> int:
@@ -61,9 +59,9 @@ class Head:
         """The memory of pool rows; None if the pool did not help."""
         return self.calibrated.memory
 
-    def probabilities(self, features: Features) -> Array:
-        """Return probabilities (n, classes) from features (n, all layers, dim)."""
-        return self.calibrated.probabilities(features)
+    def outputs(self, features: Features) -> Array:
+        """Return what the head states, such as probabilities (n, classes), from features (n, all layers, dim)."""
+        return self.calibrated.outputs(features)
 
     def scope_scores(self, features: Features) -> Array:
         """Return scope scores (n,) from features (n, all layers, dim); higher is more in scope."""
@@ -83,7 +81,8 @@ def save_head(head: Head, folder: Path) -> None:
     data = save({name: np.ascontiguousarray(value, np.float32) for name, value in tensors.items()})
     (folder / "head.safetensors").write_bytes(data)  # not save_file: its error on a full disk is no OSError
     settings = {
-        "labels": head.labels,
+        **head.rule.to_json(),
+        "link": head.calibrated.link.value,
         "layers": head.layers,
         "temperature": head.temperature,
         "lines": head.lines,
@@ -91,7 +90,6 @@ def save_head(head: Head, folder: Path) -> None:
         "memory_share": memory.share if memory else 0.0,
         "nearest": head.calibrated.scope.nearest,
         "scope_threshold": finite(head.scope_threshold),
-        "set_thresholds": {coverage: finite(value) for coverage, value in head.set_thresholds.items()},
     }
     write_json(folder / "head.json", settings)
 
@@ -102,6 +100,7 @@ def load_head(tuned: Artefact) -> Head:
     from safetensors.numpy import load_file
 
     from fsat_tasks.numerics.heads.calibrated import CalibratedHead
+    from fsat_tasks.numerics.heads.links import Link
     from fsat_tasks.numerics.heads.memory import Memory, TaughtHead
     from fsat_tasks.numerics.heads.probe import LinearHead
     from fsat_tasks.numerics.heads.scope import ScopeModel
@@ -114,7 +113,8 @@ def load_head(tuned: Artefact) -> Head:
 
     linear = LinearHead(tensors["weight"], tensors["bias"])
     share = settings["memory_share"]
-    scope = ScopeModel(**part("scope."), nearest=settings["nearest"], temperature=settings["temperature"])
+    link = Link(settings.get("link", Link.SOFTMAX.value))  # heads of one label only, as older versions wrote them, do not name it
+    scope = ScopeModel(**part("scope."), nearest=settings["nearest"], temperature=settings["temperature"], link=link)
     calibrated = CalibratedHead(
         TaughtHead(linear, Memory(**part("memory."), share=share)) if share else linear,
         settings["layers"],
@@ -122,8 +122,7 @@ def load_head(tuned: Artefact) -> Head:
         scope,
         float(settings["scope_threshold"]),
     )
-    thresholds = {coverage: float(value) for coverage, value in settings["set_thresholds"].items()}
-    return Head(settings["labels"], calibrated, settings["lines"], settings["rung"], thresholds)
+    return Head(Rule.from_json(settings), calibrated, settings["lines"], settings["rung"])
 
 
 @dataclass(frozen=True)
@@ -134,20 +133,20 @@ class Baseline:
     bias: NDArray[np.float32]  # (classes,)
     held_out: NDArray[np.float32]  # (samples, classes), logits of each sample from a fit without it
 
-    def labels(self, features: Features) -> Labels:
-        """Return the index of each row's likeliest class, (n,), from features (n, all layers, dim)."""
+    def logits(self, features: Features) -> Array:
+        """Return logits (n, columns), which have no temperature, from features (n, all layers, dim)."""
         from fsat_tasks.numerics.geometry.layers import mix_layers
 
         rows = mix_layers(features, self.layers(features.shape[2]))
-        labels: Labels = (rows @ self.weight.T.astype("f8") + self.bias).argmax(axis=1)
-        return labels
+        logits: Array = rows @ self.weight.T.astype("f8") + self.bias
+        return logits
 
     def layers(self, dim: int) -> int:
         """Return the number of the encoder's last layers that the probe reads, if features have `dim` dimensions."""
         return int(self.weight.shape[1] // dim)
 
 
-def save_baseline(frozen: FrozenHead, folder: Path) -> None:
+def save_baseline(frozen: Probe, folder: Path) -> None:
     """Write baseline.safetensors."""
     import numpy as np
     from safetensors.numpy import save

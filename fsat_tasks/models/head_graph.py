@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fsat_tasks.models.link_nodes import OUTPUT_NAMES, Nodes, Part, link_part
+from fsat_tasks.numerics.heads.links import Link
+
 if TYPE_CHECKING:
     import onnx
 
@@ -15,13 +18,10 @@ if TYPE_CHECKING:
 __all__ = ["join_head"]
 
 
-Nodes = list[tuple[str, list[str], list[str], dict[str, Any]]]
-Part = tuple[dict[str, Any], Nodes]
-"""Constants and nodes (operator, inputs, outputs, attributes) of a piece of the graph."""
-
-
 def join_head(encoder: onnx.ModelProto, head: CalibratedHead) -> onnx.ModelProto:
     """Return the encoder's graph followed by the head. The outputs are `probabilities` (batch, classes) and `scope` (batch,).
+
+    The first output of a head of numbers is `numbers` (batch, 1).
 
     If the head reads only the last layer, the graph is cut at `sentence`, the features of that layer. This drops the
     pooling of the other layers.
@@ -31,17 +31,19 @@ def join_head(encoder: onnx.ModelProto, head: CalibratedHead) -> onnx.ModelProto
     from onnx.utils import Extractor
 
     source = "sentence" if head.layers == 1 else "features"
-    model = Extractor(encoder).extract_model(["input_ids", "attention_mask"], [source])
+    model = Extractor(encoder).extract_model([value.name for value in encoder.graph.input], [source])
     constants: dict[str, Any] = {}
     nodes = []
-    parts = [_unit_row(head, source), _memory_logits(head.memory), _class_probabilities(head), _scope_score(head)]
+    link = link_part(head.link, head.temperature)
+    parts = [_unit_row(head, source), _memory_logits(head.memory), _calibrated_logits(head), link, _scope_score(head)]
     for some_constants, some_nodes in parts:
         constants |= some_constants
         nodes += [helper.make_node(*node[:3], **node[3]) for node in some_nodes]
     model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
     model.graph.node.extend(nodes)
     del model.graph.output[:]
-    for name, shape in (("probabilities", ["batch", len(head.linear.bias)]), ("scope", ["batch"])):
+    columns = len(head.linear.bias) + (head.link is Link.CUMULATIVE)
+    for name, shape in ((OUTPUT_NAMES.get(head.link, "probabilities"), ["batch", columns]), ("scope", ["batch"])):
         model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
     onnx.checker.check_model(model)
     return model
@@ -64,8 +66,8 @@ def _unit_row(head: CalibratedHead, source: str) -> Part:
     ]
 
 
-def _class_probabilities(head: CalibratedHead) -> Part:
-    """Return the part that computes calibrated `logits` and `probabilities`, both (batch, classes).
+def _calibrated_logits(head: CalibratedHead) -> Part:
+    """Return the part that computes calibrated `logits`, (batch, columns).
 
     The weights are divided in advance by the temperature and by sqrt(layers), which is the length of `head.row`.
     """
@@ -79,7 +81,7 @@ def _class_probabilities(head: CalibratedHead) -> Part:
             ("Mul", ["memory.logits", "head.memory_share"], ["head.remembered"], {}),
             ("Add", ["head.linear", "head.remembered"], ["logits"], {}),
         ]
-    return _float32(constants), [*linear, ("Softmax", ["logits"], ["probabilities"], {"axis": -1})]
+    return _float32(constants), linear
 
 
 def _memory_logits(memory: Memory | None) -> Part:
@@ -135,17 +137,23 @@ def _scope_score(head: CalibratedHead) -> Part:
         "scope.offset": -model.centre @ model.weight[:, None],  # (1,)
     }
     counts = {"scope.nearest": np.array([model.nearest]), "scope.axis": np.array([1])}
+    views, unlike = ["scope.certainty", "scope.nearest_prototype", "scope.nearness"], Nodes()
+    if len(model.outside):  # one more view: how unlike the text is to rows that are out of scope
+        constants["scope.outside"] = -model.outside.T * share  # (layers * dim, rows)
+        unlike = [
+            ("MatMul", ["head.row", "scope.outside"], ["scope.from_outside"], {}),
+            ("ReduceMin", ["scope.from_outside", "scope.axis"], ["scope.unlike"], {"keepdims": 1}),
+        ]
+        views = [*views, "scope.unlike"]
     return _float32(constants) | counts, [
-        ("LogSoftmax", ["logits"], ["scope.log_p"], {"axis": -1}),
-        ("Mul", ["probabilities", "scope.log_p"], ["scope.p_log_p"], {}),
-        ("ReduceSum", ["scope.p_log_p", "scope.axis"], ["scope.certainty"], {"keepdims": 1}),
+        *unlike,
         ("MatMul", ["head.row", "scope.prototypes"], ["scope.to_prototypes"], {}),
         ("ReduceMax", ["scope.to_prototypes", "scope.axis"], ["scope.nearest_prototype"], {"keepdims": 1}),
         ("MatMul", ["head.row", "scope.bank"], ["scope.to_bank"], {}),
         ("Sub", ["scope.to_bank", "scope.usual"], ["scope.relative"], {}),
         ("TopK", ["scope.relative", "scope.nearest"], ["scope.top", "scope.top_at"], {"axis": 1}),
         ("ReduceMean", ["scope.top", "scope.axis"], ["scope.nearness"], {"keepdims": 1}),
-        ("Concat", ["scope.certainty", "scope.nearest_prototype", "scope.nearness"], ["scope.views"], {"axis": 1}),
+        ("Concat", views, ["scope.views"], {"axis": 1}),
         ("Gemm", ["scope.views", "scope.weight", "scope.offset"], ["scope.column"], {}),
         ("Squeeze", ["scope.column", "scope.axis"], ["scope"], {}),
     ]

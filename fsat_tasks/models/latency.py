@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from fsat_tasks.inputs.modality import Input
 from fsat_tasks.models.served import ServedModel
 
 __all__ = ["measure_latency"]
@@ -13,12 +14,12 @@ WARM_UP, SINGLES, BATCHES = 3, 40, 2
 BATCH = 32
 
 
-def measure_latency(model: ServedModel, texts: Sequence[str]) -> dict[str, float]:
-    """Measure the latency of single texts and the throughput of batches of 32, both with tokenising.
+def measure_latency(model: ServedModel, inputs: Sequence[Input]) -> dict[str, float]:
+    """Measure the latency of single rows and the throughput of batches of 32, both with the preparation of the rows.
 
     Args:
         model: the exported model.
-        texts: texts to run, at least one. They are used in turn.
+        inputs: rows to run, at least one. They are used in turn.
 
     Returns:
         `p50_ms` and `p95_ms`, the median and the 95th percentile of the latency in ms, and `rows_per_second`.
@@ -26,9 +27,9 @@ def measure_latency(model: ServedModel, texts: Sequence[str]) -> dict[str, float
     import numpy as np
 
     for number in range(WARM_UP):
-        model.run([texts[number % len(texts)]])
-    single = [_seconds(model, [texts[number % len(texts)]]) for number in range(SINGLES)]
-    batch = [texts[number % len(texts)] for number in range(BATCH)]
+        model.run([inputs[number % len(inputs)]])
+    single = [_seconds(model, [inputs[number % len(inputs)]]) for number in range(SINGLES)]
+    batch = [inputs[number % len(inputs)] for number in range(BATCH)]
     fastest = min(_seconds(model, batch) for _ in range(BATCHES))
     p50, p95 = np.percentile(single, [50, 95])
     return {
@@ -38,7 +39,7 @@ def measure_latency(model: ServedModel, texts: Sequence[str]) -> dict[str, float
     }
 
 
-def _seconds(model: ServedModel, texts: list[str]) -> float:
+def _seconds(model: ServedModel, inputs: list[Input]) -> float:
     started = time.perf_counter()
-    model.run(texts)
+    model.run(inputs)
     return time.perf_counter() - started

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsat_tasks.errors import EncoderError, InputError
+from fsat_tasks.models.graph_facts import set_facts
 from fsat_tasks.models.served import ServedModel
 from fsat_tasks.runtime.numeric_class import CPU_CLASS
 from fsat_tasks.store import Artefact, Recipe, Store, versions
@@ -66,14 +66,17 @@ characters or special tokens, or they are very long."""
 def export_strings(task: str, store: Store, model: Artefact) -> Artefact:
     """Export a graph that takes texts: the tokenizer as a graph, followed by the graph that the model serves.
 
-    Writes model-strings.onnx and parity.json. The new graph's metadata has `labels`, `scope_threshold`, the `task`'s name
-    and the `model`'s digest.
+    Writes model-strings.onnx and parity.json. The new graph's metadata is that of the model's own graph (see
+    `set_facts`), and the `model`'s digest.
 
     Raises:
         InputError: onnxruntime-extensions is not installed.
-        EncoderError: the tokenizer is not supported, or the new graph's answers differ too much from the model's.
+        EncoderError: the model's rows are no texts, the tokenizer is not supported, or the new graph's answers differ too
+            much from the model's.
     """
     version = _extensions_version()
+    if model.json("config.json").get("inputs", "text") != "text":
+        raise EncoderError(f"model of task {task!r}", "a model of texts", "one of other rows", "Its graph cannot take texts.")
     recipe = Recipe(
         "strings",
         versions.STRINGS,
@@ -93,8 +96,7 @@ def export_strings(task: str, store: Store, model: Artefact) -> Artefact:
         texts = [*HARD_TEXTS, *_own_texts(store, model)]
         _same_tokens(front, model.path / "tokenizer.json", texts)
         graph = join_tokenizer(front, onnx.load(model.path / config["served"]))
-        facts = {"labels": config["labels"], "scope_threshold": config["scope_threshold"], "task": task, "model": model.digest}
-        onnx.helper.set_model_props(graph, {name: _text(value) for name, value in facts.items()})
+        set_facts(graph, config | {"task": task}, model=model.digest)
         onnx.save(graph, folder / MODEL)
         parity = _same_answers(StringModel(folder / MODEL), model, sorted(texts[:ROWS], key=len))  # by length: less padding
         write_json(folder / "parity.json", parity | {"texts": len(texts), "served": config["served"]})
@@ -140,20 +142,15 @@ def _own_texts(store: Store, model: Artefact) -> list[str]:
     """Return the texts that the model was tuned and evaluated on; an empty list if the store no longer has them."""
     from fsat_tasks.data.tables import Tables
 
-    reference = model.manifest["parents"]["validate"]
-    validated = store.find(reference["step"], reference["key"])
-    return Tables(validated).texts if validated is not None else []
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    validated = store.find_named(model.parent("validate"))
+    return Tables(validated).inputs if validated is not None else []
 
 
 def _same_tokens(front: onnx.ModelProto, path: Path, texts: Sequence[str]) -> None:
     """Raise EncoderError if the graph and the tokenizer give different token ids. The error shows the text."""
-    from fsat_tasks.encoders.batches import load_tokenizer, tokenize
+    from fsat_tasks.encoders.text_preparer import load_tokenizer, tokenize
 
-    graph, (tokenizer, _) = StringModel(front.SerializeToString()), load_tokenizer(path)
+    graph, tokenizer = StringModel(front.SerializeToString()), load_tokenizer(path)
     for start in range(0, len(texts), BATCH):
         batch = texts[start : start + BATCH]
         for text, ids, mask, expected in zip(batch, *graph.run(batch), tokenize(tokenizer, batch), strict=True):
@@ -165,14 +162,14 @@ def _same_answers(graph: StringModel, model: Artefact, texts: Sequence[str]) -> 
     """Compare the graph's answers with the model's. Raises EncoderError if the graph fails a parity gate of the task."""
     import numpy as np
 
-    from fsat_tasks.models.variants import parity_of
+    from fsat_tasks.models.variants import Decider
     from fsat_tasks.quality.graph_gates import parity_gates
     from fsat_tasks.tasks.spec import GateSpec
 
     served = ServedModel(model.path)
     answers = [graph.run(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH)]
     found = (np.concatenate([part[0] for part in answers]), np.concatenate([part[1] for part in answers]))
-    parity = parity_of(found, served.run(texts), served.scope_threshold)
+    parity = Decider(served.target, served.rule, served.scope_threshold).parity(found, served.run(texts))
     gates = parity_gates(parity, GateSpec(**model.manifest["config"]["gates"]))
     if held := [gate.reason.removesuffix(".") for gate in gates if not gate.promote]:
         raise _other(f"different answers ({'; '.join(held)})")

@@ -3,43 +3,71 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from fsat_tasks.numerics.types import Array
 
 
-__all__ = ["compare_accuracy", "fewest_gained", "most_lost"]
+__all__ = ["compare_errors", "compare_losses", "fewest_gained", "most_lost"]
 
 
-def compare_accuracy(new: NDArray[np.bool_], old: NDArray[np.bool_], seed: int) -> dict[str, Any]:
-    """Compare a new model with an older one, row by row.
+def compare_errors(new: Array, old: Array, within: float, seed: int) -> dict[str, Any]:
+    """Compare a new model with an older one, row by row. A row is gained if the new model is nearer to the truth.
 
     Args:
-        new, old: (n,) whether each of the same rows is right.
+        new, old: (n,) errors of both models on the same rows.
+        within: maximum error of an answer that counts as right.
         seed: seed of the bootstrap.
 
     Returns:
         A dict with the number of `rows`; the older model's `accuracy` and its 95 % interval, `accuracy_low` to `accuracy_high`;
-        `gained`, the number of rows that only the new model gets right; `lost`, the number that only the older one gets right;
-        and two p-values of McNemar's exact test. `p` belongs to the null hypothesis that the new model is no better, `worse_p` to
-        the null hypothesis that it is no worse.
+        `gained`, the number of rows on which the new model errs less; `lost`, the number on which the older one errs less; and
+        two p-values of the exact sign test. If an answer is either right or wrong, this is McNemar's test. `p` belongs to the
+        null hypothesis that the new model is no better, `worse_p` to the null hypothesis that it is no worse.
     """
     from fsat_tasks.numerics.evidence.metrics import accuracy_interval
-    from fsat_tasks.numerics.evidence.paired import compare_paired
+    from fsat_tasks.numerics.evidence.paired import compare_paired_errors
 
-    low, high = accuracy_interval(old, seed)
-    paired = compare_paired(new, old)
+    right = old <= within
+    low, high = accuracy_interval(right, seed)
+    paired = compare_paired_errors(new, old)
     return {
         "rows": len(old),
-        "accuracy": float(old.mean()),
+        "accuracy": float(right.mean()),
         "accuracy_low": low,
         "accuracy_high": high,
         "gained": paired.gained,
         "lost": paired.lost,
         "p": paired.better_p,
         "worse_p": paired.worse_p,
+    }
+
+
+def compare_losses(pairs: Sequence[tuple[float, float]], seed: int) -> dict[str, Any]:
+    """Compare the losses of a new model with those of an older one, such as the log-losses.
+
+    Args:
+        pairs: for each row, the loss of the new model and that of the older one.
+        seed: seed of the test.
+
+    Returns:
+        A dict with both mean losses, `challenger_loss` and `loss`; `loss_rows`, the number of rows; and `loss_p`, the p-value of
+        the null hypothesis that the new model's mean loss is no lower. It is empty if there are no rows.
+    """
+    import numpy as np
+
+    from fsat_tasks.numerics.evidence.paired import lower_loss_p
+
+    if not pairs:
+        return {}
+    new, old = np.array(pairs, np.float64).T
+    return {
+        "loss_rows": len(pairs),
+        "challenger_loss": float(new.mean()),
+        "loss": float(old.mean()),
+        "loss_p": lower_loss_p(new, old, seed),
     }
 
 

@@ -10,7 +10,7 @@ from fsat_tasks.quality.gates import GateDecision
 from fsat_tasks.quality.wording import PERCENT, POINTS, interval, plural
 from fsat_tasks.tasks.spec import GateSpec
 
-__all__ = ["allowed_loss", "baseline_gate", "champion_gates"]
+__all__ = ["allowed_loss", "baseline_gate", "champion_gates", "rule_that_applies", "target_gate"]
 
 
 def baseline_gate(metrics: Mapping[str, Any], bounds: GateSpec) -> GateDecision:
@@ -25,14 +25,15 @@ def baseline_gate(metrics: Mapping[str, Any], bounds: GateSpec) -> GateDecision:
 
 
 def champion_gates(accuracy: float, champion: Mapping[str, Any], bounds: GateSpec) -> list[GateDecision]:
-    """Compare a new model, the challenger, with the champion.
+    """Compare a new model, the challenger, with the champion, by the rule `replace_if`.
 
-    A challenger that is no better replaces the champion with a probability of `significance` at most. If the champion does not
-    know some classes of the task, it is enough that the challenger is not worse beyond chance.
+    A challenger that is no better replaces the champion with a probability of `significance` at most. With the rule `no_worse`,
+    this holds for a challenger that has lost `margin` of the accuracy. If the champion does not know some classes of the task,
+    it is enough that the challenger is not worse beyond chance.
 
     Args:
         accuracy: the challenger's accuracy on the rows on which both are judged.
-        champion: figures from `compare_accuracy`, with the champion's `version` and the classes that it does not know, `missing`.
+        champion: figures from `compare_with_champion`.
         bounds: bounds of the gates.
     """
     exchange, old = _exchange(accuracy, champion), f"the champion, version {champion['version']}"
@@ -41,7 +42,7 @@ def champion_gates(accuracy: float, champion: Mapping[str, Any], bounds: GateSpe
         passed = f"T{old[1:]}, does not know {names}, so it is enough not to be worse: {exchange}."
         held = f"Worse than {old}, although that does not know {names}: {exchange}."
         return [_not_worse("champion", champion, bounds.significance, passed, held)]
-    gates = [_better(champion, bounds.significance, old, exchange)]
+    gates = [_replaces(champion, bounds, old, exchange)]
     if bounds.min_gain > 0:
         gain = accuracy - champion["accuracy"]
         gates.append(
@@ -57,16 +58,95 @@ def champion_gates(accuracy: float, champion: Mapping[str, Any], bounds: GateSpe
     return gates
 
 
-def _better(champion: Mapping[str, Any], significance: float, old: str, exchange: str) -> GateDecision:
+def _replaces(champion: Mapping[str, Any], bounds: GateSpec, old: str, exchange: str) -> GateDecision:
+    """Decide by the rule that applies."""
+    match rule_that_applies(champion, bounds):
+        case "surer":
+            return _surer(champion, bounds.significance, old, exchange)
+        case "no_worse":
+            return _no_worse(champion, bounds, old, exchange)
+    return _better(champion, bounds, old, exchange)
+
+
+def rule_that_applies(champion: Mapping[str, Any], bounds: GateSpec) -> str:
+    """Return the rule `replace_if`, or `better` if the figures of the comparison do not allow that rule."""
+    allowed = {"better": True, "surer": "loss_p" in champion, "no_worse": champion["new_samples"]}
+    return bounds.replace_if if allowed[bounds.replace_if] else "better"
+
+
+def target_gate(old: str, new: str, champion: Mapping[str, Any]) -> GateDecision:
+    """Hold the model back, because its answers are of another kind than the champion's.
+
+    Args:
+        old, new: names of the champion's target and of the model's.
+        champion: `version` of the champion.
+    """
+    reason = (
+        f"The champion, version {champion['version']}, answers with {KINDS[old]}, and this model with {KINDS[new]}, so they"
+        " cannot be compared. Tell those who read the answers. Then promote this model by hand: fsat history has its key, for"
+        " fsat promote."
+    )
+    return GateDecision("target", False, reason, 0.0, 1.0, f"target of the champion {old}, of the model {new}")
+
+
+KINDS = {"one_label": "one label", "several_labels": "several labels", "grade": "a grade", "number": "a number"}
+"""Target -> its answers, in words."""
+
+
+def _better(champion: Mapping[str, Any], bounds: GateSpec, old: str, exchange: str) -> GateDecision:
     """Promote if the challenger gains more rows than chance explains. If not, the reason says how many would be enough."""
-    p, lost = champion["p"], champion["lost"]
+    p, lost, significance = champion["p"], champion["lost"], bounds.significance
     if p <= significance:
         reason = f"Better beyond chance than {old}: {exchange}."
     else:
         chance = "beyond chance " if champion["gained"] > lost else ""
         enough = f"With {lost:,} lost, {fewest_gained(lost, significance):,} gained would be enough."
-        reason = f"Not better {chance}than {old}: {exchange}. {enough}"
+        reason = f"Not better {chance}than {old}: {exchange}. {enough}{_other_rules(champion, bounds)}"
     return GateDecision("champion", p <= significance, reason, p, significance, _test("better", p, significance, champion))
+
+
+def _other_rules(champion: Mapping[str, Any], bounds: GateSpec) -> str:
+    """Return a sentence that names the rules by which the challenger would replace the champion; empty if there is none."""
+    others = {"surer": "loss_p" in champion and _surer(champion, bounds.significance, "", "").promote}
+    others["no_worse"] = champion["new_samples"] and _no_worse(champion, bounds, "", "").promote
+    names = [f"gates.replace_if: {name}" for name, would in others.items() if would]
+    return f" It would replace the champion with {' or '.join(names)} in task.yaml." if names else ""
+
+
+def _surer(champion: Mapping[str, Any], significance: float, old: str, exchange: str) -> GateDecision:
+    """Promote if the challenger's losses are lower beyond chance, and it does not lose more rows than chance explains."""
+    p, losses = champion["loss_p"], f"{champion['challenger_loss']:.3f} against {champion['loss']:.3f}"
+    surer, worse = p <= significance, champion["worse_p"] < significance
+    if worse:
+        reason = f"Worse than {old}: {exchange}. {allowed_loss(champion['gained'], significance)}"
+    elif surer:
+        reason = f"Surer beyond chance of the right answers than {old}: log-loss {losses}. Right answers: {exchange}."
+    else:
+        chance = "beyond chance " if champion["challenger_loss"] < champion["loss"] else ""
+        reason = f"Not surer {chance}of the right answers than {old}: log-loss {losses}. Right answers: {exchange}."
+    detail = f"permutation test of the mean loss, one-sided: p {p:.4g}, {champion['loss_rows']} rows; "
+    return GateDecision(
+        "champion",
+        surer and not worse,
+        reason,
+        p,
+        significance,
+        detail + _test("worse", champion["worse_p"], significance, champion),
+    )
+
+
+def _no_worse(champion: Mapping[str, Any], bounds: GateSpec, old: str, exchange: str) -> GateDecision:
+    """Promote a challenger with other samples if its accuracy has surely not fallen by the margin."""
+    from fsat_tasks.numerics.evidence.paired import no_worse_p
+
+    p = no_worse_p(champion["gained"], champion["lost"], champion["rows"], bounds.margin)
+    margin, passes = POINTS.show(bounds.margin), p <= bounds.significance
+    surely = "The samples have changed, and accuracy has surely not fallen by" if passes else "Accuracy may have fallen by"
+    reason = f"{surely} {margin} since {old}: {exchange}."
+    if not passes:
+        reason += " More query rows, or a larger gates.margin, would tell."
+    detail = f"Tango's score test, one-sided (has the model lost {bounds.margin:.4g}?): p {p:.4g}"
+    return GateDecision("champion", passes, reason, p, bounds.significance, detail)
 
 
 def _not_worse(gate: str, older: Mapping[str, Any], significance: float, passed: str, held: str) -> GateDecision:

@@ -1,11 +1,12 @@
-"""Accuracy that is lost if the texts of query rows have typos, or if their capitals, punctuation or spacing are changed."""
+"""Accuracy that is lost if query rows are changed in ways that keep their meaning, such as typos in texts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fsat_tasks.data.texts import KINDS, perturb
+from fsat_tasks.inputs.modalities import perturb
+from fsat_tasks.inputs.modality import Input, Modality
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,17 +19,19 @@ ROWS = 200
 
 
 def measure_robustness(
-    texts: Sequence[str],
+    modality: Modality,
+    inputs: Sequence[Input],
     right: NDArray[np.bool_],
-    is_right: Callable[[list[str], NDArray[np.int64]], NDArray[np.bool_]],
+    is_right: Callable[[list[Input], NDArray[np.int64]], NDArray[np.bool_]],
     seed: int,
 ) -> dict[str, Any]:
-    """For each kind of change in `KINDS`, compare the accuracy on changed texts with that on the texts before the change.
+    """For each of the modality's perturbations, compare the accuracy on changed rows with that on the rows before the change.
 
     Args:
-        texts: n texts.
-        right: (n,), whether the model is right on each text without a change.
-        is_right: function that takes m changed texts and the indices of their rows, and returns (m,), whether the model is right
+        modality: what a row is.
+        inputs: n rows.
+        right: (n,), whether the model is right on each row without a change.
+        is_right: function that takes m changed rows and their indices, and returns (m,), whether the model is right
             on each.
         seed: seed of the draw, the changes and the bootstrap.
 
@@ -40,10 +43,10 @@ def measure_robustness(
 
     from fsat_tasks.numerics.evidence.paired import paired_drop
 
-    rows = np.sort(np.random.default_rng(seed).permutation(len(texts))[:ROWS])
+    rows = np.sort(np.random.default_rng(seed).permutation(len(inputs))[:ROWS])
     kinds = []
-    for kind in KINDS:
-        after = is_right([perturb(texts[row], kind, seed + row) for row in rows.tolist()], rows)
+    for kind in modality.perturbations:
+        after = is_right([perturb(modality, inputs[row], kind, seed + row) for row in rows.tolist()], rows)
         drop, low, high = paired_drop(right[rows], after, seed)
         kinds.append({"kind": kind, "accuracy": float(after.mean()), "drop": drop, "drop_low": low, "drop_high": high})
     return {"rows": len(rows), "kinds": kinds}

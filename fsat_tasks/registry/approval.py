@@ -9,13 +9,15 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from fsat_tasks.integrations.mlflow import track
-from fsat_tasks.quality.gates import TITLES, all_gates
-from fsat_tasks.quality.wording import FIGURES, Unit
+from fsat_tasks.quality.gates import TITLES, GateDecision, all_gates
+from fsat_tasks.quality.wording import FIGURES, Unit, minute, plural
 from fsat_tasks.registry.registry import Registry
+from fsat_tasks.registry.standing import find_standing
 from fsat_tasks.runs.run import Run
 from fsat_tasks.store import Artefact, Store
 from fsat_tasks.tasks.task import Task
@@ -103,35 +105,46 @@ def find_artefact(store: Store, step: str, key: str) -> Artefact:
 def approval_page(task: Task, store: Store, published: Artefact) -> str:
     """Return the page for the approver, as Markdown.
 
-    It has the gates, the figures of the run's model and of the champion, and a link to the report.
+    The comparison with the champion comes first, then a link to the report, and the figures of both. Gates that passed share one
+    line; gates that hold the model have a table with their reasons.
     """
-    decision = published.json("decision.json")
-    gates = [
-        (
-            TITLES.get(gate.gate, gate.gate),
-            "passed" if gate.promote else "held",
-            gate.reason,
-            f"{gate.figure:.4g}",
-            f"{gate.bound:.4g}",
-        )
-        for gate in all_gates(published)
-    ]
-    champion = Registry(store.root, task.name).champion()
-    head = f"champion v{champion['version']}" if champion else "no champion yet"
-    before = champion["metrics"] if champion else {}
-    figures = [
-        (title, _number(decision["metrics"].get(name), unit), _number(before.get(name), unit))
-        for name, (title, unit) in FIGURES.items()
-        if name in decision["metrics"]
-    ]
+    decision, registry = published.json("decision.json"), Registry(store.root, task.name)
+    standing = find_standing(registry, decision["model"]["digest"])
+    made = minute(datetime.fromisoformat(published.manifest["created"]))
     return "\n\n".join(
         [
-            _table(("gate", "decision", "reason", "figure", "bound"), gates),
-            _table(("figure", "this model", head), figures),
-            f"[Report]({report_link(published.key)}): `{published.path / 'report.html'}`",
+            f"{_plain(_compared(all_gates(published)))} {standing.say(decision['promote'], approval=True)}",
+            f"[Report]({report_link(published.key)}) of {made}: `{published.path / 'report.html'}`",
+            _figures(decision["metrics"], registry.champion()),
+            *_gates(all_gates(published)),
             f"No answer within {task.spec.approval_hours:g} hours counts as a no, and the champion stays.",
         ]
     )
+
+
+def _compared(gates: Sequence[GateDecision]) -> str:
+    """Return the sentence that compares the model with the champion, or with the frozen baseline if there is no champion."""
+    reasons = {gate.gate: gate.reason for gate in gates}
+    return next(reasons[name] for name in ("champion", "target", "baseline") if name in reasons)
+
+
+def _figures(metrics: Mapping[str, Any], champion: Mapping[str, Any] | None) -> str:
+    before = champion["metrics"] if champion else {}
+    figures = [
+        (title, _number(metrics.get(name), unit), _number(before.get(name), unit))
+        for name, (title, unit) in FIGURES.items()
+        if name in metrics
+    ]
+    return _table(("figure", "this model", f"champion v{champion['version']}" if champion else "no champion yet"), figures)
+
+
+def _gates(gates: Sequence[GateDecision]) -> Iterator[str]:
+    """Yield a table of the gates that hold the model, and one line about those that passed."""
+    held, passed = [gate for gate in gates if not gate.promote], [gate for gate in gates if gate.promote]
+    if held:
+        yield _table(("held", "reason"), [(TITLES.get(gate.gate, gate.gate), gate.reason) for gate in held])
+    if passed:
+        yield f"{plural(len(passed), 'gate')} passed: {', '.join(TITLES.get(gate.gate, gate.gate) for gate in passed)}."
 
 
 def report_link(key: str) -> str:

@@ -40,6 +40,6 @@ def champion_run(task: Task, store: Store) -> Run:
         RegistryError: the task has no champion, or an artefact that the champion was made from is no longer in the store.
     """
     model = champion_model(task.name, store)
-    tuned, validated = (find_published(store, task.name, model.manifest["parents"][step]) for step in ("tune", "validate"))
-    extracted = find_published(store, task.name, tuned.manifest["parents"]["extract"])
+    tuned, validated = (find_published(store, task.name, model.parent(step)) for step in ("tune", "validate"))
+    extracted = find_published(store, task.name, tuned.parent("extract"))
     return Run(task, store, {"validate": validated, "extract": extracted, "tune": tuned, "export": model})

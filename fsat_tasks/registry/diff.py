@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fsat_tasks.data.pool import Pool
@@ -10,6 +11,8 @@ from fsat_tasks.data.tables import Split, Tables
 from fsat_tasks.registry.history import Entry
 from fsat_tasks.registry.published import find_published
 from fsat_tasks.store import Artefact, Store
+from fsat_tasks.targets.registered import target_from_settings
+from fsat_tasks.targets.target import Rule, Target
 
 __all__ = ["diff_models"]
 
@@ -21,15 +24,16 @@ Json = dict[str, Any]
 def diff_models(store: Store, task: str, before: Entry, after: Entry) -> Json:
     """Compare two models of the history on the rows that both were judged on: query rows or left-out samples.
 
-    Rows are matched by their text, even if their lines differ. If a text occurs several times, its n-th row in the old data is
+    Rows are matched by what they are, even if their lines differ. If a row occurs several times, its n-th row in the old data is
     matched with its n-th row in the new data.
 
     Returns:
         - `task`, and `before` and `after`: version and model of each.
         - `figures`: name -> values before and after.
-        - `compared`: number of rows that both models were judged on.
-        - `changed`: those of the compared rows for which the two models predict different labels.
-        - `data`: split -> rows that were added, removed or relabelled. Texts of the unlabelled pool are only counted.
+        - `targets`: names of both targets.
+        - `compared`: number of rows that both models were judged on; 0 if their answers are of different kinds.
+        - `changed`: those of the compared rows for which the two models give different answers.
+        - `data`: split -> rows that were added, removed or relabelled. Rows of the unlabelled pool are only counted.
 
     Raises:
         RegistryError: an artefact of either model is missing or altered.
@@ -37,7 +41,8 @@ def diff_models(store: Store, task: str, before: Entry, after: Entry) -> Json:
     (old_data, old_result), (new_data, new_result) = (_lineage(store, task, entry) for entry in (before, after))
     old_rows, new_rows = _judged_rows(old_data, old_result), _judged_rows(new_data, new_result)
     old_figures, new_figures = old_result.json("metrics.json"), new_result.json("metrics.json")
-    both = [row for row in new_rows if row in old_rows]
+    opinion, targets = _opinion(store, task, before, after)
+    both = [] if opinion is None else [row for row in new_rows if row in old_rows]
     return {
         "task": task,
         "before": {name: before[name] for name in ("version", "model")},
@@ -45,11 +50,12 @@ def diff_models(store: Store, task: str, before: Entry, after: Entry) -> Json:
         "figures": {
             name: {"before": old_figures.get(name), "after": new_figures.get(name)} for name in {**old_figures, **new_figures}
         },
+        "targets": [target.name for target in targets],
         "compared": len(both),
         "changed": [
-            _change(row[0], old_rows[row], new_rows[row])
+            _change(row[0], old_rows[row], new_rows[row], opinion)
             for row in both
-            if old_rows[row]["predicted"] != new_rows[row]["predicted"]
+            if opinion is not None and not opinion.same(old_rows[row]["predicted"], new_rows[row]["predicted"])
         ],
         "data": {} if old_data.digest == new_data.digest else _data_changes(store, old_data, new_data),
     }
@@ -57,27 +63,52 @@ def diff_models(store: Store, task: str, before: Entry, after: Entry) -> Json:
 
 def _lineage(store: Store, task: str, entry: Entry) -> tuple[Artefact, Artefact]:
     """Return the artefacts of `validate` and `evaluate` from which a model was made."""
-    parents = find_published(store, task, entry["model"]).manifest["parents"]
-    return find_published(store, task, parents["validate"]), find_published(store, task, parents["evaluate"])
+    model = find_published(store, task, entry["model"])
+    return find_published(store, task, model.parent("validate")), find_published(store, task, model.parent("evaluate"))
 
 
 def _judged_rows(validated: Artefact, evaluated: Artefact) -> dict[tuple[str, int], Json]:
-    """Return (text, n) -> a row of predictions.parquet: the n-th row with this text."""
+    """Return (row, n) -> its prediction in predictions.parquet, for the n-th time that this row occurs."""
     import pyarrow.parquet as pq
 
     evidence = evaluated.json("metrics.json")["evidence"]
-    texts = Tables(validated).split("query" if evidence == "query" else "samples").text_of_line()
+    inputs = Tables(validated).split("query" if evidence == "query" else "samples").by_line()
     seen: Counter[str] = Counter()
     rows: dict[tuple[str, int], Json] = {}
     for row in pq.read_table(evaluated.path / "predictions.parquet").to_pylist():
-        text = texts[row["line"]]
-        seen[text] += 1
-        rows[text, seen[text]] = row
+        one = inputs[row["line"]]
+        seen[one] += 1
+        rows[one, seen[one]] = row
     return rows
 
 
-def _change(text: str, old: Json, new: Json) -> Json:
-    was_right, is_right = old["predicted"] == old["label"], new["predicted"] == new["label"]
+@dataclass(frozen=True)
+class _Opinion:
+    """Judgement of answers: whether two are the same, and whether one is right."""
+
+    target: Target
+    rule: Rule
+
+    def same(self, one: str, other: str) -> bool:
+        return self.target.distance(one, other, self.rule.labels) <= self.target.unnoticed(self.rule)
+
+    def right(self, row: Json) -> bool:
+        return self.target.distance(row["label"], row["predicted"], self.rule.labels) <= self.target.within(self.rule)
+
+
+def _opinion(store: Store, task: str, before: Entry, after: Entry) -> tuple[_Opinion | None, list[Target]]:
+    """Return the opinion of the second model, or None if the two models have different targets; and both targets."""
+    old, new = (find_published(store, task, entry["model"]).json("config.json") for entry in (before, after))
+    targets = [target_from_settings(config.get("target", {})) for config in (old, new)]
+    if targets[0].name != targets[1].name:
+        return None, targets
+    # a grade that only the old model knows has a place too
+    labels = targets[1].order({*old["labels"], *new["labels"]}) if new["labels"] else []
+    return _Opinion(targets[1], replace(Rule.from_json(new), labels=labels)), targets
+
+
+def _change(text: str, old: Json, new: Json, opinion: _Opinion) -> Json:
+    was_right, is_right = opinion.right(old), opinion.right(new)
     effect = "relabelled" if old["label"] != new["label"] else "fixed" if is_right else "broken" if was_right else "still wrong"
     return {
         "text": text,
@@ -99,9 +130,9 @@ def _data_changes(store: Store, old: Artefact, new: Artefact) -> Json:
 
 
 def _count(rows: Split) -> Counter[tuple[str, str | None]]:
-    """Count rows by (text, label). The label is None in an unlabelled split."""
+    """Count rows by (row, label). The label is None in an unlabelled split."""
     labels: list[str | None] = [*rows.labels] or [None] * len(rows)
-    return Counter(zip(rows.texts, labels, strict=True))
+    return Counter(zip(rows.inputs, labels, strict=True))
 
 
 def _row_changes(old: Counter[tuple[str, str | None]], new: Counter[tuple[str, str | None]]) -> Json:
@@ -119,9 +150,9 @@ def _row_changes(old: Counter[tuple[str, str | None]], new: Counter[tuple[str, s
 
 
 def _pool_changes(old: Pool, new: Pool) -> Json:
-    """Count the distinct pool texts that were added and removed.
+    """Count the distinct pool rows that were added and removed.
 
-    Texts are compared by their 64-bit hashes, because the hashes of a million rows take only 8 MB.
+    Rows are compared by their 64-bit hashes, because the hashes of a million rows take only 8 MB.
     """
     import numpy as np
 

@@ -9,28 +9,40 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from datetime import datetime
 from types import NoneType
 from typing import Any
 
 from fsat_tasks.errors import RegistryError
+from fsat_tasks.quality.wording import FIGURES
+from fsat_tasks.store.files import canonical_json
+from fsat_tasks.store.reference import is_key, is_reference
 
 __all__ = [
+    "LATEST",
     "Entry",
     "by_hand",
+    "champion_of",
     "find_entry",
     "moves",
+    "newest_run",
     "next_number",
     "number_of",
     "parse_entry",
     "promoted_since",
     "promotion_path",
+    "same_move",
 ]
 
 Entry = dict[str, Any]
 MOVES = ("promote", "rollback")
 """Actions that move the champion. The only other action is `hold`."""
-SHORTEST_KEY = 8
-"""Minimum length of the beginning of a key that a user may give as a model's name. A shorter name made of digits is a version."""
+LATEST = "latest"
+"""Name of the model of the newest run, whether it was promoted or held."""
+SHORTEST_KEY = 4
+"""Minimum length of the beginning of a key that a user may give as a model's name."""
+VERSION_DIGITS = 7
+"""Maximum number of digits of a version. A name of so many digits is a version, also if a key begins with them."""
 
 
 def moves(history: Sequence[Entry]) -> list[Entry]:
@@ -84,30 +96,68 @@ def promotion_path(history: Sequence[Entry]) -> list[int]:
     return way
 
 
+def newest_run(history: Sequence[Entry]) -> Entry | None:
+    """Return the newest entry that a run has added, or None if there is none. A person's moves are left out."""
+    return next((entry for entry in reversed(history) if not by_hand(entry)), None)
+
+
 def find_entry(history: Sequence[Entry], name: str, task: str) -> Entry:
     """Find the newest entry of a model.
 
     Args:
         history: the history.
-        name: a version (`3` or `v3`), or the first 8 or more characters of the model's key.
+        name: a version (`3` or `v3`), the first 4 or more characters of the model's key, or `latest`.
         task: name of the task, for the error.
 
     Raises:
         RegistryError: there is no such entry, or the keys of several models begin with these characters.
     """
     where, fix = f"model {name!r} of task {task!r}", f"fsat history {task} shows all of them."
-    if number := re.fullmatch(rf"v?([0-9]{{1,{SHORTEST_KEY - 1}}})", name):
+    if name == LATEST:
+        if (newest := newest_run(history)) is None:
+            raise RegistryError(where, "the model of a run", "no run yet", f"Make one with: fsat run {task}.")
+        return newest
+    if number := re.fullmatch(rf"v?([0-9]{{1,{VERSION_DIGITS}}})", name):
         found = [entry for entry in history if entry["version"] == int(number[1])]
         if not found:
             raise RegistryError(where, "one of its versions", f"no such version; the newest is {next_number(history) - 1}", fix)
         return found[-1]
     if not re.fullmatch(rf"[0-9a-f]{{{SHORTEST_KEY},64}}", name):
-        raise RegistryError(where, f"a version, or {SHORTEST_KEY} or more hexadecimal digits of a key", "something else", fix)
+        expected = f"a version, {SHORTEST_KEY} or more hexadecimal digits of a key, or {LATEST}"
+        raise RegistryError(where, expected, "something else", fix)
     found = [entry for entry in history if entry["model"]["key"].startswith(name)]
     models = {entry["model"]["digest"] for entry in found}
     if len(models) != 1:
-        raise RegistryError(where, "the beginning of one model's key", f"the beginning of the keys of {len(models)} models", fix)
+        got = f"the beginning of the keys of {len(models)} models" if models else "the beginning of no key"
+        raise RegistryError(where, "the beginning of one model's key", got, fix)
     return found[-1]
+
+
+def same_move(pointer: Entry, line: Entry) -> bool:
+    """Return whether the pointer names a move of the history.
+
+    The pointer's model may have another key, because an equal model was made again, and its signature may be newer.
+    """
+    ours, theirs = ({**entry, "model": entry["model"]["digest"], "signature": None} for entry in (pointer, line))
+    return ours == theirs
+
+
+def champion_of(history: Sequence[Entry], pointer: Entry | None) -> Entry | None:
+    """Return the champion's entry: the last move, from the pointer if the pointer names this move.
+
+    The pointer names an earlier move if a process was killed between its line and the pointer.
+
+    Raises:
+        LookupError: the history has no line of the move that the pointer names.
+    """
+    last = next(reversed(moves(history)), None)
+    if pointer is None:
+        return last
+    if last is not None and same_move(pointer, last):
+        return pointer
+    if not any(same_move(pointer, line) for line in moves(history)):
+        raise LookupError(f"version {pointer['version']} by a {pointer['action']} of {pointer['time']}")
+    return last
 
 
 def parse_entry(where: str, content: bytes, *actions: str) -> Entry:
@@ -124,17 +174,19 @@ def parse_entry(where: str, content: bytes, *actions: str) -> Entry:
     fix = "Restore it from a backup. A damaged champion.json may be removed: the next run or move makes it from history.jsonl."
     try:
         entry = json.loads(content)
+        canonical_json(entry).encode()  # NaN and half surrogates cannot be written or printed
     except (ValueError, RecursionError) as error:
         raise RegistryError(where, "a JSON object", str(error), fix) from None
     if not isinstance(entry, dict):
         raise RegistryError(where, "a JSON object", type(entry).__name__, fix)
     valid = {
         "action": entry.get("action") in actions,
-        "version": isinstance(entry.get("version"), int if entry.get("action") in MOVES else NoneType),
-        "model": _is_reference(entry.get("model")),
-        "decision": _is_reference(entry.get("decision")),
-        "metrics": isinstance(entry.get("metrics"), dict),
-        "time": isinstance(entry.get("time"), str),
+        "version": _is_version(entry.get("version")) if entry.get("action") in MOVES else entry.get("version") is None,
+        "model": is_reference(entry.get("model"), "export"),
+        "decision": is_reference(entry.get("decision"), "publish"),
+        "metrics": _is_figures(entry.get("metrics")),
+        "time": _is_time(entry.get("time")),
+        "before": is_key(entry.get("before", "0" * 64)),
         **{name: isinstance(entry.get(name, ""), str) for name in ("user", "reason", "signature")},
     }
     for name, good in valid.items():
@@ -144,5 +196,16 @@ def parse_entry(where: str, content: bytes, *actions: str) -> Entry:
     return entry
 
 
-def _is_reference(value: object) -> bool:
-    return isinstance(value, dict) and all(isinstance(value.get(part), str) for part in ("step", "key", "digest"))
+def _is_version(value: object) -> bool:
+    return type(value) is int and 0 < value < 10**VERSION_DIGITS  # True is an int too
+
+
+def _is_figures(value: object) -> bool:
+    return isinstance(value, dict) and all(type(value.get(name)) in (int, float, NoneType) for name in FIGURES)
+
+
+def _is_time(value: object) -> bool:
+    try:
+        return isinstance(value, str) and datetime.fromisoformat(value).tzinfo is not None
+    except ValueError:
+        return False

@@ -2,36 +2,26 @@
 
 The pointer is the file `<store>/registry/<task>/champion.json`, which is replaced atomically. The history is `history.jsonl`
 beside it. Each decision and each move by hand adds a line. Both files are written under one lock, the history before the pointer.
-The history is authoritative: if a process is killed between the two writes, the next writer updates the pointer. `history.py`
-interprets the lines.
+The champion is the last move of the history. If a process is killed between the two writes, the next writer updates the pointer.
+A pointer without a line in the history is refused, because it means that a line was lost. `journal.py` reads and writes the two
+files, and `history.py` interprets the lines.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from fsat_tasks.errors import ChampionChangedError, RegistryError, StoreError
-from fsat_tasks.registry.history import (
-    MOVES,
-    Entry,
-    by_hand,
-    find_entry,
-    moves,
-    next_number,
-    number_of,
-    parse_entry,
-    promotion_path,
-)
+from fsat_tasks.errors import ChampionChangedError, RegistryError, StoreError, reason
+from fsat_tasks.registry.history import Entry, by_hand, find_entry, moves, next_number, number_of, promotion_path
+from fsat_tasks.registry.journal import Journal
 from fsat_tasks.registry.published import find_published
 from fsat_tasks.registry.signature import check_signature, signature_problem, signed
 from fsat_tasks.runtime.machine import user_name
 from fsat_tasks.store import Artefact, Store
-from fsat_tasks.store.files import canonical_json, write_json
 from fsat_tasks.tasks.workspace import check_task_name
 
 __all__ = ["Registry"]
@@ -46,22 +36,22 @@ class Registry:
         self.task = check_task_name(task)
         self.store = Store(store_root)
         self.folder = store_root / "registry" / task
+        self._journal = Journal(self.folder, task)
 
-    def champion(self) -> Entry | None:
-        """Return the champion's entry, with version, model, decision and metrics, or None before the first promotion."""
-        path = self.folder / "champion.json"
-        content = _read(path)
-        return None if content is None else parse_entry(str(path), content, *MOVES)
+    def champion(self, damaged: bool = False) -> Entry | None:
+        """Return the champion's entry, with version, model, decision and metrics, or None before the first promotion.
 
-    def history(self) -> list[Entry]:
-        """Return all entries, oldest first. If a killed process left the last line unfinished, that line is ignored."""
-        path = self.folder / "history.jsonl"
-        lines = (_read(path) or b"").split(b"\n")
-        return [parse_entry(f"{path}, line {number}", line, *MOVES, "hold") for number, line in enumerate(lines[:-1], start=1)]
+        `damaged` and the errors are as in `Journal.champion`.
+        """
+        return self._journal.champion(damaged)
 
-    def version(self) -> int:
+    def history(self, damaged: bool = False) -> list[Entry]:
+        """Return all entries, oldest first. `damaged` and the errors are as in `Journal.entries`."""
+        return self._journal.entries(damaged)
+
+    def version(self, damaged: bool = False) -> int:
         """Return the champion's version, or 0 before the first promotion."""
-        return _version(self.champion())
+        return _version(self.champion(damaged))
 
     def find(self, name: str) -> Entry:
         """Find the newest entry of a model by its version or key; see `find_entry`. Raises RegistryError if there is none."""
@@ -103,7 +93,8 @@ class Registry:
             name: a version, or the key of any model of the history, even of one that was only held.
             expected: the version that the champion must have now; 0 if there is no champion.
             reason: the person's reason, for the history.
-            trust: whether to accept an entry that was not signed with the key in FSAT_SIGNING_KEY. The new entry is signed.
+            trust: whether to accept an entry that was not signed with the key in FSAT_SIGNING_KEY, and a history of which a line
+                was lost. The new entry is signed, and the history counts as whole from then on.
 
         Returns:
             the champion's entry. If the model already is the champion, nothing changes.
@@ -112,15 +103,16 @@ class Registry:
             ChampionChangedError: the champion has another version than `expected`.
             RegistryError: there is no such model, its files are missing or altered, or its entry is not signed.
         """
-        with self._locked_history() as history:
-            champion, _ = self._settle(history)
+        with self._locked_history(damaged=trust) as history:
+            whole = not trust or self._journal.is_whole()
+            champion, finished = self._journal.settle() if whole else (self.champion(damaged=True), False)
             target = find_entry(history, name, self.task)
-            version = target["version"] or number_of(history, target["model"]["digest"]) or next_number(history)
-            if champion is not None and champion["version"] == version and self._pointer_signed():
+            if whole and champion is not None and _same_model(champion, target) and self._journal.is_pointer_signed():
                 return champion
-            self._expect(champion, expected)
+            self._expect(champion, expected, finished)
             if not trust:
                 self._check_signed(target, name)
+            version = target["version"] or number_of(history, target["model"]["digest"]) or next_number(history)
             return self._move("promote", {**target, "version": version}, reason)
 
     def rollback(self, expected: int, to: int | None = None, reason: str = "") -> Entry:
@@ -132,10 +124,10 @@ class Registry:
             to: the version to go back to; by default the version before the champion.
         """
         with self._locked_history() as history:
-            champion, _ = self._settle(history)
-            if champion is not None and champion["version"] == to and self._pointer_signed():
+            champion, finished = self._journal.settle()
+            if champion is not None and champion["version"] == to and self._journal.is_pointer_signed():
                 return champion
-            self._expect(champion, expected)
+            self._expect(champion, expected, finished)
             way = promotion_path(history)[:-1]
             if to is None and way:
                 to = way[-1]
@@ -153,15 +145,14 @@ class Registry:
     def restore(self, entry: Entry) -> None:
         """Add a version of this task that another registry has published, and make it the champion.
 
-        If this registry already has a version or a champion of the task, nothing changes. A repeated call changes nothing.
+        The entry is signed anew if its signature is valid. If this registry already has a version of the task, nothing changes
+        but a pointer that a killed call did not write.
         """
         with self._locked():
-            versions = [old for old in self.history() if old["version"] is not None]
-            if versions not in ([], [entry]) or self.champion() is not None:
-                return
-            if not versions:
-                self._append(entry)
-            self._point_to(entry)
+            if moves(self.history()):
+                self._journal.settle()
+            else:
+                self._enter(entry, sign=signature_problem(entry, self.task) is None)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -172,34 +163,20 @@ class Registry:
             with FileLock(self.folder / ".lock"):
                 yield
         except OSError as error:
-            raise StoreError(f"registry {self.folder}", "a folder that can be written", error.strerror or str(error)) from error
+            raise StoreError(f"registry {self.folder}", "a folder that can be written", reason(error)) from error
 
     @contextmanager
-    def _locked_history(self) -> Iterator[list[Entry]]:
-        if not self.history():  # checked before the lock, so that no folder is made for a mistyped name
+    def _locked_history(self, damaged: bool = False) -> Iterator[list[Entry]]:
+        if not self.history(damaged):  # checked before the lock, so that no folder is made for a mistyped name
             raise RegistryError(f"task {self.task!r}", "a model in its history", "none yet", f"Make one: fsat run {self.task}.")
         with self._locked():
-            yield self.history()
-
-    def _settle(self, history: list[Entry]) -> tuple[Entry | None, bool]:
-        """Update the pointer if it lags behind the history. Returns the champion's entry, and whether the pointer was updated.
-
-        The pointer lags if a process was killed after it had written the history and before it wrote the pointer.
-        """
-        last = next(reversed(moves(history)), None)
-        pointer = self.champion()
-        if last is None:
-            return pointer, False
-        if pointer is not None and _same_model(pointer, last) and pointer["version"] == last["version"]:
-            return last, False
-        self._point_to(last)
-        return last, True
+            yield self.history(damaged)
 
     def _record(self, model: Artefact, decision: Artefact, replaces: int, hold: str) -> Outcome:
         verdict = decision.json("decision.json")
         promote = verdict["promote"] and not hold
         history = self.history()
-        champion, finished = self._settle(history)
+        champion, finished = self._journal.settle()
         entry = {
             "action": "promote" if promote else "hold",
             "version": None,
@@ -211,14 +188,14 @@ class Registry:
         if not promote:
             runs = [old for old in history if not by_hand(old)]
             if not runs or any(runs[-1][name] != entry[name] for name in ("action", "model", "decision")):
-                self._append(signed(entry, self.task))
+                self._journal.append(entry)
             return "held"
         if champion is not None and _same_model(champion, entry):
-            pointer = self.champion()
+            pointer = self._journal.read_pointer()
             # two reasons to write the pointer again: the model was made again with another key, and its old artefact may be gone;
             # or the pointer was not signed with the key in FSAT_SIGNING_KEY
-            if pointer is None or pointer["model"] != entry["model"] or not self._pointer_signed():
-                self._point_to(signed({**champion, "model": entry["model"]}, self.task))
+            if pointer is None or pointer["model"] != entry["model"] or not self._journal.is_pointer_signed():
+                self._journal.point_to(signed({**champion, "model": entry["model"]}, self.task))
             return "promoted" if finished else "unchanged"
         version = number_of(history, model.digest)
         if version is not None and champion is not None and by_hand(champion):
@@ -231,10 +208,13 @@ class Registry:
         self._enter({**entry, "version": version or next_number(history)})
         return "promoted"
 
-    def _expect(self, champion: Entry | None, expected: int) -> None:
-        if _version(champion) != expected:
+    def _expect(self, champion: Entry | None, expected: int, finished: bool) -> None:
+        if finished or _version(champion) != expected:
+            why = (
+                "by a move that was killed; it is finished now, and nothing else" if finished else f"and not {expected}; nothing"
+            )
             raise ChampionChangedError(
-                f"task {self.task!r}: the champion is version {_version(champion)} now and not {expected}; nothing was moved."
+                f"task {self.task!r}: the champion is version {_version(champion)} now {why} was moved."
                 f" Look at it: fsat history {self.task}"
             )
 
@@ -242,12 +222,9 @@ class Registry:
         fix = f"If you trust it: fsat promote {self.task} {name} --trust."
         check_signature(target, self.task, f"entry of model {name!r} of task {self.task!r}", fix)
 
-    def _pointer_signed(self) -> bool:
-        pointer = self.champion()
-        return pointer is not None and signature_problem(pointer, self.task) is None
-
     def _move(self, action: str, target: Entry, reason: str) -> Entry:
         find_published(self.store, self.task, target["model"])
+        self._journal.mend()
         facts = {name: target[name] for name in ("version", "model", "decision", "metrics")}
         return self._enter(
             {
@@ -259,27 +236,10 @@ class Registry:
             }
         )
 
-    def _enter(self, entry: Mapping[str, object]) -> Entry:
-        final = signed(entry, self.task)
-        self._append(final)
-        self._point_to(final)
-        return final
-
-    def _append(self, entry: Entry) -> None:
-        path = self.folder / "history.jsonl"
-        with path.open("a+b") as file:
-            content = path.read_bytes()
-            file.truncate(content.rfind(b"\n") + 1)  # removes a line that a killed process left unfinished
-            file.write(canonical_json(entry).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-
-    def _point_to(self, entry: Entry) -> None:
-        temporary = self.folder / ".champion.json"
-        write_json(temporary, entry)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(self.folder / "champion.json")
+    def _enter(self, entry: Entry, sign: bool = True) -> Entry:
+        line = self._journal.append(entry, sign)
+        self._journal.point_to(line)
+        return line
 
 
 def _same_model(one: Entry, other: Mapping[str, Mapping[str, str]] | Entry) -> bool:
@@ -288,12 +248,3 @@ def _same_model(one: Entry, other: Mapping[str, Mapping[str, str]] | Entry) -> b
 
 def _version(champion: Entry | None) -> int:
     return int(champion["version"]) if champion else 0
-
-
-def _read(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise RegistryError(str(path), "a file that can be read", error.strerror or str(error)) from None

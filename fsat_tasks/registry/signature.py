@@ -8,12 +8,15 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import shlex
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from fsat_tasks.errors import RegistryError
 from fsat_tasks.store.files import canonical_json
+from fsat_tasks.tasks.workspace import Workspace
 
 __all__ = ["check_signature", "signature_problem", "signed", "signing_key"]
 
@@ -26,19 +29,40 @@ def signing_key() -> bytes | None:
     """Return the secret, or None if FSAT_SIGNING_KEY is not set.
 
     Raises:
-        RegistryError: the variable names no readable file, or the secret is too short.
+        RegistryError: the variable names no readable file, the file is not kept secret, or the secret is too short.
     """
     name = os.environ.get(VARIABLE)
     if name is None:
         return None
-    fix = f"Make one with: openssl rand -out FILE {SHORTEST}; or unset the variable."
+    fix = f"Make one with: (umask 077; openssl rand -out FILE {SHORTEST}); or unset the variable."
     try:
+        _require_secrecy(name, fix)  # before it is opened, because a named pipe would wait for somebody who writes to it
         secret = Path(name).read_bytes()
     except OSError as error:
         raise RegistryError(VARIABLE, "the name of a file with a secret", f"{name!r}: {error.strerror}", fix) from None
     if len(secret) < SHORTEST:
         raise RegistryError(f"{VARIABLE}: {name}", f"at least {SHORTEST} bytes of secret", f"{len(secret)}", fix)
     return secret
+
+
+def _require_secrecy(name: str, fix: str) -> None:
+    """Raise RegistryError if the name is that of no file, or if others can read or replace the file.
+
+    As with ssh's keys, the permissions count only if the file is the caller's own. A group may read it, because everyone who
+    publishes or predicts needs it.
+    """
+    path, where = Path(name), f"{VARIABLE}: {name}"
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        got = "a folder" if stat.S_ISDIR(found.st_mode) else "no regular file"
+        raise RegistryError(VARIABLE, "the name of a file with a secret", f"{name!r}: {got}", fix)
+    store = Workspace.from_env().store.resolve()
+    if any(place.is_relative_to(store) for place in (path.parent.resolve(), path.resolve())):
+        fix = "Whoever writes to the store could replace it. Move it."
+        raise RegistryError(where, "a file outside of the store", "one in it", fix)
+    if found.st_uid == os.getuid() and found.st_mode & stat.S_IRWXO:
+        got = f"permissions {stat.S_IMODE(found.st_mode):o}, with which every user can"
+        raise RegistryError(where, "a file that not every user can read", got, f"Call: chmod 600 {shlex.quote(str(path))}")
 
 
 def signed(entry: Mapping[str, Any], task: str) -> dict[str, Any]:

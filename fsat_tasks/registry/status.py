@@ -4,29 +4,63 @@ from __future__ import annotations
 
 from typing import Any
 
+from fsat_tasks.errors import RegistryError, TaskError
+from fsat_tasks.quality.gates import all_gates
+from fsat_tasks.registry.history import Entry, newest_run
+from fsat_tasks.registry.next_steps import after_history
 from fsat_tasks.registry.registry import Registry
-from fsat_tasks.store import Store
+from fsat_tasks.store.lookup import LookupStore
 from fsat_tasks.tasks.workspace import Workspace
 
 __all__ = ["task_status"]
 
 
 def task_status(workspace: Workspace, task: str) -> dict[str, Any]:
-    """Return a task's champion with its figures and paths, and the last entry of the task's history. Either may be None."""
-    registry = Registry(workspace.store, task)
-    champion, history = registry.champion(), registry.history()
+    """Return the state of a task's registry.
+
+    Returns:
+        - `task`: its name.
+        - `champion`: the champion's entry with `paths`, or None.
+        - `last`: the last entry of the history, or None.
+        - `last_run`: the last entry that a run has added, or None. `held_by` is added to it: gate -> reason.
+        - `says`, `hint` and `next` of `NextSteps`.
+        - `problem`, only if the registry is damaged: the reason in words. The other values are then None or empty.
+    """
+    try:
+        registry = Registry(workspace.store, task)
+        champion, history = registry.champion(), registry.history()
+    except (RegistryError, TaskError) as error:
+        nothing: dict[str, Any] = dict.fromkeys(("champion", "last", "last_run", "says", "hint"))
+        return {"task": task, **nothing, "next": [], "problem": str(error)}
+    store, newest = LookupStore(workspace.store), newest_run(history)
     return {
         "task": task,
-        "champion": champion and {**champion, "paths": _paths(workspace, champion)},
+        "champion": champion and {**champion, "paths": _paths(store, champion)},
         "last": history[-1] if history else None,
+        "last_run": newest and {**newest, "held_by": _held_by(store, newest)},
+        **after_history(task, history, champion).to_json(),
     }
 
 
-def _paths(workspace: Workspace, entry: dict[str, Any]) -> dict[str, str]:
-    store = Store(workspace.store)
+def _held_by(store: LookupStore, entry: Entry) -> dict[str, str]:
+    """Return gate -> reason for the gates that held a model, as far as the decision is still in the store."""
+    published = store.find_named(entry["decision"]) if entry["action"] == "hold" else None
+    try:
+        gates = all_gates(published) if published else []
+    except (OSError, ValueError, LookupError, TypeError):  # written by a version of fsat that had other fields
+        gates = []
+    return {gate.gate: gate.reason for gate in gates if not gate.promote}
+
+
+def _paths(store: LookupStore, entry: Entry) -> dict[str, str]:
     model, decision = (store.folder(entry[name]["step"], entry[name]["key"]) for name in ("model", "decision"))
-    return {
-        "model": str(model / "model.onnx"),
-        "report": str(decision / "report.html"),
-        "manifest": str(model / "manifest.json"),
-    }
+    paths = {"model": model / _served(store, entry), "report": decision / "report.html", "manifest": model / "manifest.json"}
+    return {name: str(path) for name, path in paths.items()}
+
+
+def _served(store: LookupStore, entry: Entry) -> str:
+    """Return the file name of the graph that is served; model.onnx if the model's files are no longer whole."""
+    model = store.find_named(entry["model"])
+    files = model.manifest["files"] if model is not None else {}
+    served = model.json("config.json").get("served") if model is not None and "config.json" in files else None
+    return str(served) if served in files else "model.onnx"

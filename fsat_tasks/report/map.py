@@ -17,16 +17,18 @@ NAMED = 24
 """Maximum number of classes whose names are on the map. With more classes, the names would cover the points."""
 SHOWN_LABELS = 30
 TEXT = 160
-"""Maximum number of characters of a row's text in the title of the row's point."""
+"""Maximum number of characters of a row in the title of the row's point."""
 
 
-def draw_map(rows: Sequence[dict[str, Any]], run: Run) -> dict[str, Any] | None:
+def draw_map(rows: Sequence[dict[str, Any]], run: Run, coloured: bool) -> dict[str, Any] | None:
     """Choose at most 400 rows at random, by the seed, and place them on the map.
 
     Each point has the class and a title of its row, and says whether the row was predicted right.
 
     Args:
-        rows: samples and query rows, each with split, line, text, label and predicted.
+        rows: samples and query rows, each with split, line, input, label and predicted.
+        run: the run.
+        coloured: whether each row has one class, so that a class can have a colour and a name on the map.
 
     Returns:
         the content of the section "Feature map", or None if there are fewer than three rows.
@@ -41,34 +43,41 @@ def draw_map(rows: Sequence[dict[str, Any]], run: Run) -> dict[str, Any] | None:
     head, seed = run.head, run.task.spec.seed
     drawn = np.sort(np.random.default_rng(seed).permutation(len(rows))[:MAP_ROWS])
     kept = [rows[i] for i in drawn]
-    places = place_on_plane(mix_layers(run.head_features([row["text"] for row in kept], "cpu"), head.layers), seed)
-    number = {label: i for i, label in enumerate(head.labels)}
+    places = place_on_plane(mix_layers(run.head_features([row["input"] for row in kept], "cpu"), head.layers), seed)
+    labels = head.labels if coloured else sorted({row["label"] for row in kept})
+    number = {label: i for i, label in enumerate(labels)}
+    right = _is_right(kept, run)
     points = [
         {
             "x": round(12 + 576 * float(x), 1),
             "y": round(12 + 396 * float(y), 1),
             "sample": row["split"] == "samples",
-            "right": row["label"] == row["predicted"],
+            "right": is_right,
             "class": number[row["label"]],
-            "title": _title(row),
+            "title": _title(row, run.task.modality.show(row["input"], TEXT)),
         }
-        for row, (x, y) in zip(kept, places, strict=True)
+        for row, (x, y), is_right in zip(kept, places, right, strict=True)
     ]
     return {
         "points": sorted(points, key=lambda point: not point["right"]),  # wrong rows are drawn last, so that they are on top
-        "names": _names(points, head.labels),
-        "by_class": len(head.labels) <= COLOURS,
-        "labels": head.labels,
+        "names": _names(points, labels) if coloured else [],
+        "by_class": coloured and len(labels) <= COLOURS,
+        "labels": labels,
         "rows": len(rows),
         "samples": sum(point["sample"] for point in points),
         "wrong": sum(not point["right"] for point in points),
     }
 
 
-def _title(row: dict[str, Any]) -> str:
-    text = row["text"] if len(row["text"]) <= TEXT else row["text"][: TEXT - 1] + "…"
+def _is_right(rows: Sequence[dict[str, Any]], run: Run) -> list[bool]:
+    target, rule = run.target, run.head.rule
+    errors = target.errors([row["label"] for row in rows], [row["predicted"] for row in rows], rule.labels)
+    return [bool(error <= target.within(rule)) for error in errors]
+
+
+def _title(row: dict[str, Any], text: str) -> str:
     what = f"{'sample' if row['split'] == 'samples' else 'query row'}, line {row['line']}: {row['label']}"
-    return f"{text}\n{what}" + ("" if row["label"] == row["predicted"] else f", taken for {row['predicted']}")
+    return f"{text}\n{what}" + ("" if row["label"] == row["predicted"] else f", taken for {row['predicted'] or 'nothing'}")
 
 
 def _names(points: Sequence[dict[str, Any]], labels: Sequence[str]) -> list[dict[str, Any]]:
@@ -102,29 +111,31 @@ def _names(points: Sequence[dict[str, Any]], labels: Sequence[str]) -> list[dict
 
 
 def label_shares(run: Run, shots: Counter[str]) -> dict[str, Any] | None:
-    """Compare the label shares of the samples with the shares of the labels that are predicted for at most 500 pool rows.
+    """Compare the share of samples that have each class with the share of at most 500 pool rows that are predicted to have it.
 
     Args:
-        shots: label -> number of samples.
+        run: the run.
+        shots: class -> number of samples that have it; empty for numbers.
 
     Returns:
-        the content of the section "Label distribution", or None if the task has no pool.
+        the content of the section "Label distribution", or None if the task has no classes or no pool.
     """
     head, spec = run.head, run.task.spec
     pool = run.pool.draw(min(spec.tune.pool_rows, POOL_ROWS), spec.seed)
-    if not len(pool):
+    if not shots or not len(pool):
         return None
-    features = run.head_features(list(run.pool.texts(pool)), "cpu")
-    found = Counter(head.probabilities(features).argmax(axis=1).tolist())
-    total = sum(shots.values())
+    features = run.head_features(list(run.pool.inputs(pool)), "cpu")
+    answers = run.target.decide(head.outputs(features), head.rule)
+    found = Counter(part for answer in answers for part in run.target.parts(answer))
+    total = len(head.lines)
     labels: list[dict[str, Any]] = [
         {
             "label": label,
             "shots": shots[label] / total,
-            "pool": found[i] / len(pool),
-            "times": found[i] / len(pool) * total / shots[label],
+            "pool": found[label] / len(pool),
+            "times": found[label] / len(pool) * total / shots[label],
         }
-        for i, label in enumerate(head.labels)
+        for label in head.labels
     ]
     shown = sorted(labels, key=lambda row: -abs(row["pool"] - row["shots"]))[:SHOWN_LABELS]
     return {

@@ -4,33 +4,34 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections import Counter
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from fsat_tasks.data.tables import SPLITS
 from fsat_tasks.quality.gates import TITLES as GATE_TITLES
+from fsat_tasks.quality.gates import decisions_from_json
+from fsat_tasks.quality.wording import duration
+from fsat_tasks.registry.next_steps import before_record
+from fsat_tasks.registry.registry import Registry
+from fsat_tasks.registry.standing import find_standing
+from fsat_tasks.report.by_target import VIEWS, Answered
+from fsat_tasks.report.data_step import data_steps
+from fsat_tasks.report.gists import gists
 from fsat_tasks.report.map import draw_map, label_shares
-from fsat_tasks.report.plots import axis_over, calibration_plot, coverage_plot, share_axis
-from fsat_tasks.report.tables import (
-    accuracies,
-    class_figures,
-    confusions,
-    findings,
-    label_errors,
-    lineage,
-    package_versions,
-    read_figures,
-    sample_rows,
-    variants,
-)
+from fsat_tasks.report.plots import axis_over, share_axis
+from fsat_tasks.report.run_facts import frozen_and_tuned, parameters, run_facts
+from fsat_tasks.report.snippet import call_snippet
+from fsat_tasks.report.suspects import suspects_link
+from fsat_tasks.report.tables import accuracies, findings, lineage, package_versions, sample_rows, variants
+from fsat_tasks.report.words import WORDS
 from fsat_tasks.runs.run import Run
 from fsat_tasks.templates import render, source
 
 __all__ = ["render_report"]
 
 
-def render_report(run: Run, decision: Mapping[str, Any]) -> str:
+def render_report(run: Run, decision: Mapping[str, Any], written: datetime) -> str:
     """Render the page. The decision comes first, and the sections follow in the order of TITLES.
 
     A section without content is left out. Sections state their results in sentences. The statistics are in `<details>`
@@ -39,33 +40,51 @@ def render_report(run: Run, decision: Mapping[str, Any]) -> str:
     Args:
         run: the run, with the artefacts of all steps before `publish`.
         decision: the content of decision.json, with all gates and the timings.
+        written: time of the report, in UTC.
     """
-    sections = _sections(run, decision)
+    words, metrics = WORDS[run.target.name], decision["metrics"]
+    standing = find_standing(Registry(run.store.root, run.task.name), run.exported.digest)
+    sections = dict.fromkeys(TITLES) | _sections(run, decision) | {"run": _run(run, written)}
+    gates = decisions_from_json(decision["gates"])
+    following = before_record(run.task.name, decision, gates, standing, run.task.spec.approval)
     style, script = source("report.css"), source("report.js")
     own = f"style-src '{_hash(style)}'; script-src '{_hash(script)}'"
     return render(
         "report.html.j2",
         task=run.task,
         decision=decision,
-        metrics=decision["metrics"],
+        metrics=metrics,
+        compared=[gate["reason"] for gate in decision["gates"] if gate["gate"] in ("champion", "target")],
+        frozen=frozen_and_tuned(run, metrics),
+        standing=following.says,
+        hint=following.hint,
+        next_steps=[*following.commands, *data_steps(run.task, sections, standing.champion > 0)],
+        figures=VIEWS[run.target.name].figures(metrics),
+        words=words,
         style=style,
         script=script,
         # the page may load nothing, and only its own style and script may run
         policy=f"default-src 'none'; base-uri 'none'; form-action 'none'; {own}",
-        titles=[(name, TITLES[name]) for name in TITLES if sections[name]],
+        titles=TITLES,
+        shown=[name for name in TITLES if sections[name]],
+        gists=gists(sections, metrics),
         gate_titles=GATE_TITLES,
-        rung_titles=RUNG_TITLES,
+        rung_titles=RUNG_TITLES | words.rungs,
+        rung_times={rung: duration(seconds) for rung, seconds in run.tuned.manifest["notes"]["rung_seconds"].items()},
         split_titles=SPLIT_TITLES,
         spellings=SPELLINGS,
         sizes=_sizes(run),
+        unseen="query rows, which the model has not seen" if metrics["evidence"] == "query" else "samples, each left out in turn",
         **sections,
     )
 
 
 TITLES = {
     "suspects": "Suspected label errors",
-    "gates": "Gates",
     "accuracy": "Accuracy",
+    "gates": "Gates",
+    "numbers": "Predicted and true numbers",
+    "intervals": "Intervals",
     "classes": "Classes",
     "confusions": "Confusions",
     "calibration": "Calibration",
@@ -77,7 +96,8 @@ TITLES = {
     "variants": "Size and speed",
     "robustness": "Robustness",
     "slices": "Slices",
-    "lineage": "Lineage",
+    "use": "Call the model",
+    "run": "This run",
 }
 """Section -> its heading, in the order of the page."""
 RUNG_TITLES = {
@@ -100,37 +120,46 @@ SPELLINGS = {
     "punctuation": "other punctuation",
     "whitespace": "other spacing",
 }
-"""Kind of perturbation in `measure_robustness` -> its name on the page."""
+"""Kind of perturbation of a text -> its name on the page. Kinds of other modalities are shown as they are."""
 
 
 def _sections(run: Run, decision: Mapping[str, Any]) -> dict[str, Any]:
     """Return section -> content. The content is empty or None if the run has nothing to show in this section."""
     import pyarrow.parquet as pq
 
-    metrics, head, folder = decision["metrics"], run.head, run.evaluated.path
-    predictions = pq.read_table(folder / "predictions.parquet").to_pylist()
+    metrics, folder, view = decision["metrics"], run.evaluated.path, VIEWS[run.target.name]
     split = "query" if metrics["evidence"] == "query" else "samples"
-    texts = run.tables.split(split).text_of_line()
-    samples = sample_rows(run)
-    query = [{**row, "split": split, "text": texts[row["line"]]} for row in predictions] if split == "query" else []
-    shots = Counter(row["label"] for row in samples)
-    parents = [run.artefacts[step] for step in ("validate", "extract", "tune", "evaluate", "export")]
+    inputs = run.tables.split(split).by_line()
+    rows = [
+        {**row, "split": split, "input": inputs[row["line"]], "text": run.task.modality.show(inputs[row["line"]])}
+        for row in pq.read_table(folder / "predictions.parquet").to_pylist()
+    ]
+    answered = Answered(rows, sample_rows(run), run.target, run.head.rule, metrics, folder)
+    answers = view.sections(answered)
+    if answers.get("suspects"):
+        answers["suspects"]["link"] = suspects_link(answers["suspects"], run.task)
     return {
-        "suspects": label_errors(samples, head.labels),
+        **answers,
         "gates": decision["gates"],
         "accuracy": accuracies(decision),
-        "classes": class_figures(predictions, shots),
-        "confusions": {"pairs": confusions(predictions, texts)},
-        "calibration": calibration_plot(read_figures(folder / "reliability.csv")),
-        "selective": coverage_plot([(row["coverage"], row["accuracy"]) for row in read_figures(folder / "coverage.csv")]),
-        "map": draw_map([*samples, *query], run),
+        "map": draw_map([*answered.samples, *(rows if split == "query" else [])], run, view.coloured),
         "ladder": run.tuned.json("ladder.json"),
-        "labels": label_shares(run, shots),
+        "labels": label_shares(run, answered.shots),
         "data": {"findings": findings(run)},
         "variants": {"rows": variants(run.exported, decision.get("timings", {})), "parity": run.exported.json("parity.json")},
         "robustness": _robustness(metrics),
         "slices": _slices(metrics),
-        "lineage": {"steps": lineage(parents), "versions": package_versions(parents)},
+        "use": call_snippet(run.exported.path, run.target.name) if run.task.spec.inputs == "text" else None,
+    }
+
+
+def _run(run: Run, written: datetime) -> dict[str, Any]:
+    parents = [run.artefacts[step] for step in ("validate", "extract", "tune", "evaluate", "export")]
+    return {
+        **run_facts(run, parents, written),
+        "parameters": parameters(run, _sizes(run)),
+        "lineage": lineage(parents),
+        "versions": package_versions(parents),
     }
 
 

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import csv
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from fsat_tasks.data.pool import POOL
+from fsat_tasks.encoders.artefact import size_limit
+from fsat_tasks.encoders.cuts import say_cut
 from fsat_tasks.report.plots import share_axis
 from fsat_tasks.runs.run import Run
 from fsat_tasks.store import Artefact
 
 __all__ = [
     "accuracies",
-    "class_figures",
-    "confusions",
     "findings",
-    "label_errors",
     "lineage",
     "package_versions",
     "read_figures",
@@ -26,9 +25,7 @@ __all__ = [
 ]
 
 Row = dict[str, Any]
-CONFUSIONS, EXAMPLES = 12, 3
-SUSPECTS = 25
-"""Maximum number of suspected label errors that are shown. The surest errors come first."""
+EXAMPLES = 3
 
 
 def read_figures(path: Path) -> list[dict[str, float]]:
@@ -42,79 +39,22 @@ def read_figures(path: Path) -> list[dict[str, float]]:
 def sample_rows(run: Run) -> list[Row]:
     """List the samples that the head was fitted to. Each has the answer of a head that was fitted without this sample."""
     import numpy as np
-    from scipy.special import softmax
 
-    samples, labels = run.tables.samples.at_lines(run.head.lines), run.head.labels
-    logits = np.load(run.tuned.path / "held_out.npy", allow_pickle=False).astype(np.float64)  # (samples, classes), calibrated
+    samples, head = run.tables.samples.at_lines(run.head.lines), run.head
+    logits = np.load(run.tuned.path / "held_out.npy", allow_pickle=False).astype(np.float64)  # (samples, columns), calibrated
+    outputs = head.calibrated.link.outputs(logits, head.temperature)
+    predicted = run.target.decide(outputs, head.rule)
     return [
         {
             "split": "samples",
             "line": line,
-            "text": text,
+            "input": row,
+            "text": run.task.modality.show(row),
             "label": label,
-            "predicted": labels[int(row.argmax())],
-            "probabilities": row,
+            "predicted": guess,
+            "outputs": p,
         }
-        for line, text, label, row in zip(samples.lines, samples.texts, samples.labels, softmax(logits, axis=1), strict=True)
-    ]
-
-
-def label_errors(samples: Sequence[Row], labels: list[str]) -> Row:
-    """Count the samples whose label is probably wrong, and list at most 25 of them, the surest errors first."""
-    import numpy as np
-
-    from fsat_tasks.numerics.evidence.label_errors import suspected_label_errors
-
-    probabilities = np.stack([row["probabilities"] for row in samples])
-    given = np.array([labels.index(row["label"]) for row in samples])
-    rows, likelier = suspected_label_errors(probabilities, given)
-    shown = [
-        {
-            **samples[i],
-            "likelier": labels[j],
-            "probability": float(probabilities[i, j]),
-            "given": float(probabilities[i, given[i]]),
-        }
-        for i, j in zip(rows[:SUSPECTS], likelier, strict=False)
-    ]
-    return {"count": len(rows), "of": len(samples), "rows": shown}
-
-
-def class_figures(predictions: Sequence[Row], shots: Counter[str]) -> list[Row]:
-    """List number of rows, recall, precision and F1 of each class that has rows. The class with the lowest F1 comes first."""
-    truth = Counter(row["label"] for row in predictions)
-    predicted = Counter(row["predicted"] for row in predictions)
-    right = Counter(row["label"] for row in predictions if row["label"] == row["predicted"])
-    classes = [
-        {
-            "label": label,
-            "shots": shots[label],
-            "rows": truth[label],
-            "recall": right[label] / truth[label],
-            "precision": right[label] / predicted[label] if predicted[label] else None,
-            "f1": 2 * right[label] / (truth[label] + predicted[label]),
-        }
-        for label in sorted(truth)
-    ]
-    return sorted(classes, key=lambda row: row["f1"])
-
-
-def confusions(predictions: Sequence[Row], texts: Mapping[int, str]) -> list[Row]:
-    """List the most frequent pairs of a true label and a wrong label. A pair's examples are the rows with the surest mistakes."""
-    wrong = sorted((row for row in predictions if row["label"] != row["predicted"]), key=lambda row: -row["probability"])
-    pairs = Counter((row["label"], row["predicted"]) for row in wrong).most_common(CONFUSIONS)
-    return [
-        {
-            "label": label,
-            "predicted": predicted,
-            "rows": count,
-            "examples": [
-                {"text": texts[row["line"]], "line": row["line"], "probability": row["probability"]}
-                for row in wrong
-                if (row["label"], row["predicted"]) == (label, predicted)
-            ][:EXAMPLES],
-        }
-        for (label, predicted), count in pairs
+        for line, row, label, guess, p in zip(samples.lines, samples.inputs, samples.labels, predicted, outputs, strict=True)
     ]
 
 
@@ -134,12 +74,29 @@ def accuracies(decision: Mapping[str, Any]) -> Row:
 
 def findings(run: Run) -> list[Row]:
     """List the data warnings. Each warning has at most three texts as examples, from the lines that the warning names."""
-    found = run.validated.json("findings.json")
-    texts = {split: run.tables.split(split).text_of_line() for split in {one["file"] for one in found}}
+    found = run.validated.json("findings.json") + _cuts(run)
+    show = run.task.modality.show
+    texts = {
+        split: {line: show(row) for line, row in run.tables.split(split).by_line().items()}
+        for split in {one["file"] for one in found}
+    }
     return [
         {**one, "examples": [(line, texts[one["file"]][line]) for line in one["lines"] if line in texts[one["file"]]][:EXAMPLES]}
         for one in found
     ]
+
+
+def _cuts(run: Run) -> list[Row]:
+    """List a warning for each file with rows that were longer than the encoder reads."""
+    cut, noun, limit = run.extracted.json("cut.json"), run.task.modality.noun, size_limit(run.encoder)
+    found: list[Row] = [
+        {"file": split, "message": say_cut(len(lines), len(run.tables.split(split)), noun, limit), "lines": lines}
+        for split, lines in run.tables.lines_of(cut["texts"]).items()
+    ]
+    if cut["unlabelled"]:
+        drawn = min(run.pool.size, run.task.spec.tune.pool_rows)
+        found.append({"file": POOL, "message": say_cut(cut["unlabelled"], drawn, noun, limit), "lines": []})
+    return found
 
 
 def variants(exported: Artefact, timings: Mapping[str, Any]) -> list[Row]:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from fsat_tasks.encoders.artefact import preparer_inputs
 from fsat_tasks.encoders.export import export_encoder, export_int8_encoder
 from fsat_tasks.runs.run import Run
 from fsat_tasks.runtime.device import pick_device
 from fsat_tasks.runtime.numeric_class import NumericClass, encoding_class
 from fsat_tasks.store import Artefact, Recipe, versions
 from fsat_tasks.store.files import write_json
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from fsat_tasks.targets.target import Rule
 
 __all__ = ["export_chosen_encoder"]
 
@@ -51,7 +49,8 @@ def _judge(run: Run, encoder: Artefact, int8: Artefact) -> Artefact:
 
     Writes precision.json: whether int8 is accepted, the share of equal labels, both accuracies and the number of samples.
     """
-    validated = run.validated
+    validated, preparer = run.validated, preparer_inputs(encoder)
+    fp32 = preparer.pop("encoder")
     recipe = Recipe(
         "precision",
         versions.PRECISION,
@@ -59,8 +58,8 @@ def _judge(run: Run, encoder: Artefact, int8: Artefact) -> Artefact:
         inputs={
             "rows": validated.sha256("rows.parquet"),
             "texts": validated.sha256("texts.parquet"),
-            "tokenizer": encoder.sha256("tokenizer.json"),
-            "fp32": encoder.sha256("encoder.onnx"),
+            **preparer,
+            "fp32": fp32,
             "int8": int8.sha256("encoder.onnx"),
         },
         numeric_class=NumericClass("onnxruntime", "cpu"),
@@ -68,10 +67,13 @@ def _judge(run: Run, encoder: Artefact, int8: Artefact) -> Artefact:
     )
 
     def write(folder: Path) -> dict[str, Any]:
-        labels = run.tables.class_numbers(run.tables.samples.labels)
-        before, after = (_left_out_labels(run, artefact, labels) for artefact in (encoder, int8))
-        agreement = float((before == after).mean())
-        accuracy_fp32, accuracy_int8 = (float((found == labels).mean()) for found in (before, after))
+        target, labels, classes = run.target, run.tables.samples.labels, run.tables.classes.labels
+        within = target.within(Rule(classes, {}))
+        before, after = (_left_out_labels(run, artefact) for artefact in (encoder, int8))
+        agreement = float((target.errors(before, after, classes) <= within).mean())
+        accuracy_fp32, accuracy_int8 = (
+            float((target.errors(labels, found, classes) <= within).mean()) for found in (before, after)
+        )
         verdict = {
             "accepted": agreement >= LEAST_AGREEMENT and accuracy_int8 >= accuracy_fp32 - MOST_LOST,
             "agreement": agreement,
@@ -85,16 +87,14 @@ def _judge(run: Run, encoder: Artefact, int8: Artefact) -> Artefact:
     return run.store.build(recipe, write)
 
 
-def _left_out_labels(run: Run, encoder: Artefact, labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the class index, (n,), that a frozen head fitted without the sample predicts for it from this encoder's features."""
+def _left_out_labels(run: Run, encoder: Artefact) -> list[str]:
+    """Return the label that a frozen head fitted without the sample predicts for it from this encoder's features."""
     import numpy as np
     from threadpoolctl import threadpool_limits
 
-    from fsat_tasks.numerics.heads.frozen import fit_frozen_head
-
     cache = run.open_cache(encoder, encoding_class("cpu", encoder.json("encoder.json")["precision"]))
-    parts = (run.tables.samples.texts, run.tables.classes.texts)
-    shots, names = (cache.features(texts).astype(np.float32) for texts in parts)
+    shots, anchors = cache.features(run.tables.samples.inputs).astype(np.float32), run.anchors_by(encoder, cache)
+    answers = run.answers(run.tables.samples.labels)
     with threadpool_limits(1):
-        found: NDArray[np.int64] = fit_frozen_head(shots, labels, names).held_out.argmax(axis=1)
-    return found
+        held_out = answers.search(shots, anchors).held_out
+    return run.target.decide(answers.link.outputs(held_out), run.target.plain_rule(Rule(run.tables.classes.labels, {})))

@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING
 from fsat_tasks.data.pool import Pool
 from fsat_tasks.data.tables import Tables
 from fsat_tasks.encoders.encoder import Encoder
-from fsat_tasks.encoders.source import EncoderSource, find_encoder
+from fsat_tasks.encoders.kinds import find_encoder
+from fsat_tasks.encoders.source import EncoderSource
 from fsat_tasks.errors import DeviceError
+from fsat_tasks.inputs.modality import Input
 from fsat_tasks.models.head import Head, load_head
 from fsat_tasks.runtime.device import onnx_device, pick_device
 from fsat_tasks.runtime.kept import Kept
 from fsat_tasks.runtime.machine import Device
 from fsat_tasks.runtime.numeric_class import CUDA_CLASSES, NumericClass, encoding_class
 from fsat_tasks.store import Artefact, Store
+from fsat_tasks.targets.registered import find_target, target_from_settings
+from fsat_tasks.targets.target import Target
 from fsat_tasks.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fsat_tasks.encoders.row_cache import RowCache
+    from fsat_tasks.numerics.heads.answers import Answers
 
 __all__ = ["Run"]
 
@@ -80,7 +85,17 @@ class Run:
     def source(self) -> EncoderSource:
         """Source of the pretrained encoder. Raises EncoderError if it is not on this machine."""
         encoder = self.task.spec.encoder
-        return find_encoder(encoder.name, encoder.max_tokens, self.store.sha256)
+        return find_encoder(encoder.name, encoder.max_tokens, self.store.sha256, self.task.spec.inputs)
+
+    @cached_property
+    def target(self) -> Target:
+        """Kind of answer. A model keeps the target that it was made with, even if task.yaml has changed since."""
+        made = self.artefacts.get("export")
+        return find_target(self.task.spec) if made is None else target_from_settings(made.json("config.json").get("target", {}))
+
+    def answers(self, labels: Sequence[str]) -> Answers:
+        """Return labels in the form that heads learn from."""
+        return self.target.answers(labels, self.tables.classes.labels)
 
     @cached_property
     def tables(self) -> Tables:
@@ -95,7 +110,7 @@ class Run:
     @cached_property
     def encoder(self) -> Artefact:
         """The exported encoder that computed the features of `extract`."""
-        return self.store.require(self.extracted.manifest["parents"]["encoder"], "the encoder that the features are from")
+        return self.store.require(self.extracted.parent("encoder"), "the encoder that the features are from")
 
     @cached_property
     def head(self) -> Head:
@@ -114,35 +129,56 @@ class Run:
 
     # Features, (n, layers, dim) float32.
 
-    def head_features(self, texts: Sequence[str], device: Device) -> NDArray[np.float32]:
+    def head_features(self, inputs: Sequence[Input], device: Device) -> NDArray[np.float32]:
         """Return the features that the head reads.
 
         Args:
             device: device for a fine-tuned encoder. It has no effect on a pretrained encoder, which runs as in `features`.
         """
         if not self.has_tuned_encoder:
-            return self.features(texts)
+            return self.features(inputs)
         if device not in self._tuned_encoders:
             self._tuned_encoders[device] = Encoder(self.tuned, onnx_device(device))
-        return self._tuned_encoders[device].encode(list(texts), "all")
+        return self._tuned_encoders[device].encode(list(inputs), "all")
 
-    def features(self, texts: Sequence[str], numeric_class: NumericClass | None = None) -> NDArray[np.float32]:
-        """Return features by the pretrained encoder. Texts that the row cache lacks are encoded and cached.
+    def features(self, inputs: Sequence[Input], numeric_class: NumericClass | None = None) -> NDArray[np.float32]:
+        """Return features by the pretrained encoder. Rows that the row cache lacks are encoded and cached.
 
         Args:
             numeric_class: numeric class of the features; by default that of `extract`.
 
         Raises:
-            DeviceError: if a text has to be encoded, but this machine cannot compute in that class.
+            DeviceError: if a row has to be encoded, but this machine cannot compute in that class.
         """
+        found: NDArray[np.float32] = self._cache(numeric_class).features(inputs).astype("float32")
+        return found
+
+    def anchors(self, numeric_class: NumericClass | None = None) -> NDArray[np.float32]:
+        """Return features (classes, layers, dim) of the class anchors by the pretrained encoder; see `anchors_by`."""
+        return self.anchors_by(self.encoder, self._cache(numeric_class))
+
+    def anchors_by(self, encoder: Artefact, cache: RowCache) -> NDArray[np.float32]:
+        """Return features (classes, layers, dim) of the class anchors by an encoder; zeros, if no row stands for a class."""
+        import numpy as np
+
+        rows = self.anchor_rows(encoder)
+        return cache.features(rows).astype(np.float32) if rows else np.zeros((len(self.tables.classes), *cache.shape), np.float32)
+
+    def anchor_rows(self, encoder: Artefact) -> list[Input]:
+        """Return the rows that stand for the classes; none, if the modality has no such rows or the encoder cannot read them."""
+        classes = self.tables.classes
+        reads_words = encoder.json("encoder.json").get("reads_words", True)
+        return classes.inputs if reads_words and len(classes.inputs) == len(classes) else []
+
+    def _cache(self, numeric_class: NumericClass | None) -> RowCache:
+        """Return the row cache of the pretrained encoder."""
         numeric_class = numeric_class or NumericClass.parse(self.extracted.manifest["numeric_class"])
         if numeric_class not in self._caches:
             self._caches[numeric_class] = self.open_cache(self.encoder, numeric_class)
-        found: NDArray[np.float32] = self._caches[numeric_class].features(texts).astype("float32")
-        return found
+        return self._caches[numeric_class]
 
     def encoding_class(self, device: Device) -> NumericClass:
-        """Return the numeric class for texts that are encoded after `extract`.
+        """Return the numeric class for rows that are encoded after `extract`.
 
         It is a GPU's class only if `extract` ran on a GPU.
         """
@@ -166,5 +202,5 @@ class Run:
         here = encoding_class(device, encoder.json("encoder.json")["precision"])
         if here != numeric_class:
             fix = "Run where there is such a GPU, or with device: cpu."
-            raise DeviceError("device", f"{numeric_class}, in which the task's earlier texts were encoded", str(here), fix)
+            raise DeviceError("device", f"{numeric_class}, in which the task's earlier rows were encoded", str(here), fix)
         return Encoder(encoder, device, self.source)

@@ -1,10 +1,12 @@
-"""Translation of errors from ONNX Runtime and torch into fsat's own errors."""
+"""Errors that fsat did not raise: a line that names one, and the translation of those of ONNX Runtime and torch."""
 
 from __future__ import annotations
 
+import traceback
+
 from fsat_tasks.errors import DeviceError, FsatError, OutOfMemoryError
 
-__all__ = ["NamedErrors"]
+__all__ = ["NamedErrors", "say_type"]
 
 
 NO_MEMORY = (
@@ -30,6 +32,11 @@ GPU_IS_GONE = (
     "no nvidia driver",
     "driver shutting down",
 )
+
+
+def say_type(error: Exception) -> str:
+    """Return the type of an error and the first line of its message."""
+    return traceback.format_exception_only(error)[0].split("\n")[0]
 
 
 class NamedErrors:

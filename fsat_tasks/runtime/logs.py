@@ -15,13 +15,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from typing import TextIO
 from uuid import uuid4
 
 from fsat_tasks.errors import InputError
+from fsat_tasks.runtime.printable import printable
 
-__all__ = ["at_work", "configure", "hide_logins", "in_json"]
+__all__ = ["LONG_WORK", "at_work", "configure", "hide_logins", "in_json"]
 
 VARIABLE = "FSAT_LOG"
+LONG_WORK = ("fsat_tasks.runtime.progress", "fsat_tasks.tuning")
+"""Loggers that say what a long step is doing, and what it has planned."""
 _FIELDS: ContextVar[Mapping[str, str]] = ContextVar("fsat_log_fields")
 
 
@@ -49,7 +53,7 @@ def in_json() -> bool:
 
 
 def configure() -> bool:
-    """Set up the command line's log on standard error: text from WARNING on, or JSON lines from INFO on.
+    """Set up the command line's log on standard error: JSON lines from INFO on; or text from WARNING on, for long work from INFO.
 
     Returns:
         Whether the log is JSON lines.
@@ -57,14 +61,16 @@ def configure() -> bool:
     Raises:
         InputError: if FSAT_LOG is neither `text` nor `json`.
     """
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _StderrHandler()
     handler.addFilter(_add_fields)
     json_lines = in_json()
     if json_lines:
         logging.getLogger("fsat_tasks").setLevel(logging.INFO)
         handler.setFormatter(_JsonLines())
     else:
-        handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(at)s%(message)s"))
+        for name in LONG_WORK:
+            logging.getLogger(name).setLevel(logging.INFO)
+        handler.setFormatter(_Text("%(levelname)s %(name)s: %(at)s%(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     return json_lines
 
@@ -78,6 +84,22 @@ def _add_fields(record: logging.LogRecord) -> bool:
     record.fields = fields = _FIELDS.get({})
     record.at = f"{' '.join(fields.values())}: " if fields else ""
     return True
+
+
+class _StderrHandler(logging.StreamHandler[TextIO]):
+    """Handler that writes to what standard error is at the time, so that a line stands above a moving line, not in it."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]  # logging itself has such a handler, which is private
+        return sys.stderr
+
+
+class _Text(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
 
 class _JsonLines(logging.Formatter):
@@ -95,4 +117,4 @@ class _JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        return printable(json.dumps(line, ensure_ascii=False))

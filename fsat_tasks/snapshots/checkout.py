@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fsat_tasks.errors import DvcError, SnapshotError, StoreError
+from fsat_tasks.errors import DvcError, SnapshotError, StoreError, reason
 from fsat_tasks.integrations.dvc import default_remote, locked, require_repository, run_dvc
 from fsat_tasks.registry.registry import Registry
 from fsat_tasks.snapshots.version import MISSING, SNAPSHOT, Version, content, read_snapshot, wrong_files
@@ -100,7 +100,7 @@ def _wrong_file(version: Version, meta: Mapping[str, str]) -> tuple[str, str] | 
     if not path.is_file():
         return SNAPSHOT, MISSING
     snapshot = read_snapshot(version.folder)
-    if snapshot is None or sha256_file(path) != meta["snapshot"]:
+    if snapshot is None or sha256_file(path) != meta["snapshot"] or snapshot["entry"]["version"] != version.number:
         return SNAPSHOT, "another one"
     wrong = wrong_files(version.folder, snapshot["files"])
     return min(wrong.items(), key=lambda item: item[1] == MISSING, default=None)
@@ -151,6 +151,6 @@ def _copy(folder: Path, out: Path) -> None:
         shutil.copytree(folder, temporary, copy_function=shutil.copyfile)
         temporary.replace(out)
     except OSError as error:
-        raise StoreError(f"--out {out}", "a folder that can be written", error.strerror or str(error)) from error
+        raise StoreError(f"--out {out}", "a folder that can be written", reason(error)) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

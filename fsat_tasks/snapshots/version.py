@@ -9,13 +9,14 @@ files come from a DVC remote that nobody trusts.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fsat_tasks.errors import SnapshotError
+from fsat_tasks.errors import RegistryError, SnapshotError
+from fsat_tasks.registry.history import parse_entry
+from fsat_tasks.runtime.regular_file import NO_FILE, read_regular
 from fsat_tasks.store.files import sha256_file
 from fsat_tasks.tasks.workspace import check_task_name
 
@@ -23,7 +24,6 @@ __all__ = ["MISSING", "SNAPSHOT", "Version", "content", "read_snapshot", "wrong_
 
 SNAPSHOT = "snapshot.json"
 MISSING = "no file"
-_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -106,12 +106,10 @@ def content(folder: Path) -> dict[str, dict[str, Any]]:
 def read_snapshot(folder: Path) -> dict[str, Any] | None:
     """Read snapshot.json, which has the registry's entry and the list of files. Returns None if it cannot be read."""
     try:
-        snapshot = json.loads((folder / SNAPSHOT).read_text("utf-8"))
-        references = [(snapshot["entry"][name], step) for name, step in (("model", "export"), ("decision", "publish"))]
-        # step and key are checked, because they become a path in the store
-        valid = all(ref["step"] == step and _SHA256.fullmatch(ref["key"]) and ref["digest"] for ref, step in references)
-        return snapshot if valid and isinstance(snapshot["files"], dict) else None
-    except (FileNotFoundError, NotADirectoryError, ValueError, LookupError, TypeError, RecursionError):
+        snapshot = json.loads(read_regular(folder / SNAPSHOT))
+        parse_entry(SNAPSHOT, json.dumps(snapshot["entry"]).encode(), "promote")
+        return snapshot if isinstance(snapshot["files"], dict) else None
+    except (*NO_FILE, RegistryError, ValueError, LookupError, TypeError, RecursionError):
         return None
 
 

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from fsat_tasks.errors import InputError
+from fsat_tasks.errors import FsatError
 from fsat_tasks.registry.history import number_of
 from fsat_tasks.registry.registry import Registry
 from fsat_tasks.runs.run import Run
-from fsat_tasks.steps.order import STEPS
+from fsat_tasks.runtime.failures import say_type
+from fsat_tasks.steps.order import steps_until
 from fsat_tasks.store.lookup import LookupStore, NotMadeError
 from fsat_tasks.tasks.task import Task, load_task
 from fsat_tasks.tasks.workspace import Workspace
 
-__all__ = ["changed_tasks", "is_done"]
+__all__ = ["changed_tasks", "is_done", "unmade_steps"]
+
+log = logging.getLogger(__name__)
+
+
+def unmade_steps(task: Task, store: LookupStore, last: str = "publish") -> tuple[Run, list[str]]:
+    """Return a run with all artefacts that the store has, and the steps up to `last` whose artefacts a run would make."""
+    run, steps = Run(replace(task, dry_run=True), store), steps_until(last)
+    try:
+        for name, step in steps:
+            run.artefacts[name] = step(run)
+    except NotMadeError:
+        pass
+    return run, [name for name, _ in steps if name not in run.artefacts]
 
 
 def is_done(task: Task, store: LookupStore | None = None) -> bool:
@@ -25,11 +40,8 @@ def is_done(task: Task, store: LookupStore | None = None) -> bool:
     Args:
         store: store to search; by default the one that FSAT_STORE names.
     """
-    run = Run(replace(task, dry_run=True), store or LookupStore(Workspace.from_env().store))
-    try:
-        for name, step in STEPS.items():
-            run.artefacts[name] = step(run)
-    except NotMadeError:
+    run, unmade = unmade_steps(task, store or LookupStore(Workspace.from_env().store))
+    if unmade:
         return False
     history = Registry(run.store.root, task.name).history()
     decided = any(entry["decision"]["key"] == run.artefacts["publish"].key for entry in history)
@@ -39,7 +51,8 @@ def is_done(task: Task, store: LookupStore | None = None) -> bool:
 def changed_tasks(names: Sequence[str] = (), load: Callable[[str], Task] = load_task) -> list[str]:
     """Return the names of the tasks that are not done, in the order of `names`.
 
-    A task with bad input counts as not done. Its run will fail, and the error says what is wrong with the input.
+    A task that cannot be looked at, for example because its input is bad, counts as not done. Its run will fail, and the error
+    says why.
 
     Args:
         names: names of the tasks to look at; by default all tasks.
@@ -53,5 +66,8 @@ def changed_tasks(names: Sequence[str] = (), load: Callable[[str], Task] = load_
 def _is_done_by_name(name: str, load: Callable[[str], Task], store: LookupStore) -> bool:
     try:
         return is_done(load(name), store)
-    except InputError:
+    except FsatError:
+        return False
+    except Exception as error:
+        log.warning("%s: cannot tell whether it has changed: %s", name, say_type(error))
         return False

@@ -1,41 +1,30 @@
-"""Step 5, export: write one ONNX graph that maps token ids to calibrated probabilities, and compare it with torch."""
+"""Step 5, export: write one ONNX graph that maps prepared rows to calibrated probabilities, and compare it with torch."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fsat_tasks.encoders.batches import load_tokenizer, tokenize
+from fsat_tasks.encoders.artefact import open_preparer
 from fsat_tasks.encoders.encoder import Encoder
-from fsat_tasks.encoders.export import export_int8_encoder
-from fsat_tasks.models.card import render_card
-from fsat_tasks.models.graph_parts import half_precision, take_apart, whole
-from fsat_tasks.models.head import finite
-from fsat_tasks.models.served import ServedModel
-from fsat_tasks.models.variants import FILES, FOR_A_GPU, MODEL, Judge, parity_of, served_file
-from fsat_tasks.quality.graph_gates import parity_gates, size_gate
+from fsat_tasks.inputs.modality import Input
+from fsat_tasks.models.card import About
+from fsat_tasks.models.model_folder import PARITY_ROWS, Comparison, TunedModel, write_model
 from fsat_tasks.runs.run import Run
 from fsat_tasks.runtime.device import onnx_device, or_on_the_cpu
-from fsat_tasks.runtime.failures import NamedErrors
 from fsat_tasks.runtime.machine import Device
 from fsat_tasks.runtime.numeric_class import CPU_CLASS
 from fsat_tasks.store import Artefact, Recipe, versions
-from fsat_tasks.store.files import write_json
 
 if TYPE_CHECKING:
     import numpy as np
-    import onnx
     from numpy.typing import NDArray
 
     from fsat_tasks.models.variants import Outputs
 
 __all__ = ["export"]
 
-PARITY_ROWS = 500
-"""Maximum number of rows on which graphs are compared."""
 BESIDE_A_GPU = replace(CPU_CLASS, compared_on="cuda")
 """Numeric class of an artefact whose graphs were also compared on a GPU."""
 BOUNDS = {"max_parity_error", "max_variant_error", "min_variant_agreement", "significance", "max_megabytes"}
@@ -43,20 +32,17 @@ BOUNDS = {"max_parity_error", "max_variant_error", "min_variant_agreement", "sig
 
 
 def export(run: Run) -> Artefact:
-    """Join encoder and head into one graph, and compare the graph with torch.
+    """Write the model folder (`write_model`), and compare its graphs with torch.
 
-    The comparison uses at most 500 rows. Samples are used only if there are fewer query rows than that.
-
-    Writes model.onnx, its smaller variants and tokenizer.json. Writes config.json, which names the variant that is served.
-    Writes the model card, README.md. Writes variants.json, parity.json and gates.json. If ONNX Runtime can use a GPU on this
-    machine, variants.json also compares the graphs on the GPU.
+    The comparison uses at most 500 rows. Samples are used only if there are fewer query rows than that. If ONNX Runtime can use
+    a GPU on this machine, variants.json also compares the graphs on the GPU.
     """
     return or_on_the_cpu(run.task.spec.device, lambda device: _export(run, onnx_device(device)))
 
 
 def _export(run: Run, device: Device) -> Artefact:
     spec, encoder = run.task.spec, run.head_encoder
-    beside_a_gpu = device == "cuda" and _precision(run) == "fp32"
+    beside_a_gpu = device == "cuda" and encoder.json("encoder.json")["precision"] == "fp32"
     recipe = Recipe(
         "export",
         versions.EXPORT,
@@ -82,99 +68,33 @@ def _export(run: Run, device: Device) -> Artefact:
 
 
 def _write(run: Run, beside_a_gpu: bool, folder: Path) -> dict[str, Any]:
-    import onnx
-
-    bounds, settings = run.task.spec.gates, _settings(run)
-    onnx.save(_joined(run, run.head_encoder), folder / MODEL)
-    shutil.copyfile(run.head_encoder.path / "tokenizer.json", folder / "tokenizer.json")
-    write_json(folder / "config.json", settings | {"served": MODEL})
-    texts, labels = _parity_rows(run)
-    answers = ServedModel(folder, kept=run.kept).run(texts)
-    parity = parity_of(answers, _reference(run, texts), run.head.scope_threshold)
-    variants = [_reference_variant(run, folder, parity)]
-    judge = Judge(folder, texts, labels, answers, bounds, run.kept)
-    for name, graph in _smaller(run):
-        onnx.save(graph, folder / FILES[name])
-        variants.append(judge.judge(name))
-    if beside_a_gpu:
-        with NamedErrors(f"{len(texts)} texts"):
-            variants += [judge.judge(name, "cuda") for name in ("fp32", *FOR_A_GPU)]
-    served = served_file(variants)
-    for variant in variants:
-        variant["served"] = variant["device"] == "cpu" and variant["file"] == served
-    gates = [*parity_gates(parity, bounds), size_gate((folder / served).stat().st_size, bounds)]
-    write_json(folder / "variants.json", variants)
-    write_json(folder / "config.json", settings | {"served": served})
-    write_json(folder / "parity.json", parity)
-    write_json(folder / "gates.json", [gate.to_json() for gate in gates])
-    card = render_card(run.task, run.head, run.evaluated.json("metrics.json"), parity, served)
-    (folder / "README.md").write_text(card, "utf-8")
-    return {**parity, "served": served, "promote": all(gate.promote for gate in gates)}
+    spec = run.task.spec
+    about = About(run.task.name, spec.description, spec.classes, spec.encoder.name)
+    model = TunedModel(about, run.target, run.head, run.head_encoder, run.evaluated.json("metrics.json"))
+    return write_model(model, _comparison(run, model, beside_a_gpu), folder, run.store, run.kept)
 
 
-def _settings(run: Run) -> dict[str, Any]:
-    """Return the content of config.json without the name of the served file."""
-    head, config = run.head, run.head_encoder.json("encoder.json")
-    return {
-        "task": run.task.name,
-        "labels": head.labels,
-        "temperature": head.temperature,
-        "encoder": run.task.spec.encoder.name,
-        "encoder_revision": config["revision"],
-        "max_tokens": config["max_tokens"],
-        "rung": head.rung,
-        "scope_threshold": finite(head.scope_threshold),
-        "set_thresholds": {coverage: finite(value) for coverage, value in head.set_thresholds.items()},
-    }
-
-
-def _reference_variant(run: Run, folder: Path, parity: dict[str, Any]) -> dict[str, Any]:
-    """Return the entry of variants.json for the reference graph. The smaller graphs are compared with it."""
-    size = (folder / MODEL).stat().st_size
-    verdict = {"passes": True, "reason": "The reference that variants are compared with."}
-    return {"name": _precision(run), "device": "cpu", "file": MODEL, "bytes": size, **parity, **verdict}
-
-
-def _smaller(run: Run) -> Iterator[tuple[str, onnx.ModelProto]]:
-    """Yield the smaller variants with their names, one in memory at a time. A model with an int8 encoder has none."""
-    if _precision(run) == "fp32":
-        yield "int8", _joined(run, export_int8_encoder(run.head_encoder, run.store))
-        yield "fp16", _joined(run, run.head_encoder, half=True)
-
-
-def _joined(run: Run, encoder: Artefact, half: bool = False) -> onnx.ModelProto:
-    """Return the graph of an encoder followed by the head."""
-    from fsat_tasks.models.head_graph import join_head
-
-    kind, path = encoder.json("encoder.json")["precision"], encoder.path / "encoder.onnx"
-    parts = run.kept.get(f"{kind} graph", (path, encoder.sha256("encoder.onnx")), lambda: take_apart(path))
-    graph = join_head(parts.graph, run.head.calibrated)
-    return whole(half_precision(graph, parts) if half else graph, parts)
-
-
-def _parity_rows(run: Run) -> tuple[list[str], NDArray[np.int64]]:
-    """Return texts and class numbers (n,) of the rows on which graphs are compared, query rows before samples."""
+def _comparison(run: Run, model: TunedModel, beside_a_gpu: bool) -> Comparison:
+    """Return the rows on which graphs are compared, query rows before samples."""
     splits = (run.tables.query, run.tables.samples)
-    texts = [text for split in splits for text in split.texts][:PARITY_ROWS]
+    inputs = [row for split in splits for row in split.inputs][:PARITY_ROWS]
     labels = [label for split in splits for label in split.labels][:PARITY_ROWS]
-    return texts, run.tables.class_numbers(labels)
+    return Comparison(inputs, labels, _reference(run, model, inputs), run.task.spec.gates, beside_a_gpu)
 
 
-def _reference(run: Run, texts: list[str]) -> Outputs:
+def _reference(run: Run, model: TunedModel, inputs: list[Input]) -> Outputs:
     """Return the probabilities and scope scores that graphs are compared with.
 
-    The encoder runs in the library transformers, and the head is computed in float64. If the encoder is an int8 graph, that graph
-    computes the features in place of transformers, because `runs.precision` has already accepted it in place of the float32
+    The encoder runs in torch, and the head is computed in float64. If the encoder is an int8 graph, that graph
+    computes the features in place of torch, because `runs.precision` has already accepted it in place of the float32
     encoder.
     """
-    if _precision(run) == "int8":
-        features = Encoder(run.head_encoder, "cpu").encode(texts, "all")
-    else:
-        features = _features_by_torch(run, texts)
-    return run.head.probabilities(features), run.head.scope_scores(features)
+    features = Encoder(model.encoder, "cpu").encode(inputs, "all") if model.precision == "int8" else _by_torch(run, inputs)
+    return run.head.outputs(features), run.head.scope_scores(features)
 
 
-def _features_by_torch(run: Run, texts: list[str]) -> NDArray[np.float32]:
+def _by_torch(run: Run, inputs: list[Input]) -> NDArray[np.float32]:
+    """Return features (n, layers, dim) that the encoder computes in torch."""
     from safetensors.torch import load_file
 
     from fsat_tasks.tuning.fine_tuning import encode_rows, load_torch_encoder
@@ -183,9 +103,4 @@ def _features_by_torch(run: Run, texts: list[str]) -> NDArray[np.float32]:
         body = load_torch_encoder(run.source, "cpu", load_file(run.tuned.path / "body.safetensors"))
     else:  # the pretrained encoder stays open for the next tasks
         body = run.kept.get("encoder in torch", run.encoder.digest, lambda: load_torch_encoder(run.source, "cpu"))
-    tokenizer, _ = load_tokenizer(run.head_encoder.path / "tokenizer.json", run.kept)
-    return encode_rows(body, tokenize(tokenizer, texts))
-
-
-def _precision(run: Run) -> str:
-    return str(run.head_encoder.json("encoder.json")["precision"])
+    return encode_rows(body, open_preparer(run.head_encoder.path, run.kept).prepare(inputs))

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fsat_tasks.errors import FsatError, InputError
+from fsat_tasks.errors import FsatError, InputError, facts
+from fsat_tasks.quality.gates import all_gates
 from fsat_tasks.registry.approval import awaits_approval
+from fsat_tasks.registry.endings import ending_of
+from fsat_tasks.registry.next_steps import Decided, after_run
+from fsat_tasks.registry.registry import Registry
+from fsat_tasks.runtime.failures import say_type
 from fsat_tasks.runtime.kept import Kept
+from fsat_tasks.runtime.progress import show_work
 from fsat_tasks.steps.pipeline import run_steps, summary
 from fsat_tasks.store import Artefact, Store
 from fsat_tasks.tasks.task import Task
 
-__all__ = ["Outcome", "run_many", "worst_exit_code"]
+__all__ = ["Outcome", "outcome_of", "run_many", "worst_exit_code"]
+
+log = logging.getLogger(__name__)
 
 EXIT_FAULT, EXIT_BAD_INPUT, EXIT_HELD = 1, 2, 3
 
@@ -29,7 +38,15 @@ class Outcome:
     seconds: float
     artefacts: Mapping[str, Artefact]
     """Step -> artefact; empty if the run stopped with an error."""
-    error: str = ""
+    failure: Mapping[str, Any] | None = None
+    """The error as in `errors.facts`."""
+    decided: Decided | None = None
+    """The decision and what became of it; None if the run stopped with an error."""
+
+    @property
+    def error(self) -> str:
+        """The message of the error, or an empty text."""
+        return str(self.failure["message"]) if self.failure else ""
 
     @property
     def name(self) -> str:
@@ -39,9 +56,13 @@ class Outcome:
             return named[self.exit_code]
         return "done" if any(artefact.built for artefact in self.artefacts.values()) else "unchanged"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self, again: str = "") -> dict[str, Any]:
+        """Return the outcome as JSON. `ending` names an `Ending`, `error` is as in `errors.facts`, `again` as in `after_run`."""
         steps = {step: summary(artefact) for step, artefact in self.artefacts.items()}
-        return {"outcome": self.name, "exit_code": self.exit_code, "error": self.error or None, "steps": steps}
+        next_steps = after_run(self.decided, again).to_json() if self.decided else {"says": None, "hint": None, "next": []}
+        ending = self.decided and self.decided.ending
+        facts = {"task": self.task, "outcome": self.name, "ending": ending, "exit_code": self.exit_code, "error": self.failure}
+        return {**facts, **next_steps, "steps": steps}
 
 
 def run_many(names: Iterable[str], load: Callable[[str], Task], report: Callable[[Outcome], None], store: Store) -> list[Outcome]:
@@ -51,9 +72,10 @@ def run_many(names: Iterable[str], load: Callable[[str], Task], report: Callable
         load: loads a task by its name, with the run's options.
         report: called with the outcome of each task when the task has ended.
     """
-    outcomes, kept = [], Kept()
-    for name in names:
-        outcomes.append(_run_one(name, load, store, kept))
+    outcomes, kept, all_names = [], Kept(), list(names)
+    for number, name in enumerate(all_names, start=1):
+        with show_work(f"{name}, task {number} of {len(all_names)}"):
+            outcomes.append(_run_one(name, load, store, kept))
         report(outcomes[-1])
     return outcomes
 
@@ -64,15 +86,31 @@ def worst_exit_code(outcomes: Iterable[Outcome]) -> int:
     return next((code for code in (EXIT_BAD_INPUT, EXIT_FAULT, EXIT_HELD) if code in codes), 0)
 
 
+def outcome_of(task: Task, artefacts: Mapping[str, Artefact], store: Store, before: int, started: float) -> Outcome:
+    """Return the outcome of a run that ended with a decision.
+
+    Args:
+        before: the champion's version before the run; 0 if there was none.
+        started: time by `time.perf_counter` when the run began.
+    """
+    published, champion = artefacts["publish"], Registry(store.root, task.name).champion()
+    decision, awaits = published.json("decision.json"), awaits_approval(task, store, published)
+    ending = ending_of(decision, champion, before, awaits, task.dry_run)
+    decided = Decided(task.name, ending, decision, all_gates(published), champion, before)
+    return Outcome(task.name, EXIT_HELD if ending.is_hold else 0, time.perf_counter() - started, artefacts, decided=decided)
+
+
 def _run_one(name: str, load: Callable[[str], Task], store: Store, kept: Kept) -> Outcome:
     started = time.perf_counter()
     try:
         task = load(name)
+        before = Registry(store.root, name).version()
         artefacts = run_steps(task, store=store, kept=kept)
-        published = artefacts["publish"]
-        held = not published.json("decision.json")["promote"]
-        waits = awaits_approval(task, store, published)
+        return outcome_of(task, artefacts, store, before, started)
     except FsatError as error:
         code = EXIT_BAD_INPUT if isinstance(error, InputError) else EXIT_FAULT
-        return Outcome(name, code, time.perf_counter() - started, {}, str(error))
-    return Outcome(name, EXIT_HELD if held or waits else 0, time.perf_counter() - started, artefacts)
+        return Outcome(name, code, time.perf_counter() - started, {}, facts(error))
+    except Exception as error:  # a mistake in fsat or in a library must not stop the other tasks either
+        log.exception("%s failed", name)
+        failure = facts(error) | {"message": say_type(error)}
+        return Outcome(name, EXIT_FAULT, time.perf_counter() - started, {}, failure)

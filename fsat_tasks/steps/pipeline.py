@@ -11,6 +11,7 @@ from fsat_tasks.runs.run import Run
 from fsat_tasks.runtime.device import pick_device
 from fsat_tasks.runtime.kept import Kept
 from fsat_tasks.runtime.logs import at_work
+from fsat_tasks.runtime.progress import show_work
 from fsat_tasks.steps.order import steps_until
 from fsat_tasks.store import Artefact, Store
 from fsat_tasks.tasks.task import Task
@@ -49,10 +50,10 @@ def run_steps(
     if until == "publish":
         signing_key()
     with run.store.in_use():
-        for name, step in steps:
+        for number, (name, step) in enumerate(steps, start=1):
             if report is not None:
                 report(name, None)
-            with at_work(task.name, name):
+            with at_work(task.name, name), show_work(f"{name}, step {number} of {len(steps)}"):
                 artefact = run.artefacts[name] = step(run)
                 level = logging.INFO if artefact.built or name == until else logging.DEBUG
                 log.log(level, "%s %s: %s %s", task.name, name, "built" if artefact.built else "found", artefact.path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ from fsat_tasks.models.served import ServedModel
 from fsat_tasks.models.variants import for_a_cpu
 from fsat_tasks.quality.gates import all_gates, decisions_from_json
 from fsat_tasks.quality.graph_gates import latency_gates
-from fsat_tasks.quality.opponent_gates import champion_gates
+from fsat_tasks.quality.opponent_gates import champion_gates, rule_that_applies, target_gate
 from fsat_tasks.registry.approval import record
-from fsat_tasks.registry.challenge import choose_opponent, compare_with_champion
+from fsat_tasks.registry.challenge import choose_opponent, compare_with_champion, former_target
 from fsat_tasks.registry.registry import Registry
 from fsat_tasks.runs.run import Run
 from fsat_tasks.store import Artefact, Recipe, versions
@@ -44,7 +45,7 @@ def publish(run: Run) -> Artefact:
     if published.built or not task.dry_run:
         _log_outcome(task.name, outcome, published)
     if outcome == "kept":
-        log.warning(
+        log.info(
             "%s: version %d stays the champion: a person chose it, and only a model that was never promoted can replace it. This"
             " one was promoted before. To make it the champion: fsat promote %s %s",
             task.name,
@@ -66,6 +67,7 @@ def _recipe(run: Run, opponent: dict[str, Any] | None) -> Recipe:
             "encoder": spec.encoder.name,
             "shots": spec.shots,
             "seed": spec.seed,
+            "approval": spec.approval,
             "champion": opponent,
             "gates": spec.gates.model_dump(),
             "lineage": {step: artefact.key for step, artefact in parents.items()},
@@ -85,9 +87,13 @@ def _write(run: Run, opponent: Mapping[str, Any] | None, folder: Path) -> dict[s
 
     bounds = run.task.spec.gates
     gates = decisions_from_json(run.evaluated.json("gates.json") + run.exported.json("gates.json"))
-    champion = opponent and compare_with_champion(run, opponent)
+    former = opponent and former_target(run, opponent)
+    champion = opponent and not former and compare_with_champion(run, opponent)
+    if opponent and former:
+        gates.append(target_gate(former, run.target.name, opponent))
     if champion:
         gates += champion_gates(champion["challenger_accuracy"], champion, bounds)
+        champion = {**champion, "rule": rule_that_applies(champion, bounds)}
     timings = _time_variants(run)
     timed = latency_gates(timings[run.exported.json("config.json")["served"]], bounds)
     decision = {
@@ -100,14 +106,15 @@ def _write(run: Run, opponent: Mapping[str, Any] | None, folder: Path) -> dict[s
     write_json(folder / "decision.json", decision)
     write_json(folder / "timings.json", {"graphs": timings, "gates": [gate.to_json() for gate in timed]})
     shown = {"gates": [gate.to_json() for gate in [*gates, *timed]], "champion": champion, "timings": timings}
-    (folder / "report.html").write_text(render_report(run, decision | shown), "utf-8")
+    (folder / "report.html").write_text(render_report(run, decision | shown, datetime.now(UTC)), "utf-8")
     return {"promote": decision["promote"]}
 
 
 def _time_variants(run: Run) -> dict[str, dict[str, float]]:
     """Measure the latency of each graph that may be served on a CPU. Returns file name -> latency figures."""
     files = [variant["file"] for variant in run.exported.json("variants.json") if for_a_cpu(variant)]
-    return {file: measure_latency(ServedModel(run.exported.path, file, kept=run.kept), run.tables.texts) for file in files}
+    rows = run.tables.encoded(run.source.reads_words)
+    return {file: measure_latency(ServedModel(run.exported.path, file, kept=run.kept), rows) for file in files}
 
 
 def _log_outcome(task: str, outcome: str, published: Artefact) -> None:

@@ -7,26 +7,29 @@ rungs that the evidence and the budget allow.
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsat_tasks.data.pool import POOL_FILE
 from fsat_tasks.data.tables import Split
-from fsat_tasks.encoders.batches import load_tokenizer, tokenize
+from fsat_tasks.encoders.artefact import open_preparer
 from fsat_tasks.encoders.export import exporter_versions
-from fsat_tasks.models.head import SET_COVERAGES, Head, save_baseline, save_head
+from fsat_tasks.encoders.prepare import Prepared
+from fsat_tasks.inputs.modality import Input
+from fsat_tasks.models.head import Head, save_baseline, save_head
 from fsat_tasks.runs.run import Run
 from fsat_tasks.runtime.device import pick_device, tuning_device
 from fsat_tasks.runtime.numeric_class import PLANNED_CLASSES, NumericClass, planned_class
 from fsat_tasks.store import Artefact, Recipe, versions
 from fsat_tasks.store.files import write_json
+from fsat_tasks.tuning.tuned_encoder import write_tuned_encoder
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from fsat_tasks.numerics.heads.answers import Answers
     from fsat_tasks.tuning.material import Material
     from fsat_tasks.tuning.state import LadderSettings
     from fsat_tasks.tuning.trial import Fit
@@ -44,7 +47,7 @@ def tune(run: Run) -> Artefact:
     - held_out.npy, (samples, classes): calibrated logits of each sample, from a head that was fitted without this sample;
     - baseline.safetensors: the probe on the pretrained encoder, with which the model is compared;
     - body.safetensors, if the encoder was fine-tuned: its tuned weights;
-    - encoder.onnx, encoder.json and tokenizer.json, if the encoder was fine-tuned: the exported encoder with these weights.
+    - the files of an exported encoder, with these weights, if the encoder was fine-tuned.
     """
     recipe, spec = _recipe(run), run.task.spec
     may_be = [recipe.numeric_class]
@@ -67,7 +70,9 @@ def _recipe(run: Run) -> Recipe:
         config={
             "shots": spec.shots,
             "seed": spec.seed,
-            **spec.tune.model_dump(exclude={"pool_rows"}),
+            "target": run.target.settings(),
+            # without a limit, the key is that of versions of fsat that knew none
+            **spec.tune.model_dump(exclude={"pool_rows"} if spec.tune.limit_seconds else {"pool_rows", "limit_seconds"}),
             "exporter": exporter_versions() if body_is_tuned else None,
         },
         inputs={
@@ -90,12 +95,12 @@ def _tune(run: Run, checkpoints: Path, folder: Path) -> dict[str, Any]:
     import numpy as np
     from threadpoolctl import threadpool_limits
 
-    from fsat_tasks.tuning.ladder import run_ladder
+    from fsat_tasks.tuning.ladder import LADDER, run_ladder
 
     spec, tables = run.task.spec, run.tables
-    labels = tables.class_numbers(tables.samples.labels)
-    samples = tables.samples.at(choose_shots(labels, spec.shots, spec.seed).tolist())
-    fit = run_ladder(_material(run, samples), _settings(run, checkpoints))
+    samples = tables.samples.at(choose_shots(run.answers(tables.samples.labels), spec.shots, spec.seed).tolist())
+    ladder = [rung for rung in LADDER if rung.name in run.target.rungs]
+    fit = run_ladder(_material(run, samples), _settings(run, checkpoints), ladder)
     with threadpool_limits(1):  # so that the digits do not depend on the number of cores
         head = _head(run, fit, samples)
     save_head(head, folder)
@@ -106,7 +111,10 @@ def _tune(run: Run, checkpoints: Path, folder: Path) -> dict[str, Any]:
     assert fit.baseline is not None
     save_baseline(fit.baseline, folder)
     if fit.weights is not None:
-        _save_encoder(run, fit.weights, folder)
+        from safetensors.torch import save
+
+        (folder / "body.safetensors").write_bytes(save(fit.weights))
+        write_tuned_encoder(run.source, fit.weights, run.encoder, folder)
     return {
         "samples": len(samples),
         "classes": len(tables.classes),
@@ -125,6 +133,7 @@ def _settings(run: Run, checkpoints: Path) -> LadderSettings:
     return LadderSettings(
         rungs=FROZEN_RUNGS if body == "off" else None,
         budget_seconds=spec.tune.budget_seconds,
+        limit_seconds=spec.tune.limit_seconds,
         fine_tuning="full" if body == "off" else body,
         class_weight=spec.tune.class_weight,
         seed=spec.seed,
@@ -139,63 +148,51 @@ def _material(run: Run, samples: Split) -> Material:
     from fsat_tasks.tuning.material import Material, Pool, Rows
 
     spec = run.task.spec
-    tokenizer, _ = load_tokenizer(run.encoder.path / "tokenizer.json", run.kept)
-    reads_tokens = spec.tune.body != "off"
+    preparer, is_tuned = open_preparer(run.encoder.path, run.kept), spec.tune.body != "off"
 
-    def rows(texts: list[str]) -> Rows:
-        return Rows(run.features(texts), tokenize(tokenizer, texts) if reads_tokens else [[]] * len(texts))
+    def prepare(inputs: list[Input]) -> list[Prepared]:
+        return preparer.prepare(inputs) if is_tuned else [Prepared({}, 0)] * len(inputs)
+
+    def rows(inputs: list[Input]) -> Rows:
+        return Rows(run.features(inputs), prepare(inputs))
 
     def pool() -> Pool:
-        return Pool(rows(list(run.pool.texts(run.pool.draw(count, spec.seed)))))
+        return Pool(rows(list(run.pool.inputs(run.pool.draw(count, spec.seed)))))
 
     count = min(spec.tune.pool_rows, POOL_ROWS)  # the ladder reads at most POOL_ROWS
     references = [run.pool.artefact and run.pool.artefact.reference(), run.encoder.reference()]
-    key = json.dumps([*references, run.extracted.manifest["numeric_class"], count, spec.seed, reads_tokens])
-    labels = run.tables.class_numbers(samples.labels)
-    return Material(run.source, rows(samples.texts), labels, rows(run.tables.classes.texts), run.kept.get("pool", key, pool))
+    key = json.dumps([*references, run.extracted.manifest["numeric_class"], count, spec.seed, is_tuned])
+    anchors = Rows(run.anchors(), prepare(run.anchor_rows(run.encoder)))
+    return Material(run.source, rows(samples.inputs), run.answers(samples.labels), anchors, run.kept.get("pool", key, pool))
 
 
 def _head(run: Run, fit: Fit, samples: Split) -> Head:
-    from scipy.special import softmax
-
-    from fsat_tasks.numerics.evidence.conformal import conformal_threshold, lac_scores
     from fsat_tasks.numerics.heads.calibrated import Samples, fit_calibrated
 
-    labels, held_out, temperature = (
-        run.tables.class_numbers(samples.labels),
-        fit.held_out.logits,
-        fit.held_out.temperature,
-    )
-    evidence = Samples(fit.shots, labels, fit.anchors, held_out * temperature, fit.unseen)
-    scores = lac_scores(softmax(held_out, axis=1))
+    answers, held_out = run.answers(samples.labels), fit.held_out
+    evidence = Samples(fit.shots, answers, fit.anchors, held_out.logits * held_out.temperature, fit.unseen)
     return Head(
-        run.tables.classes.labels,
-        fit_calibrated(fit.head, fit.layers, temperature, evidence, run.task.spec.tune.coverage),
+        run.target.rule(held_out, answers, run.tables.classes.labels),
+        fit_calibrated(fit.head, fit.layers, held_out.temperature, evidence, run.task.spec.tune.coverage),
         samples.lines,
         [rung.name for rung in fit.trace if rung.taken][-1],
-        {str(coverage): conformal_threshold(scores, labels, coverage) for coverage in SET_COVERAGES},
     )
 
 
-def _save_encoder(run: Run, weights: Any, folder: Path) -> None:
-    """Write the tuned weights, and the graph of the encoder with these weights."""
-    from safetensors.torch import save
+def choose_shots(answers: Answers, shots: int | None, seed: int) -> NDArray[np.int64]:
+    """Draw rows by the seed, so that each group of answers has at most `shots` rows, or more if its rows have other groups too.
 
-    from fsat_tasks.encoders.graph import export_onnx
-    from fsat_tasks.tuning.fine_tuning import load_torch_encoder
-
-    (folder / "body.safetensors").write_bytes(save(weights))
-    export_onnx(load_torch_encoder(run.source, "cpu", weights), folder / "encoder.onnx")
-    write_json(folder / "encoder.json", run.encoder.json("encoder.json") | {"precision": "fp32"})
-    shutil.copyfile(run.encoder.path / "tokenizer.json", folder / "tokenizer.json")
-
-
-def choose_shots(labels: NDArray[np.int64], shots: int | None, seed: int) -> NDArray[np.int64]:
-    """Draw at most `shots` rows of each class by the seed. Returns their indices in ascending order; all, if `shots` is None."""
+    Returns:
+        Indices of the rows, ascending; all rows if `shots` is None.
+    """
     import numpy as np
 
     if shots is None:
-        return np.arange(len(labels))
-    order = np.random.default_rng(seed).permutation(len(labels))
-    kept = np.concatenate([order[labels[order] == label][:shots] for label in np.unique(labels)])
-    return np.sort(kept)
+        return np.arange(len(answers))
+    at, group = answers.members()
+    order = np.random.default_rng(seed).permutation(len(answers))
+    rank = np.empty(len(answers), np.int64)
+    rank[order] = np.arange(len(answers))
+    by_rank = np.argsort(rank[at], kind="stable")
+    kept = [at[by_rank][group[by_rank] == one][:shots] for one in range(answers.groups)]
+    return np.unique(np.concatenate(kept))

@@ -1,43 +1,20 @@
-"""Recipe: everything that a step's result depends on. Artefact: the result. Manifest: the record of both."""
+"""Recipe: everything that a step's result depends on. Artefact: the result."""
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
-import sys
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any
 
+from fsat_tasks.errors import StoreError
 from fsat_tasks.runtime.numeric_class import NumericClass
-from fsat_tasks.store.files import canonical_json, sha256_file
+from fsat_tasks.store.files import canonical_json
+from fsat_tasks.store.reference import Reference
 
-__all__ = ["MANIFEST", "Artefact", "Recipe", "make_manifest", "read_manifest"]
-
-MANIFEST = "manifest.json"
-DISTRIBUTIONS = {
-    "fsat_tasks": ("fsat",),
-    "great_expectations": ("great-expectations",),
-    "numpy": ("numpy",),
-    "onnx": ("onnx",),
-    "onnxruntime": ("onnxruntime-gpu", "onnxruntime"),
-    "onnxscript": ("onnxscript",),
-    "pandas": ("pandas",),
-    "pyarrow": ("pyarrow",),
-    "safetensors": ("safetensors",),
-    "scipy": ("scipy",),
-    "sklearn": ("scikit-learn",),
-    "tokenizers": ("tokenizers",),
-    "torch": ("torch",),
-    "transformers": ("transformers",),
-}
-"""Module -> distributions that may have installed it, for each library that can change results."""
+__all__ = ["Artefact", "Recipe", "make_key"]
 
 
 @dataclass(frozen=True)
@@ -70,9 +47,32 @@ class Artefact:
         """Return the content of one of the JSON files."""
         return json.loads((self.path / name).read_text("utf-8"))
 
+    @property
+    def lineage(self) -> str:
+        """sha256 over step, key, digest and the references of the parents.
+
+        A parent's reference has the parent's lineage. So a signature of a lineage covers all that an artefact was made from.
+        """
+        parts = {"step": self.step, "key": self.key, "digest": self.digest, "parents": self.manifest["parents"]}
+        return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
+
+    def parent(self, name: str) -> Reference:
+        """Return the reference to a parent. Raises StoreError if the manifest has none of this name."""
+        try:
+            reference: Reference = self.manifest["parents"][name]
+        except KeyError:
+            known = ", ".join(self.manifest["parents"]) or "none"
+            raise StoreError(f"{self.path}/manifest.json", f"a parent {name!r}", known, "Run the task again.") from None
+        return reference
+
     def reference(self) -> dict[str, str]:
-        """Return the step, key and digest that name this artefact in manifests, in the registry and in Airflow's XCom."""
-        return {"step": self.step, "key": self.key, "digest": self.digest}
+        """Return what names this artefact in manifests, in the registry and in Airflow's XCom."""
+        return {"step": self.step, "key": self.key, "digest": self.digest, "lineage": self.lineage}
+
+    def is_named_by(self, reference: Reference) -> bool:
+        """Return whether a reference names this artefact, with these files and this lineage."""
+        mine = self.reference()
+        return all(mine[name] == value for name, value in reference.items() if name in mine)
 
 
 @dataclass(frozen=True)
@@ -102,93 +102,16 @@ class Recipe:
     @property
     def key(self) -> str:
         """sha256 over step, version, config, inputs and numeric class. It names the artefact in the store."""
-        parts = {
-            "step": self.step,
-            "version": self.version,
-            "config": dict(self.config),
-            "inputs": dict(self.inputs),
-            "numeric_class": self.computed_by,
-        }
-        return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
+        return make_key(self.step, self.version, self.config, self.inputs, self.computed_by)
 
 
-def read_manifest(folder: Path, sha256: Callable[[Path], str] = sha256_file) -> tuple[str | None, dict[str, Any]]:
-    """Read an artefact's manifest and verify all files against it.
-
-    Args:
-        folder: the artefact's folder.
-        sha256: function that returns a file's sha256.
-
-    Returns:
-        The problem, or None if the artefact is undamaged; and the manifest, or {} if it cannot be read.
-    """
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
-        files = {name: entry["sha256"] for name, entry in manifest["files"].items()}
-        expected = {"step": folder.parent.parent.name, "key": folder.name, "digest": _digest(manifest["files"])}
-        for field_name, value in expected.items():
-            if manifest[field_name] != value:
-                return f"manifest.json: {field_name} is not that of the folder and its files", manifest
-    except (FileNotFoundError, IsADirectoryError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as error:
-        return f"manifest.json: {error}", {}
-    for name, expected_sha256 in files.items():
-        try:
-            if sha256(folder / name) != expected_sha256:
-                return f"{name}: sha256 differs from the manifest's", manifest
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            return f"{name}: not there", manifest
-    return None, manifest
-
-
-def make_manifest(recipe: Recipe, folder: Path, work: Mapping[str, Any], sha256: Callable[[Path], str]) -> dict[str, Any]:
-    """Return the manifest of the files that a step wrote to a folder.
-
-    Args:
-        recipe: recipe of the work.
-        folder: folder with the files.
-        work: further entries of the manifest: the step's `notes` and `wall_seconds`, and `caller`, the program that ran the step.
-        sha256: function that returns a file's sha256.
-    """
-    files = {
-        path.relative_to(folder).as_posix(): {"sha256": sha256(path), "bytes": path.stat().st_size}
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
+def make_key(step: object, version: object, config: Mapping[str, Any], inputs: Mapping[str, str], numeric_class: object) -> str:
+    """Return the key of a recipe with these parts. Raises ValueError or TypeError for parts that JSON cannot represent."""
+    parts = {
+        "step": step,
+        "version": version,
+        "config": dict(config),
+        "inputs": dict(inputs),
+        "numeric_class": numeric_class,
     }
-    for name in recipe.measured:
-        files[name]["measured"] = True
-    return {
-        "schema": 1,
-        "step": recipe.step,
-        "version": recipe.version,
-        "key": recipe.key,
-        "digest": _digest(files),
-        "files": files,
-        "config": dict(recipe.config),
-        "inputs": dict(recipe.inputs),
-        "numeric_class": recipe.computed_by,
-        "seed": recipe.config.get("seed"),
-        "device": recipe.numeric_class and recipe.numeric_class.device,
-        "parents": {name: parent.reference() for name, parent in recipe.parents.items()},
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        **work,
-        "versions": _versions(),
-    }
-
-
-def _digest(files: Mapping[str, Mapping[str, Any]]) -> str:
-    content = {name: entry["sha256"] for name, entry in files.items() if not entry.get("measured")}
-    return hashlib.sha256(canonical_json(content).encode()).hexdigest()
-
-
-def _versions() -> dict[str, str]:
-    """Return the versions of Python and of those libraries in DISTRIBUTIONS that this process has loaded."""
-    found = {"python": ".".join(map(str, sys.version_info[:3]))}
-    for name in (name for module, names in DISTRIBUTIONS.items() if module in sys.modules for name in names):
-        with suppress(PackageNotFoundError):
-            found[name] = _package_version(name)
-    return found
-
-
-@functools.cache  # each look-up reads files
-def _package_version(name: str) -> str:
-    return package_version(name)
+    return hashlib.sha256(canonical_json(parts).encode()).hexdigest()

@@ -8,6 +8,8 @@ import os
 import time
 from pathlib import Path
 
+from fsat_tasks.runtime.regular_file import open_regular
+
 __all__ = ["Digests", "canonical_json", "sha256_file", "write_json"]
 
 REMEMBERED_BYTES = 1 << 16
@@ -44,7 +46,7 @@ class Digests:
 
     def sha256(self, path: Path) -> str:
         """Return the sha256 of a file's content in hexadecimal."""
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             status = os.fstat(file.fileno())
             known, digest = self._known.get(path, (None, ""))
             state = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 GATE = ".lock"
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
-LEASE = re.compile(r"(?P<host>.+)\.(?P<pid>\d+)\.[0-9a-f]{8}")
+LEASE = re.compile(r"(?P<host>.+)\.(?P<pid>[0-9]{1,9})\.[0-9a-f]{8}")
 
 
 @dataclass(frozen=True)

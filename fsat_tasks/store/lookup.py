@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from fsat_tasks.store.artefact import MANIFEST, Artefact, Recipe
+from fsat_tasks.store.artefact import Artefact, Recipe
+from fsat_tasks.store.manifest import parse_manifest
 from fsat_tasks.store.store import Store
 
 __all__ = ["LookupStore", "NotMadeError"]
@@ -36,10 +36,10 @@ class LookupStore(Store):
         """Return the artefact if it is in the store and its files have the recorded sizes, else None."""
         folder = self.folder(step, key)
         try:
-            manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+            manifest = parse_manifest(folder)
             if all((folder / name).stat().st_size == entry["bytes"] for name, entry in manifest["files"].items()):
                 return Artefact(folder, manifest)
-        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        except (OSError, ValueError):
             pass  # it is missing, or it is damaged and the next run will set it aside
         return None
 

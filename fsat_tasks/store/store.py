@@ -11,7 +11,6 @@ import errno
 import logging
 import os
 import shutil
-import socket
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,13 +19,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fsat_tasks.errors import StoreError
+from fsat_tasks.errors import StoreError, reason
 from fsat_tasks.runtime.numeric_class import NumericClass
-from fsat_tasks.store.artefact import MANIFEST, Artefact, Recipe, make_manifest, read_manifest
+from fsat_tasks.store.artefact import Artefact, Recipe
 from fsat_tasks.store.files import Digests, write_json
 from fsat_tasks.store.lease import in_use, mark_used
+from fsat_tasks.store.manifest import MANIFEST, make_manifest, read_manifest
+from fsat_tasks.store.reference import Reference, is_key, is_step
+from fsat_tasks.store.unfinished import finish, make_unfinished
 
-__all__ = ["Store", "alive"]
+__all__ = ["Store"]
 
 log = logging.getLogger(__name__)
 
@@ -66,14 +68,13 @@ class Store:
             return found
         final = self.folder(recipe.step, recipe.key)
         started = time.perf_counter()
-        temporary = self._temporary(final)
+        temporary = self._unfinished(final)
         try:
             notes = write(temporary) or {}
             work = {"notes": dict(notes), "wall_seconds": round(time.perf_counter() - started, 3), "caller": self.caller}
             manifest = make_manifest(recipe, temporary, work, self.sha256)
             write_json(temporary / MANIFEST, manifest)
-            _sync(temporary)
-            if not _rename(temporary, final):
+            if not finish(temporary, final):
                 return self.build(recipe, write)  # another process was first: return its artefact
         except OSError as error:
             if self._concerns(error):
@@ -129,28 +130,37 @@ class Store:
                 return found
         return None
 
-    def require(self, reference: Mapping[str, str], what: str) -> Artefact:
+    def find_named(self, reference: Reference) -> Artefact | None:
+        """Return the artefact that a reference names, or None if it is missing, damaged, or has other files or another lineage.
+
+        Raises:
+            StoreError: as in `find`.
+        """
+        found = self.find(reference["step"], reference["key"])
+        return found if found is not None and found.is_named_by(reference) else None
+
+    def require(self, reference: Reference, what: str) -> Artefact:
         """Return the artefact that a manifest refers to.
 
         Args:
-            reference: `step` and `key` of the artefact.
+            reference: a reference to the artefact.
             what: name of the artefact for the error.
 
         Raises:
             StoreError: if it is no longer in the store.
         """
-        found = self.find(reference["step"], reference["key"])
+        found = self.find_named(reference)
         if found is None:
             where = self.folder(reference["step"], reference["key"])
             raise StoreError(str(where), what, "none that is whole", "Run the task again.")
         return found
 
-    def restore(self, copy: Path, reference: Mapping[str, str]) -> bool:
+    def restore(self, copy: Path, reference: Reference) -> bool:
         """Copy an artefact back into the store, unless the store already has it.
 
         Args:
             copy: folder with a copy of the artefact.
-            reference: step, key and digest of the artefact.
+            reference: a reference to the artefact.
 
         Returns:
             Whether the artefact was missing and has been copied.
@@ -163,17 +173,16 @@ class Store:
         found, final = self.find(step, key), self.folder(step, key)
         copied = found is None
         if copied:
-            temporary = self._temporary(final)
+            temporary = self._unfinished(final)
             try:
                 shutil.copytree(copy, temporary, copy_function=shutil.copyfile, dirs_exist_ok=True)
-                _sync(temporary)
-                _rename(temporary, final)
+                finish(temporary, final)
             except OSError as error:
                 raise self._unwritable(error) from error
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
             found = self.find(step, key)
-        if found is None or found.digest != reference["digest"]:
+        if found is None or not found.is_named_by(reference):
             raise StoreError(
                 str(final),
                 f"the artefact with the digest {reference['digest'][:16]}",
@@ -218,22 +227,21 @@ class Store:
         os.utime(artefact.path / MANIFEST, (time, time))
 
     def folder(self, step: str, key: str) -> Path:
-        """Return the path of an artefact's folder, whether or not it exists."""
+        """Return the path of an artefact's folder, whether or not it exists.
+
+        Raises:
+            StoreError: if there can be no such step or key, so that no path leads out of the store.
+        """
+        for name, value, good in (("step", step, is_step(step)), ("key", key, is_key(key))):
+            if not good:
+                raise StoreError(f"store {self.root}", f"the {name} of an artefact", f"{value!r:.100}", "A file was altered.")
         return self.root / step / key[:2] / key
 
-    def _temporary(self, final: Path) -> Path:
-        """Make an empty temporary folder beside `final`. Remove any that killed processes of this machine left."""
-        owner = f".{final.name}.{socket.gethostname()}."
+    def _unfinished(self, final: Path) -> Path:
         try:
-            final.parent.mkdir(parents=True, exist_ok=True)
-            for left in final.parent.glob(f"{owner}*"):
-                if not alive(int(left.name.removeprefix(owner).split(".")[0])):
-                    shutil.rmtree(left, ignore_errors=True)
-            temporary = final.parent / f"{owner}{os.getpid()}.{uuid.uuid4().hex[:8]}"
-            temporary.mkdir()
+            return make_unfinished(final)
         except OSError as error:
             raise self._unwritable(error) from error
-        return temporary
 
     def _concerns(self, error: OSError) -> bool:
         """Return whether an error comes from the store's file system, and not from a file outside the store that a step reads."""
@@ -246,42 +254,6 @@ class Store:
         return StoreError(
             f"store {self.root}",
             "a folder that can be written",
-            error.strerror or str(error),
+            reason(error),
             "Free some space or set FSAT_STORE to another folder.",
         )
-
-
-def _sync(folder: Path) -> None:
-    for path in [*folder.rglob("*"), folder]:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _rename(temporary: Path, final: Path) -> bool:
-    """Give a complete folder its final name. Returns False if another process has already made that folder, which stays."""
-    try:
-        temporary.rename(final)
-    except OSError:
-        if not final.is_dir():
-            raise
-        return False
-    descriptor = os.open(final.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    return True
-
-
-def alive(pid: int) -> bool:
-    """Return whether a process with this id runs on this machine."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -6,15 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fsat_tasks.errors import TaskError
+from fsat_tasks.inputs.formats import FORMATS, TABLES, file_format, one_of
 from fsat_tasks.tasks.task import Task
-from fsat_tasks.tasks.workspace import TASK_FILE, confine
+from fsat_tasks.tasks.workspace import TASK_FILE, confine, no_file
 
-__all__ = ["FORMATS", "TABLES", "check_file", "find_files", "newest_file"]
+__all__ = ["check_file", "find_files", "newest_file"]
 
-TABLES = (".csv", ".jsonl", ".parquet")
-"""Formats with named columns."""
-FORMATS = (*TABLES, ".txt")
-"""All formats that texts are read from."""
 WILD = frozenset("*?[")
 
 
@@ -55,16 +52,16 @@ def newest_file(task: Task, pattern: str | None = None) -> Path:
         raise TaskError(where, "a file of texts as they come in", "nothing", "Name one there, or give the file to fsat watch.")
     files = _resolve(task, pattern, where, TABLES)
     if not files:
-        raise TaskError(where, _one_of(TABLES), f"{pattern!r}, where there is none")
+        raise TaskError(where, one_of(TABLES), f"{pattern!r}, where there is none")
     return max(files, key=lambda file: (file.stat().st_mtime_ns, file.name))
 
 
 def check_file(path: Path, where: str, formats: Sequence[str] = FORMATS) -> Path:
     """Return the path. Raises TaskError, which names `where`, if there is no such file or if its format is not in `formats`."""
-    if not path.is_file():
-        raise TaskError(where, "a file", f"{str(path)!r}, which is not there")
-    if path.suffix not in formats:
-        raise TaskError(where, _one_of(formats), repr(str(path)))
+    if (problem := no_file(path)) is not None:
+        raise TaskError(where, "a file", f"{str(path)!r}, which {problem}")
+    if file_format(path) not in formats:
+        raise TaskError(where, one_of(formats), repr(str(path)))
     return path
 
 
@@ -79,12 +76,9 @@ def _resolve(task: Task, pattern: str, where: str, formats: Sequence[str]) -> li
             return [check_file(base, where, formats)]
         if ".." in wild:
             raise TaskError(where, "no '..' after a wildcard", repr(pattern))
-        found = (path for path in base.glob("/".join(wild) or "*") if path.suffix in formats and not path.name.startswith("."))
+        found = (
+            path for path in base.glob("/".join(wild) or "*") if file_format(path) in formats and not path.name.startswith(".")
+        )
         return sorted({path for name in found if (path := confine(root, str(name), where)).is_file()})
     except (OSError, ValueError) as error:  # a name that is too long, a pattern such as `**x`
         raise TaskError(where, "a file, a folder or a pattern", f"{pattern!r}: {error}") from None
-
-
-def _one_of(formats: Sequence[str]) -> str:
-    """Return the formats in words, for an error."""
-    return f"a {', '.join(formats[:-1])} or {formats[-1]} file"

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from fsat_tasks.inputs.formats import TABLES, file_format, one_of
+from fsat_tasks.inputs.modalities import MODALITIES
+from fsat_tasks.tasks.value_types import LARGEST_COUNT, AssetName, Count, CronLine
 
 __all__ = ["ApplySpec", "Device", "EncoderSpec", "GateSpec", "TaskSpec", "TuneSpec", "ValidationSpec", "WatchSpec"]
 
 Device = Literal["auto", "cpu", "cuda"]
-PRESETS = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
-"""Airflow's names for common schedules."""
 
 
 class _Frozen(BaseModel):
@@ -33,11 +34,11 @@ class EncoderSpec(_Frozen):
 class ValidationSpec(_Frozen):
     """Bounds for the data checks."""
 
-    min_shots: int = Field(default=2, ge=1)
+    min_shots: Count = 2
     """Minimum number of labelled samples per class."""
-    max_characters: int = Field(default=20_000, ge=1)
+    max_characters: Count = 20_000
     """Maximum length of a cell. A longer one is treated as an error in the file."""
-    many_rows: int = Field(default=50_000, ge=1)
+    many_rows: Count = 50_000
     """Number of labelled samples above which the checks warn: fsat is made for small sample sets."""
     near_duplicate: float = Field(default=0.9, gt=0, le=1)
     """Minimum cosine similarity of character trigrams at which two texts count as near duplicates."""
@@ -51,7 +52,10 @@ class TuneSpec(_Frozen):
     into the weights. `off` leaves fine-tuning out."""
     budget_seconds: float = Field(default=240.0, ge=0, allow_inf_nan=False)
     """Time budget for fine-tuning the encoder. Fine-tuning is shortened or left out if it would take longer than this."""
-    pool_rows: int = Field(default=10_000, ge=1)
+    limit_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Limit by the clock. A rung that is still being fine-tuned then is stopped and left out. The model then depends on the speed
+    of the machine. By default, there is no limit."""
+    pool_rows: Count = 10_000
     """Maximum number of unlabelled rows to encode, drawn by the seed. Tuning uses at most 10,000, even if more are encoded."""
     class_weight: Literal["balanced"] | None = None
     """`balanced` gives all classes the same weight, however many samples they have."""
@@ -63,17 +67,27 @@ class GateSpec(_Frozen):
     """Bounds that a model must meet to be promoted. Shares are in 0..1."""
 
     min_accuracy: float = Field(default=0.7, ge=0, le=1)
+    min_micro_f1: float = Field(default=0.6, ge=0, le=1)
+    """Minimum F1 over all labels of all rows together, for several labels."""
     min_macro_f1: float = Field(default=0.6, ge=0, le=1)
     min_class_recall: float = Field(default=0.2, ge=0, le=1)
     """Minimum recall of the weakest class."""
     max_ece: float = Field(default=0.1, ge=0, le=1)
     """Maximum calibration error beyond the error that a perfectly calibrated model shows by chance on as many rows."""
-    max_warnings: int = Field(default=100, ge=0)
+    max_error_ratio: float = Field(default=0.9, gt=0, allow_inf_nan=False)
+    """Maximum mean error of grades or numbers, as a share of the error of always giving the same answer."""
+    max_warnings: int = Field(default=100, ge=0, le=LARGEST_COUNT)
     """Maximum number of warnings from the data checks. Errors from the checks stop the run earlier."""
     significance: float = Field(default=0.05, gt=0, lt=0.5)
     """Maximum probability that a model which is no better than the champion replaces it."""
+    replace_if: Literal["better", "surer", "no_worse"] = "better"
+    """Rule by which a model replaces the champion: `better` if it has more right answers, beyond chance; `surer` if it gives the
+    right answers a higher probability, beyond chance, and has no fewer right answers beyond chance; `no_worse` if the samples
+    have changed and it has surely not lost `margin` of the accuracy. Without changed samples, `no_worse` is `better`."""
+    margin: float = Field(default=0.05, gt=0, lt=1)
+    """Loss of accuracy that `replace_if: no_worse` must rule out."""
     min_gain: float = Field(default=0.0, ge=0, le=1)
-    """Minimum gain in accuracy over the champion, in addition to the test of significance."""
+    """Minimum gain in accuracy over the champion, in addition to the rule."""
     min_oos_auroc: float = Field(default=0.6, ge=0, le=1)
     """Minimum AUROC of in-scope against out-of-scope rows, for a task with out-of-scope rows."""
     min_coverage: float = Field(default=0.75, ge=0, le=1)
@@ -119,30 +133,17 @@ class WatchSpec(_Frozen):
 class Schedules(_Frozen):
     """Times at which Airflow starts a DAG for the task: a cron line in UTC such as `0 3 * * *`, or a preset such as `@daily`."""
 
-    tune: str | None = None
-    watch: str | None = None
-    apply: str | None = None
-
-    @field_validator("tune", "watch", "apply")
-    @classmethod
-    def _comes_some_time(cls, line: str | None) -> str | None:
-        """Reject invalid cron lines, because Airflow would reject the whole DAG file, with the schedules of all tasks."""
-        from croniter import croniter
-
-        if line is None or line in PRESETS:
-            return line
-        # `strict` rejects dates such as 30 February. R is rejected, because croniter would draw a random time on each use.
-        if len(line.split()) != 5 or re.search(r"(^|[\s,])[rR]", line) or not croniter.is_valid(line, strict=True):
-            raise ValueError("a cron line (minute, hour, day, month, weekday), or @daily and the like")
-        return line
+    tune: CronLine | None = None
+    watch: CronLine | None = None
+    apply: CronLine | None = None
 
 
 class Triggers(_Frozen):
     """Names of Airflow assets. An event of any of them starts the DAG for the task."""
 
-    tune: list[str] = Field(default_factory=list)
-    watch: list[str] = Field(default_factory=list)
-    apply: list[str] = Field(default_factory=list)
+    tune: list[AssetName] = Field(default_factory=list)
+    watch: list[AssetName] = Field(default_factory=list)
+    apply: list[AssetName] = Field(default_factory=list)
 
 
 class TaskSpec(_Frozen):
@@ -153,10 +154,18 @@ class TaskSpec(_Frozen):
     query: str | None = None
     unlabelled: str | None = None
     out_of_scope: str | None = None
+    inputs: str = "text"
+    """Kind of rows: the name of a modality."""
     text: str = "text"
     """Name of the text column in every file."""
     label: str = "label"
     """Name of the label column in `samples` and `query`."""
+    target: Literal["one_label", "several_labels", "grade", "number"] = "one_label"
+    """Kind of label: one of several classes, any number of them, a grade such as one to five stars, or a number."""
+    separator: str = Field(default="|", min_length=1, max_length=1)
+    """Character between the labels of a cell, for `target: several_labels`. JSON lines and Parquet may have lists instead."""
+    tolerance: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Maximum error of a number that counts as right, for `target: number`; by default half the samples' standard deviation."""
     slices: list[str] = Field(default_factory=list)
     """Columns of the query file. Each value of each column is a slice with its own figures. One gate checks the weakest slice."""
     classes: dict[str, str] = Field(default_factory=dict)
@@ -166,7 +175,7 @@ class TaskSpec(_Frozen):
     tune: TuneSpec = TuneSpec()
     gates: GateSpec = GateSpec()
     apply: ApplySpec = ApplySpec()
-    shots: int | None = Field(default=None, ge=1)
+    shots: Count | None = None
     """Number of labelled samples to use per class; by default all."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     device: Device = "auto"
@@ -178,17 +187,29 @@ class TaskSpec(_Frozen):
     schedules: Schedules = Schedules()
     triggers: Triggers = Triggers()
 
-    @field_validator("classes", mode="before")
+    @field_validator("inputs")
     @classmethod
-    def _numbers_are_labels(cls, classes: object) -> object:
-        """Convert numeric keys to text, because YAML reads a label 0 as a number but the data has it as text."""
-        if not isinstance(classes, dict):
-            return classes
-        return {str(label) if isinstance(label, int) else label: name for label, name in classes.items()}
+    def _known_modality(cls, name: str) -> str:
+        if name not in MODALITIES:
+            raise ValueError(f"one of {', '.join(sorted(MODALITIES))}")
+        return name
+
+    @field_validator("classes", "tune", "tolerance")
+    @classmethod
+    def _belongs_to_the_target(cls, value: Any, info: ValidationInfo) -> Any:
+        """Reject an option that has no meaning for the target, so that nobody believes that it has an effect."""
+        target = info.data.get("target")
+        if info.field_name == "classes" and value and target == "number":
+            raise ValueError("no classes with `target: number`")
+        if info.field_name == "tolerance" and value is not None and target != "number":
+            raise ValueError("no tolerance without `target: number`")
+        if isinstance(value, TuneSpec) and value.class_weight is not None and target != "one_label":
+            raise ValueError(f"no tune.class_weight with `target: {target}`")
+        return value
 
     @field_validator("samples", "query", "unlabelled", "out_of_scope")
     @classmethod
     def _known_format(cls, name: str | None) -> str | None:
-        if name is not None and Path(name).suffix not in (".csv", ".jsonl", ".parquet"):
-            raise ValueError("a .csv, .jsonl or .parquet file")
+        if name is not None and file_format(Path(name)) not in TABLES:
+            raise ValueError(one_of(TABLES))
         return name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +10,17 @@ from typing import Any
 from pydantic import ValidationError
 
 from fsat_tasks.errors import TaskError
+from fsat_tasks.inputs.modalities import RowFormat, find_modality
+from fsat_tasks.inputs.modality import Modality
 from fsat_tasks.tasks.spec import TaskSpec
-from fsat_tasks.tasks.workspace import TASK_FILE, Workspace, confine
+from fsat_tasks.tasks.spec_errors import explain_spec
+from fsat_tasks.tasks.workspace import TASK_FILE, Workspace, confine, no_file
+from fsat_tasks.tasks.yaml_file import Key, read_yaml
 
 __all__ = ["Task", "load_task"]
+
+MOST_NAMES = 20
+"""Maximum number of files that an error lists."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +35,25 @@ class Task:
     approved: bool = False
     """True if a person has approved this run's decision in advance."""
 
-    def file(self, field: str) -> Path | None:
+    @property
+    def modality(self) -> Modality:
+        """Kind of rows of the task."""
+        return find_modality(self.spec.inputs)
+
+    def row_format(self, text: str | None = None) -> RowFormat:
+        """Return how rows are read from the task's files, or from a file whose text column has another name."""
+        return RowFormat(self.modality, text or self.spec.text, self.spec.validation.max_characters)
+
+    def inputs_config(self) -> dict[str, str]:
+        """Return what the recipes of read rows need to know of the modality: nothing for texts, so that old keys stay valid."""
+        return {} if self.spec.inputs == "text" else {"inputs": self.spec.inputs}
+
+    def file(self, field: str, where: str = "") -> Path | None:
         """Return the path of one of the task's files, or None if the task has no such file.
 
         Args:
             field: `samples`, `query`, `unlabelled` or `out_of_scope`.
+            where: place of the name, for the error; by default task.yaml and the field.
 
         Raises:
             TaskError: if the path leads out of the task's folder or, for `unlabelled`, out of the data root.
@@ -41,7 +61,7 @@ class Task:
         name = getattr(self.spec, field)
         # tasks may share a file of unlabelled texts, so this file may lie anywhere in the data root
         root = self.folder.parent if field == "unlabelled" else self.folder
-        return None if name is None else confine(root, name, f"{self.folder / TASK_FILE}: {field}", self.folder)
+        return None if name is None else confine(root, name, where or f"{self.folder / TASK_FILE}: {field}", self.folder)
 
 
 def load_task(name: str, overrides: Mapping[str, Any] | None = None, dry_run: bool = False, approved: bool = False) -> Task:
@@ -55,79 +75,50 @@ def load_task(name: str, overrides: Mapping[str, Any] | None = None, dry_run: bo
         approved: whether a person has approved this run's decision in advance.
 
     Raises:
-        TaskError: if the folder, task.yaml or a file that it names does not exist, or if a key or a value is
-            not valid.
+        TaskError: if the folder does not exist, if task.yaml or a file that it names does not exist or cannot be read, or if
+            a key or a value is not valid. Whatever is wrong with a task, this is the error.
     """
     folder = Workspace.from_env().task_folder(name)
-    path = folder / TASK_FILE
-    values = _parse(path)
-    for key, value in (overrides or {}).items():
-        if value is None:
-            continue
-        if key != "encoder":
-            values[key] = value
-        elif isinstance(values.setdefault("encoder", {}), dict):  # otherwise validation reports the wrong type
-            values["encoder"] = {**values["encoder"], "name": value}
+    file = read_yaml(folder / TASK_FILE)
+    values, replaced = _with_overrides(file.values, overrides or {})
     try:
         spec = TaskSpec.model_validate(values)
     except ValidationError as error:
-        raise _explain(path, error) from None
+        raise explain_spec(file, replaced, error) from None
     task = Task(name, folder, spec, dry_run, approved)
     for field in ("samples", "query", "unlabelled", "out_of_scope"):
-        file = task.file(field)
-        if file is not None and not _is_file(file):
-            here = ", ".join(sorted(p.name for p in folder.iterdir() if p.is_file() and p.name != TASK_FILE))
-            raise TaskError(
-                f"{path}: {field}",
-                f"a file in {folder}",
-                f"{getattr(spec, field)!r}, which is not there",
-                f"Files there: {here or 'none'}.",
-            )
+        _check_file(task, field, f"{field} of this run" if (field,) in replaced else file.place((field,)))
     return task
 
 
-def _is_file(path: Path) -> bool:
+def _with_overrides(own: Mapping[str, Any], overrides: Mapping[str, Any]) -> tuple[dict[str, Any], set[Key]]:
+    """Return the values of task.yaml with those of this run in their place, and the keys that were replaced."""
+    values, replaced = dict(own), set[Key]()
+    for field, value in overrides.items():
+        if value is None:
+            continue
+        if field != "encoder":
+            values[field] = value
+            replaced.add((field,))
+        elif isinstance(encoder := values.get("encoder", {}), dict):  # otherwise validation reports the wrong type
+            values["encoder"] = {**encoder, "name": value}
+            replaced.add(("encoder", "name"))
+    return values, replaced
+
+
+def _check_file(task: Task, field: str, where: str) -> None:
+    """Raise TaskError, which names `where`, if a file that task.yaml names is none."""
+    path = task.file(field, where)
+    if path is not None and (problem := no_file(path)) is not None:
+        got = f"{getattr(task.spec, field)!r}, which {problem}"
+        raise TaskError(where, f"a file in {task.folder}", got, _files_in(task.folder))
+
+
+def _files_in(folder: Path) -> str:
+    """Return a sentence that names the files of a task's folder, so that a mistyped name is easy to mend."""
     try:
-        return path.is_file()
-    except OSError:  # for example a name that is too long
-        return False
-
-
-def _parse(path: Path) -> dict[str, Any]:
-    # ruamel.yaml reads YAML 1.2: a label `no` or `on` stays text, and a repeated key is an error
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import MarkedYAMLError, YAMLError
-
-    try:
-        values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise TaskError(f"{path}, line {line}", "valid YAML", str(error.problem).split("\n")[0]) from None
-    except (YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise TaskError(str(path), "valid YAML in UTF-8", str(error).split("\n")[0]) from None
-    if not isinstance(values, dict):
-        raise TaskError(str(path), "keys and values, at least `samples: FILE`", type(values).__name__)
-    return values
-
-
-def _explain(path: Path, error: ValidationError) -> TaskError:
-    """Return an error that explains the first problem and gives the number of further problems."""
-    first, *others = error.errors()
-    key = ".".join(str(part) for part in first["loc"])
-    more = f"{len(others)} more problem(s) in this file." if others else ""
-    if first["type"] == "extra_forbidden":
-        known = _known_keys(first["loc"][:-1])
-        close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
-        hint = f"Did you mean {close[0]!r}? {more}" if close else more
-        return TaskError(f"{path}: {key}", f"one of the keys {', '.join(known)}", "an unknown key", hint.strip())
-    if first["type"] == "missing":
-        return TaskError(f"{path}: {key}", "this key", "nothing", more)
-    expected = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-    return TaskError(f"{path}: {key}", expected, repr(first["input"]), more)
-
-
-def _known_keys(location: tuple[int | str, ...]) -> list[str]:
-    model: Any = TaskSpec
-    for part in location:
-        model = model.model_fields[str(part)].annotation
-    return list(model.model_fields)
+        names = sorted(path.name for path in folder.iterdir() if path.name != TASK_FILE and no_file(path) is None)
+    except OSError:  # who may enter a folder may not always list it
+        return ""
+    more = f" and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else ""
+    return f"Files there: {', '.join(names[:MOST_NAMES]) or 'none'}{more}."

@@ -1,19 +1,20 @@
 """Places of the task folders and the store, and a check that a user's path stays inside a folder.
 
-This module imports only the standard library, because DAG files import it while Airflow parses them.
+This module imports little, because DAG files import it while Airflow parses them.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 from fsat_tasks.errors import TaskError
+from fsat_tasks.runtime.environment import path_variable
 
-__all__ = ["TASK_FILE", "Workspace", "check_task_name", "confine"]
+__all__ = ["TASK_FILE", "Workspace", "check_task_name", "confine", "no_file"]
 
 TASK_FILE = "task.yaml"
 _TASK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -30,16 +31,16 @@ class Workspace:
 
     @classmethod
     def from_env(cls) -> Workspace:
-        """Return the folders that FSAT_DATA and FSAT_STORE name."""
+        """Return the folders that FSAT_DATA and FSAT_STORE name. Raises InputError if one of the variables is empty."""
         return cls(
-            data=Path(os.environ.get("FSAT_DATA", "data")).absolute(),
-            store=Path(os.environ.get("FSAT_STORE", ".fsat")).absolute(),
+            data=(path_variable("FSAT_DATA") or Path("data")).absolute(),
+            store=(path_variable("FSAT_STORE") or Path(".fsat")).absolute(),
         )
 
     def task_folder(self, name: str) -> Path:
         """Return the folder of an existing task. Raises TaskError if there is none with this name."""
         folder = self.data / check_task_name(name)
-        if not (folder / TASK_FILE).is_file():
+        if not _has_task_file(folder):
             known = ", ".join(self.task_names()) or "none"
             raise TaskError(
                 f"task {name!r}",
@@ -50,9 +51,29 @@ class Workspace:
         return folder
 
     def task_names(self) -> list[str]:
-        """Return the names of all tasks, sorted."""
-        names = (path.parent.name for path in self.data.glob(f"*/{TASK_FILE}"))
-        return sorted(name for name in names if _TASK_NAME.fullmatch(name))
+        """Return the names of all tasks, sorted. A task whose task.yaml cannot be read is one of them.
+
+        Raises:
+            TaskError: if the data root is no folder that can be read.
+        """
+        try:
+            names = [path.name for path in self.data.iterdir()]
+        except OSError as error:
+            got = "nothing there" if isinstance(error, FileNotFoundError) else error.strerror or str(error)
+            fix = "Set FSAT_DATA to the folder of the tasks, or make a task with: fsat init NAME --samples FILE."
+            raise TaskError(f"data root {self.data}", "a folder with a folder for each task", got, fix) from None
+        return sorted(name for name in names if _TASK_NAME.fullmatch(name) and _has_task_file(self.data / name))
+
+
+def _has_task_file(folder: Path) -> bool:
+    """Return whether a folder has a task.yaml, whatever that is. A folder that may not be entered counts as one that has."""
+    try:
+        (folder / TASK_FILE).lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def check_task_name(name: str) -> str:
@@ -79,9 +100,21 @@ def confine(root: Path, relative: str, where: str, base: Path | None = None) -> 
     Raises:
         TaskError: if the path leads out of `root`.
     """
-    if "\0" not in relative:
-        with contextlib.suppress(RuntimeError):  # a symbolic link to itself
-            path = ((base or root) / relative).resolve()
-            if path.is_relative_to(root.resolve()):
-                return path
+    with contextlib.suppress(RuntimeError, ValueError):  # a link to itself; a NUL character or half of a surrogate pair
+        path = ((base or root) / relative).resolve()
+        if path.is_relative_to(root.resolve()):
+            return path
     raise TaskError(where, f"a file inside {root}", repr(relative), f"Copy the file into {base or root}.")
+
+
+def no_file(path: Path) -> str | None:
+    """Say why there is no file at a path, such as "is a folder", or return None if there is one."""
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return "is not there"
+    except (OSError, ValueError) as error:
+        return f"cannot be reached: {getattr(error, 'strerror', None) or error}"
+    if stat.S_ISREG(mode):
+        return None
+    return "is a folder" if stat.S_ISDIR(mode) else "is a pipe, a socket or a device"

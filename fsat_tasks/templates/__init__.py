@@ -32,7 +32,6 @@ def _environment() -> Environment:
     environment.filters["percent"] = lambda share: f"{100 * share:.1f} %"
     environment.filters["size"] = lambda count: f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
     environment.filters["breaks"] = _breaks
-    environment.filters["line"] = lambda text: " ".join(text.split())
     return environment
 
 

@@ -1,5 +1,6 @@
 "use strict";
-// Tables sort by their headings; the map tells of the point that is asked for; folds are open on paper. The page reads the same without this.
+// Tables sort by their headings; the map tells of the point that is asked for; folds are open on paper. A phone shows most sections
+// folded, with their gist. Without this the page has the same content, unfolded.
 (() => {
   const key = (row, column) => row.cells[column].dataset.v ?? row.cells[column].textContent.trim();
 
@@ -32,6 +33,14 @@
       head.append(button);
     });
   }
+
+  const parts = document.querySelectorAll("details.part");
+  const first = document.querySelector("#suspects tbody") ? "suspects" : "accuracy";
+  if (matchMedia("(max-width: 40rem)").matches) for (const part of parts) part.open = part.parentElement.id === first;
+  addEventListener("click", (event) => {
+    const link = event.target.closest?.('a[href^="#"]');
+    if (link) document.querySelector(`${link.hash} > details`).open = true;
+  });
 
   const reach = () => {
     for (const box of document.querySelectorAll(".wide")) {

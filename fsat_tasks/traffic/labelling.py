@@ -8,16 +8,20 @@ the bit as if no call had been killed.
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fsat_tasks.data.readers import iter_rows
-from fsat_tasks.errors import DataError
+from fsat_tasks.data.readers import iter_inputs
+from fsat_tasks.errors import DataError, reason
+from fsat_tasks.inputs.formats import file_format
+from fsat_tasks.inputs.modality import Input
 from fsat_tasks.models.served import ServedModel
 from fsat_tasks.runtime.logs import at_work
 from fsat_tasks.runtime.numeric_class import NumericClass
@@ -25,23 +29,25 @@ from fsat_tasks.runtime.progress import show_progress
 from fsat_tasks.store import Artefact, Recipe, Store, versions
 from fsat_tasks.store.files import write_json
 from fsat_tasks.tasks.task import Task
-from fsat_tasks.traffic.review import REVIEW, Doubt, Review
+from fsat_tasks.traffic.review import REVIEW, UNLIKE, Doubt, Review
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["PREDICTIONS", "Labeller", "label_texts", "totals"]
+__all__ = ["PREDICTIONS", "Labeller", "label_rows", "totals"]
+
+log = logging.getLogger(__name__)
 
 PREDICTIONS = "predictions.parquet"
 SHARD = 2048
 """Default number of rows in a shard. It is part of the artefact's key, because the last bit of a probability may depend on it."""
-SET_COVERAGE = "0.9"
-"""Coverage of the prediction sets: the share of texts whose set has the true label. config.json has the threshold."""
 FIGURES = ("rows", "answered", "out_of_scope", "unsure", "blank")
-"""Names of the counts. Each row is answered, out of scope, unsure or blank; a blank row has no text."""
+"""Names of the counts. Each row is answered, out of scope, unsure or blank."""
+TRUNCATED = "truncated"
+"""Column that is true for a row that is longer than the encoder reads, and name of the number of these rows."""
 
-Row = tuple[int, str | None]
-"""Line number and text."""
+Row = tuple[int, Input | None]
+"""Line number and row; None for a blank row."""
 
 
 class Labeller:
@@ -70,7 +76,10 @@ class Labeller:
 
     @cached_property
     def _served(self) -> ServedModel:
-        return self._open_model(self.model.path)
+        model = self._open_model(self.model.path)
+        if model.rule.without_limit:
+            log.warning("%s: %s", self.task.name, model.rule.without_limit)
+        return model
 
     def find(self, file: Path) -> Artefact | None:
         """Return the result of labelling the file's contents with this model, or None if the store does not have it."""
@@ -78,17 +87,19 @@ class Labeller:
         return self.store.find(recipe.step, recipe.key)
 
     def label(self, file: Path) -> Artefact:
-        """Label every row of a .csv, .jsonl, .parquet or .txt file, unless the result is already in the store.
+        """Label every row of a file, unless the result is already in the store.
 
         Writes three files:
 
         - predictions.parquet: one row for each row of the file, in the file's order, with line, text, label, probability,
-          margin to the second likeliest label, in_scope, abstained and labels. `labels` is a set of labels, the likeliest first.
-          The set contains the true label with a probability of 90 %. A row without a text has no label.
-        - review.csv: at most 1000 distinct texts that the model abstained on. They are the texts with the smallest margins, and
-          the smallest margin comes first.
-        - summary.json: the number of rows that were answered, that were out of scope, that the model was unsure of, and that
-          had no text; and the number of answered rows with each label.
+          margin to the second likeliest label, in_scope, abstained, scope, labels and truncated. `labels` is a set of labels,
+          the likeliest first. The set contains the true label with a probability of 90 %. `scope` is higher for texts that are
+          more like the samples. A row without a text has no label.
+        - review.csv: at most 1000 distinct texts for a person; see `Review`.
+        - summary.json: the number of rows that were answered, that were out of scope, that the model was unsure of, that had no
+          text, and that were longer than the encoder reads; and the number of answered rows with each label.
+
+        A file without rows gives the same files, without rows and with counts of 0.
 
         Raises:
             DataError: if the file cannot be read, or if it changes during the call. An unreadable row is found before any row is
@@ -121,13 +132,14 @@ class Labeller:
         try:
             sha256 = self.store.sha256(file)
         except OSError as error:
-            raise DataError(str(file), "a file that can be read", error.strerror or str(error)) from None
+            raise DataError(str(file), "a file that can be read", reason(error)) from None
         return Recipe(
             "apply",
             versions.APPLY,
             config={
-                "format": file.suffix,
+                "format": file_format(file),
                 "text": spec.text,
+                **self.task.inputs_config(),
                 "min_probability": spec.apply.min_probability,
                 "shard": self._shard_rows,
             },
@@ -137,30 +149,34 @@ class Labeller:
         )
 
     def _rows(self, file: Path) -> Iterator[Row]:
-        for line, (text,) in iter_rows(file, [self.task.spec.text], self.task.spec.validation.max_characters):
-            yield line, text
+        return iter_inputs(file, self.task.row_format())
 
     def _write(self, file: Path, count: int, shards: Path, folder: Path) -> dict[str, int]:
         """Label shard by shard. A shard that a killed call left in the folder `shards` is not labelled again."""
         import pyarrow.parquet as pq
 
-        figures, labels, review, done = Counter(dict.fromkeys(FIGURES, 0)), Counter[str](), Review(), 0
+        figures, labels = Counter(dict.fromkeys((*FIGURES, TRUNCATED), 0)), Counter[str]()
+        review, done = Review(self.task.modality), 0
         rows = self._rows(file)
         shards.mkdir(parents=True, exist_ok=True)
-        with pq.ParquetWriter(folder / PREDICTIONS, _schema()) as writer, show_progress(f"apply {file.name}", count) as report:
+        with ExitStack() as opened, show_progress(f"apply {file.name}", count) as report:
+            writer: pq.ParquetWriter | None = None
             for number in itertools.count():
                 some = list(itertools.islice(rows, self._shard_rows))
-                if not some:
+                if not some and number:  # a file without rows has one shard, which is empty
                     break
                 shard = shards / f"{number:08d}.parquet"
                 if not shard.is_file():
-                    _write_shard(label_texts(self._served, some, self.task.spec.apply.min_probability), shard)
+                    _write_shard(label_rows(self._served, some, self.task.spec.apply.min_probability), shard)
                 table = pq.read_table(shard)
+                writer = writer or opened.enter_context(pq.ParquetWriter(folder / PREDICTIONS, table.schema))
                 writer.write_table(table)
                 _count(table, figures, labels, review)
                 done += len(some)
                 report(done)
         figures["rows"] = done
+        if figures[TRUNCATED]:
+            log.warning("%s: %s", file.name, self._served.say_cut(figures[TRUNCATED], done))
         shown = {**figures, "to_review": review.write(folder / REVIEW)}
         write_json(folder / "summary.json", {**shown, "labels": dict(labels)})
         return shown
@@ -169,14 +185,18 @@ class Labeller:
 def totals(results: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """Add up the counts of several labelled files. Also returns the shares of rows without an answer and of rows out of scope."""
     results = list(results)
-    counts = {name: sum(result[name] for result in results) for name in FIGURES}
-    rows = max(counts["rows"], 1)
+    counts = {name: sum(result[name] for result in results) for name in (*FIGURES, TRUNCATED)}
     return {
         "files": len(results),
         **counts,
-        "abstained_share": round(1 - counts["answered"] / rows, 4),
-        "out_of_scope_share": round(counts["out_of_scope"] / rows, 4),
+        "abstained_share": _share(counts["rows"] - counts["answered"], counts["rows"]),
+        "out_of_scope_share": _share(counts["out_of_scope"], counts["rows"]),
     }
+
+
+def _share(part: int, rows: int) -> float:
+    """Return the share of the rows, to four decimals; 0 if there are no rows."""
+    return round(part / max(rows, 1), 4)
 
 
 def _state(file: Path) -> tuple[int, ...]:
@@ -184,63 +204,37 @@ def _state(file: Path) -> tuple[int, ...]:
     try:
         found = file.stat()
     except OSError as error:
-        raise DataError(str(file), "a file that can be read", error.strerror or str(error)) from None
+        raise DataError(str(file), "a file that can be read", reason(error)) from None
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def _schema() -> pa.Schema:
-    import pyarrow as pa
-
-    return pa.schema(
-        {
-            "line": pa.int64(),
-            "text": pa.string(),
-            "label": pa.string(),
-            "probability": pa.float32(),
-            "margin": pa.float32(),
-            "in_scope": pa.bool_(),
-            "abstained": pa.bool_(),
-            "labels": pa.list_(pa.string()),
-        }
-    )
-
-
-def label_texts(model: ServedModel, rows: Sequence[Row], least: float) -> pa.Table:
-    """Return the predictions for some rows. The model runs once for each distinct text.
+def label_rows(model: ServedModel, rows: Sequence[Row], least: float) -> pa.Table:
+    """Return the predictions for some rows. The model runs once for each distinct row.
 
     Args:
-        least: minimum probability of the likeliest label. Below it the model abstains.
+        least: minimum probability of an answer. Below it the model abstains. Numbers have no probability.
     """
-    import numpy as np
     import pyarrow as pa
-
-    from fsat_tasks.numerics.evidence.conformal import lac_scores, prediction_sets
+    import pyarrow.compute as pc
 
     place: dict[str, int] = {}
-    at = [place.setdefault(text, len(place)) if text and text.strip() else None for _, text in rows]
-    p, scope = model.run(list(place))  # (n, classes), (n,) for n distinct texts
-    names, order = pa.array(model.labels, pa.string()), np.argsort(-p, axis=1, kind="stable")
-    first, second = (np.take_along_axis(p, order[:, [rank]], axis=1)[:, 0] for rank in (0, 1))
-    in_scope = scope >= model.scope_threshold
-    sets = prediction_sets(lac_scores(p.astype(np.float64)), model.set_thresholds[SET_COVERAGE])
-    sets = np.take_along_axis(sets, order, axis=1)  # likeliest first
-    ends = np.cumsum(np.append(0, sets.sum(axis=1)))
-    distinct = pa.table(
-        {
-            "label": names.take(pa.array(order[:, 0])),
-            "probability": first,
-            "margin": first - second,
-            "in_scope": in_scope,
-            "abstained": ~in_scope | (first < least),
-            "labels": pa.ListArray.from_arrays(pa.array(ends, pa.int32()), names.take(pa.array(order[sets]))),
-        }
-    ).take(pa.array(at, pa.int64()))
-    lines, texts = zip(*rows, strict=True)
-    columns = {name: distinct[name] for name in distinct.column_names}
-    columns |= {"line": pa.array(lines), "text": pa.array(texts, pa.string())}
-    for name, blank in (("in_scope", False), ("abstained", True)):
+    at = [None if row is None else place.setdefault(row, len(place)) for _, row in rows]
+    answered = model.answer(list(place))  # for n distinct rows
+    answers = model.target.columns(answered.outputs, model.rule)
+    in_scope = pa.array(answered.scope >= model.scope_threshold)
+    abstained = pc.or_(pc.invert(in_scope), pc.equal(answers["label"], ""))
+    if "probability" in answers.column_names:
+        abstained = pc.or_(abstained, pc.less(answers["probability"], pa.scalar(least, pa.float32())))
+    behind = answers.column_names.index("margin") + 1
+    answers = answers.add_column(behind, "in_scope", in_scope).add_column(behind + 1, "abstained", abstained)
+    answers = answers.add_column(behind + 2, "scope", pa.array(answered.scope, pa.float32()))
+    answers = answers.append_column(TRUNCATED, pa.array(answered.cut))
+    answers = answers.take(pa.array(at, pa.int64()))
+    columns = {"line": pa.array([line for line, _ in rows], pa.int64()), "text": pa.array([row for _, row in rows], pa.string())}
+    columns |= {name: answers[name] for name in answers.column_names}
+    for name, blank in (("in_scope", False), ("abstained", True), (TRUNCATED, False)):
         columns[name] = columns[name].fill_null(blank)
-    return pa.table(columns, schema=_schema())
+    return pa.table(columns)
 
 
 def _write_shard(table: pa.Table, path: Path) -> None:
@@ -256,12 +250,18 @@ def _write_shard(table: pa.Table, path: Path) -> None:
 
 
 def _count(table: pa.Table, figures: Counter[str], labels: Counter[str], review: Review) -> None:
-    """Add a shard's rows to the counts, and the texts that the model abstained on to `review`."""
+    """Add a shard's rows to the counts, and to `review`."""
     import pyarrow.compute as pc
 
     answered = table.filter(pc.invert(table["abstained"]))
     labels.update(answered["label"].to_pylist())
+    needed = [name for name in ("scope", "text", "label", "probability") if name in answered.column_names]
+    review.add_unlike(
+        Doubt(row["scope"], row["text"], row["label"], row.get("probability"), UNLIKE)
+        for row in answered.select(needed).to_pylist()
+    )
     figures["answered"] += len(answered)
+    figures[TRUNCATED] += pc.sum(table[TRUNCATED]).as_py() or 0  # None, if there are no rows
     doubts = []
     for row in table.filter(table["abstained"]).to_pylist():
         if row["label"] is None:
@@ -269,5 +269,5 @@ def _count(table: pa.Table, figures: Counter[str], labels: Counter[str], review:
             continue
         reason = "unsure" if row["in_scope"] else "out of scope"
         figures[reason.replace(" ", "_")] += 1
-        doubts.append(Doubt(row["margin"], row["text"], row["label"], row["probability"], reason))
-    review.add(doubts)
+        doubts.append(Doubt(row["margin"], row["text"], row["label"], row.get("probability"), reason))
+    review.doubts.add(doubts)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from fsat_tasks.models.head import load_baseline
 from fsat_tasks.runs.run import Run
 from fsat_tasks.runtime.numeric_class import NumericClass
+from fsat_tasks.targets.target import Target
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,10 +27,11 @@ __all__ = ["Judged", "ReferenceHead", "fit_reference_head"]
 
 @dataclass(frozen=True)
 class Judged:
-    """Features of rows, with the head's probabilities and scope decisions."""
+    """Features of rows, with the head's class shares and scope decisions."""
 
     rows: Array  # (n, layers * dim) features of unit length
-    probabilities: Array  # (n, classes), calibrated
+    shares: Array | None  # (n, groups), share of each group in each row's answer; None for numbers
+    scope: Array  # (n,) scope scores; higher is more like the samples
     outside: NDArray[np.bool_]  # (n,) true for rows out of scope
 
     def __len__(self) -> int:
@@ -40,9 +42,10 @@ class Judged:
 class ReferenceHead:
     """A linear probe on the pretrained encoder, with its temperature and its scope threshold."""
 
+    target: Target
     labels: list[str]
     calibrated: CalibratedHead
-    prior: Array  # (classes,) class shares of the samples that the head was fitted to
+    prior: Array  # (groups,) class shares of the samples that the head was fitted to
     samples: Judged
     """The samples. Each sample is judged by a head that was fitted without this sample."""
 
@@ -51,7 +54,8 @@ class ReferenceHead:
         from fsat_tasks.numerics.geometry.layers import mix_layers
 
         rows, head = mix_layers(features, self.calibrated.layers), self.calibrated
-        return Judged(rows, head.probabilities(features), ~head.in_scope(features))
+        scope = head.scope_scores(features)
+        return Judged(rows, self.target.shares(head.outputs(features)), scope, scope < head.scope_threshold)
 
 
 def fit_reference_head(run: Run, numeric_class: NumericClass) -> ReferenceHead:
@@ -59,11 +63,8 @@ def fit_reference_head(run: Run, numeric_class: NumericClass) -> ReferenceHead:
 
     Args:
         run: the run that made the champion.
-        numeric_class: engine, device and precision with which samples and class names are encoded.
+        numeric_class: engine, device and precision with which samples and class anchors are encoded.
     """
-    from scipy.special import softmax
-
-    from fsat_tasks.numerics.evidence.calibration import fit_temperature
     from fsat_tasks.numerics.geometry.layers import mix_layers
     from fsat_tasks.numerics.heads.calibrated import Samples, fit_calibrated
     from fsat_tasks.numerics.heads.probe import LinearHead
@@ -71,17 +72,19 @@ def fit_reference_head(run: Run, numeric_class: NumericClass) -> ReferenceHead:
 
     baseline, tables = load_baseline(run.tuned), run.tables
     samples = tables.samples.at_lines(run.head.lines)
-    labels = tables.class_numbers(samples.labels)
-    shots, anchors = run.features(samples.texts, numeric_class), run.features(tables.classes.texts, numeric_class)
+    answers = run.answers(samples.labels)
+    shots, anchors = run.features(samples.inputs, numeric_class), run.anchors(numeric_class)
     held_out = baseline.held_out.astype("f8")
-    temperature = fit_temperature(held_out, labels)
+    temperature = answers.judge(held_out).temperature
     calibrated = fit_calibrated(
         LinearHead(baseline.weight.astype("f8"), baseline.bias.astype("f8")),
         baseline.layers(shots.shape[2]),
         temperature,
-        Samples(shots, labels, anchors, held_out),
+        Samples(shots, answers, anchors, held_out),
         run.tuned.manifest["config"]["coverage"],
     )
-    outside = calibrated.scope.held_out < calibrated.scope_threshold
-    judged = Judged(mix_layers(shots, calibrated.layers), softmax(held_out / temperature, axis=1), outside)
-    return ReferenceHead(tables.classes.labels, calibrated, shots_prior(labels, len(tables.classes)), judged)
+    scope = calibrated.scope.held_out
+    shares = run.target.shares(calibrated.link.outputs(held_out / temperature, temperature))
+    judged = Judged(mix_layers(shots, calibrated.layers), shares, scope, scope < calibrated.scope_threshold)
+    prior = shots_prior(answers.members()[1], answers.groups)
+    return ReferenceHead(run.target, tables.classes.labels, calibrated, prior, judged)

@@ -1,69 +1,115 @@
-"""Write the review file: the texts that a model abstained on. Texts whose labels teach the model most come first.
+"""Write the review file: the rows that a model abstained on, and a few that it answered although they are unlike the samples.
 
-A person fills in the labels, and `fsat add` adds the rows to the task's samples.
+Rows whose labels teach the model most come first. A person fills in the labels, and `fsat add` adds the rows to the samples.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from fsat_tasks.data.review_cells import REVIEW_COLUMNS, guard
 from fsat_tasks.errors import StoreError
+from fsat_tasks.inputs.modality import Input, Modality
+from fsat_tasks.runtime.regular_file import read_regular
 from fsat_tasks.store import Artefact, Store
-from fsat_tasks.store.copies import copy_out
+from fsat_tasks.store.copies import AddFiles, copy_out, no_files
 from fsat_tasks.store.files import sha256_file
+from fsat_tasks.store.reference import is_reference
 
 __all__ = ["REVIEW", "Doubt", "Review", "copy_result"]
 
 REVIEW = "review.csv"
 MOST = 1000
-"""Maximum number of texts in the review file. A person is unlikely to label more, and the limit keeps memory bounded."""
-COLUMNS = ("text", "label", "suggested", "probability", "reason")
+"""Maximum number of rows in the review file. A person is unlikely to label more, and the limit keeps memory bounded."""
+
+
+MOST_UNLIKE = 50
+"""Maximum number of answered rows in the review file."""
+UNLIKE_SHARE = 0.05
+"""Maximum number of answered rows in the review file, as a share of all answered rows. A confident answer to a text of a new kind
+is among those with the lowest scope scores, and a person can look at one row in twenty, or one at least."""
+UNLIKE = "answered, but unlike the samples"
 
 
 class Doubt(NamedTuple):
-    """A text that the model abstained on. Doubts sort by margin, smallest first, as in margin sampling (Scheffer et al. 2001)."""
+    """A row for a person to look at. The lowest ranks come first."""
 
-    margin: float
-    """Probability of the likeliest class minus the probability of the second likeliest."""
-    text: str
+    rank: float
+    """For a row without an answer, the probability of the likeliest class minus that of the second likeliest, as in margin
+    sampling (Scheffer et al. 2001). For an answered row, its scope score."""
+    row: Input
     suggested: str
-    probability: float
+    probability: float | None
+    """Probability of the answer; None for a number."""
     reason: str
 
 
-class Review:
-    """Collection of at most `most` doubts: those with the smallest margins, each text once."""
+class Lowest:
+    """Collection of at most `most` doubts: those with the lowest ranks, each row once."""
 
-    def __init__(self, most: int = MOST) -> None:
+    def __init__(self, most: int) -> None:
         self.most = most
-        self._doubts: dict[str, Doubt] = {}
+        self._doubts: dict[Input, Doubt] = {}
 
     def add(self, doubts: Iterable[Doubt]) -> None:
         for doubt in doubts:
-            self._doubts.setdefault(doubt.text, doubt)
+            self._doubts.setdefault(doubt.row, doubt)
             if len(self._doubts) >= 2 * self.most:
-                self._doubts = {one.text: one for one in self.rows()}
+                self._doubts = {one.row: one for one in self.rows()}
 
     def rows(self) -> list[Doubt]:
         return sorted(self._doubts.values())[: self.most]
 
+
+class Review:
+    """Rows for a person to look at: those without an answer, and then the answered ones that are least like the samples."""
+
+    def __init__(self, modality: Modality) -> None:
+        self.modality = modality
+        self.doubts, self.unlike = Lowest(MOST), Lowest(MOST_UNLIKE)
+        self.answered = 0
+        """Number of answered rows."""
+
+    def add_unlike(self, doubts: Iterable[Doubt]) -> None:
+        """Add answered rows."""
+        some = list(doubts)
+        self.answered += len(some)
+        self.unlike.add(some)
+
+    def rows(self) -> list[Doubt]:
+        """Return the rows of the review file, in their order."""
+        few = math.ceil(UNLIKE_SHARE * self.answered)
+        return [*self.doubts.rows(), *self.unlike.rows()[:few]][:MOST]
+
     def write(self, path: Path) -> int:
-        """Write the table and return its number of rows. Its column `label` is empty, for a person to fill in."""
+        """Write the table and return its number of rows. Its column `label` is empty, for a person to fill in.
+
+        Every cell is in quotes, so that a spreadsheet with another separator does not split it. `guard` says why some cells begin
+        with an apostrophe.
+        """
         rows = self.rows()
         with path.open("w", encoding="utf-8-sig", newline="") as file:  # Excel needs the byte-order mark to recognise UTF-8
-            table = csv.writer(file)
-            table.writerow(COLUMNS)
-            table.writerows((row.text, "", row.suggested, f"{row.probability:.4f}", row.reason) for row in rows)
+            table = csv.writer(file, quoting=csv.QUOTE_ALL)
+            table.writerow([*self.modality.columns("text"), *REVIEW_COLUMNS])
+            for doubt in rows:
+                cells = self.modality.cells(doubt.row)
+                probability = "" if doubt.probability is None else f"{doubt.probability:.4f}"
+                table.writerow(map(guard, [*cells, "", doubt.suggested, probability, doubt.reason]))
         path.chmod(0o444)  # read-only, because a person must edit a copy: the store rejects an artefact with altered files
         return len(rows)
 
 
-def copy_result(store: Store, result: Artefact, folder: Path) -> None:
-    """Copy a result's files to a folder. Raises StoreError if the folder has a review file that a person has changed."""
+def copy_result(store: Store, result: Artefact, folder: Path, more: AddFiles = no_files) -> None:
+    """Copy a result's files to a folder, and `more` files; see `copy_out`.
+
+    Raises:
+        StoreError: if the folder has a review file that a person has changed.
+    """
     review = folder / REVIEW
     if review.is_file() and sha256_file(review) not in (result.sha256(REVIEW), _former_sha256(store, folder)):
         raise StoreError(
@@ -72,7 +118,7 @@ def copy_result(store: Store, result: Artefact, folder: Path) -> None:
             "one that was changed after it was copied",
             "Feed it back with fsat add and move it away, or name another folder.",
         )
-    copy_out(result, folder)
+    copy_out(result, folder, more)
 
 
 def _former_sha256(store: Store, folder: Path) -> str | None:
@@ -81,8 +127,8 @@ def _former_sha256(store: Store, folder: Path) -> str | None:
     Returns None if no artefact.json in the folder names the copied result, or if the store no longer has that result.
     """
     try:
-        former = json.loads((folder / "artefact.json").read_text("utf-8"))
-        found = store.find(former["step"], former["key"])
-    except (OSError, ValueError, LookupError, TypeError):
+        former = json.loads(read_regular(folder / "artefact.json"))
+    except (OSError, ValueError, RecursionError):
         return None
+    found = store.find_named(former) if is_reference(former, "apply") else None
     return found.sha256(REVIEW) if found is not None and REVIEW in found.manifest["files"] else None

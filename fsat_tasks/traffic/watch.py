@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from fsat_tasks.errors import DataError
+from fsat_tasks.inputs.modality import Input
 from fsat_tasks.quality.wording import PERCENT
 from fsat_tasks.registry.champion_files import champion_run
 from fsat_tasks.runs.run import Run
@@ -29,12 +30,16 @@ from fsat_tasks.traffic.window import read_window
 if TYPE_CHECKING:
     from fsat_tasks.numerics.shift.class_shares import SharesApart
     from fsat_tasks.numerics.shift.drift import Shift
+    from fsat_tasks.numerics.types import Array
 
 __all__ = ["drift_event", "first_alarm", "watch_traffic"]
 
 REFERENCE_ROWS = 2000
 """Maximum number of pool rows in the reference. They are drawn by the seed. The number is four times the default window, because
 more rows would hardly make the tests more sensitive."""
+
+UNLIKE = 10
+"""Number of rows, least like the samples, that are shown if there is drift."""
 
 Kind = Literal["unlabelled", "query", "samples"]
 
@@ -52,8 +57,9 @@ def watch_traffic(task: Task, store: Store, traffic: Path) -> Artefact:
     """Compare the traffic's newest rows with the reference rows: their features, class shares, and share of rows out of scope.
 
     Writes drift.json, which has the verdict, each test with its figure and p-value, and the class shares with their confidence
-    intervals. Texts that are in the row cache are not encoded again. If the champion was made on a GPU, a machine without such a
-    GPU cannot use the features that the GPU computed. That machine encodes all texts again.
+    intervals. If there is drift, it also has the rows that are least like the samples. Texts that are in the row cache are not
+    encoded again. If the champion was made on a GPU, a machine without such a GPU cannot use the features that the GPU computed.
+    That machine encodes all texts again.
 
     Raises:
         RegistryError: if the task has no champion, or if the artefacts that the champion was made from are no longer in the
@@ -66,9 +72,9 @@ def watch_traffic(task: Task, store: Store, traffic: Path) -> Artefact:
         return or_on_the_cpu(task.spec.device, lambda device: _watch(run, window, str(traffic), device))
 
 
-def _watch(run: Run, texts: list[str], file: str, device: Device) -> Artefact:
+def _watch(run: Run, inputs: list[Input], file: str, device: Device) -> Artefact:
     spec, numeric_class = run.task.spec, run.encoding_class(device)
-    content = hashlib.sha256(canonical_json(texts).encode()).hexdigest()
+    content = hashlib.sha256(canonical_json(inputs).encode()).hexdigest()
     recipe = Recipe(
         "watch",
         versions.WATCH,
@@ -87,11 +93,12 @@ def _watch(run: Run, texts: list[str], file: str, device: Device) -> Artefact:
     def write(folder: Path) -> dict[str, Any]:
         head = fit_reference_head(run, numeric_class)
         judge = _Judge(run, head, numeric_class)
-        window = judge(texts)
+        window = judge(inputs)
         if window is None:
             raise DataError(file, "two rows or more that are no samples of the task", "fewer")
         reference = _reference(run, judge)
         found = _compare(reference, window, head, spec.watch.significance, spec.seed)
+        found["unlike"] = _unlike(run, judge.new(inputs), window.scope) if found["drift"] else []
         write_json(folder / "drift.json", {"task": run.task.name, "model": run.exported.reference(), **found})
         p_values = {f"p_{test['test']}": test["p_value"] for test in found["tests"]}
         return {"drift": found["drift"], "window": len(window), "reference": len(reference.judged), **p_values}
@@ -130,20 +137,24 @@ class _Reference:
 
 
 class _Judge:
-    """Judges texts with the reference head. Texts of the samples are left out, because the head was fitted to them."""
+    """Judges rows with the reference head. Rows of the samples are left out, because the head was fitted to them."""
 
     def __init__(self, run: Run, head: ReferenceHead, numeric_class: NumericClass) -> None:
         self._run, self._head, self._numeric_class = run, head, numeric_class
-        self._taught = set(run.tables.samples.texts)
+        self._taught = set(run.tables.samples.inputs)
 
     @property
     def samples(self) -> Judged:
         """The samples. Each sample is judged by a head that was fitted without this sample."""
         return self._head.samples
 
-    def __call__(self, texts: Iterable[str]) -> Judged | None:
-        """Judge the texts that are not samples. Returns None if there are fewer than two."""
-        new = [text for text in texts if text not in self._taught]
+    def new(self, inputs: Iterable[Input]) -> list[Input]:
+        """Return the rows that are not samples."""
+        return [row for row in inputs if row not in self._taught]
+
+    def __call__(self, inputs: Iterable[Input]) -> Judged | None:
+        """Judge the rows that are not samples. Returns None if there are fewer than two."""
+        new = self.new(inputs)
         return self._head.judge(self._run.features(new, self._numeric_class)) if len(new) > 1 else None
 
 
@@ -151,9 +162,9 @@ def _reference(run: Run, judge: _Judge) -> _Reference:
     """Return the rows that the window is compared with: pool rows if there are any, else query rows, else the samples."""
     config = run.extracted.manifest["config"]
     rows = run.pool.draw(min(REFERENCE_ROWS, config.get("pool_rows", REFERENCE_ROWS)), config.get("seed", 0))
-    if run.pool.size and (pool := judge(run.pool.texts(rows))):
+    if run.pool.size and (pool := judge(run.pool.inputs(rows))):
         return _Reference("unlabelled", pool)
-    if query := judge(run.tables.query.texts):
+    if query := judge(run.tables.query.inputs):
         return _Reference("query", query)
     return _Reference("samples", judge.samples)
 
@@ -169,9 +180,9 @@ def _compare(reference: _Reference, window: Judged, head: ReferenceHead, signifi
     with threadpool_limits(1):  # so that the digits do not depend on the number of cores
         shifts = {"features": feature_shift(old.rows, window.rows, seed), "scope": scope_rise(old.outside, window.outside)}
         shares = None
-        if reference.kind != "samples":
-            shifts["labels"] = label_shift(old.probabilities, window.probabilities, seed)
-            shares = shares_apart(old.probabilities, window.probabilities, head.prior, seed)
+        if reference.kind != "samples" and old.shares is not None and window.shares is not None:
+            shifts["labels"] = label_shift(old.shares, window.shares, seed)
+            shares = shares_apart(old.shares, window.shares, head.prior, seed)
     adjusted = holm(np.array([shift.p_value for shift in shifts.values()]))
     tests = [
         {
@@ -202,6 +213,12 @@ def _compare(reference: _Reference, window: Judged, head: ReferenceHead, signifi
         },
         "classes": [] if shares is None else _classes(head.labels, shares),
     }
+
+
+def _unlike(run: Run, inputs: list[Input], scope: Array) -> list[dict[str, Any]]:
+    """Return the rows that are least like the samples, with their scope scores, the lowest first. No row is there twice."""
+    lowest = sorted(dict(zip(inputs, scope.tolist(), strict=True)).items(), key=lambda row: row[1])[:UNLIKE]
+    return [{"text": run.task.modality.show(row), "scope": score} for row, score in lowest]
 
 
 def _differ(what: str, shift: Shift, drift: bool) -> str:

@@ -21,12 +21,13 @@ RATES = {
 """Floating point operations per second that training reaches on one core or one GPU. Plans use these figures instead of a
 clock. So a busy machine makes the same model as an idle one, and only takes longer."""
 OPERATIONS_TO_TRAIN, OPERATIONS_TO_ENCODE = 6, 2
-"""Operations per weight and token: two in the forward pass, and four in the backward pass. Encoding has no backward pass."""
+"""Operations per weight and unit of a row's size: two in the forward pass, and four in the backward pass. Encoding has no
+backward pass."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Cost of training on tokens and of encoding them, from the encoder's size and the device's speed."""
+    """Cost of training on rows and of encoding them, from the encoder's size and the device's speed."""
 
     weights: int
     """Number of weights outside the embeddings."""
@@ -34,7 +35,7 @@ class Cost:
     """Floating point operations per second, summed over the encoders that are tuned side by side."""
 
     def seconds(self, trained: int, encoded: int) -> float:
-        """Return the planned seconds to train on `trained` tokens and to encode `encoded` tokens."""
+        """Return the planned seconds to train on rows of the size `trained` and to encode rows of the size `encoded`."""
         return self.weights * (OPERATIONS_TO_TRAIN * trained + OPERATIONS_TO_ENCODE * encoded) / self.rate
 
 

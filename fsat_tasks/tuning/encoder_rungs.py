@@ -5,6 +5,7 @@ For their evidence, one fold of the samples at a time is left out; see `cross_fi
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -12,8 +13,8 @@ import numpy as np
 
 from fsat_tasks.errors import DivergedError
 from fsat_tasks.numerics.evidence.held_out import Prior
+from fsat_tasks.numerics.heads.answers import Answers
 from fsat_tasks.numerics.heads.pool_taught import FOLDS
-from fsat_tasks.numerics.types import Labels
 from fsat_tasks.tuning.cross_fitting import (
     DISTANCES,
     SHARE_OF_SHOTS,
@@ -26,12 +27,15 @@ from fsat_tasks.tuning.cross_fitting import (
 )
 from fsat_tasks.tuning.frozen_rungs import NO_POOL, TOO_FEW
 from fsat_tasks.tuning.jobs import FineTuningSettings
+from fsat_tasks.tuning.pace import LimitReachedError, Pace
 from fsat_tasks.tuning.state import Need, Rung, Setup, State, Teacher
 from fsat_tasks.tuning.task_pool import TaskPool
 from fsat_tasks.tuning.trial import Fit, HeadKind, Skipped, Trial, fit_head
 
 __all__ = ["BODY", "BODY_POOL", "SELF_TRAINING", "CrossFitter", "try_body", "try_body_pool", "try_self_training"]
 
+
+log = logging.getLogger(__name__)
 
 CrossFitter = Callable[[CrossFitJob], CrossFit]
 
@@ -51,7 +55,7 @@ MAX_ORTHOGONALITY_ERROR = 1e-3
 class EncoderTrial(Trial):
     """A head on features of the fine-tuned encoder."""
 
-    labels: Labels
+    answers: Answers
     tuned: CrossFit
     found: TunedHead
 
@@ -59,7 +63,7 @@ class EncoderTrial(Trial):
         tuned, chosen = self.tuned, self.found.fold_head
         pool = tuned.pool if chosen.soft_labels else tuned.pool[:0]
         return Fit(
-            head=fit_head(tuned.shots, self.labels, tuned.anchors, pool, chosen.setting, chosen.share),
+            head=fit_head(tuned.shots, self.answers, tuned.anchors, pool, chosen.setting, chosen.share),
             kind=HeadKind.TAUGHT if chosen.soft_labels else HeadKind.PROBE,
             layers=chosen.setting.layers,
             setting=chosen.setting,
@@ -76,13 +80,14 @@ class EncoderTrial(Trial):
 def try_body(setup: Setup, state: State, cross_fit: CrossFitter = cross_fit) -> tuple[Trial | Skipped, State]:
     """Try the probe on features of an encoder that is fine-tuned on the samples."""
     material, settings = setup.material, setup.settings
-    if len(material.labels) < FOLDS:
+    if len(material.answers) < FOLDS:
         return TOO_FEW, state
     if _is_left_to_self_training(setup, state):
         return Skipped("The unlabelled rows tune the encoder further than the samples alone: see self-training."), state
     plan = _plan_epochs(setup, state.budget)
     if plan.amount == 0:
         return _over_budget(plan, state), state
+    log.info("body: %d epochs, planned at %.0f of %.0f s", plan.amount, plan.seconds, state.budget)
     state = state.spend(plan.seconds)
     if state.incumbent is not None and state.incumbent.provisional:
         state = state.judged_by_folds(probe_on_folds(material, setup.probe.chosen))
@@ -94,6 +99,7 @@ def try_body(setup: Setup, state: State, cross_fit: CrossFitter = cross_fit) -> 
         device=settings.device,
         checkpoints=settings.checkpoints,
         pool=plan.pool,
+        pace=Pace("body", plan.amount, plan.training, state.deadline),
     )
     tuned, state = _cross_fit(job, state, cross_fit)
     if isinstance(tuned, Skipped):
@@ -119,26 +125,30 @@ def try_self_training(setup: Setup, state: State, cross_fit: CrossFitter = cross
     settings, pool, teacher = setup.settings, setup.pool, state.teacher
     if pool is None:
         return NO_POOL, state
-    if len(setup.material.labels) < FOLDS:
+    if len(setup.material.answers) < FOLDS:
         return TOO_FEW, state
     if teacher is None:
         return Skipped("It needs the rung 'pool' or 'body', and neither gave a model."), state
     plan = _plan_rows(setup, pool, state.budget)
     if plan.amount == 0:
         return _over_budget(plan, state), state
+    epochs = settings.self_training_epochs
+    message = "self-training: %d epochs of %d unlabelled rows a fold, planned at %.0f of %.0f s"
+    log.info(message, epochs, plan.amount, plan.seconds, state.budget)
     state = state.spend(plan.seconds)
     job = CrossFitJob(
         material=setup.material,
         setting=setup.probe.chosen,
-        tuning=FineTuningSettings(settings.fine_tuning, settings.self_training_epochs, temperature=0.1, contrastive=0.2),
+        tuning=FineTuningSettings(settings.fine_tuning, epochs, temperature=0.1, contrastive=0.2),
         seed=settings.seed + FOLDS,
         device=settings.device,
         checkpoints=settings.checkpoints,
         pool=pool,
         soft_rows=[
-            SoftRows(pool.rows.at(rows[: plan.amount]).tokens, soft[: plan.amount].astype(np.float32))
+            SoftRows(pool.rows.at(rows[: plan.amount]).prepared, soft[: plan.amount].astype(np.float32))
             for rows, soft in zip(pool.folds, teacher.soft_labels, strict=True)
         ],
+        pace=Pace("self-training", epochs, plan.training, state.deadline),
     )
     # the prior applies only if the incumbent's head is taught by the pool
     prior = BODY_PRIOR if state.incumbent is not None and state.incumbent.rung.taught else None
@@ -161,32 +171,36 @@ class _Plan:
     """Number of epochs, or of pool rows of each fold; 0 if the budget does not allow the minimum."""
     seconds: float
     """Planned seconds; if `amount` is 0, the seconds that the minimum would take."""
+    training: float
+    """The part of the planned seconds that training takes; encoding takes the rest."""
     pool: TaskPool | None
     """Pool that will be encoded with the tuned encoders; None if the budget leaves no time for it."""
 
 
 def _plan_epochs(setup: Setup, budget: float) -> _Plan:
     """Plan the epochs of fine-tuning on the samples. If there is no time to encode the pool, the plan has no pool."""
-    epoch, most = setup.cost.seconds((FOLDS - 1) * setup.material.shots.token_count, 0), setup.settings.epochs
+    epoch, most = setup.cost.seconds((FOLDS - 1) * setup.material.shots.size, 0), setup.settings.epochs
     for pool in (setup.pool, None):
         fixed = _encoding_seconds(setup, pool)
         epochs = most if epoch == 0 else min(int((budget - fixed) / epoch), most)
         if epochs >= FEWEST_EPOCHS:
-            return _Plan(epochs, fixed + epochs * epoch, pool)
-    return _Plan(0, fixed + FEWEST_EPOCHS * epoch, None)
+            return _Plan(epochs, fixed + epochs * epoch, epochs * epoch, pool)
+    return _Plan(0, fixed + FEWEST_EPOCHS * epoch, 0.0, None)
 
 
 def _plan_rows(setup: Setup, pool: TaskPool, budget: float) -> _Plan:
     """Plan the number of pool rows on which each fold's encoder is fine-tuned, besides the samples."""
     most, epochs = len(pool.folds[0]), setup.settings.self_training_epochs
-    samples = setup.cost.seconds((FOLDS - 1) * epochs * setup.material.shots.token_count, 0)
+    samples = setup.cost.seconds((FOLDS - 1) * epochs * setup.material.shots.size, 0)
     fixed = _encoding_seconds(setup, pool) + samples
     # samples are repeated until their number is SHARE_OF_SHOTS times that of the pool rows
-    tokens = int(FOLDS * epochs * (1.0 + SHARE_OF_SHOTS) * pool.rows.token_count)
-    row = setup.cost.seconds(tokens, 0) / len(pool.rows)
+    size = int(FOLDS * epochs * (1.0 + SHARE_OF_SHOTS) * pool.rows.size)
+    row = setup.cost.seconds(size, 0) / len(pool.rows)
     rows = most if row == 0 else min(int((budget - fixed) / row), most)
     fewest = min(FEWEST_SELF_TRAINING_ROWS, most)
-    return _Plan(rows, fixed + row * rows, pool) if rows >= fewest else _Plan(0, fixed + row * fewest, pool)
+    if rows < fewest:
+        return _Plan(0, fixed + row * fewest, 0.0, pool)
+    return _Plan(rows, fixed + row * rows, samples + row * rows, pool)
 
 
 def _encoding_seconds(setup: Setup, pool: TaskPool | None) -> float:
@@ -195,10 +209,10 @@ def _encoding_seconds(setup: Setup, pool: TaskPool | None) -> float:
     Each fold's encoder encodes the samples and anchors at each of the DISTANCES in cross_fitting.py. It encodes the fold's pool
     rows once. The mean encoder encodes all samples, anchors and pool rows once.
     """
-    rows = setup.material.shots.token_count + setup.material.anchors.token_count
+    rows = setup.material.shots.size + setup.material.anchors.size
     unlabelled = 0
     if pool is not None:
-        unlabelled = sum(pool.rows.at(fold).token_count for fold in pool.folds) + pool.rows.token_count
+        unlabelled = sum(pool.rows.at(fold).size for fold in pool.folds) + pool.rows.size
     return setup.cost.seconds(0, (len(DISTANCES) * FOLDS + 1) * rows + unlabelled)
 
 
@@ -223,6 +237,8 @@ def _cross_fit(job: CrossFitJob, state: State, cross_fit: CrossFitter) -> tuple[
         tuned = cross_fit(job)
     except DivergedError as error:
         return Skipped(str(error)), state
+    except LimitReachedError:
+        return Skipped("It was stopped, because the time is over (tune.limit_seconds)."), state
     if tuned.orthogonality_error > MAX_ORTHOGONALITY_ERROR:
         off = f"{tuned.orthogonality_error:.1g}, more than {MAX_ORTHOGONALITY_ERROR:.0e}"
         return Skipped(f"The adapters are no longer rotations: they are off by {off}."), state
@@ -236,7 +252,7 @@ def _trial(setup: Setup, state: State, tuned: CrossFit, found: TunedHead, prior:
         held_out=found.held_out,
         incumbent=state.evidence,
         prior=prior,
-        labels=setup.material.labels,
+        answers=setup.material.answers,
         tuned=tuned,
         found=found,
     )

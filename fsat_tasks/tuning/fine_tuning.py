@@ -20,10 +20,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fsat_tasks.encoders.graph import PooledEncoder
+from fsat_tasks.encoders.graph import TorchEncoder
+from fsat_tasks.encoders.kinds import KINDS
+from fsat_tasks.encoders.prepare import Prepared, collate
 from fsat_tasks.encoders.source import EncoderSource
 from fsat_tasks.runtime.machine import has_bfloat16
-from fsat_tasks.tuning.jobs import FineTuningSettings, TokenRows, TrainingRows
+from fsat_tasks.tuning.jobs import FineTuningSettings, TrainingRows
 
 __all__ = [
     "Weights",
@@ -38,12 +40,12 @@ __all__ = [
 
 Weights = dict[str, Tensor]
 
-TOKENS_PER_STEP = 1024
-"""Maximum number of padded tokens in a training batch. Such a batch fits the cache, and an epoch has more steps than with
+STEP_SIZE = 1024
+"""Maximum size of a training batch, padding included. Such a batch fits the cache, and an epoch has more steps than with
 larger batches."""
-TOKENS_PER_BATCH = {"cpu": 1024, "cuda": 32768}
-"""Device -> maximum number of padded tokens in a batch that is only encoded. On the CPU such a batch fits a core's cache, so
-encoding is three times as fast as with batches of eight times as many tokens."""
+BATCH_SIZE = {"cpu": 1024, "cuda": 32768}
+"""Device -> maximum size of a batch that is only encoded. On the CPU such a batch fits a core's cache, so encoding is three
+times as fast as with batches of eight times this size."""
 WARM_UP = 0.1
 """Share of the steps in which the learning rate rises. In the remaining steps the rate falls to zero."""
 GRADIENT_NORM = 1.0
@@ -55,20 +57,20 @@ BLOCK = 32
 """Size of the blocks of an orthogonal adapter (Qiu et al. 2023)."""
 
 
-def load_torch_encoder(source: EncoderSource, device: str, weights: Mapping[str, Tensor] | None = None) -> PooledEncoder:
+def load_torch_encoder(source: EncoderSource, device: str, weights: Mapping[str, Tensor] | None = None) -> TorchEncoder:
     """Load the encoder in torch on a device. If tuned weights are given, they replace the pretrained ones."""
-    encoder = PooledEncoder(source.folder, source.pooling, source.normalize)
+    encoder = KINDS[source.inputs].load(source)
     if weights:
         unknown = encoder.load_state_dict(dict(weights), strict=False).unexpected_keys
         assert not unknown, f"weights of another encoder: {unknown[:3]}"
     if device == "cpu":  # fused attention kernels are slow for short rows, above all in the backward pass
-        encoder.body.set_attn_implementation("eager")
+        encoder.unfuse()
     encoder.to(device)
     return encoder
 
 
 def fine_tune(
-    encoder: PooledEncoder,
+    encoder: TorchEncoder,
     training: TrainingRows,
     settings: FineTuningSettings,
     seed: int,
@@ -99,20 +101,20 @@ def fine_tune(
         ],
         fused=True,
     )
-    lengths = np.array([len(row) for row in training.tokens])
-    plan = [batch for _ in range(settings.epochs) for batch in _batches(lengths, settings.rows_per_step, rng)]
+    sizes = np.array([row.size for row in training.rows])
+    plan = [batch for _ in range(settings.epochs) for batch in _batches(sizes, settings.rows_per_step, rng)]
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, len(plan)))
     encoder.train()
     done = 0
     for batch in plan:
-        ids, mask = _pad([training.tokens[i] for i in batch], device)
+        feed = _tensors([training.rows[i] for i in batch], device)
         with _mixed_precision(device):
-            features = encoder(ids, mask)[1]  # (batch, dim)
+            features = encoder(**feed)[1]  # (batch, dim)
         unit = functional.normalize(features.float(), dim=-1)
         wanted = torch.from_numpy(training.targets[batch]).to(device)  # (batch, classes)
         cosines = unit @ functional.normalize(classes, dim=-1).T  # (batch, classes)
         loss = functional.cross_entropy(cosines / settings.temperature, wanted)
-        loss = loss + settings.contrastive * _contrastive(unit, wanted.argmax(1), settings.temperature)
+        loss = loss + settings.contrastive * _contrastive(unit, _alike(wanted), settings.temperature)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, GRADIENT_NORM)
@@ -129,34 +131,34 @@ def fine_tune(
 
 
 def encode_rows(
-    encoder: PooledEncoder, rows: TokenRows, exact: bool = True, tokens_per_batch: int | None = None
+    encoder: TorchEncoder, rows: Sequence[Prepared], exact: bool = True, batch_size: int | None = None
 ) -> NDArray[np.float32]:
     """Encode rows and return features of every layer, (n, layers, dim).
 
     Args:
         encoder: the encoder, on its device.
-        rows: n rows of token ids.
+        rows: n rows.
         exact: True for float32; False for the mixed precision that training uses. Mixed precision is faster, but
             only three digits are exact.
-        tokens_per_batch: maximum number of padded tokens in a batch; by default that of TOKENS_PER_BATCH.
+        batch_size: maximum size of a batch, padding included; by default that of BATCH_SIZE.
     """
-    device, config = next(encoder.parameters()).device, encoder.body.config
-    most = TOKENS_PER_BATCH[device.type] if tokens_per_batch is None else tokens_per_batch
-    lengths = np.array([len(row) for row in rows], np.int64)
-    order = np.argsort(-lengths, kind="stable")
-    features = np.empty((len(rows), config.num_hidden_layers + 1, config.hidden_size), np.float32)
+    device = next(encoder.parameters()).device
+    most = BATCH_SIZE[device.type] if batch_size is None else batch_size
+    sizes = np.array([row.size for row in rows], np.int64)
+    order = np.argsort(-sizes, kind="stable")
+    features = np.empty((len(rows), encoder.layers, encoder.dim), np.float32)
     start = 0
     with torch.inference_mode(), contextlib.nullcontext() if exact else _mixed_precision(device):
         while start < len(order):
-            at = order[start : start + max(most // max(int(lengths[order[start]]), 1), 1)]
-            features[at] = encoder(*_pad([rows[i] for i in at], device))[0].float().cpu().numpy()
+            at = order[start : start + max(most // max(int(sizes[order[start]]), 1), 1)]
+            features[at] = encoder(**_tensors([rows[i] for i in at], device))[0].float().cpu().numpy()
             start += len(at)
     return features
 
 
-def tuned_weights(encoder: PooledEncoder) -> Weights:
+def tuned_weights(encoder: TorchEncoder) -> Weights:
     """Return copies of the weights that fine-tuning may change, on the CPU."""
-    frozen = {id(parameter) for parameter in _kept(encoder)}
+    frozen = {id(parameter) for parameter in encoder.untuned()}
     return {
         name: parameter.detach().cpu().contiguous().clone()
         for name, parameter in encoder.named_parameters()
@@ -185,25 +187,18 @@ def weights_between(pretrained: Weights, tuned: Weights, distance: float) -> Wei
     return {name: torch.lerp(pretrained[name], weight, distance) for name, weight in tuned.items()}
 
 
-def _kept(encoder: PooledEncoder) -> list[nn.Parameter]:
-    """Return the parameters that are never tuned.
-
-    The embeddings are not tuned because the shots contain few of the tokens, and a pooler because it is not used.
-    """
-    pooler = getattr(encoder.body, "pooler", None)
-    return [*encoder.body.get_input_embeddings().parameters(), *(pooler.parameters() if pooler is not None else [])]
-
-
-def _with_adapters(encoder: PooledEncoder, method: str) -> Any:
+def _with_adapters(encoder: TorchEncoder, method: str) -> Any:
     """Return the model to train: `encoder.body`. If the method is not `full`, all its linear layers get adapters."""
     encoder.requires_grad_(method == "full")
     if method == "full":
-        for parameter in _kept(encoder):
+        for parameter in encoder.untuned():
             parameter.requires_grad_(False)
         return encoder.body
     import peft
 
-    targets = [name for name, module in encoder.body.named_modules() if isinstance(module, nn.Linear) and "pooler" not in name]
+    untuned = {id(parameter) for parameter in encoder.untuned()}
+    linear = ((name, module) for name, module in encoder.body.named_modules() if isinstance(module, nn.Linear))
+    targets = [name for name, module in linear if id(module.weight) not in untuned]
     config = (
         peft.LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules=targets)
         if method == "lora"
@@ -213,15 +208,15 @@ def _with_adapters(encoder: PooledEncoder, method: str) -> Any:
     return encoder.body
 
 
-def _batches(lengths: NDArray[np.int64], most_rows: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
-    """Split all rows into batches of rows of similar length, to avoid padding. The batches are in random order."""
-    order = np.argsort(lengths + rng.uniform(-2, 2, len(lengths)), kind="stable")
+def _batches(sizes: NDArray[np.int64], most_rows: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
+    """Split all rows into batches of rows of similar size, to avoid padding. The batches are in random order."""
+    order = np.argsort(sizes + rng.uniform(-2, 2, len(sizes)), kind="stable")
     batches, start = [], 0
     while start < len(order):
-        end, longest = start + 1, lengths[order[start]]
+        end, longest = start + 1, sizes[order[start]]
         while end < len(order) and end - start < most_rows:
-            longest = max(longest, lengths[order[end]])
-            if longest * (end - start + 1) > TOKENS_PER_STEP:
+            longest = max(longest, sizes[order[end]])
+            if longest * (end - start + 1) > STEP_SIZE:
                 break
             end += 1
         batches.append(order[start:end])
@@ -234,10 +229,21 @@ def _rate(step: int, steps: int) -> float:
     return min((step + 1) / max(WARM_UP * steps, 1.0), 1.0) * max(1.0 - step / steps, 0.0)
 
 
-def _contrastive(unit: Tensor, labels: Tensor, temperature: float) -> Tensor:
-    """Return the supervised contrastive loss of unit rows (batch, dim); 0 if no label occurs twice."""
-    same = labels[:, None] == labels[None, :]  # (batch, batch)
-    itself = torch.eye(len(labels), dtype=torch.bool, device=unit.device)
+def _alike(targets: Tensor) -> Tensor:
+    """Return which rows share a label, (batch, batch). A row's labels are the classes with its highest target."""
+    labels = (targets == targets.max(1, keepdim=True).values).to(targets.dtype)  # (batch, classes)
+    return labels @ labels.T > 0.0
+
+
+def _contrastive(unit: Tensor, same: Tensor, temperature: float) -> Tensor:
+    """Return the supervised contrastive loss of unit rows (batch, dim); 0 if no two rows share a label.
+
+    Args:
+        unit: (batch, dim).
+        same: (batch, batch), whether two rows share a label.
+        temperature: temperature of the cosines.
+    """
+    itself = torch.eye(len(unit), dtype=torch.bool, device=unit.device)
     positives = same & ~itself
     count = positives.sum(1)
     log_share = (unit @ unit.T / temperature).masked_fill(itself, -torch.inf).log_softmax(1)
@@ -245,14 +251,9 @@ def _contrastive(unit: Tensor, labels: Tensor, temperature: float) -> Tensor:
     return -mean.sum() / (count > 0).sum().clamp(min=1)
 
 
-def _pad(rows: TokenRows, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return ids and mask, (rows, longest). Any token id can pad, because the mask hides it."""
-    ids = torch.zeros(len(rows), max(*map(len, rows), 1), dtype=torch.int64)
-    mask = torch.zeros_like(ids)
-    for at, row in enumerate(rows):
-        ids[at, : len(row)] = torch.as_tensor(row)
-        mask[at, : len(row)] = 1
-    return ids.to(device), mask.to(device)
+def _tensors(rows: Sequence[Prepared], device: torch.device) -> dict[str, Tensor]:
+    """Return the inputs of the encoder for a batch of rows."""
+    return {name: torch.from_numpy(values).to(device) for name, values in collate(rows).items()}
 
 
 def _mixed_precision(device: torch.device) -> contextlib.AbstractContextManager[Any]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from fsat_tasks.numerics.evidence.held_out import Prior, judge
 from fsat_tasks.numerics.geometry.layers import mix_layers
+from fsat_tasks.numerics.heads.answers import Teachable
 from fsat_tasks.numerics.heads.memory import TaughtHead
 from fsat_tasks.numerics.heads.pool_taught import FOLDS, Teaching, fit_heads, hold_out, prepare
 from fsat_tasks.numerics.heads.probe import LinearHead
@@ -66,7 +67,7 @@ class PoolTrial(Trial):
 
     def fit(self) -> Fit:
         material = self.setup.material
-        heads = fit_heads(self.teaching, np.ones(len(material.labels), bool))
+        heads = fit_heads(self.teaching, np.ones(len(material.answers), bool))
         return Fit(
             head=heads.taught(self.share),
             kind=HeadKind.TAUGHT,
@@ -99,7 +100,7 @@ def try_prototypes(setup: Setup, state: State) -> tuple[Trial, State]:
 def try_probe(setup: Setup, state: State) -> tuple[Trial, State]:
     """Try the anchored linear probe. Leave-one-out evidence chooses its layers, ridge and prior."""
     trial = FrozenTrial(
-        held_out=judge(setup.probe.held_out, setup.material.labels),
+        held_out=setup.material.answers.judge(setup.probe.held_out),
         incumbent=state.evidence,
         prior=PROBE_PRIOR,
         provisional=True,
@@ -116,10 +117,11 @@ def try_pool(setup: Setup, state: State) -> tuple[Trial | Skipped, State]:
     material, pool = setup.material, setup.pool
     if pool is None:
         return NO_POOL, state
-    if len(material.labels) < FOLDS:
+    if len(material.answers) < FOLDS:
         return TOO_FEW, state
+    assert isinstance(material.answers, Teachable), "this rung is not tried on answers that a pool cannot teach"
     shots, anchors = material.shots.features, material.anchors.features
-    teaching = prepare(shots, material.labels, anchors, pool.directions, setup.probe.chosen)
+    teaching = prepare(shots, material.answers, anchors, pool.directions, setup.probe.chosen)
     evidence = hold_out(teaching)
     soft_labels = [soft[rows] for rows, soft in zip(pool.folds, evidence.soft_labels, strict=True)]
     state = state.taught_by(Teacher(soft_labels, evidence.taught.log_loss)).judged_by_folds(evidence.probe)

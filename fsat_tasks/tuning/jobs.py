@@ -9,12 +9,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fsat_tasks.encoders.prepare import Prepared
 from fsat_tasks.encoders.source import EncoderSource
 
-__all__ = ["FineTuningSettings", "TokenRows", "TrainingRows", "TuningJob"]
-
-TokenRows = Sequence[Sequence[int]]
-"""Token ids of each row, unpadded."""
+__all__ = ["FineTuningSettings", "TrainingRows", "TuningJob"]
 
 
 @dataclass(frozen=True)
@@ -36,12 +34,12 @@ class FineTuningSettings:
 class TrainingRows:
     """Rows on which an encoder is fine-tuned, and the initial class vectors."""
 
-    tokens: TokenRows  # n rows
+    rows: Sequence[Prepared]  # n
     targets: NDArray[np.float32]  # (n, classes), the probability of each class; rows sum to 1
     class_vectors: NDArray[np.float32]  # (classes, dim), for example the mean feature of each class
 
     def __len__(self) -> int:
-        return len(self.tokens)
+        return len(self.rows)
 
 
 @dataclass(frozen=True)

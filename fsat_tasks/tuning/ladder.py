@@ -6,6 +6,8 @@ samples.
 
 from __future__ import annotations
 
+import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -26,6 +28,8 @@ from fsat_tasks.tuning.trial import Fit, Skipped, TraceEntry, Trial
 
 __all__ = ["FROZEN_RUNGS", "LADDER", "RUNGS", "Compare", "balance", "run_ladder"]
 
+
+log = logging.getLogger(__name__)
 
 Compare = Callable[[HeldOut, HeldOut, Prior | None], Comparison]
 """Function that compares a challenger with the incumbent."""
@@ -53,7 +57,8 @@ def run_ladder(material: Material, settings: LadderSettings, ladder: Sequence[Ru
     """
     _check(material)
     asked = [rung for rung in ladder if rung is ladder[0] or settings.rungs is None or rung.name in settings.rungs]
-    setup, state = Setup(material, settings, asked), State(settings.budget_seconds)
+    limit = math.inf if settings.limit_seconds is None else settings.limit_seconds
+    setup, state = Setup(material, settings, asked), State(settings.budget_seconds, deadline=time.monotonic() + limit)
     fit: Fit | None = None
     trace: list[TraceEntry] = []
     for rung in asked:
@@ -62,6 +67,7 @@ def run_ladder(material: Material, settings: LadderSettings, ladder: Sequence[Ru
             result, state = rung.attempt(setup, state)
         if isinstance(result, Skipped):
             trace.append(TraceEntry(rung.name, False, result.reason, None, None, time.perf_counter() - started))
+            log.debug("%s: skipped. %s", rung.name, result.reason)
             continue
         taken, reason, detail = _decide(result, compare)
         if taken:
@@ -71,6 +77,7 @@ def run_ladder(material: Material, settings: LadderSettings, ladder: Sequence[Ru
         held_out = result.held_out
         seconds = time.perf_counter() - started
         trace.append(TraceEntry(rung.name, taken, reason, held_out.log_loss, held_out.accuracy, seconds, detail))
+        log.debug("%s: %s after %.1f s. %s", rung.name, "taken" if taken else "not taken", seconds, reason)
     if fit is None:
         raise ValueError(f"no rung was taken: the first of the ladder, {asked[0].name}, must not be skipped")
     fit = replace(fit, trace=tuple(trace), baseline=setup.probe)
@@ -83,7 +90,7 @@ def balance(fit: Fit, labels: Labels) -> Fit:
     log_prior = np.log(shots_prior(labels, len(fit.anchors)))
     offset = -balance_strength(held_out.logits, labels, log_prior) * log_prior  # (classes,)
     logits = held_out.logits + offset
-    balanced = HeldOut(logits, held_out.temperature, row_losses(logits, labels), logits.argmax(axis=1) == labels)
+    balanced = replace(held_out, logits=logits, losses=row_losses(logits, labels), right=logits.argmax(axis=1) == labels)
     return replace(fit, head=fit.head.shifted(offset * held_out.temperature), held_out=balanced)
 
 

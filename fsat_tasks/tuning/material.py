@@ -1,17 +1,20 @@
-"""Rows that the ladder tunes on: samples, class anchors and pool rows, with their features and token ids."""
+"""Rows that the ladder tunes on: samples, class anchors and pool rows, with their features."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fsat_tasks.encoders.prepare import Prepared
 from fsat_tasks.encoders.source import EncoderSource
 from fsat_tasks.numerics.geometry.pool_directions import DIRECTIONS, PoolDirections, find_directions
+from fsat_tasks.numerics.heads.answers import Answers
+from fsat_tasks.numerics.heads.one_label import OneLabel
 from fsat_tasks.numerics.heads.pool_taught import POOL_ROWS, draw_pool
 from fsat_tasks.numerics.types import Features, Labels
-from fsat_tasks.tuning.jobs import TokenRows
 
 __all__ = ["Material", "Pool", "Rows"]
 
@@ -22,22 +25,23 @@ least this many times the principal directions. The task's rows then hardly rota
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Texts as token ids, with their features by the pretrained encoder."""
+    """Rows with their features by the pretrained encoder."""
 
     features: Features  # (n, layers, dim)
-    tokens: TokenRows
+    prepared: Sequence[Prepared]
+    """The rows as the encoder reads them; empty for class anchors of zeros, which no row stands for."""
 
     def __len__(self) -> int:
         return len(self.features)
 
     def at(self, rows: NDArray[np.int64]) -> Rows:
         """Return the rows with these indices."""
-        return Rows(self.features[rows], [self.tokens[i] for i in rows.tolist()])
+        return Rows(self.features[rows], [self.prepared[i] for i in rows.tolist()])
 
     @property
-    def token_count(self) -> int:
-        """Number of tokens of all rows together."""
-        return sum(map(len, self.tokens))
+    def size(self) -> int:
+        """Size of all rows together."""
+        return sum(row.size for row in self.prepared)
 
 
 class Pool:
@@ -77,7 +81,7 @@ class Pool:
         if len(used) >= PLENTY * max(len(own), count):
             if (layers, seed) not in self._directions:
                 self._directions[layers, seed] = find_directions(used.features, layers)
-            # if the pool repeats a few texts many times, it spans fewer directions than `count`
+            # if the pool repeats a few rows many times, it spans fewer directions than `count`
             if self._directions[layers, seed].basis.shape[1] == count:
                 return self._directions[layers, seed]
         return find_directions(used.features, layers, own)
@@ -89,6 +93,12 @@ class Material:
 
     source: EncoderSource
     shots: Rows
-    labels: Labels  # (n,) in 0..classes-1
-    anchors: Rows  # the class names, in the order of the classes
+    answers: Answers  # of the shots
+    anchors: Rows  # the class anchors, in the order of the classes; features of zeros, if there are none
     pool: Pool  # unlabelled rows; there may be none
+
+    @property
+    def labels(self) -> Labels:
+        """Class number of each shot, (n,), for shots with one label each."""
+        assert isinstance(self.answers, OneLabel), "rungs that need one label are not tried on other answers"
+        return self.answers.labels

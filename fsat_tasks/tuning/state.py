@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Flag, auto
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from fsat_tasks.numerics.evidence.held_out import HeldOut
-from fsat_tasks.numerics.heads.frozen import FrozenHead, fit_frozen_head
+from fsat_tasks.numerics.heads.answers import Probe
 from fsat_tasks.numerics.types import Array
 from fsat_tasks.tuning.budget import Cost, tuning_cost
 from fsat_tasks.tuning.cross_fitting import CrossFit
@@ -29,6 +30,8 @@ class LadderSettings:
     """Names of the rungs that may be tried besides the first; None for all."""
     budget_seconds: float = 240.0
     """Maximum planned time of fine-tuning."""
+    limit_seconds: float | None = None
+    """Maximum time by the clock, after which a rung that is still fine-tuned is stopped; None for no limit."""
     fine_tuning: Literal["full", "lora", "oft"] = "full"
     class_weight: Literal["balanced"] | None = None
     """`balanced` gives all classes the same weight, whatever their numbers of samples; see `balance` in ladder.py."""
@@ -87,10 +90,10 @@ class Setup:
         self.material, self.settings, self.rungs = material, settings, tuple(rungs)
 
     @cached_property
-    def probe(self) -> FrozenHead:
+    def probe(self) -> Probe:
         """The probe on the pretrained encoder, with the setting for which the leave-one-out evidence is best."""
         material = self.material
-        return fit_frozen_head(material.shots.features, material.labels, material.anchors.features)
+        return material.answers.search(material.shots.features, material.anchors.features)
 
     @cached_property
     def pool(self) -> TaskPool | None:
@@ -136,6 +139,8 @@ class State:
     teacher: Teacher | None = None
     body: CrossFit | None = None
     """The encoders that the rung `body` has fine-tuned; None if there are none."""
+    deadline: float = math.inf
+    """Time, by `time.monotonic`, at which fine-tuning is stopped."""
 
     @property
     def evidence(self) -> HeldOut | None:

@@ -13,11 +13,11 @@ import numpy as np
 from fsat_tasks.numerics.evidence.held_out import HeldOut, Prior
 from fsat_tasks.numerics.geometry.layers import mix_layers
 from fsat_tasks.numerics.geometry.pool_directions import find_directions
-from fsat_tasks.numerics.heads.frozen import Candidate, FrozenHead, fit_setting
+from fsat_tasks.numerics.heads.answers import Answers, Probe, Setting, Teachable
 from fsat_tasks.numerics.heads.memory import TaughtHead
 from fsat_tasks.numerics.heads.pool_taught import fit_heads, prepare
 from fsat_tasks.numerics.heads.probe import LinearHead
-from fsat_tasks.numerics.types import Array, Features, Labels
+from fsat_tasks.numerics.types import Array, Features
 
 if TYPE_CHECKING:
     from fsat_tasks.tuning.fine_tuning import Weights
@@ -52,14 +52,14 @@ class TraceEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """The model of a rung. Its class probabilities are
-    softmax(head.logits(mix_layers(features, layers)) / held_out.temperature).
+    """The model of a rung. It states
+    answers.link.outputs(head.logits(mix_layers(features, layers)) / held_out.temperature).
     """
 
     head: LinearHead | TaughtHead
     kind: HeadKind
     layers: int
-    setting: Candidate
+    setting: Setting
     """Setting of the probe, for a refit on more samples."""
     share: float = 0.0
     """Weight of the memory of pool rows in the head; 0 without a memory."""
@@ -74,7 +74,7 @@ class Fit:
     """Two inputs of the scope score for each sample, (n, 2) (`scope.unseen_views`), from an encoder that was not tuned on the
     sample; None for the pretrained encoder."""
     trace: Sequence[TraceEntry] = ()
-    baseline: FrozenHead | None = None
+    baseline: Probe | None = None
     """The probe on the pretrained encoder. A fine-tuned model must not be worse than this probe."""
 
 
@@ -103,7 +103,7 @@ class Trial(ABC):
 
 
 def fit_head(
-    shots: Features, labels: Labels, anchors: Features, pool: Features, setting: Candidate, share: float
+    shots: Features, answers: Answers, anchors: Features, pool: Features, setting: Setting, share: float
 ) -> LinearHead | TaughtHead:
     """Fit a head on all samples: the head that is taught by the pool, or the probe if the pool is empty.
 
@@ -111,6 +111,7 @@ def fit_head(
         share: weight of the memory of pool rows in the head.
     """
     if len(pool):
+        assert isinstance(answers, Teachable), "only answers that a pool can teach are given one"
         directions = find_directions(pool, setting.layers, np.concatenate([shots, anchors]))
-        return fit_heads(prepare(shots, labels, anchors, directions, setting), np.ones(len(labels), bool)).taught(share)
-    return fit_setting(mix_layers(shots, setting.layers), labels, mix_layers(anchors, setting.layers), setting)
+        return fit_heads(prepare(shots, answers, anchors, directions, setting), np.ones(len(answers), bool)).taught(share)
+    return answers.fit(mix_layers(shots, setting.layers), mix_layers(anchors, setting.layers), setting)

@@ -16,13 +16,14 @@ import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextvars import copy_context
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fsat_tasks.encoders.prepare import pack_rows, unpack_rows
 from fsat_tasks.encoders.source import EncoderSource
 from fsat_tasks.errors import FsatError, OutOfMemoryError
 from fsat_tasks.runtime.machine import available_cores
@@ -34,13 +35,10 @@ if TYPE_CHECKING:
 __all__ = ["tune_encoders"]
 
 WORTH_A_PROCESS = 6_000
-"""Minimum number of training tokens for which a process is started. A process takes some seconds to start."""
+"""Minimum size of all training rows together, for which a process is started. A process takes some seconds to start."""
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "1073741824"}
 """Environment variables of the processes. They make malloc keep freed memory for the next step. Without them, a third
 of the time was spent on getting memory pages from the system again."""
-ARRAYS = ("tokens", "lengths", "targets", "class_vectors")
-"""Files of a job's arrays: the tokens of all rows end to end, the number of tokens of each row, and the arrays of
-`TrainingRows`."""
 NO_MEMORY = ("MemoryError", "out of memory", "not enough memory", "can't allocate memory")
 """Words with which Python, CUDA and torch's allocators report a lack of memory."""
 
@@ -86,7 +84,8 @@ def tune_encoders(
                 finish(at)
         else:
             with ThreadPoolExecutor(at_once or available_cores()) as pool:
-                work = [pool.submit(finish, at) for at in range(len(jobs))]
+                # each thread gets the caller's context, so that its log lines name the task and the step
+                work = [pool.submit(copy_context().run, finish, at) for at in range(len(jobs))]
                 try:
                     for done_work in as_completed(work):
                         done_work.result()
@@ -98,8 +97,8 @@ def tune_encoders(
 
 
 def _in_this_process(job: TuningJob) -> bool:
-    tokens = job.settings.epochs * sum(map(len, job.training.tokens))
-    return job.device == "cuda" or tokens < WORTH_A_PROCESS
+    size = job.settings.epochs * sum(row.size for row in job.training.rows)
+    return job.device == "cuda" or size < WORTH_A_PROCESS
 
 
 def _tune_here(job: TuningJob, file: Path, report: Callable[[int], None]) -> None:
@@ -173,11 +172,9 @@ class _Processes:
 
 
 def _write_job(job: TuningJob, file: Path, folder: Path) -> None:
-    training = job.training
-    tokens = np.array([token for row in training.tokens for token in row], np.int64)
-    lengths = np.array([len(row) for row in training.tokens], np.int64)
-    arrays: tuple[NDArray[Any], ...] = tokens, lengths, training.targets, training.class_vectors
-    for name, array in zip(ARRAYS, arrays, strict=True):
+    arrays = {"targets": job.training.targets, "class_vectors": job.training.class_vectors}
+    rows = pack_rows(job.training.rows)
+    for name, array in [*arrays.items(), *((f"rows-{name}", array) for name, array in rows.items())]:
         np.save(folder / f"{name}.npy", array, allow_pickle=False)
     plain = {
         "source": asdict(replace(job.source, folder=Path())) | {"folder": str(job.source.folder)},
@@ -189,6 +186,16 @@ def _write_job(job: TuningJob, file: Path, folder: Path) -> None:
     (folder / "job.json").write_text(json.dumps(plain | {"parent": os.getpid()}, default=str), "utf-8")
 
 
+def _read_job(folder: Path) -> tuple[TuningJob, dict[str, Any]]:
+    """Return the job in a folder, and the content of its job.json."""
+    plain = json.loads((folder / "job.json").read_text("utf-8"))
+    arrays = {path.stem: np.load(path, allow_pickle=False) for path in folder.glob("*.npy")}
+    rows = unpack_rows({name.removeprefix("rows-"): array for name, array in arrays.items() if name.startswith("rows-")})
+    source = EncoderSource(**(plain["source"] | {"folder": Path(plain["source"]["folder"])}))
+    training = TrainingRows(rows, arrays["targets"], arrays["class_vectors"])
+    return TuningJob(source, training, FineTuningSettings(**plain["settings"]), plain["seed"], plain["device"]), plain
+
+
 def _read(file: Path) -> tuple[Weights, float]:
     from safetensors import safe_open
 
@@ -198,12 +205,7 @@ def _read(file: Path) -> tuple[Weights, float]:
 
 
 def _main(folder: Path) -> None:
-    plain = json.loads((folder / "job.json").read_text("utf-8"))
-    arrays = {name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in ARRAYS}
-    rows = [row.tolist() for row in np.split(arrays["tokens"], np.cumsum(arrays["lengths"])[:-1])]
-    source = EncoderSource(**(plain["source"] | {"folder": Path(plain["source"]["folder"])}))
-    training = TrainingRows(rows, arrays["targets"], arrays["class_vectors"])
-    job = TuningJob(source, training, FineTuningSettings(**plain["settings"]), plain["seed"], plain["device"])
+    job, plain = _read_job(folder)
 
     def report(rows: int) -> None:
         if os.getppid() != plain["parent"]:  # the parent has ended

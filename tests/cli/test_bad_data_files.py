@@ -30,7 +30,7 @@ def parquet(**columns: Any) -> bytes:
 
 CASES: dict[str, tuple[str, bytes, str]] = {
     # name: the file, its content, what the error says after the file's name
-    "empty file": ("s.csv", b"", ": expected rows, got an empty file."),
+    "empty file": ("s.csv", b"", ": expected a first line with the columns 'text', 'label', got an empty file."),
     "header alone": ("s.csv", b"text,label\n", ": expected rows, got a file without any."),
     "missing column": ("s.csv", b"text,class\na,b\n", ": expected a column 'label', got the columns 'text', 'class'."),
     "one class": ("s.csv", b"text,label\na cat,x\na dog,x\n", ": expected .*'classes'.* only 1 class .at least two"),
@@ -38,8 +38,12 @@ CASES: dict[str, tuple[str, bytes, str]] = {
     "blanks around a label": ("s.csv", GOOD + b"a hill,animal \n", ", line 6: .* blanks before or after the label"),
     "empty text": ("s.csv", GOOD + b",animal\n", ", line 6: .* no text"),
     "empty label": ("s.csv", GOOD + b"a hill,\n", ", line 6: .* no label"),
-    "not UTF-8": ("s.csv", GOOD + b"caf\xe9,animal\n", ", line 6: expected UTF-8, got the byte 0xe9."),
-    "UTF-16": ("s.csv", GOOD.decode().encode("utf-16"), ", line 1: expected UTF-8, got the byte 0xff."),
+    "damaged UTF-8": (
+        "s.csv",
+        GOOD + "für,animal\n".encode() + b"caf\xe9,animal\n",
+        ", line 7: expected UTF-8, got the byte 0xe9.",
+    ),
+    "half of UTF-16": ("s.csv", GOOD.decode().encode("utf-16")[:-1], ", line .* expected UTF-16, got the byte 0x"),
     "10 MB cell": ("s.csv", GOOD + b"x" * 10_000_000 + b",animal\n", ", line 6, column 'text': .* got 10,000,000"),
     "NUL byte": ("s.csv", GOOD + b"a\0b,animal\n", ", line 6, column 'text': expected text, got a NUL character"),
     "too many cells": ("s.csv", GOOD + b"a, b,animal\n", ", line 6: expected 2 cells, got 3"),
@@ -48,6 +52,11 @@ CASES: dict[str, tuple[str, bytes, str]] = {
     "broken JSON": ("s.jsonl", b'{"text": "a", "label": "b"}\n{"text": "a",\n', ", line 2: expected a JSON object"),
     "half a surrogate": ("s.jsonl", b'{"text": "\\ud83d", "label": "b"}\n', ", line 1, column 'text': expected text"),
     "truncated Parquet": ("s.parquet", parquet(text=["a"], label=["b"])[:-20], ": expected a readable Parquet file"),
+    "line break in a label": (
+        "s.csv",
+        GOOD + b'a hill,"ani\nmal"\n',
+        r", line 6: .* another control character in the label 'ani\\nmal'",
+    ),
     "same text under two labels": ("s.csv", GOOD + b"A cat asleep!,travel\n", ", lines 2, 6: .* same text under two labels"),
 }
 
@@ -70,7 +79,8 @@ def test_bad_samples_file_is_one_line_and_nothing_is_written(case: str, cli: Cli
         (b"text,label\na goat,animal\nThe dog barks!,animal\n", ", line 3: expected .*'leakage'.* also among the samples"),
         (b"text,label\na goat,animal\nseven,number\n", ", line 3: expected .*'unknown_label'.* a label that no sample has"),
         (b"text\na goat\n", ": expected a column 'label'"),
-        (b"", ": expected rows, got an empty file"),
+        (b"", ": expected a first line with the columns 'text', 'label', got an empty file"),
+        (b"text,label\n", ": expected rows, got a file without any"),
     ],
 )
 def test_bad_query_file_is_the_one_that_is_named(
@@ -112,6 +122,8 @@ def test_many_more_rows_than_meant_are_a_warning_within_time_and_memory(
     assert float(seconds) < 60
     assert int(peak) < 1_500_000  # kB; the peak that the system counts for a child has that of this process in it
     (findings,) = (tmp_path / "store").glob("validate/*/*/findings.json")
-    (finding,) = json.loads(findings.read_text())
-    assert (finding["check"], finding["severity"], finding["file"]) == ("size", "warning", "samples")
-    assert finding["message"].startswith("100,000 rows, where few-shot sets have at most 50,000")
+    crowd, size = json.loads(findings.read_text())
+    assert {(each["severity"], each["file"]) for each in (crowd, size)} == {("warning", "samples")}
+    assert (crowd["check"], size["check"]) == ("crowd", "size")
+    assert "'class0' (2,000), 'class1' (2,000)" in crowd["message"]
+    assert size["message"].startswith("100,000 rows, where few-shot sets have at most 50,000")

@@ -19,13 +19,13 @@ MISSING = object()
 
 CASES: dict[str, tuple[dict[str, Any], str]] = {
     # name: keys of task.yaml, what the error says after the file's name
-    "unknown key": ({"qurey": "q.csv"}, ": qurey: .* an unknown key. Did you mean 'query'?"),
-    "unknown key inside": ({"gates": {"max_ecf": 1}}, ": gates.max_ecf: .* Did you mean 'max_ece'?"),
-    "wrong type": ({"shots": "five"}, ": shots: expected a valid integer, got 'five'"),
+    "unknown key": ({"qurey": "q.csv"}, ", line 1: qurey: .* an unknown key. Did you mean 'query'?"),
+    "unknown key inside": ({"gates": {"max_ecf": 1}}, ", line 1: gates.max_ecf: .* Did you mean 'max_ece'?"),
+    "wrong type": ({"shots": "five"}, ", line 1: shots: expected a whole number, got 'five'"),
     "missing key": ({"samples": MISSING}, ": samples: expected this key, got nothing"),
-    "missing file": ({"query": "q.csv"}, ": query: expected a file in .*, got 'q.csv', which is not there"),
-    "file outside": ({"query": "../q.csv"}, ": query: expected a file inside .*, got '../q.csv'"),
-    "file by absolute path": ({"query": "/q.csv"}, ": query: expected a file inside .*, got '/q.csv'"),
+    "missing file": ({"query": "q.csv"}, ", line 1: query: expected a file in .*, got 'q.csv', which is not there"),
+    "file outside": ({"query": "../q.csv"}, ", line 1: query: expected a file inside .*, got '../q.csv'"),
+    "file by absolute path": ({"query": "/q.csv"}, ", line 1: query: expected a file inside .*, got '/q.csv'"),
     "class that no sample has": ({"classes": {"anmal": "x"}}, ": classes.anmal: .* Labels there: animal"),
 }
 
@@ -46,7 +46,7 @@ def test_bad_task_file_is_one_line_and_nothing_is_written(case: str, cli: Cli, d
 def test_duplicate_key_is_named_with_its_line(cli: Cli, make_task: MakeTask, data_root: Path, store_root: Path) -> None:
     task = make_task(GOOD)
     (data_root / task / "task.yaml").write_text("samples: samples.csv\nseed: 1\nseed: 2\n")
-    assert 'task.yaml, line 3: expected valid YAML, got found duplicate key "seed"' in said_once(cli("validate", task))
+    assert "task.yaml, line 3: expected each key once, got 'seed' a second time" in said_once(cli("validate", task))
     assert_nothing_written(store_root)
 
 

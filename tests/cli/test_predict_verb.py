@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from demo_run import TASK
+from label_files import write_texts
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 Cli = Callable[..., tuple[int, str, str]]
@@ -29,7 +30,12 @@ def test_predict_answers_lines_of_standard_input_in_order(demo_store: Path, fsat
 
 @pytest.mark.parametrize(
     ("given", "message"),
-    [(b"good\ncaf\xe9\n", "fsat: standard input, line 2: expected UTF-8, got the byte 0xe9. Save it as UTF-8.\n")],
+    [
+        (
+            b"good\ncaf\xe9\n",
+            "fsat: standard input, line 2: expected UTF-8, got the byte 0xe9. Save it as UTF-8 (in Excel: CSV UTF-8).\n",
+        )
+    ],
 )
 def test_input_that_is_not_utf_8_is_named(given: bytes, message: str, demo_store: Path, fsat: Run) -> None:
     result = fsat("predict", TASK, store=demo_store, input=given)
@@ -46,10 +52,26 @@ def test_predict_answers_the_rows_of_a_file(demo_store: Path, cli: Cli, tmp_path
     (tmp_path / "rows.csv").write_text("id,body\n1,my card has not arrived\n2,charged twice\n")
     code, out, _ = cli("predict", TASK, "--file", str(tmp_path / "rows.csv"), "--column", "body")
     assert (code, len(out.splitlines())) == (0, 2)
+    capitals = (tmp_path / "rows.csv").rename(tmp_path / "ROWS.CSV")
+    assert cli("predict", TASK, "--file", str(capitals), "--column", "body") == (0, out, "")
     code, _, err = cli("predict", TASK, "--file", str(tmp_path / "none.csv"))
     assert (code, err.startswith("fsat: --file: expected a file, got ")) == (2, True)
     code, _, err = cli("predict", TASK, "a text", "--file", str(tmp_path / "rows.csv"))
     assert (code, err) == (2, "fsat: fsat predict: expected a text or --file, got both.\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("n.csv", b"text\n"), ("n.jsonl", b""), ("n.jsonl", b"\n"), ("n.txt", b""), ("n.parquet", None)]
+)
+def test_file_without_rows_has_no_answers(
+    name: str, content: bytes | None, demo_store: Path, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FSAT_STORE", str(demo_store))
+    if content is None:
+        write_texts(tmp_path / name, [])
+    else:
+        (tmp_path / name).write_bytes(content)
+    assert cli("predict", TASK, "--file", str(tmp_path / name)) == (0, "", "")
 
 
 def test_reader_that_goes_away_is_no_fault(demo_store: Path) -> None:

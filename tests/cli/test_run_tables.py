@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
+from fsat_tasks.cli.diff_tables import print_diff
 from fsat_tasks.cli.drift_tables import print_drift
-from fsat_tasks.cli.registry_tables import print_status
+from fsat_tasks.cli.registry_tables import print_history, print_status
 from fsat_tasks.cli.run_tables import print_decision, print_findings, print_ladder, what_was_done
 from fsat_tasks.quality.gates import GateDecision
+from fsat_tasks.registry.endings import Ending
+from fsat_tasks.registry.next_steps import Decided
 from fsat_tasks.store import Artefact
 from fsat_tasks.store.files import write_json
 
@@ -51,16 +54,14 @@ def artefact(folder: Path, notes: dict[str, Any], **files: Any) -> Artefact:
 
 @pytest.mark.parametrize("verbose", [False, True])
 def test_decision_says_first_what_held_the_model(verbose: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    gates = [gate.to_json() for gate in GATES]
-    published = artefact(tmp_path / "p", {}, decision={"promote": False, "gates": gates}, timings={"gates": []})
-    print_decision("task", published, artefact(tmp_path / "m", {}, config={"served": "m.onnx"}), None, verbose)
+    artefacts = {"publish": artefact(tmp_path / "p", {}), "export": artefact(tmp_path / "m", {}, config={"served": "m.onnx"})}
+    print_decision(Decided("task", Ending.held, {}, GATES, None), artefacts, verbose)
     out = capsys.readouterr().out
     table = [line for line in lines_of(out) if line.startswith(("┏", "│", "└"))]
     assert {len(line) for line in table} <= set(range(81))
     held, passed = (next(i for i, line in enumerate(table) if name in line) for name in ("champion", "accuracy"))
     assert held < passed
     assert REASON.split(":")[0] in words_of(out)
-    assert "decision: hold: the model did not pass champion" in words_of(out)
     assert ("McNemar's exact test" in words_of(out)) == verbose
 
 
@@ -89,23 +90,52 @@ def test_drift_shows_sentences_and_its_statistics_on_demand(verbose: bool, capsy
         "drift": True,
         "tests": [test],
         "classes": [share],
+        "unlike": [{"text": "a text " * 40, "scope": -3.0}],
         "total_variation": {"estimate": 0.3, "low": 0.2, "high": 0.4},
-        "window": {"rows": 500},
+        "window": {"rows": 19},
         "reference": {"rows": 2000, "says": "the rows"},
     }
     print_drift(drift, "new.jsonl", "drift.json", verbose)
     out = capsys.readouterr().out
     assert max(len(line) for line in lines_of(out) if line.startswith("│")) <= 80
     assert "The texts differ." in out and "30.0 % of the rows to another class" in words_of(out)
+    assert words_of(out).startswith("task: drift ") and "least like the samples: a text a text" in words_of(out)
+    assert "19 rows of new.jsonl; these are few" in words_of(out)
     assert ("p 0.001" in out) == verbose
 
 
 def test_status_cuts_no_name(capsys: pytest.CaptureFixture[str]) -> None:
     champion = {"version": 12, "metrics": {"accuracy": 0.9}, "time": "2026-01-02T03:04:05+00:00"}
-    print_status([{"task": "n" * 60, "champion": champion, "last": {"action": "hold"}}])
+    held_by = {"champion": REASON, "ece": "Off."}
+    run = {"action": "hold", "time": "2026-01-03T05:06:07+00:00", "held_by": held_by}
+    rest = {"says": "So it is.", "hint": None, "next": [{"command": "fsat run it", "for": "try again"}]}
+    print_status([{"task": "n" * 60, "champion": champion, "last_run": run, **rest}], reasons=True)
+    out = capsys.readouterr().out
+    table = [line for line in lines_of(out) if line.startswith(("┏", "│", "└"))]
+    assert max(map(len, table)) <= 80
+    assert out.count("n") >= 60 and "2026-01-02" in out and "90.0 %" in out
+    assert "05:06 hold: champion, ece" in " ".join(line.split("│")[-2].strip() for line in table if line.startswith("│"))
+    assert REASON in words_of(out) and "  fsat run it  # try again" in lines_of(out)
+
+
+def test_history_has_whole_dates_on_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    entry = {"version": 12, "action": "rollback", "metrics": {"micro_f1": 0.912}, "time": "2026-01-02T03:04:05+00:00"}
+    print_history("task", [entry | {"model": {"key": "c" * 64}, "user": "u" * 40, "reason": "because " * 20}])
     out = capsys.readouterr().out
     assert max(map(len, lines_of(out))) <= 80
-    assert out.count("n") >= 60 and "2026-01-02 03:04" in out and "90.0 %" in out
+    assert "2026-01-02 03:04" in out and "v12 cccccccc" in out and out.count("u") >= 40
+
+
+def test_status_and_diff_show_the_figures_of_a_target(capsys: pytest.CaptureFixture[str]) -> None:
+    before, after = {"accuracy": 0.3, "mae": 0.8}, {"accuracy": 0.4, "mae": 0.65}
+    champion = {"version": 1, "metrics": after, "time": "2026-01-02T03:04:05+00:00"}
+    print_status([{"task": "stars", "champion": champion, "last_run": None}])
+    assert "off by 0.650" in capsys.readouterr().out
+    sides = {name: {"version": i, "model": {"key": str(i)}} for i, name in enumerate(("before", "after"), 1)}
+    figures = {name: {"before": before[name], "after": after[name]} for name in ("accuracy", "mae")}
+    print_diff({**sides, "figures": figures, "changed": [], "targets": ["one_label"] * 2, "compared": 9, "data": {}})
+    words = words_of(capsys.readouterr().out)
+    assert "off by, on average 0.800 0.650 -0.150" in words and "30.0 % 40.0 % +10.0 points" in words
 
 
 def test_findings_name_their_lines(capsys: pytest.CaptureFixture[str]) -> None:
@@ -120,6 +150,22 @@ def test_findings_name_their_lines(capsys: pytest.CaptureFixture[str]) -> None:
         ("extract", {"rows": 1234, "encoded": 34, "truncated": 1}, "34 texts of 1,234 encoded, 1 text cut"),
         ("tune", {"rung": "pool", "samples": 140, "classes": 14}, "rung pool, tuned on 140 samples of 14 classes"),
         ("evaluate", {"accuracy": 0.652, "ece": 0.049, "promote": True}, "65.2 % right, probabilities off by 4.9 points, passed"),
+        (
+            "evaluate",
+            {"accuracy": 0.78, "micro_f1": 0.931, "ece": 0.027, "promote": True},
+            "micro-F1 93.1 %, probabilities off by 2.7 points, passed",
+        ),
+        (
+            "evaluate",
+            {"accuracy": 0.365, "mae": 0.7448, "constant_mae": 1.0, "ece": 0.103, "promote": False},
+            "off by 0.745 (a constant answer: 1.000), probabilities off by 10.3 points, held",
+        ),
+        (
+            "evaluate",
+            {"accuracy": 0.35, "mae": 1.94, "constant_mae": 2.56, "interval_coverage": 0.917, "ece": 0.03, "promote": True},
+            "off by 1.940 (a constant answer: 2.560), 91.7 % of the 90 % intervals hold, passed",
+        ),
+        ("tune", {"rung": "probe", "samples": 48, "classes": 0}, "rung probe, tuned on 48 samples"),
         ("export", {"served": "model.onnx", "promote": False}, "model.onnx is served, held"),
         ("publish", {"promote": True}, "promote"),
         ("other", {"b": 1, "a": 0.12345, "c": {}}, "a 0.123, b 1"),

@@ -10,6 +10,7 @@ from typing import Any
 
 from demo_run import STEPS, TASK, artefacts, tree
 from fsat_tasks.tuning.ladder import RUNGS
+from json_result import result
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 Cli = Callable[..., tuple[int, str, str]]
@@ -17,14 +18,15 @@ Cli = Callable[..., tuple[int, str, str]]
 
 def test_second_run_does_nothing_and_changes_nothing(demo_copy: Path, fsat: Run) -> None:
     before = tree(demo_copy)
-    result = fsat("run", TASK, store=demo_copy)
-    assert result.returncode == 0
-    lines = result.stderr.splitlines()
+    ran = fsat("run", TASK, store=demo_copy)
+    assert ran.returncode == 0
+    lines = ran.stderr.splitlines()
     assert [line.split()[:2] for line in lines] == [[step, "unchanged"] for step in STEPS]
     assert tree(demo_copy) == before
-    assert "decision: promote" in result.stdout
-    for name in ("model.onnx", "report.html", "manifest.json"):
-        (line,) = [line for line in result.stdout.splitlines() if line.endswith(name)]
+    assert "This model is the champion already, version 1." in ran.stdout
+    (config,) = demo_copy.glob("export/*/*/config.json")
+    for name in (json.loads(config.read_text("utf-8"))["served"], "report.html", "manifest.json"):
+        (line,) = [line for line in ran.stdout.splitlines() if line.endswith(name)]
         assert Path(line.split(maxsplit=1)[1]).is_file()
 
 
@@ -32,10 +34,10 @@ def test_damaged_artefact_is_named_and_made_again_and_the_rest_is_kept(demo_copy
     before = artefacts(demo_copy)
     (path,) = demo_copy.glob("tune/*/*/head.safetensors")
     path.write_bytes(b"damaged")
-    result = fsat("run", TASK, store=demo_copy)
-    assert result.returncode == 0
-    assert f"corrupted artefact: {path.parent}" in result.stderr
-    done = {line.split()[0]: line.split()[1] for line in result.stderr.splitlines() if line.split()[0] in STEPS}
+    ran = fsat("run", TASK, store=demo_copy)
+    assert ran.returncode == 0
+    assert f"corrupted artefact: {path.parent}" in ran.stderr
+    done = {line.split()[0]: line.split()[1] for line in ran.stderr.splitlines() if line.split()[0] in STEPS}
     assert done.pop("tune") != "unchanged"
     assert set(done.values()) == {"unchanged"}
     assert artefacts(demo_copy) == before
@@ -44,7 +46,7 @@ def test_damaged_artefact_is_named_and_made_again_and_the_rest_is_kept(demo_copy
 def test_json_is_references_and_small_numbers(demo_copy: Path, cli: Cli) -> None:
     code, out, err = cli("evaluate", TASK, "--json")
     assert (code, err) == (0, "")
-    found = json.loads(out)
+    found = result(out)["steps"]
     assert list(found) == ["validate", "extract", "tune", "evaluate"]
     digests = artefacts(demo_copy)
     for step, summary in found.items():
@@ -90,7 +92,7 @@ def test_shots_and_seed_choose_the_samples(toy: Callable[..., str], cli: Cli, en
     def lines(*options: str) -> list[int]:
         code, out, err = cli("tune", task, *options, "--json")
         assert code == 0, err
-        head: dict[str, Any] = json.loads((Path(json.loads(out)["tune"]["path"]) / "head.json").read_text())
+        head: dict[str, Any] = json.loads((Path(result(out)["steps"]["tune"]["path"]) / "head.json").read_text())
         return list(head["lines"])
 
     assert lines() == list(range(2, 14))
@@ -98,3 +100,14 @@ def test_shots_and_seed_choose_the_samples(toy: Callable[..., str], cli: Cli, en
     assert [sum(first <= line < first + 4 for line in two) for first in (2, 6, 10)] == [2, 2, 2]
     assert lines("--shots", "2", "--seed", "0") == two
     assert any(lines("--shots", "2", "--seed", str(seed)) != two for seed in (1, 2, 3))
+
+
+def test_dry_run_says_that_nothing_was_published(demo_copy: Path, cli: Cli) -> None:
+    code, out, _ = cli("run", TASK, "--dry-run")
+    assert (code, "Dry run: this model is the champion already, version 1." in out) == (0, True)
+    assert "Dry run" not in cli("run", TASK)[1]
+
+
+def test_run_of_changed_tasks_says_that_none_has_changed(demo_copy: Path, cli: Cli) -> None:
+    code, out, _ = cli("run", TASK, "--changed")
+    assert (code, out) == (0, "nothing to do: no task has changed\n")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from demo_run import STEPS, TASK, artefacts
+from fsat_tasks.store import Store
 
 
 def test_run_leaves_one_artefact_a_step_and_nothing_else(demo_store: Path) -> None:
@@ -32,7 +33,8 @@ def test_manifests_name_their_parents_by_what_these_are(demo_store: Path) -> Non
     for manifest in manifests:
         assert manifest["caller"] == "cli"
         for name, parent in manifest["parents"].items():
-            assert parent == references[name]
+            assert {field: parent[field] for field in ("step", "key", "digest")} == references[name]
+            assert Store(demo_store).find_named(parent) is not None  # with its own lineage
     assert {name: set(m["parents"]) for m in manifests if (name := m["step"]) in ("tune", "export")} == {
         "tune": {"validate", "extract"},
         "export": {"encoder", "validate", "tune", "evaluate"},

@@ -2,7 +2,7 @@
 
 Usage: python airflow_process.py RESULT [CONF...]. RESULT becomes a JSON file: how the file parses, what the DAG is, and
 for each CONF, a JSON object, what a run with it left in the database. Without a CONF there is no database. A CONF's
-"answer" is no param: it is a person's answer when the run asks for approval.
+"answer" is no param: it is a person's answer when the run asks for approval. Such a run asks as it would beside a scheduler.
 """
 
 from __future__ import annotations
@@ -99,7 +99,11 @@ def _decision(policy: Any, exception: str) -> str:
 
 @contextmanager
 def answering(answer: str | None) -> Iterator[None]:
-    """Answer a run's question as the API does, or let its time run out as the scheduler does."""
+    """Answer a run's question as the API does, or let its time run out as the scheduler does. None: the run is a test run."""
+    import pytest
+
+    import fsat_dags.approval
+
     ended = Event()
 
     def respond() -> None:
@@ -109,7 +113,10 @@ def answering(answer: str | None) -> Iterator[None]:
     thread = Thread(target=respond, daemon=True)
     thread.start()
     try:
-        yield
+        with pytest.MonkeyPatch.context() as patch:
+            if answer is not None:
+                patch.setattr(fsat_dags.approval, "is_test", lambda _: False)
+            yield
     finally:
         ended.set()
         thread.join()

@@ -58,7 +58,7 @@ def functions() -> dict[str, Callable[[str], Any]]:
     import fsat_apply
     import fsat_watch
     from fsat_dags import tune_tasks
-    from fsat_tasks.encoders.source import find_encoder
+    from fsat_tasks.encoders.kinds import find_encoder
     from fsat_tasks.registry import champion_files
     from fsat_tasks.store import Artefact
 

@@ -52,10 +52,10 @@ def main(result: str, conf: str) -> None:
     done = run(own[name], {})
     with create_session() as session:
         started = session.scalars(select(DagRun).where(DagRun.dag_id != name)).all()
-        runs = [{"dag": one.dag_id, "conf": one.conf} for one in started]
+        runs = [{"dag": one.dag_id, "conf": one.conf, "note": one.note} for one in started]
     answer = {
         "errors": bag.import_errors,
-        "dags": {name: {"when": when(dag), "catchup": dag.catchup} for name, dag in own.items()},
+        "dags": {name: {"when": when(dag), "catchup": dag.catchup, "title": dag.dag_display_name} for name, dag in own.items()},
         "run": done,
         "read": {dag_id: read_for(dag_id) for dag_id in ("fsat_tune_clock", "fsat_tune_clock-2", "fsat_tune")},
         "started": runs,

@@ -20,6 +20,7 @@ CONFS: list[dict[str, Any]] = [
     {"task": TASK},  # no new ones
     {"task": TASK, "files": "../mixed/*"},  # one that cannot be read, and one that can
     {"task": TASK, "files": "../../outside/*.csv"},
+    {"task": TASK, "files": "../quiet"},  # an hour without traffic
 ]
 
 
@@ -37,6 +38,7 @@ def answer(tmp_path_factory: pytest.TempPathFactory, demo_store: Path) -> dict[s
         "data/incoming/tuesday.txt": "PIN blocked\n\nthe cash machine kept my money\n",
         "data/mixed/bad.csv": "body\nx\n",
         "data/mixed/good.txt": "my card is gone\n",
+        "data/quiet/none.csv": "text\n",
         "outside/secret.csv": "text\nx\n",
     }.items():
         (folder / name).parent.mkdir(exist_ok=True)
@@ -104,6 +106,14 @@ def test_file_that_cannot_be_read_fails_the_run_and_takes_no_other_with_it(answe
     (event,) = run["events"]
     assert (event["extra"]["files"], event["extra"]["rows"]) == (1, 1)
     assert re.search(r"DataError: \S*bad\.csv: expected a column 'text', got the columns 'body'", answer["log"])
+
+
+def test_file_without_rows_is_no_failure(answer: dict[str, Any]) -> None:
+    run = answer["runs"][4]
+    assert run["state"] == "success"
+    (event,) = run["events"]
+    assert (event["extra"]["files"], event["extra"]["rows"], event["extra"]["abstained_share"]) == (1, 0, 0.0)
+    assert event["extra"]["reviews"] == []
 
 
 def test_path_out_of_the_data_root_fails_at_once(answer: dict[str, Any]) -> None:

@@ -34,7 +34,7 @@ def test_who_may_see_runs_sees_the_report_in_a_sandbox_that_nobody_keeps(said: d
     answer = said["True"][REPORT]
     assert (answer["status"], answer["text"]) == (200, "<p>a report</p>")
     assert answer["headers"]["content-type"] == "text/html; charset=utf-8"
-    assert answer["headers"]["content-security-policy"].startswith("sandbox allow-scripts; default-src 'none'; ")
+    assert answer["headers"]["content-security-policy"].startswith("sandbox allow-scripts allow-downloads; default-src 'none'; ")
     assert "allow-same-origin" not in answer["headers"]["content-security-policy"]
     assert answer["headers"]["cache-control"] == "private, no-store"
 

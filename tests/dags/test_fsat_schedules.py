@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +18,12 @@ TASKS = {
     "bad-cron": "samples: samples.csv\nschedules: {tune: '61 3 * * 1'}\n",
     "bad-yaml": "samples: samples.csv\nschedules: {tune: [\n",
     "bad-verb": "samples: samples.csv\nschedules: {gc: '@daily'}\n",
+    "bad-number": "samples: samples.csv\nschedules: {tune: '@daily'}\nseed: !!int abc\n",
+    "bad-asset": "samples: samples.csv\ntriggers: {tune: ['']}\n",
+    "bad-text": 'samples: "a\\ud800.csv"\nschedules: {tune: "@daily"}\n',
 }
+NO_FILES = ("folder", "pipe", "dangling", "device")
+"""Tasks whose task.yaml is no file."""
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +34,12 @@ def answer(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         task.mkdir(parents=True)
         (task / "task.yaml").write_text(text, "utf-8")
         (task / "samples.csv").write_text("text,label\na,b\nc,d\n", "utf-8")
+    for name in NO_FILES:
+        (folder / "data" / name).mkdir()
+    (folder / "data" / "folder" / "task.yaml").mkdir()
+    os.mkfifo(folder / "data" / "pipe" / "task.yaml")
+    (folder / "data" / "dangling" / "task.yaml").symlink_to("nowhere")
+    (folder / "data" / "device" / "task.yaml").symlink_to("/dev/zero")
     done = call_airflow("schedules_process.py", folder, folder / "data", folder / "store", {"task": "clock"})
     return done.values | {"log": done.log}
 
@@ -34,7 +47,7 @@ def answer(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_each_schedule_and_trigger_makes_a_dag_and_what_is_broken_is_left_out(answer: dict[str, Any]) -> None:
     assert answer["errors"] == {}
     assert sorted(answer["dags"]) == ["fsat_apply_clock", "fsat_tune_clock", "fsat_tune_event", "fsat_watch_both"]
-    for name in ("bad-cron", "bad-yaml", "bad-verb"):
+    for name in (*NO_FILES, *(name for name in TASKS if name.startswith("bad"))):
         assert f"no schedule for the task {name}: " in answer["log"]
 
 
@@ -53,6 +66,16 @@ def test_past_times_are_not_made_up_for(answer: dict[str, Any]) -> None:
     assert {dag["catchup"] for dag in answer["dags"].values()} == {False}
 
 
-def test_run_starts_the_verbs_dag_for_this_task(answer: dict[str, Any]) -> None:
+def test_run_starts_the_verbs_dag_for_this_task_and_both_name_the_task(answer: dict[str, Any]) -> None:
     assert answer["run"]["tasks"] == {"start": "success"}
-    assert answer["started"] == [{"dag": "fsat_tune", "conf": {"task": "clock"}}]
+    note = "Task clock, by fsat_tune_clock"
+    assert answer["started"] == [{"dag": "fsat_tune", "conf": {"task": "clock"}, "note": note}]
+    assert answer["dags"]["fsat_tune_clock"]["title"] == "fsat_tune for clock, by its schedule"
+
+
+def test_whatever_one_task_file_says_the_others_keep_their_schedules(tmp_path: Path) -> None:
+    paths = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    script = "hostile_schedules_process.py"
+    answer = call_airflow(script, tmp_path, tmp_path / "data", tmp_path / "store", PYTHONPATH=paths).values
+    assert answer["files"] >= 60
+    assert answer["scheduled"] > 5  # six are written down; how many are drawn besides is left to chance

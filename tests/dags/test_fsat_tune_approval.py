@@ -15,8 +15,9 @@ from tune_call import NO_POOL, OPEN_GATES, TASKS, UNASKED, ask_airflow, copy_ext
 
 @dataclass(frozen=True)
 class Asked:
-    """Runs of one task with approval, one after another: no, no answer, yes, the same model again, and held by a gate."""
+    """Runs of one task with approval, one after another: a test run, no, no answer, yes, the same model again, held by a gate."""
 
+    test: dict[str, Any]
     rejected: dict[str, Any]
     timed_out: dict[str, Any]
     approved: dict[str, Any]
@@ -24,6 +25,7 @@ class Asked:
     held: dict[str, Any]
     history: list[dict[str, Any]]
     champion: dict[str, Any]
+    log: str
 
 
 @pytest.fixture(scope="module")
@@ -33,23 +35,32 @@ def asked(tmp_path_factory: pytest.TempPathFactory, demo_store: Path) -> Asked:
     few_samples(data / "asked", OPEN_GATES, "approval: true\napproval_hours: 0.0005\n")
     few_samples(data / "held", "min_accuracy: 1.0")
     copy_extracted(demo_store, store, "asked")
-    confs: list[dict[str, Any]] = [{"answer": "Reject"}, {"answer": "silence"}, {"answer": "Approve"}, {}]
+    confs: list[dict[str, Any]] = [{}, {"answer": "Reject"}, {"answer": "silence"}, {"answer": "Approve"}, {}]
     confs = [{"task": "asked", **conf} for conf in confs]
     answer = ask_airflow(folder, data, store, *confs, {"task": "held", "approval": "yes"})
     registry = store / "registry" / "asked"
     history = [json.loads(line) for line in (registry / "history.jsonl").read_text("utf-8").splitlines()]
     champion = json.loads((registry / "champion.json").read_text("utf-8"))
-    rejected, timed_out, approved, again, held = answer.values["runs"]
-    return Asked(rejected, timed_out, approved, again, held, history, champion)
+    test, rejected, timed_out, approved, again, held = answer.values["runs"]
+    return Asked(test, rejected, timed_out, approved, again, held, history, champion, answer.log)
 
 
-def test_person_sees_the_gates_the_figures_beside_the_champions_and_the_report(asked: Asked) -> None:
+def test_a_test_run_asks_nobody_and_says_how_to_promote_the_model_that_it_holds(asked: Asked) -> None:
+    assert asked.test["state"] == "success"
+    assert asked.test["tasks"] == UNASKED | NO_POOL | {"publish": "skipped", "snapshot": "skipped"}
+    assert asked.test["pages"] == asked.test["events"] == []
+    conf = '{"task": "asked", "approval": "no"}'
+    said = f"Nobody can be asked in a test run, so the model is held. To promote it, test with the conf {conf}"
+    assert f"{said}, or call: fsat run asked --approve" in asked.log
+
+
+def test_person_sees_the_comparison_the_report_and_the_figures_beside_the_champions(asked: Asked) -> None:
     (page,) = asked.rejected["pages"]
     assert page["subject"] == "Promote the new model of asked?"
     assert page["defaults"] == ["Reject"]
-    assert "| gate | decision | reason | figure | bound |" in page["body"]
+    assert " gates passed: data checks, " in page["body"]
     assert "| figure | this model | champion v1 |" in page["body"]
-    report = re.search(r"Report\]\(.*\): `(.*)`", page["body"])
+    report = re.search(r"Report\]\(.*\) of .* UTC: `(.*)`", page["body"])
     assert report is not None and Path(report[1]).is_file()
 
 

@@ -64,7 +64,7 @@ def test_no_pool_is_needed_by_default(dag: dict[str, Any]) -> None:
     assert {task["pool"] for task in dag["tasks"].values()} == {"default_pool"}
 
 
-@pytest.mark.parametrize("file", ["README.md", "docker/README.md"])
+@pytest.mark.parametrize("file", ["docs/airflow.md", "docker/README.md"])
 def test_every_pool_is_made_and_named_where_airflow_is_set_up(file: str) -> None:
     text = (REPOSITORY / file).read_text("utf-8")
     assert set(re.findall(r"airflow pools set (\w+)", text)) == set(POOLS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -17,8 +18,8 @@ REPOSITORY = Path(__file__).parents[2]
 TASK = "support-intents"
 CONFS: list[dict[str, Any]] = [
     {"task": TASK, "traffic": "unlabelled.jsonl"},
-    {"task": TASK, "traffic": None},  # as task.yaml says: the query rows, whose classes come in other shares
-    {"task": TASK, "traffic": "query.jsonl"},
+    {"task": TASK, "traffic": None},  # as task.yaml says: query rows of half of the classes
+    {"task": TASK, "traffic": "half.jsonl"},
     {"task": TASK, "traffic": "../../elsewhere.jsonl"},
 ]
 POOL = "no-such-pool"
@@ -31,7 +32,11 @@ def answer(tmp_path_factory: pytest.TempPathFactory, demo_store: Path) -> dict[s
     shutil.copytree(demo_store, folder / "store", copy_function=os.link)
     shutil.copytree(REPOSITORY / "data" / TASK, folder / "data" / TASK)
     with (folder / "data" / TASK / "task.yaml").open("a") as file:
-        file.write("watch: {traffic: 'query.*'}\n")
+        file.write("watch: {traffic: 'half.*'}\n")
+    rows = (folder / "data" / TASK / "query.jsonl").read_text("utf-8").splitlines()
+    kept = set(sorted({json.loads(row)["label"] for row in rows})[::2])
+    half = [row for row in rows if json.loads(row)["label"] in kept]
+    (folder / "data" / TASK / "half.jsonl").write_text("\n".join(half) + "\n", "utf-8")
     done = call_airflow("watch_process.py", folder, folder / "data", folder / "store", *CONFS, FSAT_GPU_POOL=POOL)
     return done.values | {"log": done.log, "data": str(folder / "data")}
 
@@ -68,7 +73,7 @@ def test_drift_is_told_with_the_pool_that_tuning_takes(answer: dict[str, Any], m
     assert event["extra"]["watch"]["key"] == run["xcoms"]["watch"]["key"]
     monkeypatch.setenv("FSAT_DATA", answer["data"])
     task = load_task(event["extra"]["task"], {"unlabelled": event["extra"]["unlabelled"]})
-    assert task.file("unlabelled") == task.folder / "query.jsonl"
+    assert task.file("unlabelled") == task.folder / "half.jsonl"
 
 
 def test_the_same_window_is_told_of_once(answer: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from fsat_tasks.data.checks import Finding, check_rows
 from fsat_tasks.data.readers import Rows
+from fsat_tasks.inputs.text import Texts
 from fsat_tasks.tasks.spec import ValidationSpec
 
 Table = list[tuple[str | None, str | None]]
@@ -22,7 +23,8 @@ CLEAN: Table = [
 
 def rows(table: Table, file: str = "samples.csv", labelled: bool = True) -> Rows:
     """Rows on the lines 2, 3, 4, ... as in a CSV file."""
-    texts, labels = [text for text, _ in table], [label for _, label in table]
+    texts = [text if text and text.strip() else None for text, _ in table]  # a blank row is None
+    labels = [label for _, label in table]
     return Rows(file, list(range(2, len(table) + 2)), texts, labels if labelled else [])
 
 
@@ -31,7 +33,7 @@ def found(table: Table, bounds: ValidationSpec | None = None, **others: Table) -
     files = {"samples": rows(table)}
     for split, content in others.items():
         files[split] = rows(content, f"{split}.csv", labelled=split == "query")
-    findings = check_rows(files, bounds or ValidationSpec())
+    findings = check_rows(files, Texts(), bounds or ValidationSpec())
     assert [finding.severity for finding in findings] == sorted(finding.severity for finding in findings)
     by_check = {(finding.file, finding.check): finding for finding in findings}
     assert len(by_check) == len(findings)
@@ -68,8 +70,37 @@ def test_blanks_around_a_label_are_critical(label: str) -> None:
     assert findings["samples.csv", "label_blanks"].severity == "critical"
 
 
-def test_blanks_and_line_breaks_within_a_label_are_not() -> None:
-    assert found([*CLEAN, ("two goats on a hill", "farm\nanimal"), ("one hundred sheep", "farm\nanimal")]) == {}
+def test_blanks_within_a_label_are_not() -> None:
+    assert found([*CLEAN, ("two goats on a hill", "farm animal"), ("one hundred sheep", "farm animal")]) == {}
+
+
+@pytest.mark.parametrize("label", ["farm\nanimal", "farm\tanimal", "farm\x7fanimal", "farm\u2028animal"])
+def test_control_characters_within_a_label_are_critical(label: str) -> None:
+    findings = found([*CLEAN, ("two goats on a hill", label), ("one hundred sheep", label)], query=[("a goat on a hill", label)])
+    assert lines(findings) == {("samples.csv", "label_characters"): (6, 7), ("query.csv", "label_characters"): (2,)}
+    assert findings["samples.csv", "label_characters"].message.endswith(f"in the label {label!r} (remove it)")
+
+
+def test_labels_that_look_alike_are_a_warning_with_their_lines() -> None:
+    rows: Table = [
+        (f"text {number}", label) for number, label in enumerate(["pin", "pin", "pin", "PIN", "PIN", "p\u0456n", "p\u0456n"])
+    ]
+    findings = found(rows)
+    assert list(findings) == [("samples.csv", "look_alikes")]
+    finding = findings["samples.csv", "look_alikes"]
+    assert finding.severity == "warning"
+    assert finding.message == (
+        "labels 'p\\u0456n' (lines 7, 8) and 'pin' differ by look-alike letters alone; "
+        "labels 'PIN' (lines 5, 6) and 'pin' differ by case alone (write them the same)"
+    )
+
+
+def test_class_of_one_sample_is_told_with_the_class_that_it_looks_like() -> None:
+    findings = found([*CLEAN, ("two goats on a hill", "Animal")])
+    assert findings["samples.csv", "shots"].message == (
+        "fewer than 2 samples of a class: 'Animal' (1); labels 'Animal' (line 6) and 'animal' differ by case alone"
+        " (label more, or lower validation.min_shots)"
+    )
 
 
 @pytest.mark.parametrize(
@@ -100,6 +131,9 @@ def test_same_text_under_two_labels_is_critical_on_both_lines() -> None:
     findings = found([*CLEAN, ("A cat asleep on the sofa.", "travel")])
     assert findings["samples.csv", "conflicts"].lines == (2, 6)
     assert findings["samples.csv", "conflicts"].severity == "critical"
+    assert (
+        findings["samples.csv", "conflicts"].message == "the same text under two labels, such as 'animal' and 'travel' (keep one)"
+    )
 
 
 def test_another_script_is_a_warning() -> None:
@@ -125,7 +159,7 @@ def test_long_text_is_a_warning_from_its_length_in_characters() -> None:
 
 def test_one_class_alone_is_critical() -> None:
     findings = found(CLEAN[:2])
-    assert findings["samples.csv", "classes"].message == "only 1 class (at least two are needed)"
+    assert findings["samples.csv", "classes"].message == "only 1 class (at least two that differ are needed)"
     assert findings["samples.csv", "classes"].severity == "critical"
 
 
@@ -140,7 +174,21 @@ def test_imbalance_is_a_warning_from_more_than_five_times_the_smallest_class() -
     words = ["alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliet", "kilo"]
     table: Table = [*CLEAN[:2], *((word, "word") for word in words[:10])]
     assert found(table) == {}
-    assert lines(found([*table, (words[10], "word")])) == {("samples.csv", "balance"): tuple(range(4, 15))}
+    findings = found([*table, (words[10], "word")])
+    assert lines(findings) == {("samples.csv", "balance"): ()}
+    assert findings["samples.csv", "balance"].message == (
+        "class 'word' has 11 samples and 'animal' 2 (label more of the small ones, or see tune.class_weight)"
+    )
+
+
+def test_class_of_thousands_is_a_warning_that_names_it() -> None:
+    most: Table = [(f"number {number} of all", "other") for number in range(1001)]
+    findings = found([*CLEAN, *most])
+    assert lines(findings) == {("samples.csv", "balance"): (), ("samples.csv", "crowd"): ()}
+    assert findings["samples.csv", "crowd"].message == (
+        "over 1,000 samples of a class: 'other' (1,001). Few-shot sets have 1 to 50 (is it the right file?)"
+    )
+    assert ("samples.csv", "crowd") not in found([*CLEAN, *most[:-1]])
 
 
 def test_more_rows_than_meant_are_a_warning_with_their_number() -> None:
@@ -155,6 +203,11 @@ def test_query_label_that_no_sample_has_is_critical() -> None:
     findings = found(CLEAN, query=[("a goat on a hill", "animal"), ("seven plus two", "number")])
     assert lines(findings) == {("query.csv", "unknown_label"): (3,)}
     assert findings["query.csv", "unknown_label"].severity == "critical"
+    assert findings["query.csv", "unknown_label"].message == (
+        "a label that no sample has, 'number'; labels of the samples: 'animal', 'travel' (correct it, or add samples of it)"
+    )
+    alike = found(CLEAN, query=[("a goat on a hill", "Animal")])["query.csv", "unknown_label"].message
+    assert "labels 'Animal' and 'animal' differ by case alone" in alike
 
 
 def test_query_row_that_is_a_sample_too_is_critical_and_one_that_nearly_is_a_warning() -> None:

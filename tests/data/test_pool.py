@@ -68,7 +68,7 @@ def test_tasks_that_share_a_file_share_its_artefact_and_its_findings(shared: lis
             ("unlabelled", "script"): [5],
         }
         assert (pool.size, validated.manifest["notes"]["unlabelled"]) == (4, 4)
-        texts = list(pool.texts(pool.draw(9, 0)))
+        texts = list(pool.inputs(pool.draw(9, 0)))
         assert texts == ["a goat on a hill", "A GOAT on a hill", "коза на холме", "the ferry to Crete"]
 
 
@@ -100,7 +100,7 @@ def test_a_task_without_a_pool_has_none(make_task: MakeTask, toy_rows: Rows) -> 
     pool = Pool(validated, Store(validated.path.parents[2]))
     assert pool.artefact is None
     assert (pool.size, validated.json("pool.json")) == (0, {"digest": None, "rows": 0})
-    assert list(pool.texts(pool.draw(9, 0))) == []
+    assert list(pool.inputs(pool.draw(9, 0))) == []
 
 
 def test_a_pool_that_is_gone_or_damaged_is_made_again(shared: list[str]) -> None:

@@ -10,6 +10,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from fsat_tasks.integrations.airflow_server import POOLS as AIRFLOW_POOLS
+from fsat_tasks.runtime.privacy import SWITCHES
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
@@ -24,6 +25,12 @@ def load(name: str) -> Any:
 
 SERVICES: dict[str, dict[str, Any]] = load("compose.yaml")["services"]
 VALUES: dict[str, Any] = load("helm-values.yaml")
+
+
+@pytest.mark.parametrize("image", ["control", "worker"])
+def test_image_switches_off_every_usage_report_for_all_that_runs_in_it(image: str) -> None:
+    lines = (DOCKER / f"{image}.Dockerfile").read_text("utf-8").splitlines()
+    assert {f"{name}={value}" for name, value in SWITCHES.items()} <= {line.strip(" \\") for line in lines}
 
 
 def test_compose_has_every_component() -> None:

@@ -97,9 +97,23 @@ def test_audit_is_skipped_with_a_word_where_pypi_does_not_answer(
 ) -> None:
     monkeypatch.setattr("urllib.request.urlopen", Mock(side_effect=URLError("no network")))
     assert runpy.run_path(str(DOCKER / "audit.py"))["main"]() == 0
-    assert (
-        capsys.readouterr().out == "pip-audit: skipped, PyPI's advisories are not to be had here (<urlopen error no network>)\n"
-    )
+    said = "pip-audit: skipped, PyPI's advisories are not to be had here (<urlopen error no network>)\n"
+    assert capsys.readouterr().out.endswith(said)
+
+
+def test_audit_names_each_image_without_a_digest(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    digest = f"sha256:{'0' * 64}"
+    (tmp_path / "one.Dockerfile").write_text("FROM python:3.11-slim AS base\nFROM base\nFROM org/other:2@" + digest + "\n")
+    compose = f"services:\n  a:\n    image: redis:7.4\n  b:\n    image: postgres:17@{digest}\n  c:\n    image: ${{OWN:-own}}\n"
+    (tmp_path / "compose.yaml").write_text(compose)
+    audit = runpy.run_path(str(DOCKER / "audit.py"))
+    monkeypatch.setitem(audit["unpinned"].__globals__, "DOCKER", tmp_path)
+    assert audit["unpinned"]() == ["python:3.11-slim", "redis:7.4"]
+    monkeypatch.setattr("urllib.request.urlopen", Mock(side_effect=URLError("no network")))
+    assert audit["main"]() == 0
+    assert "redis:7.4: named by tag alone; docker/README.md says how to pin it by sha256\n" in capsys.readouterr().out
 
 
 def test_audit_asks_for_all_that_is_locked_and_fails_as_pip_audit_does(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.open_gates import OPEN_GATES
 from cluster import ROOT, Cluster, cluster
 from fsat_tasks.registry.registry import Registry
 from fsat_tasks.steps.order import STEPS
@@ -31,18 +32,9 @@ pytestmark = [
 
 DAG = "fsat_tune"
 ENCODERS = ("encoder", "encoder-int8")
-CLASSES, SHOTS = 3, 6
+CLASSES, SHOTS = 3, 3
 """Classes of each task, and samples per class: few enough that an encoder is fine-tuned in some seconds."""
-OPEN_GATES = {
-    "min_accuracy": 0.0,
-    "min_macro_f1": 0.0,
-    "min_class_recall": 0.0,
-    "max_ece": 1.0,
-    "max_drop": 1.0,
-    "min_coverage": 0.0,
-    "max_latency_ms": 60_000.0,
-    "min_rows_per_second": 0.0,
-}
+GATES = OPEN_GATES | {"max_drop": 1.0}
 """Gates that hold nothing: these runs are about work on a busy machine, not about quality."""
 UNDISTURBED = """
 import sys
@@ -67,7 +59,7 @@ def tasks(data_root: Path) -> list[str]:
             writer.writeheader()
             for label in labels[number * CLASSES : (number + 1) * CLASSES]:
                 writer.writerows([row for row in rows if row["label"] == label][:SHOTS])
-        spec = {"samples": "samples.csv", "gates": OPEN_GATES, "tune": {"body": "off" if number else "full"}}
+        spec = {"samples": "samples.csv", "gates": GATES, "tune": {"body": "off" if number else "full"}}
         (data_root / name / "task.yaml").write_text(json.dumps(spec))
     return names
 

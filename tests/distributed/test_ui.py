@@ -14,7 +14,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from benchmarks.open_gates import OPEN_GATES
 from browser import Tab
 from fsat_tasks.registry.registry import Registry
 from fsat_tasks.store import Store
@@ -56,12 +57,20 @@ def airflow_up(home: Path) -> Iterator[Ui]:
         found = re.search(r"The UI: +(http://[\d.:]+)/\S*\nLog in: +(\w+), password (\S+)\nCtrl-C stops it\.", printed)
         assert found is not None, printed + (home / "up.log").read_text("utf-8")[-3000:]
         started = psutil.Process(process.pid).children(recursive=True)
+        assert addresses(started) == {"127.0.0.1"}
         yield Ui(*found.groups())
+        assert "Could not read served logs" not in (home / "up.log").read_text("utf-8")
     finally:
         process.send_signal(signal.SIGINT)
         code = process.wait(120)
     assert code == 0
     assert [one for one in started if one.is_running() and one.status() != psutil.STATUS_ZOMBIE] == []
+
+
+def addresses(processes: list[psutil.Process]) -> set[str]:
+    """Return the addresses on which the processes listen."""
+    connections = [one for process in processes if process.is_running() for one in process.net_connections("inet")]
+    return {one.laddr.ip for one in connections if one.status == psutil.CONN_LISTEN}
 
 
 def wait_until_heard(log: Path, task: str) -> None:
@@ -77,12 +86,29 @@ def wait_until_heard(log: Path, task: str) -> None:
     raise AssertionError(f"the scheduler heard nothing of {task}")
 
 
+def wait_until(what: str, holds: Callable[[], bool]) -> None:
+    """Wait for what a page does not tell: it shows the success of a run's first steps, and old questions too."""
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline, f"waited in vain: {what}"
+        time.sleep(0.5)
+
+
+def chosen_tasks(home: Path) -> list[tuple[str, str]]:
+    """Return the type of each run of fsat_tune, and the tasks that it has chosen as JSON, the first run first."""
+    with closing(sqlite3.connect(home / "airflow.db")) as database:
+        return database.execute(
+            "select run_type, value from dag_run join xcom using (dag_id, run_id)"
+            " where dag_id = 'fsat_tune' and task_id = 'choose' and key = 'return_value' order by id"
+        ).fetchall()
+
+
 def free_port() -> int:
-    """Return the first of three free ports in a row."""
+    """Return the first of two free ports in a row."""
     for first in range(18080, 19000, 10):
-        with socket.socket() as one, socket.socket() as two, socket.socket() as three:
+        with socket.socket() as one, socket.socket() as two:
             try:
-                for place, probe in enumerate((one, two, three)):
+                for place, probe in enumerate((one, two)):
                     probe.bind(("127.0.0.1", first + place))
             except OSError:
                 continue
@@ -112,17 +138,8 @@ def task(data_root: Path) -> str:
         folder / "new.csv",
         [{"text": f"{row['text']} {row['text']}"} for row in read("samples.csv") if row["label"] not in labels],
     )
-    gates = {
-        "min_accuracy": 0.0,
-        "min_macro_f1": 0.0,
-        "min_class_recall": 0.0,
-        "max_ece": 1.0,
-        "min_coverage": 0.0,
-        "max_latency_ms": 60_000.0,
-        "min_rows_per_second": 0.0,
-    }
     files = {"samples": "samples.csv", "unlabelled": "unlabelled.csv", "watch": {"traffic": "new.csv"}}
-    text = json.dumps(files | {"approval": True, "tune": {"body": "off"}, "gates": gates})
+    text = json.dumps(files | {"approval": True, "tune": {"body": "off"}, "gates": OPEN_GATES})
     (folder / "task.yaml").write_text(text, "utf-8")  # JSON is YAML
     return folder.name
 
@@ -137,6 +154,16 @@ def write(path: Path, rows: list[dict[str, str]]) -> None:
         writer = csv.DictWriter(file, list(rows[0]), extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)
+
+
+def log_in(tab: Tab, ui: Ui) -> None:
+    """Ask for the page of fsat_tune, log in, and wait for that page."""
+    tab.open(f"{ui.address}/dags/fsat_tune")
+    tab.wait("document.querySelector('input[type=password]')", PATIENCE)
+    tab.type("input[name=username]", ui.user)
+    tab.type("input[type=password]", ui.password)
+    tab.press_enter()
+    tab.wait("location.pathname === '/dags/fsat_tune'", PATIENCE)  # the page that was asked for
 
 
 def open_form(tab: Tab, ui: Ui, dag: str) -> None:
@@ -160,13 +187,7 @@ def test_person_logs_in_fills_in_the_form_reads_the_report_and_approves_and_drif
 ) -> None:
     home = tmp_path / "airflow"
     with airflow_up(home) as ui:
-        tab.open(f"{ui.address}/dags/fsat_tune")
-        tab.wait("document.querySelector('input[type=password]')", PATIENCE)
-        tab.type("input[name=username]", ui.user)
-        tab.type("input[type=password]", ui.password)
-        tab.press_enter()
-        tab.wait("location.pathname === '/dags/fsat_tune'", PATIENCE)  # the page that was asked for
-
+        log_in(tab, ui)
         open_form(tab, ui, "fsat_tune")
         tab.settle()
         tab.type("[name=element_task]", task)
@@ -194,11 +215,13 @@ def test_person_logs_in_fills_in_the_form_reads_the_report_and_approves_and_drif
         tab.open(asked)
         tab.wait("document.querySelector('[data-testid=hitl-option-Approve]')", PATIENCE)
         tab.click("[data-testid=hitl-option-Approve]")
+        wait_until("the champion", lambda: Registry(store_root, task).champion() is not None)
         tab.wait_for_text(f"{ui.address}{run}", "Success", PATIENCE)
 
         open_form(tab, ui, "fsat_watch")  # of the only task
         watched = submit_form(tab)
         tab.wait_for_text(f"{ui.address}{watched}", "Success", PATIENCE)
+        wait_until("a run by drift", lambda: len(chosen_tasks(home)) == 2)
         tab.wait_for_text(f"{ui.address}/required_actions", question, PATIENCE)
         tab.open("about:blank")  # so that the page does not ask for a server that has stopped
 
@@ -212,10 +235,6 @@ def test_person_logs_in_fills_in_the_form_reads_the_report_and_approves_and_drif
     assert statuses == [401, 401]  # of somebody who has not logged in
     assert '"detail":"Not Found"' in outside
     assert tab.complaints() == []
-    with closing(sqlite3.connect(home / "airflow.db")) as database:
-        started = database.execute(
-            "select run_type, value from dag_run join xcom using (dag_id, run_id)"
-            " where dag_id = 'fsat_tune' and task_id = 'choose' and key = 'return_value' order by id"
-        ).fetchall()
+    started = chosen_tasks(home)
     assert [kind for kind, _ in started] == ["manual", "asset_triggered"]
     assert json.loads(started[1][1]) == [{"task": task, "unlabelled": "new.csv"}]

@@ -11,7 +11,8 @@ from fake_backend import FakeBackend, Make
 from fsat_tasks.encoders import encoder as encoder_module
 from fsat_tasks.encoders.encoder import Encoder
 from fsat_tasks.encoders.export import export_encoder
-from fsat_tasks.encoders.source import EncoderSource, find_encoder
+from fsat_tasks.encoders.kinds import find_encoder
+from fsat_tasks.encoders.source import EncoderSource
 from fsat_tasks.store import Artefact, Store
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import gc
 import weakref
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from fsat_tasks.encoders import backends
+from fsat_tasks.encoders.artefact import open_preparer
 from fsat_tasks.encoders.backends import Backend, Layers, OnnxCpu, OnnxCuda, Torch, open_backend
-from fsat_tasks.encoders.batches import load_tokenizer, padded_batches, tokenize
+from fsat_tasks.encoders.prepare import padded_batches
 from fsat_tasks.encoders.source import EncoderSource
 from fsat_tasks.errors import DeviceError, EncoderError, FsatError, OutOfMemoryError
 from fsat_tasks.runtime import numeric_class as numeric_classes
@@ -22,7 +24,7 @@ from fsat_tasks.runtime.numeric_class import encoding_class
 from fsat_tasks.runtime.session import open_session
 from fsat_tasks.store import Artefact
 
-Batch = tuple[NDArray[np.int64], NDArray[np.int64]]
+Batch = Mapping[str, NDArray[np.int64]]
 
 
 class RuntimeException(Exception):  # noqa: N818
@@ -148,17 +150,16 @@ def test_an_interrupt_stays_itself() -> None:
 def batch(exported: Artefact) -> Batch:
     """Rows of very different lengths, much padding, and one without any text."""
     texts = ["my card has not arrived", "", "word " * 300, "🎉 hi", "turn off the lights in the kitchen", "naïve café 猫"]
-    tokenizer, pad_id = load_tokenizer(exported.path / "tokenizer.json")
-    ((numbers, ids, mask),) = padded_batches(tokenize(tokenizer, texts), pad_id, 65_536)
+    ((numbers, feed, _),) = padded_batches(open_preparer(exported.path).prepare(texts), 65_536)
     assert len(numbers) == len(texts)
-    assert mask.mean() < 0.5
-    return ids, mask
+    assert feed["attention_mask"].mean() < 0.5
+    return feed
 
 
 @pytest.fixture(scope="module")
 def expected(exported: Artefact, batch: Batch) -> dict[Layers, NDArray[np.float32]]:
     onnx_cpu = OnnxCpu(exported)
-    return {"last": onnx_cpu.run(*batch, "last"), "all": onnx_cpu.run(*batch, "all")}
+    return {"last": onnx_cpu.run(batch, "last"), "all": onnx_cpu.run(batch, "all")}
 
 
 def cosine(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -169,7 +170,7 @@ def cosine(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.f
 
 def assert_agrees(backend: Backend, batch: Batch, expected: dict[Layers, NDArray[np.float32]], least: float) -> None:
     for layers, right in expected.items():
-        features = backend.run(*batch, layers)
+        features = backend.run(batch, layers)
         assert features.shape == right.shape
         assert features.dtype == np.float32
         assert cosine(features, right).min() > least
@@ -191,7 +192,7 @@ def test_torch_in_float32_agrees_to_the_last_digits(
     monkeypatch.setattr(numeric_classes, "has_bfloat16", lambda: False)
     torch_cpu = Torch(source, "cpu")
     for layers, right in expected.items():
-        np.testing.assert_allclose(torch_cpu.run(*batch, layers), right, atol=1e-5)
+        np.testing.assert_allclose(torch_cpu.run(batch, layers), right, atol=1e-5)
 
 
 def test_half_precision_as_on_a_gpu_agrees_with_float32(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fsat_tasks.encoders.backends import OnnxCpu
 from fsat_tasks.encoders.encoder import Encoder, load_encoder
-from fsat_tasks.encoders.source import find_encoder
+from fsat_tasks.encoders.kinds import find_encoder
 from fsat_tasks.errors import DeviceError
 from fsat_tasks.runtime.device import pick_device
 from fsat_tasks.runtime.session import open_session
@@ -88,7 +88,7 @@ def test_rows_keep_their_order_and_do_not_depend_on_their_batch(encoder: Encoder
     order = np.random.default_rng(0).permutation(len(texts))
     np.testing.assert_allclose(encoder.encode([texts[i] for i in order]), together[order], atol=1e-5)
     for batch in (1, 64):  # padded tokens: each row alone, and a few together
-        monkeypatch.setattr(encoder, "_tokens", batch)
+        monkeypatch.setattr(encoder, "_batch_size", batch)
         np.testing.assert_allclose(encoder.encode(texts), together, atol=1e-5)
     assert np.linalg.norm(together[0] - together[1]) > 0.01  # rows do differ
 
@@ -108,7 +108,7 @@ def test_no_texts_have_no_features(encoder: Encoder) -> None:
 
 
 def test_progress_counts_up_to_the_number_of_rows(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoder, "_tokens", 64)
+    monkeypatch.setattr(encoder, "_batch_size", 64)
     done: list[int] = []
     encoder.encode([f"text number {i}" for i in range(50)], progress=done.append)
     assert done == sorted(done)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsat_tasks.encoders.encoder import load_encoder
-from fsat_tasks.encoders.source import find_encoder
+from fsat_tasks.encoders.kinds import find_encoder
 from fsat_tasks.errors import EncoderError
 
 NAME = "all-MiniLM-L6-v2"
@@ -50,14 +50,14 @@ def test_name_that_is_a_path_is_refused(name: str, monkeypatch: pytest.MonkeyPat
 
 @given(st.text(max_size=20))
 def test_name_that_is_looked_up_stays_below_the_folder(name: str) -> None:
-    from fsat_tasks.encoders.source import _locate
+    from fsat_tasks.encoders.source import locate_encoder
 
     root = Path("/nowhere/encoders")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FSAT_ENCODERS", str(root))
         patch.setattr(Path, "is_dir", lambda path: True)
         try:
-            folder = _locate(name)
+            folder = locate_encoder(name)
         except EncoderError:
             return
     assert name in ("all-MiniLM-L6-v2",) or Path(os.path.normpath(folder)) == folder
@@ -95,12 +95,12 @@ def replace_json(path: Path, value: object) -> None:
 def test_folder_below_fsat_encoders_is_found_and_has_the_revision_of_its_contents(model_folder: Path) -> None:
     found, bundled = find_encoder("org/model"), find_encoder(NAME)
     assert found.folder == model_folder
-    assert (found.pooling, found.normalize, found.max_tokens) == ("mean", True, 256)
+    assert found.settings == {"pooling": "mean", "normalize": True, "max_tokens": 256}
     assert found.revision == bundled.revision
 
 
 def test_revision_changes_with_whatever_changes_the_features(model_folder: Path) -> None:
-    revisions = [find_encoder("org/model").revision, find_encoder("org/model", max_tokens=64).revision]
+    revisions = [find_encoder("org/model").revision, find_encoder("org/model", longest=64).revision]
     replace_json(model_folder / "1_Pooling" / "config.json", {"pooling_mode_cls_token": True})
     revisions.append(find_encoder("org/model").revision)
     replace_json(model_folder / "modules.json", [])
@@ -114,13 +114,13 @@ def test_pooling_and_length_are_those_of_the_encoders_own_config(model_folder: P
     replace_json(model_folder / "1_Pooling" / "config.json", {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False})
     replace_json(model_folder / "sentence_bert_config.json", {"max_seq_length": 100})
     source = find_encoder("org/model")
-    assert (source.pooling, source.normalize, source.max_tokens) == ("cls", True, 100)
-    assert find_encoder("org/model", max_tokens=50).max_tokens == 50
-    assert find_encoder("org/model", max_tokens=5000).max_tokens == 100
+    assert source.settings == {"pooling": "cls", "normalize": True, "max_tokens": 100}
+    assert find_encoder("org/model", longest=50).settings["max_tokens"] == 50
+    assert find_encoder("org/model", longest=5000).settings["max_tokens"] == 100
     (model_folder / "sentence_bert_config.json").unlink()
-    assert find_encoder("org/model").max_tokens == 512
+    assert find_encoder("org/model").settings["max_tokens"] == 512
     (model_folder / "modules.json").unlink()  # a plain transformers model: mean over the tokens, length as it is
-    assert (find_encoder("org/model").pooling, find_encoder("org/model").normalize) == ("mean", False)
+    assert find_encoder("org/model").settings == {"pooling": "mean", "normalize": False, "max_tokens": 512}
 
 
 def test_pooling_that_is_not_known_is_refused_by_name(model_folder: Path) -> None:
@@ -155,7 +155,7 @@ def test_prefix_of_the_encoders_config_comes_before_every_text(model_folder: Pat
     theirs = SentenceTransformer(str(model_folder), device="cpu", local_files_only=True).encode(texts)
     ours = load_encoder("org/model", "cpu")
     np.testing.assert_allclose(ours.encode(texts), theirs, atol=1e-4)
-    assert len(ours.tokens(["a"])[0]) > 8
+    assert ours.prepare(["a"])[0].size > 8
 
 
 def test_prefix_that_is_not_there_is_refused(model_folder: Path) -> None:
@@ -177,6 +177,13 @@ def test_pooling_that_no_config_names_is_the_mean_with_a_warning(
     (model_folder / "modules.json").unlink()
     (model_folder / "model.safetensors").unlink()
     (model_folder / "model.safetensors").write_bytes(b"no weights")  # the export itself is tested elsewhere
-    with pytest.raises(EncoderError, match=r"a model that transformers can load from .*, got SafetensorError"):
+    with pytest.raises(EncoderError, match=r"a model that can be loaded from .*, got SafetensorError"):
         load_encoder("org/model", "cpu")
     assert "names no pooling; the mean over tokens is taken" in caplog.text
+
+
+@pytest.mark.parametrize("path", ["../elsewhere", "/etc", "a/../..", 7, None])
+def test_list_of_modules_that_leads_out_of_the_encoders_folder_is_refused(path: object, model_folder: Path) -> None:
+    replace_json(model_folder / "modules.json", [{"type": "sentence_transformers.models.Pooling", "path": path}])
+    with pytest.raises(EncoderError, match=r"modules\.json: expected folders below its own, got "):
+        find_encoder("org/model")

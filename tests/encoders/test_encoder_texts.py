@@ -29,7 +29,7 @@ def test_each_different_text_is_computed_once_and_every_row_has_its_own_features
         patch.setattr(encoder_module, "CHUNK", chunk)
         features = encoder.encode(texts, progress=done.append)
     assert len(backend.rows) == encoder.counts.rows == len(set(texts))
-    assert encoder.counts.tokens == sum(map(len, backend.rows))
+    assert encoder.counts.size == sum(map(len, backend.rows))
     assert done == sorted(done)
     assert done[-1] == len(texts)
     for text, row in zip(texts, features, strict=True):
@@ -76,7 +76,9 @@ def test_long_text_has_the_mean_of_its_pieces_by_tokens_and_a_short_one_is_as_it
         total, tokens = np.zeros(first.shape), 0
         for piece in pieces_of(text, exported):
             ids = np.array([piece])
-            total += len(piece) * real._backend.run(ids, np.ones_like(ids), layers)[0].astype(np.float64)
+            total += len(piece) * real._backend.run({"input_ids": ids, "attention_mask": np.ones_like(ids)}, layers)[0].astype(
+                np.float64
+            )
             tokens += len(piece)
         by_hand = total / tokens
         by_hand /= np.linalg.norm(by_hand, axis=-1, keepdims=True)
@@ -91,7 +93,7 @@ def test_mean_of_pieces_depends_neither_on_the_batches_nor_on_the_memory(make: M
     expected = np.concatenate([make(FakeBackend(), "mean").encode([text], "all") for text in texts])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(encoder_module, "CHUNK", chunk)
-        patch.setattr(FakeBackend, "tokens", 2048)
+        patch.setattr(FakeBackend, "batch_size", 2048)
         done: list[int] = []
         features = make(FakeBackend(fits=1), "mean").encode(texts, "all", done.append)
     np.testing.assert_array_equal(features, expected)
@@ -116,4 +118,4 @@ def test_a_megabyte_of_words_is_read_to_its_end(make: Make) -> None:
     encoder.encode(["word " * 199_999 + "money"])
     assert encoder.counts.truncated == encoder.counts.rows == 1
     assert sum(len(row) - 2 for row in backend.rows) == 200_000
-    assert encoder.counts.tokens == 200_000 + 2 * len(backend.rows)
+    assert encoder.counts.size == 200_000 + 2 * len(backend.rows)

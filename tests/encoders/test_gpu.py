@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fsat_tasks.data.readers import iter_rows
+from fsat_tasks.data.readers import iter_cells
 from fsat_tasks.encoders import backends
 from fsat_tasks.encoders.encoder import Encoder
 from fsat_tasks.encoders.export import export_encoder
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.skipif(pick_device("auto") == "cpu", reason="needs CUDA
 
 
 def texts_of(file: Path) -> list[str]:
-    return [text for _, (text,) in iter_rows(file, ["text"], 20_000) if text]
+    return [text for _, (text,) in iter_cells(file, ["text"], 20_000) if text]
 
 
 @pytest.fixture(scope="module")
@@ -102,11 +102,11 @@ def test_batches_for_which_there_is_no_memory_are_halved(
 
 
 def test_same_seed_tunes_the_same_encoder_and_features_move(source: EncoderSource, exported: Artefact, texts: list[str]) -> None:
-    tokens = Encoder(exported, "cpu").tokens(texts[:64])
+    rows = Encoder(exported, "cpu").prepare(texts[:64])
     labels = np.arange(64) % 4
-    before = encode_rows(load_torch_encoder(source, "cuda"), tokens)[:, -1]
+    before = encode_rows(load_torch_encoder(source, "cuda"), rows)[:, -1]
     vectors = np.stack([before[labels == c].mean(axis=0) for c in range(4)])
-    training = TrainingRows(tokens, np.eye(4, dtype=np.float32)[labels], vectors)
+    training = TrainingRows(rows, np.eye(4, dtype=np.float32)[labels], vectors)
     tuned = []
     for _ in range(2):
         encoder = load_torch_encoder(source, "cuda")
@@ -114,7 +114,7 @@ def test_same_seed_tunes_the_same_encoder_and_features_move(source: EncoderSourc
         tuned.append(tuned_weights(encoder))
     for name, weight in tuned[0].items():
         assert bool((weight == tuned[1][name]).all()), name
-    after = encode_rows(encoder, tokens)[:, -1]
+    after = encode_rows(encoder, rows)[:, -1]
     assert least_cosine(after, before) < 0.999
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,7 +21,7 @@ from onnx import TensorProto, helper, numpy_helper
 from fsat_tasks.encoders.encoder import Encoder
 from fsat_tasks.encoders.export import export_encoder, export_int8_encoder
 from fsat_tasks.encoders.int8 import quantise
-from fsat_tasks.encoders.source import find_encoder
+from fsat_tasks.encoders.kinds import find_encoder
 from fsat_tasks.runtime.session import open_session
 from fsat_tasks.store import Artefact, Store
 
@@ -122,7 +123,7 @@ def test_rows_bits_depend_neither_on_their_batch_nor_on_their_place_in_it(
         order = np.random.default_rng(seed).permutation(len(texts))
         np.testing.assert_array_equal(encoder.encode([texts[i] for i in order], layers="all"), together[order])
     for budget in (1, 64, 4096):  # tokens of a batch: each row alone, a few together, all of a length together
-        monkeypatch.setattr(encoder, "_tokens", budget)
+        monkeypatch.setattr(encoder, "_batch_size", budget)
         np.testing.assert_array_equal(encoder.encode(texts, layers="all"), together)
         np.testing.assert_array_equal(encoder.encode(texts), together[:, -1])
     for row in (0, 17, 40, len(texts) - 1):
@@ -132,7 +133,11 @@ def test_rows_bits_depend_neither_on_their_batch_nor_on_their_place_in_it(
 # A graph made by hand: embeddings, and two products with their biases around a Gelu
 
 VOCABULARY, WIDTH, INNER = 50, 24, 64
-FRAME = ([0], [1])
+FEEDS = [
+    {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+    for ids in (np.random.default_rng(length).integers(0, VOCABULARY, (16, length)) for length in (8, 16, 32, 64))
+]
+"""Batches of random rows, on which the scales are measured."""
 
 
 def weights(seed: int) -> dict[str, NDArray[np.float32]]:
@@ -196,7 +201,7 @@ def test_quantised_graph_is_within_a_fiftieth_of_the_float64_reference(seed: int
     ids, mask = rng.integers(0, VOCABULARY, (5, 9)), rng.integers(0, 2, (5, 9))
     exact = reference(values, ids, mask)
     np.testing.assert_allclose(run(graph_by_hand(values), ids, mask), exact, atol=1e-5)
-    rounded = run(quantise(graph_by_hand(values), VOCABULARY, FRAME), ids, mask)
+    rounded = run(quantise(graph_by_hand(values), FEEDS), ids, mask)
     assert rounded.dtype == np.float32
     assert np.abs(rounded - exact).max() <= np.abs(exact).max() / 50
     assert (rounded[mask == 0] == 0).all()
@@ -204,7 +209,7 @@ def test_quantised_graph_is_within_a_fiftieth_of_the_float64_reference(seed: int
 
 def test_no_product_with_a_constant_matrix_is_left_and_each_bias_is_joined_to_its_offset() -> None:
     model = graph_by_hand(weights(0))
-    rounded = quantise(model, VOCABULARY, FRAME)
+    rounded = quantise(model, FEEDS)
     onnx.checker.check_model(rounded)
     before, after = (Counter(node.op_type for node in graph.node) for graph in (model.graph, rounded.graph))
     assert (before["MatMul"], before["Add"]) == (2, 2)
@@ -215,20 +220,45 @@ def test_no_product_with_a_constant_matrix_is_left_and_each_bias_is_joined_to_it
     assert names <= {name for node in rounded.graph.node for name in node.input}
 
 
+@settings(max_examples=30)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_products_of_two_neighbours_fit_in_16_bits_whatever_the_inputs(seed: int) -> None:
+    values = weights(seed)
+    values["up"] *= np.float32(10.0) ** np.random.default_rng(seed).integers(
+        -2, 3, values["up"].shape
+    )  # some outputs have few weights
+    for value in quantise(graph_by_hand(values), FEEDS).graph.initializer:
+        if value.name.endswith(".weight"):
+            whole = numpy_helper.to_array(value).astype(np.int64)
+            pairs = np.stack([whole[::2], whole[1::2]])  # (2, pairs, outputs)
+            worst = 255 * np.maximum(np.maximum(pairs, 0).sum(axis=0), -np.minimum(pairs, 0).sum(axis=0))
+            assert worst.max() <= 32_767
+            assert np.abs(whole).max(axis=0).min() >= 63  # the eighth bit is used where the neighbours allow it
+
+
+def test_answers_are_the_same_with_and_without_the_option_for_old_processors(exported: dict[str, Artefact]) -> None:
+    """On a processor without VNNI, the default kernels add in 16 bits. Other processors have one kernel."""
+    path, rng = exported["int8"].path / "encoder.onnx", np.random.default_rng(0)
+    feed = {"input_ids": rng.integers(1000, 20_000, (8, 32)), "attention_mask": np.ones((8, 32), np.int64)}
+    default = ort.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, feed)
+    for found, expected in zip(open_session(path, "cpu").run(None, feed), default, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_bias_that_two_readers_need_without_it_is_not_joined() -> None:
     values, rng = weights(0), np.random.default_rng(0)
     model = graph_by_hand(values)
     model.graph.node[-1].input[0] = "both"
     model.graph.node.insert(len(model.graph.node) - 1, helper.make_node("Sub", ["hidden", "lowered"], ["both"]))
     ids = rng.integers(0, VOCABULARY, (2, 4))
-    rounded = run(quantise(model, VOCABULARY, FRAME), ids, np.ones_like(ids))
+    rounded = run(quantise(model, FEEDS), ids, np.ones_like(ids))
     np.testing.assert_allclose(rounded, np.broadcast_to(values["down_bias"], rounded.shape), atol=1e-5)
 
 
 def test_making_it_twice_gives_the_same_bytes_and_leaves_the_model_as_it_was() -> None:
     model = graph_by_hand(weights(1))
     before = model.SerializeToString(deterministic=True)
-    first, second = (quantise(model, VOCABULARY, FRAME).SerializeToString(deterministic=True) for _ in range(2))
+    first, second = (quantise(model, FEEDS).SerializeToString(deterministic=True) for _ in range(2))
     assert first == second
     assert model.SerializeToString(deterministic=True) == before
     assert first != before

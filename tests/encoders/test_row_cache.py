@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fsat_tasks.encoders import row_cache
 from fsat_tasks.encoders.encoder import Encoder
 from fsat_tasks.encoders.row_cache import RowCache
+from fsat_tasks.inputs.modality import Modality
+from fsat_tasks.inputs.text import Texts
 from fsat_tasks.runtime.numeric_class import NumericClass
 from fsat_tasks.store import Artefact, Store
 
@@ -93,11 +94,10 @@ def test_progress_counts_the_rows_that_were_there(store: Store, exported: Artefa
     assert done[-1] == 40
 
 
-def test_cut_texts_are_counted_whether_they_are_encoded_or_found(store: Store, exported: Artefact) -> None:
+def test_cut_texts_are_told_whether_they_are_encoded_or_found(store: Store, exported: Artefact) -> None:
     for _ in range(2):
-        cache = open_cache(store, exported)
-        cache.features(["word " * 1000, "short", "word " * 1000])
-        assert cache.truncated == 2
+        _, cut = open_cache(store, exported).features_and_cuts(["word " * 1000, "short", "word " * 1000])
+        assert cut.tolist() == [True, False, True]
 
 
 def test_encoder_is_not_opened_where_all_is_there(store: Store, exported: Artefact) -> None:
@@ -120,8 +120,8 @@ def test_segment_that_is_damaged_does_not_cost_the_rows_of_others(store: Store, 
 
 
 def test_rows_with_half_a_key_in_common_are_told_apart(store: Store, exported: Artefact, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = row_cache._key
-    monkeypatch.setattr(row_cache, "_key", lambda text: b"same----" + plain(text)[:8])
+    texts = Texts()
+    monkeypatch.setattr(Texts, "key", lambda _, row: b"same----" + Modality.key(texts, row)[:8])
     expected = open_cache(store, exported).features(TEXTS)
     cache = open_cache(store, exported)
     np.testing.assert_array_equal(cache.features(TEXTS), expected)

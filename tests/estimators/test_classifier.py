@@ -12,6 +12,7 @@ import pytest
 
 from estimators.toy_texts import FROZEN, LABELS, NEW, TEXTS, Make
 from fsat_tasks import FewShotClassifier
+from fsat_tasks.encoders.kinds import find_encoder
 
 
 def test_a_fit_with_the_real_encoder_is_the_same_every_time(encoder_store: Path) -> None:
@@ -69,6 +70,25 @@ def test_one_shot_a_class(frozen: Make) -> None:
     assert np.isfinite(two.adapt(TEXTS).predict_proba(TEXTS)).all()
 
 
+def test_sets_that_are_full_because_samples_are_few_come_with_one_warning(
+    toy: FewShotClassifier, recwarn: pytest.WarningsRecorder
+) -> None:
+    assert toy.predict_sets(NEW, coverage=0.9).shape == (3, 3)
+    assert not recwarn.list
+    said = "coverage 0.95 needs at least 19 samples, there are 12, so every set is full"
+    with pytest.warns(UserWarning, match=f"^{said}$") as found:
+        assert toy.predict_sets(NEW, coverage=0.95).all()
+    assert [one.filename for one in found] == [__file__]
+    with pytest.warns(UserWarning, match=r"^coverage 0\.95 needs at least 19 samples, there are 12, so every text is in scope$"):
+        assert toy.in_scope(["anything"]).all()
+
+
+def test_a_folder_may_name_the_encoder(encoder_store: Path) -> None:
+    folder = find_encoder("all-MiniLM-L6-v2").folder
+    for encoder in (str(folder), folder):
+        assert FewShotClassifier(encoder, rungs=FROZEN, device="cpu").fit(TEXTS, LABELS).score(TEXTS, LABELS) == 1.0
+
+
 def test_classes_of_one_name_are_told_apart_by_their_samples(frozen: Make) -> None:
     labels = ["a_b"] * 4 + ["a-b"] * 4 + ["a b"] * 4
     classifier = frozen().fit(TEXTS, labels)
@@ -110,7 +130,10 @@ def test_a_pool_may_teach(frozen: Make) -> None:
     assert classifier.trace_[-1]["log_loss"] is not None
 
 
-def test_every_snippet_of_the_page_runs(encoder_store: Path, repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_snippet_of_the_page_runs(
+    encoder_store: Path, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
     page = (repository / "docs" / "library.md").read_text("utf-8")
     snippets = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
     assert len(snippets) == page.count("```python")

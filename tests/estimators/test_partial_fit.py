@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
 
-from estimators.toy_texts import FROZEN, LABELS, NEW, TEXTS, Make
+from estimators.answer_kinds import TakesAll
+from estimators.toy_texts import FROZEN, LABELS, NEW, SEVERAL, TEXTS, Make
 from fsat_tasks import FewShotClassifier
 from fsat_tasks.errors import DataError
-from fsat_tasks.numerics.evidence.held_out import Comparison
-from fsat_tasks.tuning.ladder import run_ladder
-from fsat_tasks.tuning.material import Material
-from fsat_tasks.tuning.state import LadderSettings
-from fsat_tasks.tuning.trial import Fit
 
 
 def test_partial_fit_of_the_rest_is_fit_of_all(frozen: Make) -> None:
@@ -98,27 +93,25 @@ def test_a_failed_fit_leaves_the_classifier_as_it_was(frozen: Make) -> None:
         fresh.predict(NEW)
 
 
-class Tuned(FewShotClassifier):
-    """A classifier that takes every rung, after a short fine-tuning."""
-
-    def _run_ladder(self, material: Material, settings: LadderSettings) -> Fit:
-        assert not self.__sklearn_is_fitted__(), "tuned again"
-        return run_ladder(material, replace(settings, epochs=3), compare=lambda *_: Comparison(1.0, 0.0, 0.0))
-
-
 def test_partial_fit_keeps_the_tuned_encoder(encoder_store: Path) -> None:
-    classifier = Tuned(rungs=("prototypes", "probe", "body"), budget_seconds=30.0, device="cpu")
+    classifier = TakesAll(rungs=("prototypes", "probe", "body"), budget_seconds=30.0, device="cpu")
     classifier.fit(TEXTS, LABELS)
     assert [rung["name"] for rung in classifier.trace_ if rung["taken"]] == ["prototypes", "probe", "body"]
     weights = classifier._fit.weights
     assert weights is not None
     assert classifier.predict(NEW).tolist() == ["animal", "number", "travel"]
     assert classifier.in_scope(NEW).shape == (3,)
-    encoder = classifier._tuned_encoder
+    encoder = classifier._opened.tuned
     classifier.partial_fit(["a bowl of soup", "bread with butter", "grill the fish", "a slice of cake"], ["food"] * 4)
     assert classifier._fit.weights is weights
-    assert classifier._tuned_encoder is encoder
+    assert classifier._opened.tuned is encoder
     assert classifier.predict([*NEW, "a plate of pasta"]).tolist() == ["animal", "number", "travel", "food"]
     adapted = classifier.adapt([*NEW, "a plate of pasta"])
     np.testing.assert_allclose(adapted.predict_proba(NEW).sum(axis=1), 1.0)
-    assert [len(part) for part in classifier._pretrained] == [len(TEXTS) + 4, 4]
+
+
+def test_rungs_that_tune_the_encoder_learn_several_labels_of_texts_that_may_have_none(encoder_store: Path) -> None:
+    classifier = TakesAll(rungs=("probe", "body"), budget_seconds=30.0, device="cpu").fit(TEXTS, SEVERAL)
+    assert [rung["name"] for rung in classifier.trace_ if rung["taken"]] == ["probe", "body"]
+    assert classifier._fit.weights is not None
+    assert classifier.predict_proba(NEW)[:2].argmax(axis=1).tolist() == [0, 2]

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.sparse import coo_array, csr_array
 from sklearn.exceptions import NotFittedError
 
-from estimators.toy_texts import LABELS, MATRIX, NEW, SEVERAL, TEXTS
-from fsat_tasks import FewShotClassifier
+from estimators.toy_texts import LABELS, MATRIX, NEW, NUMBERS, SEVERAL, TEXTS, Make, MakeRegressor
+from fsat_tasks import FewShotClassifier, FewShotRegressor
 from fsat_tasks.errors import DataError
 
 
@@ -37,8 +38,15 @@ def nan_row(values: Sequence[Any], value: Any) -> list[Any]:
         (TEXTS, nan_row(LABELS, pd.NA), {}, r"labels, row 3: expected a label .*, got NAType"),
         (TEXTS, nan_row(LABELS, 7), {}, "labels, row 3: expected text, as is 'animal', the label of row 1, got 7"),
         (TEXTS, nan_row(LABELS, b"animal"), {}, r"labels, row 3: expected a label .*, got bytes"),
-        (TEXTS, nan_row(LABELS, ["animal"]), {}, "labels, row 1: expected a list of labels, as in other rows, got 'animal'"),
-        (TEXTS, nan_row(SEVERAL, "animal"), {}, "labels, row 3: expected a list of labels, as in other rows, got 'animal'"),
+        (TEXTS, nan_row(LABELS, ""), {}, "labels, row 3: expected a label .*, got blank text, ''"),
+        (TEXTS, nan_row(LABELS, " "), {}, "labels, row 3: expected a label .*, got blank text, ' '"),
+        (TEXTS, nan_row(SEVERAL, ["animal", "\t"]), {}, r"labels, row 3: expected a label .*, got blank text, '\\t'"),
+        (TEXTS, nan_row(LABELS, "\ud800"), {}, "labels, row 3: expected a label .*, got half of a surrogate pair"),
+        (TEXTS, nan_row(LABELS, np.int64(3)), {}, "labels, row 3: expected text, as is 'animal', the label of row 1, got 3"),
+        (TEXTS, csr_array(MATRIX), {}, "labels: expected a list or an array, got a sparse matrix. Pass what its method toarray"),
+        (TEXTS, coo_array(np.arange(12)), {}, "labels: expected a list or an array, got a sparse matrix"),
+        (TEXTS, nan_row(LABELS, ["animal"]), {}, r"labels, row 3: expected one label, as in row 1, got \['animal'\]"),
+        (TEXTS, nan_row(SEVERAL, "animal"), {}, "labels, row 3: expected a list of labels, as in row 1, got 'animal'"),
         (TEXTS, nan_row(SEVERAL, ["animal", None]), {}, r"labels, row 3: expected a label .*, got none"),
         (TEXTS, LABELS[:-1], {}, "labels: expected one for each of the 12 texts, got 11"),
         (TEXTS, SEVERAL[:-1], {}, "labels: expected one for each of the 12 texts, got 11"),
@@ -50,11 +58,21 @@ def nan_row(values: Sequence[Any], value: Any) -> list[Any]:
         (TEXTS, "animal", {}, "labels: expected a list of labels, got str"),
         (TEXTS, ["animal"] * 12, {}, r"labels: expected at least two classes, got only \['animal'\]"),
         (TEXTS, [[]] * 12, {}, r"labels: expected at least two classes, got only \[\]"),
+        (TEXTS, [["animal", "number"], *[[]] * 11], {}, "labels: expected at least two rows with a label, got 1"),
+        (
+            TEXTS,
+            [[*row, "all"] for row in SEVERAL],
+            {},
+            "labels: expected labels that some texts do not .*, got 'all' in every row",
+        ),
+        (TEXTS, np.column_stack([MATRIX, np.ones(12, int)]), {}, "labels: expected labels that .*, got 3 in every row"),
         (TEXTS, LABELS, {"unlabelled": ["a", None]}, "unlabelled, row 2: expected a text, got none"),
         (TEXTS, LABELS, {"unlabelled": "a text"}, "unlabelled: expected a list of texts, got one text"),
         (TEXTS, LABELS, {"out_of_scope": [1]}, "out_of_scope, row 1: expected a text, got int"),
         (TEXTS, LABELS, {"class_names": {"plant": "a plant"}}, "class_names: expected labels of the samples, got 'plant'"),
         (TEXTS, LABELS, {"class_names": {"animal": None}}, "class_names, label 'animal': expected words, got NoneType"),
+        (TEXTS, LABELS, {"class_names": {"animal": "\ud800"}}, "class_names, label 'animal': expected words, got half of a surr"),
+        (TEXTS, LABELS, {"class_names": {np.int64(3): "three"}}, "class_names: expected labels of the samples, got 3"),
         (TEXTS, LABELS, {"class_names": ["a", "b", "c"]}, "class_names: expected a mapping of labels to words, got list"),
     ],
 )
@@ -71,6 +89,34 @@ def test_bad_input_is_one_error_that_names_the_row(texts: Any, labels: Any, more
     [
         ({"rungs": ("probe", "boddy")}, "rungs: expected one of prototypes, probe, pool, .*, got 'boddy'"),
         ({"rungs": "probe"}, "rungs: expected a list of texts, got one text"),
+        ({"rungs": 3}, "rungs: expected a list of texts, got int"),
+        ({"rungs": [("probe",)]}, "rungs, row 1: expected a text, got tuple"),
+        ({"encoder": None}, "encoder: expected a name or a folder, got None"),
+        ({"body": None}, "body: expected one of full, lora, oft, got None"),
+        ({"body": np.arange(2)}, r"body: expected one of full, lora, oft, got array\(\[0, 1\]\)"),
+        ({"device": 0}, "device: expected one of auto, cpu, cuda, got 0"),
+        ({"class_weight": {"animal": 2.0}}, r"class_weight: expected one of balanced, None, got \{'animal': 2.0\}"),
+        *[
+            ({name: value}, f"{name}: expected {expected}, got {shown}")
+            for name, expected in (
+                ("coverage", "a share, 0 to 1"),
+                ("budget_seconds", "a number of seconds, 0 or more"),
+                ("seed", "a whole number, 0 to 4294967295"),
+            )
+            for value, shown in (
+                ("5", "'5'"),
+                (None, "None"),
+                (True, "True"),
+                ([1], r"\[1\]"),
+                (np.int64(-1), "-1"),
+                (float("nan"), "nan"),
+                (10**400, "1000"),
+            )
+        ],
+        ({"seed": 0.0}, "seed: expected a whole number, 0 to 4294967295, got 0.0"),
+        ({"seed": 2**32}, "seed: expected a whole number, 0 to 4294967295, got 4294967296"),
+        ({"ordered": 1}, "ordered: expected true, false, or a list of the grades .*, got 1"),
+        ({"ordered": ["animal", None]}, "ordered, grade 2: expected a label .*, got none"),
         ({"body": "qlora"}, "body: expected one of full, lora, oft, got 'qlora'"),
         ({"device": "gpu"}, "device: expected one of auto, cpu, cuda, got 'gpu'"),
         ({"coverage": 95}, "coverage: expected a share, 0 to 1, got 95"),
@@ -82,6 +128,15 @@ def test_bad_input_is_one_error_that_names_the_row(texts: Any, labels: Any, more
 def test_a_bad_parameter_is_refused_with_what_is_known(parameters: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
         FewShotClassifier(**parameters).fit(TEXTS, LABELS)
+    if not parameters.keys() & {"class_weight", "ordered"}:
+        with pytest.raises(DataError, match=message.split(" one of proto")[0]):
+            FewShotRegressor(**parameters).fit(TEXTS, NUMBERS)
+
+
+@pytest.mark.parametrize("labels", [SEVERAL, MATRIX])
+def test_balanced_classes_need_one_label_a_text(labels: Any) -> None:
+    with pytest.raises(DataError, match="class_weight: expected none with several labels a text or with grades, got 'balanced'"):
+        FewShotClassifier(class_weight="balanced").fit(TEXTS, labels)
 
 
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "predict_sets", "score_samples", "in_scope", "adapt"])
@@ -94,10 +149,26 @@ def test_nothing_is_answered_before_fit(toy: FewShotClassifier, method: str) -> 
 
 
 def test_partial_fit_refuses_labels_of_another_kind(toy: FewShotClassifier) -> None:
-    for labels in ([1, 2], [["animal"], ["number"]]):
+    for labels in ([1, 2], [["animal"], ["number"]], MATRIX[:2]):
         with pytest.raises(DataError, match=r"labels such as .*animal"):
             toy.partial_fit(NEW[:2], labels)
     with pytest.raises(DataError, match="at least one text"):
         toy.partial_fit([], [])
-    with pytest.raises(DataError, match="a share, 0 to 1"):
-        toy.predict_sets(NEW, 90)
+
+
+@pytest.mark.parametrize("coverage", [90, "a", None, True, -0.1, float("nan")])
+def test_a_coverage_that_is_no_share_is_refused(toy: FewShotClassifier, regressor: MakeRegressor, coverage: Any) -> None:
+    for method in (toy.predict_sets, regressor().fit(TEXTS, NUMBERS).predict_interval):
+        with pytest.raises(DataError, match=f"coverage: expected a share, 0 to 1, got {coverage!r}"):
+            method(NEW, coverage)
+
+
+def test_numpys_numbers_are_parameters_like_pythons(frozen: Make) -> None:
+    parameters = {"coverage": np.float32(0.5), "budget_seconds": np.int64(0), "seed": np.uint8(3), "ordered": np.False_}
+    frozen(**parameters).fit(TEXTS, LABELS)
+
+
+def test_a_parameter_that_was_changed_after_fit_is_checked_too(frozen: Make, regressor: MakeRegressor) -> None:
+    for estimator, answers in ((frozen().fit(TEXTS, LABELS), LABELS), (regressor().fit(TEXTS, NUMBERS), NUMBERS)):
+        with pytest.raises(DataError, match="coverage: expected a share, 0 to 1, got None"):
+            estimator.set_params(coverage=None).partial_fit(TEXTS[:1], answers[:1])

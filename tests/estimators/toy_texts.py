@@ -1,4 +1,4 @@
-"""Twelve texts of three classes, and how classifiers for the tests are made."""
+"""Twelve texts of three classes, and how estimators for the tests are made."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from fsat_tasks import FewShotClassifier
+from fsat_tasks import FewShotClassifier, FewShotRegressor
 from fsat_tasks.encoders.encoder import Encoder
 from fsat_tasks.numerics.evidence.held_out import Comparison
 from fsat_tasks.runs.run import Run
@@ -19,7 +19,7 @@ from fsat_tasks.store import Artefact, Store
 from fsat_tasks.tasks.task import load_task
 from fsat_tasks.tuning.ladder import run_ladder
 from fsat_tasks.tuning.material import Material
-from fsat_tasks.tuning.state import LadderSettings
+from fsat_tasks.tuning.state import LadderSettings, Rung
 from fsat_tasks.tuning.trial import Fit
 
 FROZEN = ("prototypes", "probe")
@@ -38,6 +38,8 @@ TEXTS = [
     "rent a car for a week",
 ]
 LABELS = ["animal"] * 4 + ["number"] * 4 + ["travel"] * 4
+NUMBERS = [4.0, 4.5, 5.0, 3.5, -1.0, 0.0, 0.5, -0.5, 9.0, 9.5, 10.0, 8.5]  # about 4, 0 and 9 for the three classes
+GRADES = {"number": 2, "animal": 10, "travel": 30}
 NEW = ["the puppy chases a cat", "three times three", "a bus ticket to the coast"]
 
 SEVERAL = [
@@ -61,7 +63,8 @@ class Remembering:
     """The real encoder, which encodes each text once. Features of the demo's texts come from its run."""
 
     def __init__(self, encoder: Encoder, demo_store: Path) -> None:
-        self.encoder, self.tokens, self.source = encoder, encoder.tokens, encoder.source
+        self.encoder, self.prepare, self.source = encoder, encoder.prepare, encoder.source
+        self.cuts, self.limit = encoder.cuts, encoder.limit
         (extracted,) = demo_store.glob("extract/*/*/manifest.json")
         files = [file for place in ("validate/*/*/texts.parquet", "pool/*/*/pool.parquet") for file in demo_store.glob(place)]
         texts = [text for file in files for text in pq.read_table(file)["text"].to_pylist()]
@@ -70,7 +73,7 @@ class Remembering:
             zip(texts, Run(load_task("support-intents"), Store(demo_store), {"extract": done}).features(texts), strict=True)
         )
 
-    def encode(self, texts: Sequence[str], layers: Any) -> NDArray[np.float32]:
+    def encode(self, texts: Sequence[str], layers: Any, progress: Any = None) -> NDArray[np.float32]:
         if fresh := [text for text in dict.fromkeys(texts) if text not in self.known]:
             self.known |= zip(fresh, self.encoder.encode(fresh, layers), strict=True)
         return np.stack([self.known[text] for text in texts]) if len(texts) else self.encoder.encode([], layers)
@@ -92,11 +95,11 @@ def make_with(encoder: Remembering) -> Make:
         def _load_encoder(self) -> Encoder:
             return cast("Encoder", encoder)
 
-        def _run_ladder(self, material: Material, settings: LadderSettings) -> Fit:
+        def _run_ladder(self, material: Material, settings: LadderSettings, ladder: Sequence[Rung]) -> Fit:
             if self.better is None:
-                return run_ladder(material, settings)
+                return run_ladder(material, settings, ladder)
             gain = 1.0 if self.better else -1.0
-            return run_ladder(material, settings, compare=lambda *_: Comparison(gain, 0.0, 0.0))
+            return run_ladder(material, settings, ladder, compare=lambda *_: Comparison(gain, 0.0, 0.0))
 
     class Taken(Remembered):
         better = True
@@ -110,3 +113,17 @@ def make_with(encoder: Remembering) -> Make:
         return kinds[better](**{"rungs": FROZEN, "device": "cpu", **parameters})
 
     return make
+
+
+MakeRegressor = Callable[..., FewShotRegressor]
+"""make(**parameters) -> a regressor without fine-tuning, not fitted."""
+
+
+def make_regressor_with(encoder: Remembering) -> MakeRegressor:
+    """Return a maker of regressors that share the encoder."""
+
+    class Remembered(FewShotRegressor):
+        def _load_encoder(self) -> Encoder:
+            return cast("Encoder", encoder)
+
+    return lambda **parameters: Remembered(**{"rungs": ("probe",), "device": "cpu", **parameters})

@@ -14,6 +14,7 @@ from fsat_tasks.housekeeping.sweep import housekeep
 from fsat_tasks.registry.published import find_published
 from fsat_tasks.registry.registry import Registry
 from fsat_tasks.store import Recipe, Store
+from json_result import result
 from swept_store import LINE, age, decide, publish
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -29,7 +30,7 @@ def test_command_prints_a_report_for_people_and_for_machines(store: Store, cli: 
     assert "the registry" in out
     assert "Dry run: nothing was changed. This would free" in out
     code, out, err = cli("gc", "--keep-days", "3", "--json")
-    report: Mapping[str, Any] = json.loads(out)
+    report: Mapping[str, Any] = result(out)
     assert (report["keep_days"], report["dry_run"], report["removed"]["export"]["count"]) == (3, False, 1)
     assert cli("gc", "--keep-days", "-1")[0] == 2
 
@@ -49,11 +50,11 @@ def test_every_command_works_afterwards_on_every_model_of_the_history(demo_copy:
     decide(store, 1)
     assert housekeep(store, 0)["removed"].keys() == LINE.keys() | {"encoder-int8"}
 
-    assert json.loads(cli("diff", "support-intents", "1", "2", "--json")[1])["compared"] > 0
+    assert result(cli("diff", "support-intents", "1", "2", "--json")[1])["compared"] > 0
     assert cli("rollback", "support-intents")[0] == 0
     code, out, err = cli("run", "support-intents", "--json")
     assert code == 0, err
-    assert not any(step["built"] for step in json.loads(out).values())
+    assert not any(step["built"] for step in result(out)["tasks"][0]["steps"].values())
     assert cli("promote", "support-intents", second.key[:12])[0] == 0
     code, out, err = cli("predict", "support-intents", "my card has not arrived")
     assert json.loads(out)["label"] == "card_not_arrived", err

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
+from unittest.mock import ANY
 
 import numpy as np
+import pytest
 
+from fsat_tasks.errors import RegistryError
 from fsat_tasks.housekeeping.sweep import housekeep
 from fsat_tasks.registry.registry import Registry
 from fsat_tasks.store import Artefact, Store
@@ -23,6 +26,34 @@ def test_champion_former_versions_and_held_models_stay_with_all_before_them(stor
     (held,) = (entry for entry in registry.history() if entry["action"] == "hold")
     assert registry.promote(held["model"]["key"], expected=1)["version"] == 3
     assert registry.promote("2", expected=3)["version"] == 2
+
+
+def test_held_models_go_after_a_while_but_not_the_last_decision(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in (1, 2, 3):
+        publish(store, number, promote=number == 1)
+    age(store, 400)
+    assert housekeep(store, 7)["removed"] == {}
+    monkeypatch.setattr("fsat_tasks.housekeeping.reachable.HELD_DAYS", 0)
+    assert housekeep(store, 0)["removed"] == {step: {"count": 1, "bytes": ANY} for step in LINE if step != "encoder"}
+    champion, gone, last = Registry(store.root, "task").history()
+    assert [store.find_named(entry["model"]) is not None for entry in (champion, gone, last)] == [True, False, True]
+
+
+def test_only_the_newest_versions_stay_where_a_number_is_given_and_the_champion_in_any_case(store: Store) -> None:
+    for number in (1, 2, 3, 4):
+        publish(store, number, promote=True)
+    registry = Registry(store.root, "task")
+    registry.rollback(expected=4, to=1)
+    age(store, 400)
+    report = housekeep(store, 7, dry_run=True, keep_versions=2)
+    assert (report["keep_versions"], report["removed"]["export"]["count"]) == (2, 1)
+    housekeep(store, 7, keep_versions=2)
+    found = {entry["version"]: store.find_named(entry["model"]) is not None for entry in registry.history()}
+    assert found == {1: True, 2: False, 3: True, 4: True}
+    with pytest.raises(RegistryError, match=r"expected the files that were published, got missing or altered ones"):
+        registry.promote("2", expected=1)
+    housekeep(store, 0, keep_versions=1)
+    assert {entry["version"] for entry in registry.history() if store.find_named(entry["model"])} == {1, 4}
 
 
 def test_decision_of_a_dry_run_goes_by_age(store: Store) -> None:

@@ -16,7 +16,7 @@ from fsat_tasks.housekeeping.sweep import housekeep
 from fsat_tasks.registry.published import find_published
 from fsat_tasks.registry.registry import Registry
 from fsat_tasks.store import Artefact, Recipe, Store
-from fsat_tasks.store.artefact import read_manifest
+from fsat_tasks.store.manifest import read_manifest
 from kill_at import is_write
 from swept_store import LINE, TEXTS, age, build, content, decide, encode, publish, segments, steps
 

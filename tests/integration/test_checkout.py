@@ -16,18 +16,19 @@ from fsat_tasks.registry.registry import Registry
 from fsat_tasks.snapshots.checkout import restore_version
 from fsat_tasks.snapshots.snapshot import take_snapshot
 from fsat_tasks.traffic.predictions import predict
+from json_result import result
 from published_clone import DATA, DVC_FILE, FOLDER, TASK, TEXTS, Published, alter, git, set_remote, stored, tree
 
 
 def test_new_clone_gets_the_version_from_the_remote_and_predicts_the_same(there: Path, published: Published, cli: Any) -> None:
     code, said, _ = cli("checkout", TASK, "1", "--json")
     assert code == 0
-    answer = json.loads(said)
+    answer = result(said)
     assert (answer["version"], answer["restored"], answer["champion"]) == (1, True, 1)
     assert list(predict(TASK, TEXTS)) == published.predictions
     store = Path(os.environ["FSAT_STORE"])
-    assert Registry(store, TASK).champion() == Registry(published.store, TASK).champion()
     assert Registry(store, TASK).history() == [Registry(published.store, TASK).champion()]
+    assert Registry(store, TASK).champion() == Registry(store, TASK).history()[0]
     assert git(there, "status", "--porcelain") == ""
     before = tree(there / FOLDER), tree(store)
     assert restore_version(TASK, 1)["restored"] is False  # all is there
@@ -40,7 +41,8 @@ def test_model_that_is_gone_from_the_store_comes_back_and_the_champion_stays(
 ) -> None:
     shutil.copytree(published.store / "registry", tmp_path / "store" / "registry")
     pointer = tmp_path / "store" / "registry" / TASK / "champion.json"
-    pointer.write_text(json.dumps({**json.loads(pointer.read_text("utf-8")), "version": 2}), "utf-8")
+    for path in (pointer, pointer.with_name("history.jsonl")):
+        path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), "version": 2}) + "\n", "utf-8")
     before = pointer.read_bytes(), (pointer.parent / "history.jsonl").read_bytes()
     with pytest.raises(RegistryError, match="missing or altered"):
         list(predict(TASK, TEXTS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -14,6 +15,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 OUTPUTS = Path("outputs/support-intents")
+AUTHOR = ("-c", "user.name=test", "-c", "user.email=test@example.org")
 
 
 def run(folder: Path, *command: str) -> str:
@@ -34,7 +36,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copyfile(REPOSITORY / name, folder / name)
     run(folder, "git", "init", "--quiet")
     run(folder, "git", "add", "--all")
-    run(folder, "git", "-c", "user.name=test", "-c", "user.email=test@example.org", "commit", "--quiet", "-m", "clone")
+    run(folder, "git", *AUTHOR, "commit", "--quiet", "-m", "clone")
     run(folder, "dvc", "repro")
     return folder
 
@@ -54,7 +56,20 @@ def test_manifests_name_dvc_as_the_caller(clone: Path) -> None:
 def test_second_repro_only_publishes_what_is_there(clone: Path) -> None:
     output = run(clone, "dvc", "repro")
     assert re.findall("Running stage '(.*)'", output) == ["publish@support-intents"]
-    assert "champion: version 1, this model" in output
+    assert "This model is the champion already, version 1." in output
+
+
+def test_an_experiment_is_recorded_though_its_model_is_held_and_leaves_the_champion(clone: Path) -> None:
+    run(clone, "git", *AUTHOR, "commit", "--quiet", "--all", "-m", "repro")
+    history = (clone / ".fsat/registry/support-intents/history.jsonl").read_bytes()
+    run(clone, "dvc", "exp", "run", "--name", "few", "-S", "run.shots=2", "-S", "run.seed=1")
+    assert not json.loads((clone / OUTPUTS / "publish" / "decision.json").read_text())["promote"]
+    rows = list(csv.DictReader(run(clone, "dvc", "exp", "show", "--csv").splitlines()))
+    (few,) = (row for row in rows if row["Experiment"] == "few")
+    assert (few["run.shots"], few["run.seed"]) == ("2", "1")
+    assert 0 < float(few["accuracy"]) < 1
+    assert (clone / ".fsat/registry/support-intents/history.jsonl").read_bytes() == history
+    run(clone, "git", "checkout", "--quiet", ".")
 
 
 def test_a_stage_runs_again_if_a_version_was_raised_and_not_for_other_changes_of_code(clone: Path) -> None:

@@ -12,7 +12,6 @@ import logging
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -22,19 +21,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
+from benchmarks.faults.call import kill_within
+from benchmarks.faults.whole import damaged_artefacts, leave_rubbish, missing_artefacts
+from benchmarks.open_gates import OPEN_GATES
 from fsat_tasks.housekeeping.reachable import artefact_folders
 from fsat_tasks.housekeeping.sweep import housekeep
-from fsat_tasks.registry.published import find_published
 from fsat_tasks.registry.registry import Registry
 from fsat_tasks.steps.order import STEPS
-from fsat_tasks.store import Recipe, Store
-from fsat_tasks.store.artefact import read_manifest
+from fsat_tasks.store import Store
+from fsat_tasks.store.manifest import read_manifest
+from json_result import result
 
 DEMO = "support-intents"
-ENDED = "ended well"
+ENDED = "ended with 0"
 ROUNDS = int(os.environ.get("FSAT_KILL_ROUNDS", "3"))
 BODY = os.environ.get("FSAT_KILL_BODY") == "1"
 SEED = int(os.environ.get("FSAT_KILL_SEED", "0"))
@@ -61,16 +62,7 @@ class Place:
 
 def write_task(folder: Path, rows: list[Row]) -> None:
     folder.mkdir(parents=True)
-    loose: dict[str, float] = {
-        "min_accuracy": 0,
-        "min_macro_f1": 0,
-        "min_class_recall": 0,
-        "max_ece": 1,
-        "min_coverage": 0,
-        "max_latency_ms": 1e6,
-        "min_rows_per_second": 0,
-    }
-    settings: dict[str, Any] = {"samples": "samples.csv", "gates": loose, "tune": {"body": "full" if BODY else "off"}}
+    settings: dict[str, Any] = {"samples": "samples.csv", "gates": OPEN_GATES, "tune": {"body": "full" if BODY else "off"}}
     with (folder / "samples.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("text", "label"), *rows])
     if BODY:
@@ -81,7 +73,7 @@ def write_task(folder: Path, rows: list[Row]) -> None:
 
 
 def digests(answer: str) -> dict[str, str]:
-    return {step: artefact["digest"] for step, artefact in json.loads(answer).items()}
+    return {step: artefact["digest"] for step, artefact in result(answer)["tasks"][0]["steps"].items()}
 
 
 @pytest.fixture(scope="module")
@@ -115,61 +107,19 @@ NUMBERS = ("one", "two", "three", "four") if not BODY else tuple(f"number {i}, a
 
 def assert_whole(place: Place) -> None:
     """Check that every folder under a final name is a whole artefact, and that all artefacts in the registry exist."""
-    for folder in artefact_folders(place.store):
-        assert read_manifest(folder)[0] is None, folder
-    assert not (place.store / "corrupt").exists()
-    for task in (DEMO, "second"):
-        registry = Registry(place.store, task)
-        champion = registry.champion()
-        for entry in [*registry.history(), *([champion] if champion else [])]:
-            for name in ("model", "decision"):
-                reach(place, task, entry[name])
+    assert damaged_artefacts(place.store) == []
+    assert [missing_artefacts(place.store, task) for task in (DEMO, "second")] == [[], []]
     assert Registry(place.store, DEMO).version() == 1
 
 
-def reach(place: Place, task: str, reference: dict[str, str]) -> None:
-    """Look up the artefact and, through its manifest, all artefacts that it was made from."""
-    for parent in find_published(Store(place.store), task, reference).manifest["parents"].values():
-        reach(place, task, parent)
-
-
-def leave_rubbish(store: Path, number: int) -> None:
-    """Leave work for housekeeping: two artefacts that nothing points to, one of them the other's parent."""
-
-    def write(folder: Path) -> None:
-        (folder / "x").write_text("x")
-
-    parent = Store(store).build(Recipe("rubbish", 1, {"number": number}, {}), write)
-    Store(store).build(Recipe("rubbish", 2, {"number": number}, {}, parents={"before": parent}), write)
-
-
-def kill_within(place: Place, command: list[str], seconds: float, alone: bool) -> str:
-    """Start a command as a group of processes, kill it after some seconds, and wait until all its processes are gone.
-
-    Args:
-        alone: kill one child alone, if there is one.
-    """
-    environment = {**os.environ, "FSAT_DATA": str(place.data), "FSAT_STORE": str(place.store)}
-    process = subprocess.Popen(
+def start(place: Place, command: list[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
         [sys.executable, "-m", "fsat_tasks.cli", *command],
-        env=environment,
+        env={**os.environ, "FSAT_DATA": str(place.data), "FSAT_STORE": str(place.store)},
         start_new_session=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    try:
-        process.wait(timeout=seconds)
-        return ENDED if process.returncode == 0 else f"ended with {process.returncode}"
-    except subprocess.TimeoutExpired:
-        children = psutil.Process(process.pid).children(recursive=True)
-    if alone and children:
-        children[0].kill()
-        process.wait(timeout=300)
-        return f"a child was killed, ended with {process.returncode}"
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    psutil.wait_procs(children)
-    return "killed"
 
 
 def step_reached(place: Place) -> str:
@@ -197,7 +147,7 @@ def test_store_is_whole_after_every_kill_and_the_next_run_ends_as_if_nothing_had
         command = ["gc", "--keep-days", "0"] if verb == "gc" else ["run", "second"]
         leave_rubbish(place.store, number)
         after = draw.uniform(0, place.seconds[verb])
-        ended = kill_within(place, command, after, alone=draw.random() < 0.5)
+        ended = kill_within(start(place, command), after, alone=draw.random() < 0.5)
         log.info("%d: %s, %.1f of %.1f s: %s; %s", number, verb, after, place.seconds[verb], ended, step_reached(place))
         assert_whole(place)
         if verb == "run" and ended == ENDED:  # the next one has to work again

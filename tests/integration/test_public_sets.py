@@ -51,4 +51,5 @@ def test_frozen_head_is_calibrated_and_no_worse_than_logistic_regression(
     logits = tuned.head.logits(mix_layers(query, tuned.chosen.layers))
     accuracy = float((logits.argmax(axis=1) == truth).mean())
     assert accuracy >= peer.score(query[:, -1], query_labels)
-    assert expected_calibration_error(softmax(logits / tuned.chosen.temperature, axis=1), truth) <= 0.1
+    confidence = softmax(logits / tuned.chosen.temperature, axis=1).max(axis=1)
+    assert expected_calibration_error(confidence, logits.argmax(axis=1) == truth) <= 0.1

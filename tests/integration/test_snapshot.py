@@ -67,7 +67,7 @@ def test_pool_that_is_another_file_now_is_kept_as_the_rows_that_were_used(unkept
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
     take_snapshot(TASK)
     kept = unkept / FOLDER / "task"
-    assert pq.read_metadata(kept / "pool.parquet").num_rows == 600
+    assert pq.read_metadata(kept / "pool.parquet").num_rows == 904
     assert not (kept / "unlabelled.jsonl").exists()
 
 

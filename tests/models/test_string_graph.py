@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from fsat_tasks.encoders.source import find_encoder
+from fsat_tasks.encoders.kinds import find_encoder
 from fsat_tasks.errors import EncoderError
 from fsat_tasks.models.string_graph import ASSIGNED, tokenizer_graph
 from fsat_tasks.models.strings import HARD_TEXTS, StringModel

@@ -11,12 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsat_tasks.numerics.evidence.paired import Paired
-from fsat_tasks.quality.comparison import compare_accuracy
+from fsat_tasks.quality import model_gates
+from fsat_tasks.quality.comparison import compare_errors
 from fsat_tasks.quality.gates import TITLES, GateDecision, decisions_from_json
 from fsat_tasks.quality.graph_gates import latency_gates, parity_gates, size_gate, variant_gates
-from fsat_tasks.quality.model_gates import data_gate, quality_gates
-from fsat_tasks.quality.opponent_gates import champion_gates
+from fsat_tasks.quality.model_gates import accuracy_gate, data_gate
+from fsat_tasks.quality.opponent_gates import champion_gates, target_gate
 from fsat_tasks.quality.wording import PERCENT, POINTS
+from fsat_tasks.targets.number import NumberTarget
+from fsat_tasks.targets.one_label import OneLabelTarget
+from fsat_tasks.targets.several_labels import SeveralLabelsTarget
 from fsat_tasks.tasks.spec import GateSpec
 
 METRICS: dict[str, Any] = {
@@ -65,8 +69,14 @@ CHAMPION: dict[str, Any] = {
     "p": 0.05,
     "worse_p": 0.99,
     "missing": [],
+    "new_samples": False,
 }
 figures = st.floats(0, 1)
+
+
+def quality_gates(metrics: dict[str, Any], bounds: GateSpec) -> list[GateDecision]:
+    """Decide on a task with one label a row."""
+    return model_gates.quality_gates(metrics, OneLabelTarget().gates(metrics, bounds), bounds)
 
 
 def at_least(figure: float, bound: float) -> GateDecision:
@@ -193,7 +203,7 @@ def test_a_gate_that_holds_says_how_much_would_pass() -> None:
 def compare_p(fewer: int, more: int) -> float:
     """The p-value of so many rows won, against so many lost."""
     won = np.array([True] * more + [False] * fewer)
-    return float(compare_accuracy(won, ~won, seed=0)["p"])
+    return float(compare_errors((~won).astype(float), won.astype(float), 0.0, seed=0)["p"])
 
 
 def test_no_warning_and_no_error_beyond_chance_have_no_bound_in_their_sentence() -> None:
@@ -212,6 +222,10 @@ def test_every_gate_has_a_title() -> None:
     ]
     gates += [*parity_gates(parity, GateSpec()), size_gate(1, GateSpec())]
     gates += latency_gates({"p95_ms": 1.0, "rows_per_second": 9.0}, GateSpec())
+    gates += [*SeveralLabelsTarget().gates(METRICS | {"micro_f1": 0.8}, GateSpec()), target_gate("one_label", "grade", CHAMPION)]
+    errors = {"mae": 1.0, "mae_low": 0.5, "mae_high": 1.5, "constant_mae": 2.0}
+    intervals = {"interval_coverage": 0.9, "interval_coverage_low": 0.8, "interval_coverage_high": 0.95}
+    gates += NumberTarget().gates(METRICS | errors | intervals, GateSpec())
     assert {gate.gate for gate in gates} == set(TITLES)
     assert all(gate.reason.endswith(".") and gate.detail for gate in gates)
 
@@ -283,7 +297,7 @@ def test_size_and_time_have_their_bounds() -> None:
 
 def test_figures_beside_an_older_model_are_of_the_same_rows() -> None:
     new, old = np.array([True] * 9 + [False]), np.array([True] * 6 + [False] * 3 + [True])
-    found = compare_accuracy(new, old, seed=0)
+    found = compare_errors((~new).astype(float), (~old).astype(float), 0.0, seed=0)
     assert (found["rows"], found["accuracy"], found["gained"], found["lost"]) == (10, 0.7, 3, 1)
     assert found["p"] == pytest.approx(5 / 16)
     assert found["accuracy_low"] < 0.7 < found["accuracy_high"]
@@ -297,3 +311,18 @@ def test_decisions_come_back_from_json() -> None:
 def test_decisions_of_older_versions_have_no_detail() -> None:
     (gate,) = decisions_from_json([{"gate": "size", "promote": True, "reason": "1 <= 2", "figure": 1.0, "bound": 2.0}])
     assert gate.detail == ""
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "low", "verdict"),
+    [
+        (0.1111, 0.02, " This is no better than guessing: the most frequent label alone is right for 16.7 %."),
+        (0.25, 0.1, " This may be no better than guessing: the most frequent label alone is right for 16.7 %."),
+        (0.25, 0.2, ""),
+    ],
+)
+def test_accuracy_no_better_than_guessing_is_called_that(accuracy: float, low: float, verdict: str) -> None:
+    metrics = {"rows": 18, "evidence": "query", "accuracy": accuracy, "accuracy_low": low, "accuracy_high": 0.5}
+    gate = accuracy_gate({**metrics, "guess_accuracy": 1 / 6}, GateSpec())
+    assert not gate.promote
+    assert gate.reason == accuracy_gate(metrics, GateSpec()).reason + verdict

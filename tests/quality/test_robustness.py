@@ -8,24 +8,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from fsat_tasks.data.texts import KINDS, perturb
+from fsat_tasks.inputs.modalities import perturb
+from fsat_tasks.inputs.text import Texts
 from fsat_tasks.quality.robustness import ROWS, measure_robustness
 
+TEXTS, KINDS = Texts(), list(Texts.perturbations)
 TEXT = "Where is my new card? It was sent 5 days ago."
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip)
 
 
-@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize("kind", KINDS)
 @given(texts, st.integers(0, 1000))
 def test_a_perturbed_text_is_one_still_and_the_same_for_the_same_seed(kind: str, text: str, seed: int) -> None:
-    changed = perturb(text, kind, seed)
+    changed = perturb(TEXTS, text, kind, seed)
     assert changed.strip()
-    assert perturb(text, kind, seed) == changed
+    assert perturb(TEXTS, text, kind, seed) == changed
 
 
-@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_changes_what_its_name_says_and_nothing_else(kind: str) -> None:
-    for changed in (perturb(TEXT, kind, seed) for seed in range(30)):
+    for changed in (perturb(TEXTS, TEXT, kind, seed) for seed in range(30)):
         assert changed != TEXT
         if kind == "case":
             assert changed.lower() == TEXT.lower()
@@ -47,10 +49,10 @@ def test_drop_is_what_the_perturbed_rows_lose() -> None:
         answers: NDArray[np.bool_] = right[numbers] & ~np.array([text.isupper() for text in texts])
         return answers
 
-    found = measure_robustness(rows, right, is_right, seed=0)
+    found = measure_robustness(TEXTS, rows, right, is_right, seed=0)
     assert found["rows"] == ROWS
     kinds = {kind["kind"]: kind for kind in found["kinds"]}
-    assert list(kinds) == list(KINDS)
+    assert list(kinds) == KINDS
     assert kinds["typos"]["drop"] == kinds["whitespace"]["drop"] == 0.0
     assert 0.05 < kinds["case"]["drop"] < 0.3  # a third of the half that is right
     assert kinds["case"]["drop_low"] < kinds["case"]["drop"] < kinds["case"]["drop_high"]

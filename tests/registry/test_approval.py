@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from fsat_tasks.store import Artefact, Store
 from fsat_tasks.tasks.task import Task, load_task
 from task_folder import link_encoders, write_task
 
-HOSTILE = "a|b *c* [d](e)\n<b>f</b> `g` {{ h }}"
+HOSTILE = "a|b *c* [d](e) <b>f</b> `g` {{ h }}"
 TASK = "asked"
 TEXTS = {"number": "seven plus two is nine, and not", "travel": "a flight to room"}
 PASS = {"min_accuracy": 0.0, "min_macro_f1": 0.0, "min_class_recall": 0.0, "max_ece": 1.0}
@@ -62,14 +63,32 @@ def history(task: Task, root: Path) -> list[tuple[Any, ...]]:
     return [(entry["action"], entry["version"], entry.get("reason")) for entry in Registry(root, task.name).history()]
 
 
-def test_page_has_a_line_a_gate_whatever_the_labels_are(asked: tuple[Task, Artefact], store_root: Path) -> None:
+def test_page_begins_with_the_comparison_and_has_one_line_for_the_gates_that_passed(
+    asked: tuple[Task, Artefact], store_root: Path
+) -> None:
     task, published = asked
-    gates, figures, report, silence = approval_page(task, Store(store_root), published).split("\n\n")
-    assert len(gates.splitlines()) == 2 + len(all_gates(published))
-    assert r"a\|b \*c\* \[d\](e)" in gates
+    compared, report, figures, passed, silence = approval_page(task, Store(store_root), published).split("\n\n")
+    assert re.fullmatch(r".* the frozen baseline: .* against .* It becomes version 1 when a person approves it\.", compared)
+    assert re.fullmatch(rf"\[Report\]\(fsat/reports/{published.key}\) of \d+ \w+ \d+, \d\d:\d\d UTC: `.*/report.html`", report)
     assert figures.splitlines()[0] == "| figure | this model | no champion yet |"
-    assert report == f"[Report](fsat/reports/{published.key}): `{published.path / 'report.html'}`"
+    assert passed.startswith(f"{len(all_gates(published))} gates passed: data checks, accuracy, ")
     assert silence == "No answer within 24 hours counts as a no, and the champion stays."
+
+
+def test_held_gates_have_their_reasons_whatever_the_labels_are(asked: tuple[Task, Artefact], store_root: Path) -> None:
+    task, published = asked
+    path = published.path / "decision.json"
+    decision = json.loads(path.read_text("utf-8"))
+    held = next(gate for gate in decision["gates"] if HOSTILE in gate["reason"])
+    held["promote"] = decision["promote"] = False
+    path.chmod(0o644)
+    path.unlink()  # the file is a link to that of other tests
+    path.write_text(json.dumps(decision), "utf-8")
+    *_, gates, passed, _ = approval_page(task, Store(store_root), published).split("\n\n")
+    assert gates.splitlines()[0] == "| held | reason |"
+    assert len(gates.splitlines()) == 3
+    assert r"a\|b \*c\* \[d\](e)" in gates
+    assert passed.startswith(f"{len(all_gates(published)) - 1} gates passed: ")
 
 
 def test_nobody_is_asked_where_nobody_has_to_be(asked: tuple[Task, Artefact], store_root: Path) -> None:
@@ -103,8 +122,15 @@ def test_no_holds_also_where_approval_was_turned_off_since(asked: tuple[Task, Ar
 def test_yes_does_not_overwrite_a_champion_that_moved_meanwhile(asked: tuple[Task, Artefact], store_root: Path) -> None:
     task, published = asked
     (store_root / "registry" / task.name).mkdir(parents=True)
-    other = {"step": "export", "key": "f" * 64, "digest": "f" * 64}
-    entry = {"action": "promote", "version": 3, "model": other, "decision": other, "metrics": {}, "time": "now"}
+    model, decision = ({"step": step, "key": "f" * 64, "digest": "f" * 64} for step in ("export", "publish"))
+    entry = {
+        "action": "promote",
+        "version": 3,
+        "model": model,
+        "decision": decision,
+        "metrics": {},
+        "time": "2026-11-26T09:00:00+00:00",
+    }
     (store_root / "registry" / task.name / "champion.json").write_text(json.dumps(entry), "utf-8")
     (store_root / "registry" / task.name / "history.jsonl").write_text(json.dumps(entry) + "\n", "utf-8")
     with pytest.raises(ChampionChangedError, match=r"was version 0 .* is version 3 now"):

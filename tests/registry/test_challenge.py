@@ -82,6 +82,27 @@ def test_first_model_has_nobody_to_beat_and_the_next_must_be_better(
     assert Registry(encoder_store, task).version() == 2
 
 
+def test_after_a_correction_a_model_that_is_no_worse_replaces_the_champion_where_the_task_says_so(
+    make_task: Callable[..., str], toy_rows: list[Row], encoder_store: Path, data_root: Path
+) -> None:
+    task = make_task(toy_rows, query=QUERY, gates={**OPEN, "replace_if": "no_worse", "margin": 0.3})
+    assert run(task)[0]["promote"]
+    write_samples(data_root, task, [*toy_rows, ("a hen lays an egg", "animal")])
+    (text, label), *others = QUERY
+    lines = [
+        "text,label",
+        f"{text},{'travel' if label == 'animal' else 'animal'}",
+        *(f"{text},{label}" for text, label in others),
+    ]
+    (data_root / task / "query.csv").write_text("\n".join(lines), "utf-8")  # the champion's loss on this row is another one now
+    decision, published = run(task)
+    champion, found = decision["champion"], gate(published)
+    assert found is not None
+    assert "The samples have changed, and accuracy has surely not fallen by 30.0 points" in found["reason"]
+    assert (champion["rule"], champion["loss_rows"], champion["rows"]) == ("no_worse", 24, 24)
+    assert Registry(encoder_store, task).version() == 2
+
+
 def test_left_out_samples_are_compared_by_what_both_models_said_when_they_were_left_out(
     make_task: Callable[..., str], toy_rows: list[Row], encoder_store: Path, data_root: Path
 ) -> None:

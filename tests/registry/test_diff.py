@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from fsat_tasks.steps.validate import validate
 from fsat_tasks.store import Artefact, Recipe, Store
 from fsat_tasks.store.files import write_json
 from fsat_tasks.tasks.task import load_task
+from json_result import result
 
 Cli = Callable[..., tuple[int, str, str]]
 Row = tuple[str, str]
@@ -26,6 +26,11 @@ Answers = Mapping[str, tuple[str, float]]
 SAMPLES = [("a cat", "animal"), ("a dog", "animal"), ("two plus two", "number"), ("half of ten", "number")]
 QUERY = [("the cow", "animal"), ("nine", "number"), ("the goat", "animal"), ("nine", "number"), ("a [b] pig\n" * 30, "animal")]
 RIGHT = {text: (label, 0.9) for text, label in QUERY}
+
+
+def write_model(folder: Path, config: dict[str, Any]) -> None:
+    write_json(folder / "model.json", config)
+    write_json(folder / "config.json", {"labels": ["animal", "number"], "set_thresholds": {}})
 
 
 class Models:
@@ -46,7 +51,7 @@ class Models:
         run = Run(load_task(self.task), self.store)
         validated = run.artefacts["validate"] = validate(run)
         split = run.tables.split("query" if evidence == "query" else "samples")
-        given = [answers[text] for text in split.texts]
+        given = [answers[text] for text in split.inputs]
         right = sum(label == answer for label, (answer, _) in zip(split.labels, given, strict=True)) / len(given)
 
         def evaluate(folder: Path) -> None:
@@ -65,9 +70,7 @@ class Models:
         config = {"data": validated.digest, "answers": {text: list(answer) for text, answer in answers.items()}}
         evaluated = self.store.build(Recipe("evaluate", 1, config, {}, parents={"validate": validated}), evaluate)
         parents = {"validate": validated, "evaluate": evaluated}
-        model = self.store.build(
-            Recipe("export", 1, config, {}, parents=parents), lambda folder: write_json(folder / "model.json", config)
-        )
+        model = self.store.build(Recipe("export", 1, config, {}, parents=parents), lambda folder: write_model(folder, config))
         self.registry.record(model, self.store.build(Recipe("publish", 1, config, {}), decide), self.registry.version())
         return model
 
@@ -176,26 +179,29 @@ def test_model_whose_lineage_is_altered_is_refused(step: str, models: Models) ->
         models.diff("1", "1")
 
 
-def test_verb_compares_with_the_champion_and_prints_tables_or_json(models: Models, cli: Cli) -> None:
+def test_verb_compares_with_the_newest_model_and_prints_words_or_json(models: Models, cli: Cli) -> None:
     models.publish(RIGHT)
     models.publish({**RIGHT, QUERY[4][0]: ("number", 0.625)})
     models.write("samples", [*SAMPLES, ("[/] a horse", "animal")])
     models.publish({**RIGHT, "the cow": ("number", 0.5)}, promote=False)
     key = models.registry.history()[-1]["model"]["key"]
-    code, out, err = cli("diff", models.task, "1")
+    code, out, err = cli("diff", models.task, "1", "2")
     assert (code, err) == (0, "")
-    assert "rows that both were judged on: 5; with another label: 1 (1 broken)" in out
+    assert out.splitlines()[:2] == ["To 1 of 5 rows, version 2 gives another answer than version 1: 1 broken.", "data: the same"]
     assert "animal (90.0 %)" in out
     assert "number (62.5 %)" in out
     assert "a [b] pig a [b] pig" in out
     assert "-20.0 points" in out
-    assert "data: the same" in out
+    assert out.index("answers that changed") < out.index("figures")
     code, out, _ = cli("diff", models.task, "1", key[:8])
     assert code == 0
     assert "[/] a horse" in out
-    assert "samples: 1 came" in out
+    assert f"model {key[:8]} gives another answer than version 1" in out
+    assert "data: 1 sample added" in out
+    assert cli("diff", models.task, "1")[1] == out
+    assert cli("diff", models.task, "2", "2")[1].splitlines()[0] == "Both are version 2."
     code, out, _ = cli("diff", models.task, "1", "2", "--json")
-    assert json.loads(out) == models.diff("1", "2")
+    assert result(out) == models.diff("1", "2")
     for arguments in (("9",), ("1", "9"), ("1", "abcdefab")):
         code, out, err = cli("diff", models.task, *arguments)
         assert (code, out, err.count("\n")) == (2, "", 1)
@@ -207,6 +213,6 @@ def test_diff_of_the_demo_with_itself_reads_what_a_run_leaves(
 ) -> None:
     monkeypatch.setenv("FSAT_STORE", str(demo_store))
     code, out, _ = cli("diff", "support-intents", "1", "--json")
-    found = json.loads(out)
+    found = result(out)
     assert (code, found["compared"], found["changed"], found["data"]) == (0, 420, [], {})
     assert found["figures"]["accuracy"]["before"] == found["figures"]["accuracy"]["after"] > 0

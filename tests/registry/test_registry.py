@@ -19,7 +19,7 @@ from kill_at import TESTS
 
 
 def artefact(step: str, number: int, path: Path = Path("/nowhere")) -> Artefact:
-    return Artefact(path, {"step": step, "key": f"{number:064x}", "digest": f"{number + 1:064x}"})
+    return Artefact(path, {"step": step, "key": f"{number:064x}", "digest": f"{number + 1:064x}", "parents": {}})
 
 
 def record(root: Path, number: int, promote: bool, report: int | None = None, replaces: int | None = None) -> str:
@@ -139,7 +139,7 @@ if do == "die":
     kill_at(".champion.json")
 ours = Registry(root, "task")
 for number in range(first, first + count):
-    model, decision = (Artefact(decisions, {"step": step, "key": f"{number:064x}", "digest": f"{number + 1:064x}"})
+    model, decision = (Artefact(decisions, {"step": step, "key": f"{number:064x}", "digest": f"{number + 1:064x}", "parents": {}})
                        for step in ("export", "publish"))
     while True:
         try:
@@ -161,7 +161,7 @@ def test_kill_between_the_history_and_the_pointer_is_recovered_without_a_second_
     record(tmp_path, 1, promote=True)
     assert start(tmp_path, 2, do="die").wait(60) == -signal.SIGKILL
     assert actions(tmp_path) == [("promote", 1), ("promote", 2)]
-    assert champion(tmp_path)["version"] == 1  # the old champion serves on
+    assert champion(tmp_path)["version"] == 2  # as the history says
     assert record(tmp_path, 2, promote=True) == "promoted"
     assert champion(tmp_path)["version"] == 2
     assert actions(tmp_path) == [("promote", 1), ("promote", 2)]
@@ -211,10 +211,9 @@ def test_bad_line_of_the_history_is_named(line: bytes, tmp_path: Path) -> None:
     record(tmp_path, 1, promote=True)
     path = tmp_path / "registry" / "task" / "history.jsonl"
     path.write_bytes(path.read_bytes() + line + b"\n")
-    for use in (lambda: Registry(tmp_path, "task").history(), lambda: record(tmp_path, 2, promote=True)):
+    for use in (Registry(tmp_path, "task").history, Registry(tmp_path, "task").champion, lambda: record(tmp_path, 2, True)):
         with pytest.raises(RegistryError, match=r"history\.jsonl, line 2: expected "):
             use()
-    assert champion(tmp_path)["version"] == 1
 
 
 def test_version_of_another_registry_is_taken_where_there_is_none_yet(tmp_path: Path) -> None:
@@ -223,7 +222,8 @@ def test_version_of_another_registry_is_taken_where_there_is_none_yet(tmp_path: 
     entry = champion(tmp_path / "theirs")
     record(tmp_path / "ours", 1, promote=False)
     Registry(tmp_path / "ours", "task").restore(entry)
-    assert champion(tmp_path / "ours") == entry
+    taken = champion(tmp_path / "ours")
+    assert {**taken, "before": ""} == {**entry, "before": ""}  # it has a place of its own in this history
     assert actions(tmp_path / "ours") == [("hold", None), ("promote", 2)]
     files = {path.name: path.read_bytes() for path in (tmp_path / "ours" / "registry" / "task").iterdir()}
     Registry(tmp_path / "ours", "task").restore(entry)  # again
@@ -231,6 +231,6 @@ def test_version_of_another_registry_is_taken_where_there_is_none_yet(tmp_path: 
     assert {path.name: path.read_bytes() for path in (tmp_path / "ours" / "registry" / "task").iterdir()} == files
     (tmp_path / "ours" / "registry" / "task" / "champion.json").unlink()  # as after a kill between the two writes
     Registry(tmp_path / "ours", "task").restore(entry)
-    assert champion(tmp_path / "ours") == entry
+    assert champion(tmp_path / "ours") == taken
     record(tmp_path / "ours", 6, promote=True)
     assert actions(tmp_path / "ours") == [("hold", None), ("promote", 2), ("promote", 3)]

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import logging
+import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -29,9 +30,14 @@ Move = Callable[[], Any]
 def key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A key file; FSAT_SIGNING_KEY names it."""
     path = tmp_path / "key"
-    path.write_bytes(secrets.token_hex(32).encode())
+    write_key(path, secrets.token_hex(32).encode())
     monkeypatch.setenv("FSAT_SIGNING_KEY", str(path))
     return path
+
+
+def write_key(path: Path, secret: bytes) -> None:
+    path.touch(mode=0o600)
+    path.write_bytes(secret)
 
 
 def record(root: Path, number: int, task: str = TASK, promote: bool = True) -> Artefact:
@@ -100,18 +106,32 @@ def test_altered_or_unsigned_pointer_answers_nothing(
     alter(pointer(store_root), change)
     code, out, err = cli("predict", TASK, "a text")
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert err.startswith("fsat: champion of task 'task': expected a signature by the key that FSAT_SIGNING_KEY names, got ")
+    signature = "champion of task 'task': expected a signature by the key that FSAT_SIGNING_KEY names, got "
+    pointer_refused = f"{pointer(store_root)}: expected "  # an entry, or one that has a line in the history
+    assert err.startswith((f"fsat: {signature}", f"fsat: {pointer_refused}"))
     assert key.read_text() not in err
+
+
+def seal(path: Path, **fields: object) -> None:
+    """Change fields of a manifest as somebody does who knows how fsat checks them."""
+    manifest = {**json.loads(path.read_text()), **fields}
+    rest = {name: value for name, value in manifest.items() if name != "seal"}
+    path.write_text(json.dumps({**rest, "seal": hashlib.sha256(canonical_json(rest).encode()).hexdigest()}))
 
 
 def test_altered_model_answers_nothing_also_with_a_manifest_that_fits(store_root: Path, key: Path) -> None:
     model = record(store_root, 1)
     other = record(store_root, 2, task="other")
-    for path in model.path.iterdir():
-        path.unlink()
-    for path in other.path.iterdir():
-        (model.path / path.name).write_bytes(path.read_bytes())
-    alter(model.path / "manifest.json", lambda manifest: manifest.update(key=model.key))
+    (model.path / "decision.json").write_bytes((other.path / "decision.json").read_bytes())
+    seal(model.path / "manifest.json", files=other.manifest["files"], digest=other.digest)
+    assert Store(store_root).find("export", model.key) is not None
+    with pytest.raises(RegistryError, match="expected the files that were published"):
+        champion_model(TASK)
+
+
+def test_model_that_names_other_parents_answers_nothing(store_root: Path, key: Path) -> None:
+    model = record(store_root, 1)
+    seal(model.path / "manifest.json", parents={"evaluate": record(store_root, 2, task="other").reference()})
     assert Store(store_root).find("export", model.key) is not None
     with pytest.raises(RegistryError, match="expected the files that were published"):
         champion_model(TASK)
@@ -122,11 +142,12 @@ def test_pointer_of_another_task_or_key_answers_nothing(
 ) -> None:
     record(store_root, 1)
     record(store_root, 2, task="other")
-    pointer(store_root, "other").write_bytes(pointer(store_root).read_bytes())
+    for path in pointer(store_root).parent.glob("*.json*"):
+        (pointer(store_root, "other").parent / path.name).write_bytes(path.read_bytes())
     with pytest.raises(RegistryError, match="champion of task 'other': expected a signature"):
         champion_model("other")
     champion_model(TASK)
-    (tmp_path / "key2").write_bytes(secrets.token_bytes(32))
+    write_key(tmp_path / "key2", secrets.token_bytes(32))
     monkeypatch.setenv("FSAT_SIGNING_KEY", str(tmp_path / "key2"))
     with pytest.raises(RegistryError, match="got one that does not match: the entry was altered, or another key signed it"):
         champion_model(TASK)
@@ -136,7 +157,10 @@ def test_signature_of_a_held_model_does_not_make_it_a_champion(store_root: Path,
     record(store_root, 1)
     record(store_root, 2, promote=False)
     held = Registry(store_root, TASK).history()[1]
-    pointer(store_root).write_text(json.dumps({**held, "action": "promote", "version": 2}))
+    history = pointer(store_root).with_name("history.jsonl")
+    line = {**held, "action": "promote", "version": 2, "before": hashlib.sha256(history.read_bytes()).hexdigest()}
+    history.write_text(history.read_text() + json.dumps(line) + "\n")
+    pointer(store_root).write_text(json.dumps(line))
     with pytest.raises(RegistryError, match="expected a signature"):
         champion_model(TASK)
 
@@ -150,15 +174,33 @@ def test_key_is_written_and_logged_nowhere(store_root: Path, key: Path, cli: Cli
     assert not [path for path in store_root.rglob("*") if path.is_file() and key.read_bytes() in path.read_bytes()]
 
 
+def as_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def as_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
 @pytest.mark.parametrize(
-    ("content", "got"), [(None, "No such file"), (b"x" * 31, "expected at least 32 bytes of secret, got 31")]
+    ("spoil", "got"),
+    [
+        (Path.unlink, "No such file"),
+        (lambda path: path.write_bytes(b"x" * 31), "expected at least 32 bytes of secret, got 31"),
+        (as_folder, "key': a folder"),
+        (as_pipe, "key': no regular file"),
+        (lambda path: path.chmod(0o604), "expected a file that not every user can read, got permissions 604"),
+        (lambda path: path.chmod(0o602), "Call: chmod 600 "),
+    ],
 )
 def test_key_that_cannot_be_used_is_said_and_nothing_is_written(
-    content: bytes | None, got: str, store_root: Path, key: Path, make_task: Callable[..., str], cli: Cli
+    spoil: Callable[[Path], object], got: str, store_root: Path, key: Path, make_task: Callable[..., str], cli: Cli
 ) -> None:
     record(store_root, 1)
     record(store_root, 2)
-    key.unlink() if content is None else key.write_bytes(content)
+    spoil(key)
     with gate(store_root):  # whose file is there once anybody has looked into the store
         pass
     before = {path: path.read_bytes() for path in store_root.rglob("*") if path.is_file()}
@@ -169,6 +211,36 @@ def test_key_that_cannot_be_used_is_said_and_nothing_is_written(
         assert got in err
         assert "xxxx" not in err
     assert {path: path.read_bytes() for path in store_root.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("link", ["none", "to a file in the store", "in the store to a file outside"])
+def test_key_that_writers_of_the_store_could_replace_is_refused(
+    link: str, store_root: Path, key: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = store_root / "secrets" / "key"
+    inside.parent.mkdir(parents=True)
+    if link == "in the store to a file outside":
+        inside.symlink_to(key)
+    else:
+        key.rename(inside)
+    if link == "to a file in the store":
+        key.symlink_to(inside)
+    else:
+        monkeypatch.setenv("FSAT_SIGNING_KEY", str(inside))
+    with pytest.raises(RegistryError, match=r"expected a file outside of the store, got one in it\. Whoever writes to the store"):
+        record(store_root, 1)
+
+
+def test_key_may_be_shared_with_a_group_or_be_somebody_elses(
+    store_root: Path, key: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key.chmod(0o640)
+    record(store_root, 1)
+    key.chmod(0o644)
+    if os.getuid() != 0:
+        pytest.skip("only root can give a file away")
+    os.chown(key, 12345, -1)  # as a secret that a container is given
+    champion_model(TASK)
 
 
 def test_empty_variable_is_no_key_and_not_no_signing(store_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,7 +255,7 @@ def unsigned(store_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     """A registry of three versions from before there was a key; now there is one."""
     for number in (1, 2, 3):
         record(store_root, number)
-    (tmp_path / "key").write_bytes(secrets.token_bytes(32))
+    write_key(tmp_path / "key", secrets.token_bytes(32))
     monkeypatch.setenv("FSAT_SIGNING_KEY", str(tmp_path / "key"))
     return Registry(store_root, TASK)
 
@@ -211,7 +283,7 @@ def test_move_to_an_unsigned_or_altered_entry_needs_trust(unsigned: Registry, st
     assert unsigned.rollback(expected=1)["version"] == 3  # signed now
     path = store_root / "registry" / TASK / "history.jsonl"
     path.write_text(path.read_text().replace('"reason":""', '"reason":"x"'))
-    with pytest.raises(RegistryError, match="got one that does not match: the entry was altered"):
+    with pytest.raises(RegistryError, match="A line was lost or altered"):
         unsigned.promote("1", expected=3)
 
 

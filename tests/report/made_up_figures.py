@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 EXTRA_METRICS = {
-    "baseline": {"accuracy": 0.6, "accuracy_low": 0.55, "accuracy_high": 0.65, "gained": 31, "lost": 9, "p": 0.0003},
+    "baseline": {
+        "accuracy": 0.6,
+        "accuracy_low": 0.55,
+        "accuracy_high": 0.65,
+        "gained": 31,
+        "lost": 9,
+        "p": 0.0003,
+        "worse_p": 0.9999,
+    },
     "robustness": {
         "rows": 400,
         "kinds": [
@@ -24,6 +32,8 @@ CHAMPION = {
     "gained": 20,
     "lost": 11,
     "p": 0.07,
+    "worse_p": 0.97,
+    "missing": [],
     "rows": 420,
 }
 VARIANTS = [

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,9 @@ from fsat_tasks.steps.pipeline import run_steps
 from fsat_tasks.store import Artefact, Store
 from fsat_tasks.tasks.task import load_task
 from report.made_up_figures import CHAMPION, EXTRA_METRICS, TIMINGS, VARIANTS
+
+NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
+"""Time of the reports that these tests write."""
 
 
 @pytest.fixture(scope="module")
@@ -74,15 +79,15 @@ def full(demo_store: Path, repository: Path, tmp_path_factory: pytest.TempPathFa
     decision |= {"promote": False, "champion": CHAMPION, "timings": TIMINGS}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FSAT_DATA", str(repository / "data"))
-        html = render_report(Run(load_task("support-intents"), Store(demo_store), parents), decision)
+        html = render_report(Run(load_task("support-intents"), Store(demo_store), parents), decision, NOON)
     (folder / "report.html").write_text(html, "utf-8")
     return folder / "report.html"
 
 
 ALWAYS = [
     "suspects",
-    "gates",
     "accuracy",
+    "gates",
     "classes",
     "confusions",
     "calibration",
@@ -90,7 +95,8 @@ ALWAYS = [
     "ladder",
     "data",
     "variants",
-    "lineage",
+    "use",
+    "run",
 ]
 
 
@@ -101,8 +107,8 @@ def sections(page: Path) -> list[str]:
 def test_sections_are_there_where_their_data_is(demo: Path, full: Path) -> None:
     everything = [
         "suspects",
-        "gates",
         "accuracy",
+        "gates",
         "classes",
         "confusions",
         "calibration",
@@ -114,7 +120,8 @@ def test_sections_are_there_where_their_data_is(demo: Path, full: Path) -> None:
         "variants",
         "robustness",
         "slices",
-        "lineage",
+        "use",
+        "run",
     ]
     assert sections(full) == everything
     assert sections(demo) == [name for name in everything if name != "slices"]
@@ -135,10 +142,11 @@ def test_a_task_without_pool_and_query_rows_has_the_sections_that_it_can(
 def test_held_run_says_why_and_what_it_was_compared_with(full: Path) -> None:
     page = full.read_text("utf-8")
     top = page.split("<section")[0]
-    assert "Hold" in top
-    assert "Not better beyond chance than the champion, version 3." in top
+    assert "Held: 1 of 14 gates did not pass" in top
+    assert top.count("Not better beyond chance than the champion, version 3.") == 1
     assert "p 0.07 &gt; 0.05" in page and "p 0.07" not in top  # behind the fold
-    assert "Against the champion, version 3: +2.2 points of accuracy." in top
+    assert "28 November 2026, 12:00 UTC" in top
+    assert re.search(r"A head on the frozen encoder gets 60\.0 % right after [\d.]+ s, this model .* better beyond chance", top)
     for text in (
         "champion, version 3",
         "frozen baseline",
@@ -155,7 +163,7 @@ def test_page_is_small_and_the_same_again_but_for_timings(demo: Path, demo_copy:
     assert demo.stat().st_size < 500_000
     parents = {step: found(demo_copy, step) for step in ("validate", "extract", "tune", "evaluate", "export")}
     decision = found(demo_copy, "publish").json("decision.json") | {"champion": None, "timings": TIMINGS}
-    pages = [render_report(Run(load_task("support-intents"), Store(demo_copy), parents), decision) for _ in range(2)]
+    pages = [render_report(Run(load_task("support-intents"), Store(demo_copy), parents), decision, NOON) for _ in range(2)]
     assert pages[0] == pages[1]
 
 
@@ -207,19 +215,42 @@ def test_a_click_and_a_key_on_a_heading_sort(demo: Path, tab: Tab, demo_store: P
 
 def test_headings_sort_on_a_phone_too(full: Path, tab: Tab) -> None:
     tab.open(full, 390)
+    tab.click("#variants summary")
     tab.click("#variants thead th:nth-child(2) button")
     assert column(tab, "variants", 1) == ["23.5 MB", "91.6 MB"]
 
 
+def test_a_phone_shows_most_sections_folded_with_their_gist(full: Path, tab: Tab) -> None:
+    tab.open(full, 390)
+    opened = "[...document.querySelectorAll('.part[open]')].map(part => part.parentElement.id)"
+    assert tab.ask(opened) in (["suspects"], ["accuracy"])  # suspects if there are some
+    folded = tab.ask("document.documentElement.scrollHeight")
+    assert "1 held, 13 passed" in tab.ask("document.querySelector('#gates summary').innerText")
+    tab.ask("document.querySelectorAll('.part').forEach(part => part.open = true)")
+    assert 2 * folded < tab.ask("document.documentElement.scrollHeight")
+    assert tab.ask("document.documentElement.scrollWidth") == 390
+    tab.open(full)
+    assert len(tab.ask(opened)) == len(sections(full))
+
+
+def test_a_link_opens_the_section_that_it_leads_to(full: Path, tab: Tab) -> None:
+    tab.open(full)
+    tab.click("#classes summary")
+    assert not tab.ask("document.querySelector('#classes .part').open")
+    tab.click("nav a[href='#classes']")
+    assert tab.ask("document.querySelector('#classes .part').open")
+
+
 def test_statistics_are_in_folds_that_open_and_are_open_on_paper(full: Path, tab: Tab) -> None:
     tab.open(full, 390)
-    count, closed = (f"document.querySelectorAll('{name}').length" for name in ("details", "details:not([open])"))
-    assert tab.ask(closed) == tab.ask(count) >= 5
-    assert not tab.ask("document.querySelector('#gates details table').checkVisibility()")
+    assert tab.ask("document.querySelectorAll('.part details:not([open])').length") >= 6
+    seen = "document.querySelector('#gates details details table').checkVisibility()"
     tab.click("#gates summary")
-    assert tab.ask("document.querySelector('#gates details table').checkVisibility()")
+    assert not tab.ask(seen)
+    tab.click("#gates details details summary")
+    assert tab.ask(seen)
     tab.ask("dispatchEvent(new Event('beforeprint'))")
-    assert tab.ask(closed) == 0
+    assert tab.ask("document.querySelectorAll('details:not([open])').length") == 0
     assert tab.ask("document.documentElement.scrollWidth") == 390
     assert tab.complaints() == []
 
@@ -245,7 +276,7 @@ def test_hostile_texts_are_shown_and_not_run(make_task: Callable[..., str], enco
     name = make_task([*rows, (f"a goat asleep {attack}", f"two{attack}")], description=attack, unlabelled=[*rows])
     path = run_steps(load_task(name, dry_run=True))["publish"].path / "report.html"
     tab.open(path)
-    assert tab.ask("document.title") == f"{name}: promote"
+    assert tab.ask("document.title").startswith(f"{name}: ")
     assert tab.ask('document.querySelectorAll("img, script").length') == 1
     assert attack in tab.ask("document.body.innerText")
     tab.click("#classes thead button")

@@ -38,7 +38,7 @@ def demo_run(store: Path) -> Run:
 
 def test_a_tuned_body_gives_the_features_and_not_the_row_cache(demo_copy: Path, tmp_path: Path) -> None:
     run = demo_run(demo_copy)
-    texts = run.tables.texts[:40]
+    texts = run.tables.inputs[:40]
     frozen = run.head_features(texts, "cpu")
     # a body that was tuned not at all: its features are the frozen ones, and come without the cache
     folder = shutil.copytree(found(demo_copy, "encoder").path, tmp_path / "tuned")
@@ -74,7 +74,7 @@ def test_an_encoder_that_is_gone_is_named_with_what_to_do(demo_copy: Path) -> No
 
 def test_what_a_run_holds_is_freed_with_it_and_not_by_the_garbage_collector(demo_copy: Path) -> None:
     run = demo_run(demo_copy)
-    run.features([*run.tables.texts[:3], "a text that is encoded now"])
+    run.features([*run.tables.inputs[:3], "a text that is encoded now"])
     held = [weakref.ref(one) for one in (run, run.kept, next(iter(run._caches.values())))]
     gc.disable()
     try:

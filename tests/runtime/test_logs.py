@@ -12,7 +12,7 @@ import pytest
 
 from fsat_tasks.errors import DataError
 from fsat_tasks.integrations.airflow_deadline import tell_of_deadline
-from fsat_tasks.runtime.logs import at_work, configure, hide_logins
+from fsat_tasks.runtime.logs import LONG_WORK, at_work, configure, hide_logins
 
 Cli = Callable[..., tuple[int, str, str]]
 Run = Callable[..., Any]
@@ -22,7 +22,7 @@ log = logging.getLogger("fsat_tasks.test")
 
 def set_up_as_in_a_new_process(monkeypatch: pytest.MonkeyPatch) -> bool:
     """Set up logging without pytest's own handlers, which fsat would take for somebody's set-up."""
-    for logger in (logging.getLogger(), logging.getLogger("fsat_tasks")):
+    for logger in map(logging.getLogger, (None, "fsat_tasks", *LONG_WORK)):
         monkeypatch.setattr(logger, "handlers", [])
         monkeypatch.setattr(logger, "level", logger.level)
     return configure()
@@ -51,7 +51,7 @@ def test_json_lines_carry_run_task_and_step(monkeypatch: pytest.MonkeyPatch, cap
     assert after["exception"].endswith("ValueError: x\ny")
 
 
-def test_text_lines_name_task_and_step_and_only_warnings_are_shown(
+def test_text_lines_name_task_and_step_and_are_warnings_or_of_long_work(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("FSAT_LOG", raising=False)
@@ -60,7 +60,13 @@ def test_text_lines_name_task_and_step_and_only_warnings_are_shown(
     log.warning("before")
     with at_work("tickets", "extract"):
         log.warning("meanwhile")
-    assert capsys.readouterr().err == ("WARNING fsat_tasks.test: before\nWARNING fsat_tasks.test: tickets extract: meanwhile\n")
+    with at_work("tickets", "tune"):
+        logging.getLogger("fsat_tasks.tuning.encoder_rungs").info("plan")
+    assert capsys.readouterr().err == (
+        "WARNING fsat_tasks.test: before\n"
+        "WARNING fsat_tasks.test: tickets extract: meanwhile\n"
+        "INFO fsat_tasks.tuning.encoder_rungs: tickets tune: plan\n"
+    )
 
 
 def test_bad_input_is_one_json_line_with_exit_code_2(fsat: Run, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:

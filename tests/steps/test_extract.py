@@ -18,7 +18,7 @@ import pytest
 from fsat_tasks.data import pool as pools
 from fsat_tasks.encoders.encoder import Encoder
 from fsat_tasks.errors import DataError, DeviceError
-from fsat_tasks.numerics.types import Labels
+from fsat_tasks.report.tables import findings
 from fsat_tasks.runs import precision
 from fsat_tasks.runs import run as run_module
 from fsat_tasks.runs.run import Run
@@ -53,13 +53,36 @@ def test_rows_are_the_small_files_texts_and_then_the_pools(task: str) -> None:
 
     run = finished(task, "extract")
     found = run.artefacts
-    texts = [*run.tables.texts, *(text for text, _ in [*POOL, *POOL[:30]])]
+    texts = [*run.tables.inputs, *(text for text, _ in [*POOL, *POOL[:30]])]
     expected = load_encoder("all-MiniLM-L6-v2", "cpu").encode(texts, "all")
     features = expected.astype(np.float16)
     np.testing.assert_array_equal(run.features(texts), features)
     content = {"shape": [195, 7, 384], "type": "float16", "sha256": hashlib.sha256(features.tobytes()).hexdigest()}
     assert found["extract"].json("features.json") == content
     assert found["extract"].manifest["notes"]["encoded"] == len(set(texts))
+
+
+def test_rows_that_are_cut_are_named_by_file_and_line_in_the_log_and_the_report(
+    make_task: Callable[..., str], toy_rows: list[Row], encoder_store: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    long = "word " * 300
+    name = make_task(
+        [*toy_rows, (long, "animal")],
+        query=[(f"{long} {end}", "number") for end in ("a", "b")] + [("short", "number")],
+        unlabelled=[(f"{long} {end}", "") for end in ("c", "d", "e")],
+    )
+    run = finished(name, "extract")
+    assert run.extracted.manifest["notes"]["truncated"] == 6
+    assert run.extracted.json("cut.json")["unlabelled"] == 3
+    said = "6 of 22 texts were cut to 256 tokens, because the encoder reads no more; samples: line 14; query: lines 2, 3"
+    assert caplog.messages.count(said) == 1
+    found = [(one["file"], one["message"], one["lines"]) for one in findings(run) if "cut" in one["message"]]
+    ending = "cut to 256 tokens, because the encoder reads no more"
+    assert found == [
+        ("samples", f"1 of 13 texts was {ending}", [14]),
+        ("query", f"2 of 3 texts were {ending}", [2, 3]),
+        ("unlabelled", f"3 of 3 texts were {ending}", []),
+    ]
 
 
 def test_digest_does_not_depend_on_the_size_of_a_shard(
@@ -101,8 +124,9 @@ def test_pool_of_several_tasks_is_shared_out_once(
     names = [make_task(toy_rows[start:], unlabelled="../pool.csv") for start in (0, 1)]
     other = make_task(toy_rows, unlabelled="../pool.csv", tune={"body": "off", "pool_rows": 20})
     broken = make_task(toy_rows[:1], unlabelled="../pool.csv")
-    found = list_shards([load_task(name) for name in (broken, *names, other)])
-    assert found == [(1, 1), (3, 1)]
+    lost = make_task(toy_rows, unlabelled="../pool.csv", encoder={"name": "org/nowhere"})
+    found = list_shards([load_task(name) for name in (broken, *names, other, lost)])
+    assert found == [(1, 1), (3, 1)]  # those whose own steps will fail are left out
     run_shard(load_task(names[0]), 1)
     assert extracted(names[1]).manifest["notes"]["encoded"] < 20
 
@@ -117,7 +141,7 @@ def test_pool_is_drawn_by_the_seed_where_it_is_larger_than_what_is_used(
     assert (np.diff(drawn[0]) > 0).all()
     np.testing.assert_array_equal(drawn[0], drawn[1])
     assert (drawn[0] != drawn[2]).any()
-    assert list(run.pool.texts(drawn[0])) == [POOL[i][0] for i in drawn[0]]
+    assert list(run.pool.inputs(drawn[0])) == [POOL[i][0] for i in drawn[0]]
     notes = extracted(name).manifest["notes"]
     assert notes["rows"] == run.validated.manifest["notes"]["texts"] + 20
 
@@ -138,7 +162,7 @@ def test_pool_with_new_rows_gives_up_as_few_of_those_that_were_drawn(
         found = finished(make_task(toy_rows, unlabelled=pool), "validate").pool
         few, more = (found.draw(count, 0) for count in (60, 120))
         assert set(few) < set(more)
-        texts.append(list(found.texts(more)))
+        texts.append(list(found.inputs(more)))
     new = set(texts[1]) - set(texts[0])
     assert all(text.startswith("new") for text in new)
     assert 0 < len(new) <= 8
@@ -160,7 +184,7 @@ def test_pool_is_read_over_the_borders_of_row_groups(
     monkeypatch.setattr(pools, "ROW_GROUP", 7)
     found = finished(make_task(toy_rows, unlabelled=POOL), "validate").pool
     rows = np.array([0, 6, 7, 8, 20, 21, 149])
-    assert list(found.texts(rows)) == [POOL[i][0] for i in rows]
+    assert list(found.inputs(rows)) == [POOL[i][0] for i in rows]
 
 
 KILLED = """
@@ -244,8 +268,9 @@ def test_int8_is_used_and_served_where_the_samples_keep_their_labels(
 def test_int8_is_refused_where_labels_change(
     make_task: Callable[..., str], toy_rows: list[Row], encoder_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def one_class_on(run: Run, encoder: Artefact, labels: Labels) -> Labels:
-        return labels if encoder.step == "encoder" else np.roll(labels, 1)
+    def one_class_on(run: Run, encoder: Artefact) -> list[str]:
+        labels = run.tables.samples.labels
+        return labels if encoder.step == "encoder" else [*labels[1:], labels[0]]
 
     monkeypatch.setattr(precision, "_left_out_labels", one_class_on)
     name = make_task(toy_rows, encoder={"precision": "int8"})
@@ -259,7 +284,7 @@ def test_int8_is_refused_where_labels_change(
 def test_error_deep_in_a_pool_names_its_line_and_writes_nothing(
     make_task: Callable[..., str], toy_rows: list[Row], store_root: Path
 ) -> None:
-    rows = b"text,label\n" + b"".join(b"message %d,\n" % i for i in range(30_000)) + b"caf\xe9,\n"
+    rows = b"text,label\n" + "".join(f"message {i} ü,\n" for i in range(30_000)).encode() + b"caf\xe9,\n"
     with pytest.raises(DataError, match=r"unlabelled\.csv, line 30002: expected UTF-8, got the byte 0xe9"):
         run_steps(load_task(make_task(toy_rows, unlabelled=rows)), "validate")
     assert not list(store_root.glob("validate/*/*"))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from fsat_tasks.errors import TaskError
 from fsat_tasks.steps.changed import changed_tasks, is_done
-from fsat_tasks.tasks.task import load_task
+from fsat_tasks.steps.many_tasks import run_many, worst_exit_code
+from fsat_tasks.store import Store
+from fsat_tasks.tasks.task import Task, load_task
+from json_result import result
 
 Cli = Callable[..., tuple[int, str, str]]
 MakeTask = Callable[..., str]
@@ -39,24 +43,64 @@ def test_a_task_that_stops_or_is_held_does_not_stop_the_next(three: list[str], c
     code, out, err = cli("run", bad, good, held, good)
     assert code == 2, err
     lines = [line.split() for line in out.splitlines()]
-    assert [(line[0], line[1]) for line in lines[:-1]] == [(bad, "bad"), (good, "done"), (held, "held")]
+    assert [(line[0], line[1]) for line in lines[:-2]] == [(bad, "bad"), (good, "done"), (held, "held")]
     assert "samples.csv, line 14" in out
     assert "onnx_parity" in out.splitlines()[2]
-    assert out.splitlines()[-1] == "3 tasks: 1 bad input, 1 done, 1 held"
+    assert out.splitlines()[-2:] == ["3 tasks: 1 bad input, 1 done, 1 held", "To see what held them: fsat status"]
 
     assert changed_tasks() == [bad]  # a model that is held is a result
     assert changed_tasks([held, "missing", good]) == ["missing"]
     assert changed_tasks([good], lambda name: load_task(name, {"seed": 1})) == [good]
     code, out, _ = cli("run", held, good, "--json")
-    found = json.loads(out)
-    assert (code, [found[name]["outcome"] for name in (held, good)]) == (3, ["held", "unchanged"])
-    assert set(found[good]["steps"]) == {"validate", "extract", "tune", "evaluate", "export", "publish"}
+    found = result(out)["tasks"]
+    assert (code, [(one["task"], one["outcome"]) for one in found]) == (3, [(held, "held"), (good, "unchanged")])
+    assert found[0]["next"][0]["command"] == f"fsat open {held}"
+    assert set(found[1]["steps"]) == {"validate", "extract", "tune", "evaluate", "export", "publish"}
     code, out, _ = cli("run", "--changed", "--json")
-    assert (code, list(json.loads(out)), bool(json.loads(out)[bad]["error"])) == (2, [bad], True)
+    (one,) = result(out)["tasks"]
+    assert (code, one["task"], one["error"]["kind"], one["next"]) == (2, bad, "DataError", [])
+
+
+def test_whatever_is_wrong_with_a_task_the_others_go_on(make_task: MakeTask, toy_rows: Rows, cli: Cli, data_root: Path) -> None:
+    names = [make_task(toy_rows) for _ in range(4)]
+    for name, content in zip(names, (b"seed: !!int abc", b'samples: "a\\ud800.csv"', b"\xff", b""), strict=True):
+        (data_root / name / "task.yaml").write_bytes(content)
+    (data_root / "pipe").mkdir()
+    os.mkfifo(data_root / "pipe" / "task.yaml")
+    for arguments in (["--changed"], ["pipe", *names]):
+        code, out, err = cli("run", *arguments, "--json")
+        found = {one["task"]: one for one in result(out)["tasks"]}
+        assert (code, set(found), err) == (2, {"pipe", *names}, "")
+        for name in found:
+            assert found[name]["outcome"] == "bad input"
+            assert found[name]["error"]["where"].startswith(f"{data_root / name / 'task.yaml'}")
+
+
+def test_mistake_in_fsat_fails_one_task_and_is_named(store_root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def load(name: str) -> Task:
+        if name == "bad":
+            raise TaskError("here", "this", "that")
+        raise MemoryError if name == "large" else ZeroDivisionError("division by zero")
+
+    names = ["crash", "bad", "large"]
+    outcomes = run_many(names, load, lambda _: None, Store(store_root))
+    assert [(outcome.task, outcome.exit_code, outcome.name) for outcome in outcomes] == [
+        ("crash", 1, "failed"),
+        ("bad", 2, "bad input"),
+        ("large", 1, "failed"),
+    ]
+    assert [outcome.error for outcome in outcomes] == [
+        "ZeroDivisionError: division by zero",
+        "here: expected this, got that.",
+        "MemoryError",
+    ]
+    assert worst_exit_code(outcomes[:1]) == 1
+    assert changed_tasks(names, load) == names
+    assert "crash: cannot tell whether it has changed: ZeroDivisionError: division by zero" in caplog.text
 
 
 def test_nothing_changed_is_a_run_of_no_task(demo_copy: Path, cli: Cli) -> None:
-    assert cli("run", "--changed", TASK) == (0, "0 tasks, none changed\n", "")
+    assert cli("run", "--changed", TASK) == (0, "nothing to do: no task has changed\n", "")
 
 
 def test_asking_what_has_changed_changes_nothing(demo_copy: Path) -> None:

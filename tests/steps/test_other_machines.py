@@ -79,7 +79,7 @@ def test_new_texts_beside_features_of_a_gpu_are_encoded_on_the_cpu_and_known_one
     known = spec.folder.joinpath("samples.csv").read_text("utf-8").splitlines()[1].split(",")[0]
     run = Run(spec, store, made)
     assert np.isfinite(run.features([known])).all()
-    with pytest.raises(DeviceError, match="onnxruntime-cuda-fp16, in which the task's earlier texts were encoded"):
+    with pytest.raises(DeviceError, match="onnxruntime-cuda-fp16, in which the task's earlier rows were encoded"):
         run.features(["a text that no one has seen"])
     assert run.encoding_class("cpu") == CPU_CLASS
     assert np.isfinite(run.features(["a text that no one has seen"], CPU_CLASS)).all()

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from fsat_tasks.runtime.numeric_class import CPU_CLASS, CUDA_CLASSES, NumericClass
 from fsat_tasks.store import Artefact, Recipe, Store
-from fsat_tasks.store import artefact as artefact_module
+from fsat_tasks.store import manifest as manifest_module
 from small_artefacts import RECIPE, write_two
 
 # Keys
@@ -55,7 +55,7 @@ def test_key_changes_with_each_part(recipe: Recipe, other: Recipe, name: str) ->
 
 @given(recipes)
 def test_key_does_not_change_with_parents_or_the_order_of_a_mapping(recipe: Recipe) -> None:
-    parents = {"before": Artefact(Path("/x"), {"step": "s", "key": "k", "digest": "d"})}
+    parents = {"before": Artefact(Path("/x"), {"step": "s", "key": "k", "digest": "d", "parents": {}})}
     turned = replace(recipe, parents=parents, config=dict(reversed(list(recipe.config.items()))))
     assert turned.key == recipe.key
 
@@ -108,7 +108,7 @@ def test_manifest_has_the_versions_of_the_loaded_modules_that_are_installed(
     for module in modules:
         monkeypatch.setitem(sys.modules, module, sys.modules.get(module))
     monkeypatch.delitem(sys.modules, "torch", raising=False)
-    monkeypatch.setitem(artefact_module.DISTRIBUTIONS, "absent", ("absent-distribution",))
+    monkeypatch.setitem(manifest_module.DISTRIBUTIONS, "absent", ("absent-distribution",))
     versions = Store(tmp_path).build(RECIPE, write_two).manifest["versions"]
     assert {name: versions.get(name) for name in modules.values()} == {
         name: version(name) if name != "absent" else None for name in modules.values()

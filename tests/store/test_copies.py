@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
-from collections.abc import Mapping
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -44,6 +48,68 @@ def test_former_copy_is_replaced_whole(tmp_path: Path) -> None:
     copy_out(make(tmp_path / "store", {"same": "2"}, version=2), out)
     assert sorted(tree(out)) == ["artefact.json", "same"]
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def kill(path: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def refuse(path: object) -> None:
+    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+
+def copy_with_fault(fault: Callable[[object], None], number: int, artefact: Artefact, out: Path) -> bool:
+    """Copy in a process with a fault before it renames or removes something for the N-th time. Returns whether it ended well."""
+    pid = os.fork()
+    if pid == 0:
+        left = iter(range(number))
+
+        def look(event: str, arguments: tuple[object, ...]) -> None:
+            if event in ("os.rename", "os.remove", "os.rmdir") and next(left, None) == number - 1:
+                fault(arguments[0])
+
+        sys.addaudithook(look)
+        try:
+            copy_out(artefact, out)
+            os._exit(0)
+        except StoreError:
+            os._exit(2)
+        finally:
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> tuple[Artefact, Artefact]:
+    """Two artefacts with the same names and other contents."""
+    first, second = (dict.fromkeys(("a", "b", "sub/c"), number) for number in "12")
+    return make(tmp_path / "store", first), make(tmp_path / "store", second, version=2)
+
+
+def test_copy_that_is_killed_leaves_the_former_copy_the_new_one_or_none(two: tuple[Artefact, Artefact], tmp_path: Path) -> None:
+    wholes: list[dict[str, bytes]] = [{}]
+    for artefact in two:
+        copy_out(artefact, tmp_path / "whole")
+        wholes.append(tree(tmp_path / "whole"))
+    number, ended_well = 1, False
+    while not ended_well:
+        out = tmp_path / str(number)
+        copy_out(two[0], out)
+        ended_well = copy_with_fault(kill, number, two[1], out)
+        assert tree(out) in wholes
+        copy_out(two[1], out)
+        assert tree(out) == wholes[-1]
+        number += 1
+    assert number > 5
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_copy_that_cannot_be_renamed_leaves_the_former_copy(number: int, two: tuple[Artefact, Artefact], tmp_path: Path) -> None:
+    copy_out(two[0], tmp_path / "out")
+    before = tree(tmp_path / "out")
+    assert not copy_with_fault(refuse, number, two[1], tmp_path / "out")
+    assert tree(tmp_path / "out") == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "store"]
 
 
 @pytest.mark.parametrize("name", ["mine", "sub/mine"])

@@ -81,6 +81,17 @@ def test_full_disk_is_refused_and_nothing_half_written_stays(small_disk: Path) -
     assert Store(small_disk).build(RECIPE, write_two).built
 
 
+def test_copy_that_does_not_fit_is_refused_in_one_sentence_and_no_half_of_it_stays(small_disk: Path, tmp_path: Path) -> None:
+    def write(folder: Path) -> None:
+        for name in ("a.bin", "b.bin", "c.bin"):
+            (folder / name).write_bytes(b"x" * 800_000)
+
+    copy = Store(tmp_path / "other").build(RECIPE, write)
+    with pytest.raises(StoreError, match=r"^store [^\[]*, got \[Errno 28\] No space left on device[^\[]*$"):
+        Store(small_disk).restore(copy.path, copy.reference())
+    assert files_below(small_disk) == []
+
+
 def test_file_above_the_limit_of_the_process_is_refused_and_nothing_half_written_stays(tmp_path: Path) -> None:
     code = """
 import resource, signal, sys

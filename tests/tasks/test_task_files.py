@@ -17,14 +17,14 @@ MakeTask = Callable[..., str]
 def test_pattern_names_files_of_the_data_root(make_task: MakeTask, toy_rows: list[tuple[str, str]], data_root: Path) -> None:
     incoming = data_root / "incoming" / "deep"
     incoming.mkdir(parents=True)
-    for name in ("b.csv", "a.txt", ".hidden.csv", "c.zip", "deep/d.jsonl"):
+    for name in ("b.csv", "a.txt", ".hidden.csv", "c.zip", "E.CSV", "deep/d.jsonl"):
         (data_root / "incoming" / name).write_text("text\nx\n")
     task = load_task(make_task(toy_rows))
 
     def names(pattern: str) -> list[str]:
         return [path.relative_to(data_root / "incoming").as_posix() for path in find_files(task, pattern)]
 
-    assert names("../incoming") == ["a.txt", "b.csv"]
+    assert names("../incoming") == ["E.CSV", "a.txt", "b.csv"]
     assert names("../incoming/*.csv") == ["b.csv"]
     assert names("../incoming/**/*.jsonl") == ["deep/d.jsonl"]
     assert names("../incoming/b.csv") == names(str(data_root / "incoming" / "b.csv")) == ["b.csv"]

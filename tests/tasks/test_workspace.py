@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsat_tasks.errors import TaskError
+from fsat_tasks.errors import InputError, TaskError
 from fsat_tasks.tasks.workspace import Workspace, check_task_name, confine
 
 
@@ -83,6 +83,15 @@ def test_folders_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.M
     assert Workspace.from_env() == Workspace(tmp_path / "tasks", Path("/srv/fsat"))
 
 
+@pytest.mark.parametrize("name", ["FSAT_DATA", "FSAT_STORE"])
+def test_empty_variable_is_an_error_and_not_the_current_folder(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "")
+    with pytest.raises(
+        InputError, match=f"^{name}: expected the path of a file or folder, got an empty value. Give {name} a path"
+    ):
+        Workspace.from_env()
+
+
 def test_only_folders_with_a_task_file_and_a_task_name_are_tasks(tmp_path: Path) -> None:
     for name in ("b", "a", "two words", ".a.123", "empty"):
         (tmp_path / name).mkdir()
@@ -98,5 +107,6 @@ def test_a_task_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -
     (tmp_path / "known" / "task.yaml").touch()
     with pytest.raises(TaskError, match=r"task 'other'.*Tasks there: known.*fsat init other"):
         Workspace(tmp_path, tmp_path).task_folder("other")
+    (tmp_path / "empty").mkdir()
     with pytest.raises(TaskError, match="Tasks there: none"):
-        Workspace(tmp_path / "nowhere", tmp_path).task_folder("other")
+        Workspace(tmp_path / "empty", tmp_path).task_folder("other")

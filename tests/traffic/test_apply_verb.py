@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ from fsat_tasks.tasks.task import load_task
 from fsat_tasks.traffic.labelling import PREDICTIONS, Labeller
 from fsat_tasks.traffic.predictions import predict
 from fsat_tasks.traffic.review import REVIEW
+from json_result import result
 from label_files import write_texts
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -31,7 +31,7 @@ def test_apply_answers_as_predict_does_and_its_review_can_be_fed_back(
     file, out = write_texts(tmp_path / "new.jsonl", texts), tmp_path / "out"
     code, said, error = cli("apply", "support-intents", str(file), "--out", str(out), "--json")
     assert code == 0, error
-    (done,) = json.loads(said)
+    (done,) = result(said)["files"]
     assert (done["rows"], done["built"], done["file"]) == (4, True, str(file))
     rows = pq.read_table(done["predictions"]).to_pylist()
     for row, answer in zip(rows, predict("support-intents", texts), strict=True):
@@ -77,7 +77,7 @@ def test_result_in_the_store_is_whole_and_a_new_copy_takes_the_place_of_the_old(
     [
         (["nowhere.csv"], "FILE: expected a file, got 'nowhere.csv', which is not there"),
         ([], "task.yaml: apply.files: expected a file, a folder or a pattern, got none"),
-        (["data.zip"], "FILE: expected a .csv, .jsonl, .parquet or .txt file, got 'data.zip'"),
+        (["data.zip"], "FILE: expected a .csv, .tsv, .xlsx, .json, .jsonl, .parquet, .arrow or .txt file, got 'data.zip'"),
         (["a/n.txt", "b/n.txt", "--out", "out"], "--out: expected files with different names"),
     ],
 )

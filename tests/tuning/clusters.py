@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fsat_tasks.encoders.prepare import Prepared
 from fsat_tasks.encoders.source import EncoderSource
 from fsat_tasks.numerics.evidence.held_out import Comparison, judge
 from fsat_tasks.numerics.geometry.layers import mix_layers
 from fsat_tasks.numerics.heads.folds import FoldHead
 from fsat_tasks.numerics.heads.frozen import fit_frozen_head
+from fsat_tasks.numerics.heads.one_label import OneLabel
 from fsat_tasks.numerics.heads.pool_taught import FOLDS
 from fsat_tasks.numerics.types import Array, Labels
 from fsat_tasks.tuning.cross_fitting import CrossFit, TunedHead
@@ -36,24 +38,26 @@ def clusters(classes: int, rows: int, seed: int, spread: float) -> tuple[Array, 
     return centres[labels] + spread * np.random.default_rng(seed).normal(size=(len(labels), LAYERS, DIM)), labels
 
 
-def rows_of(features: Array, tokens: int = 0) -> Rows:
-    """Return rows with these features, each with `tokens` tokens."""
-    return Rows(features.astype(np.float32), [[1] * tokens] * len(features))
+def rows_of(features: Array, size: int = 0) -> Rows:
+    """Return rows with these features, each of this size."""
+    return Rows(features.astype(np.float32), [Prepared({}, size)] * len(features))
 
 
 def material(
-    classes: int = 5, shots: int = 4, pool: int = 0, spread: float = 1.5, folder: Path = NOWHERE, tokens: int = 0
+    classes: int = 5, shots: int = 4, pool: int = 0, spread: float = 1.5, folder: Path = NOWHERE, size: int = 0
 ) -> Material:
     """Return `shots` samples per class, anchors that say a little, and `pool` unlabelled rows per class."""
     features, labels = clusters(classes, shots, 1, spread)
     anchors, unlabelled = clusters(classes, 1, 99, 3.0)[0], clusters(classes, pool, 2, spread)[0]
-    source = EncoderSource("none", folder, "mean", True, 16)
-    return Material(source, rows_of(features, tokens), labels, rows_of(anchors, tokens), Pool(rows_of(unlabelled, tokens)))
+    source = EncoderSource("none", folder, {"normalize": True})
+    return Material(
+        source, rows_of(features, size), OneLabel(labels, classes), rows_of(anchors, size), Pool(rows_of(unlabelled, size))
+    )
 
 
 def with_shots(features: Array, labels: Labels, classes: int, pool: int = 20) -> Material:
     """Return the anchors and the pool of `material` with these shots."""
-    return replace(material(classes, 1, pool), shots=rows_of(features), labels=labels)
+    return replace(material(classes, 1, pool), shots=rows_of(features), answers=OneLabel(labels, classes))
 
 
 def calibrated(fit: Fit, features: NDArray[np.floating]) -> Array:

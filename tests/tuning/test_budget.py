@@ -24,7 +24,7 @@ def test_planned_seconds_are_the_operations_over_the_rate() -> None:
 def test_cost_counts_the_weights_of_the_blocks_and_not_the_embeddings(tmp_path: Path) -> None:
     weights = {"layer.weight": np.zeros((300, 200), np.float32), "embeddings.word_embeddings.weight": np.zeros((9000, 200))}
     save_file(weights, tmp_path / "model.safetensors")
-    source = EncoderSource("sized", tmp_path, "mean", True, 64)
+    source = EncoderSource("sized", tmp_path, {"normalize": True})
     assert tuning_cost(source, "cpu") == Cost(60_000, bodies_at_once() * RATES[tuning_class("cpu")])
     assert tuning_cost(source, "cuda") == Cost(60_000, 2e13)
 

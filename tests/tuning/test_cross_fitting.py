@@ -47,9 +47,9 @@ def test_the_mean_encoder_is_given_with_evidence_for_each_shot(source: EncoderSo
     given = tiny_material(source, pool=5)
     found = cross_fit(job_of(given))
     encoder = load_torch_encoder(source, "cpu", found.weights)
-    np.testing.assert_array_equal(found.shots, encode_rows(encoder, given.shots.tokens))
-    np.testing.assert_array_equal(found.anchors, encode_rows(encoder, given.anchors.tokens))
-    np.testing.assert_array_equal(found.pool, encode_rows(encoder, given.pool.rows.tokens))
+    np.testing.assert_array_equal(found.shots, encode_rows(encoder, given.shots.prepared))
+    np.testing.assert_array_equal(found.anchors, encode_rows(encoder, given.anchors.prepared))
+    np.testing.assert_array_equal(found.pool, encode_rows(encoder, given.pool.rows.prepared))
     assert found.taught is not None
     for head in (found.probe, found.taught):
         assert head.held_out.logits.shape == (len(given.labels), CLASSES)
@@ -79,7 +79,7 @@ def test_each_encoder_is_shown_the_shots_outside_its_fold(source: EncoderSource)
     fold = stratified_folds(given.labels, FOLDS)
     for k, job in enumerate(shown):
         seen = np.flatnonzero(fold != k)
-        assert job.training.tokens == [given.shots.tokens[i] for i in seen.tolist()]
+        assert job.training.rows == [given.shots.prepared[i] for i in seen.tolist()]
         np.testing.assert_array_equal(job.training.targets, one_hot(given.labels[seen]))
 
 
@@ -97,20 +97,20 @@ def test_features_that_are_no_numbers_are_an_error_of_their_own(source: EncoderS
 def test_pool_rows_are_tuned_on_with_their_soft_labels_beside_repeated_shots(source: EncoderSource) -> None:
     given, seen = tiny_material(source, pool=12), np.arange(4 * CLASSES) % 4 != 0
     rng = np.random.default_rng(0)
-    soft = SoftRows(given.pool.rows.tokens[:30], rng.dirichlet(np.ones(CLASSES), 30).astype(np.float32))
+    soft = SoftRows(given.pool.rows.prepared[:30], rng.dirichlet(np.ones(CLASSES), 30).astype(np.float32))
     training = _training_rows(given, seen, soft)
-    shots = [given.shots.tokens[i] for i in np.flatnonzero(seen).tolist()]
-    assert training.tokens == [*shots, *soft.tokens]  # 9 and 30: a quarter
+    shots = [given.shots.prepared[i] for i in np.flatnonzero(seen).tolist()]
+    assert training.rows == [*shots, *soft.rows]  # 9 and 30: a quarter
     np.testing.assert_array_equal(training.targets[:9], one_hot(given.labels[seen]))
     np.testing.assert_array_equal(training.targets[9:], soft.soft_labels)
     seen[2:] = False  # one shot, eight times
-    assert list(_training_rows(given, seen, soft).tokens)[:8] == [given.shots.tokens[1]] * 8
+    assert list(_training_rows(given, seen, soft).rows)[:8] == [given.shots.prepared[1]] * 8
 
 
 def test_soft_labels_of_the_pool_take_part(source: EncoderSource) -> None:
     given = tiny_material(source, pool=4)
     truth = np.repeat(np.eye(CLASSES), 4, axis=0)
-    soft = SoftRows(given.pool.rows.tokens, (0.8 * truth + 0.2 / CLASSES).astype(np.float32))
+    soft = SoftRows(given.pool.rows.prepared, (0.8 * truth + 0.2 / CLASSES).astype(np.float32))
     job = replace(job_of(given), tuning=FineTuningSettings("lora", epochs=1))
     without, taught = (cross_fit(replace(job, soft_rows=rows)) for rows in ((), (soft,) * FOLDS))
     assert not np.array_equal(without.shots, taught.shots)
@@ -135,7 +135,7 @@ def test_the_whole_ladder_gives_finite_calibrated_heads(source: EncoderSource, m
     features = encode_rows(encoder, texts(np.repeat(np.arange(CLASSES), 5), 9))
     logits = fit.head.logits(mix_layers(features, fit.layers)) / fit.held_out.temperature
     np.testing.assert_allclose(softmax(logits, axis=1).sum(axis=1), 1.0)
-    np.testing.assert_array_equal(fit.shots, encode_rows(encoder, given.shots.tokens))
+    np.testing.assert_array_equal(fit.shots, encode_rows(encoder, given.shots.prepared))
 
 
 def test_a_tuned_encoder_is_taken_where_it_is_better_and_its_head_is_fitted_on_its_features(source: EncoderSource) -> None:
@@ -144,7 +144,7 @@ def test_a_tuned_encoder_is_taken_where_it_is_better_and_its_head_is_fitted_on_i
     assert taken(fit) == [*FROZEN_RUNGS, "self-training"]
     assert fit.weights is not None
     encoder = load_torch_encoder(source, "cpu", fit.weights)
-    np.testing.assert_array_equal(fit.anchors, encode_rows(encoder, given.anchors.tokens))
-    again = fit_head(fit.shots, given.labels, fit.anchors, fit.pool, fit.setting, fit.share)
+    np.testing.assert_array_equal(fit.anchors, encode_rows(encoder, given.anchors.prepared))
+    again = fit_head(fit.shots, given.answers, fit.anchors, fit.pool, fit.setting, fit.share)
     rows = mix_layers(fit.shots, fit.layers)
     np.testing.assert_allclose(again.logits(rows), fit.head.logits(rows), atol=1e-6)

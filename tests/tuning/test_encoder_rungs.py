@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,11 +20,12 @@ from fsat_tasks.tuning.encoder_rungs import BODY, BODY_POOL, BODY_PRIOR, try_bod
 from fsat_tasks.tuning.frozen_rungs import POOL, PROBE, PROTOTYPES
 from fsat_tasks.tuning.ladder import LADDER, RUNGS, run_ladder
 from fsat_tasks.tuning.material import Material
+from fsat_tasks.tuning.pace import Pace
 from fsat_tasks.tuning.state import Incumbent, LadderSettings, Rung, Setup, State, Teacher
 from fsat_tasks.tuning.trial import HeadKind, Skipped, Trial
 from tuning.clusters import NOWHERE, cross_fitted, ladder_with, material
 
-WEIGHTS, TOKENS = 1_000_000, 1000
+WEIGHTS, SIZE = 1_000_000, 1000
 
 
 @pytest.fixture
@@ -121,18 +123,19 @@ def test_body_is_left_to_self_training_where_the_pool_teaches() -> None:
 
 
 def test_body_is_tried_where_the_budget_is_too_small_for_self_training(encoder: Path) -> None:
-    given = material(shots=4, pool=200, folder=encoder, tokens=TOKENS)
+    given = material(shots=4, pool=200, folder=encoder, size=SIZE)
     setup = setup_of(given)
-    seconds = setup.cost.seconds(6 * (FOLDS - 1) * given.shots.token_count, 100 * given.shots.token_count)
+    seconds = setup.cost.seconds(6 * (FOLDS - 1) * given.shots.size, 100 * given.shots.size)
     state = State(seconds, Incumbent(POOL, evidence(given)))
     assert isinstance(try_body(setup, state, lambda _: cross_fitted(given))[0], Trial)
 
 
-def test_a_tight_budget_takes_epochs_and_then_the_pool_from_body(encoder: Path) -> None:
-    given = material(pool=100, folder=encoder, tokens=TOKENS)
+def test_a_tight_budget_takes_epochs_and_then_the_pool_from_body(encoder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    given = material(pool=100, folder=encoder, size=SIZE)
     setup = setup_of(given)
-    rows, pool = given.shots.token_count + given.anchors.token_count, given.pool.rows.token_count
-    epoch = setup.cost.seconds((FOLDS - 1) * given.shots.token_count, 0)
+    rows, pool = given.shots.size + given.anchors.size, given.pool.rows.size
+    epoch = setup.cost.seconds((FOLDS - 1) * given.shots.size, 0)
     plain, with_pool = setup.cost.seconds(0, 9 * rows), setup.cost.seconds(0, 9 * rows + 5 * pool)
     jobs: list[CrossFitJob] = []
     for budget in (with_pool + 6.5 * epoch, with_pool + 4.5 * epoch, plain + 3.5 * epoch):
@@ -140,6 +143,9 @@ def test_a_tight_budget_takes_epochs_and_then_the_pool_from_body(encoder: Path) 
         assert 0 <= after.budget < budget
     assert [job.tuning.epochs for job in jobs] == [6, 4, 3]
     assert [job.pool is None for job in jobs] == [False, False, True]
+    assert [job.pace for job in jobs] == [Pace("body", epochs, epochs * epoch) for epochs in (6, 4, 3)]
+    planned, budget = plain + 3 * epoch, plain + 3.5 * epoch
+    assert caplog.messages[-1] == f"body: 3 epochs, planned at {planned:.0f} of {budget:.0f} s"
     result, after = try_body(setup, State(plain + 2.5 * epoch), watched(given, jobs))
     assert isinstance(result, Skipped)
     assert after.budget == plain + 2.5 * epoch
@@ -152,11 +158,21 @@ def test_encoders_whose_rotations_are_off_are_refused() -> None:
     assert after.body is None
 
 
+def test_a_rung_that_overruns_the_limit_by_the_clock_is_skipped(encoder: Path) -> None:
+    def overrun(job: CrossFitJob) -> CrossFit:
+        assert job.pace is not None
+        job.pace.watch(lambda _: None, 100)(1)
+        raise AssertionError("the deadline has passed")
+
+    result, _ = try_body(setup_of(material(folder=encoder, size=9)), State(240.0, deadline=time.monotonic() - 1.0), overrun)
+    assert result == Skipped("It was stopped, because the time is over (tune.limit_seconds).")
+
+
 def test_fine_tuning_that_diverges_is_a_rung_that_is_skipped_and_paid_for(encoder: Path) -> None:
     def diverge(_: CrossFitJob) -> CrossFit:
         raise DivergedError("the body diverged")
 
-    result, after = try_body(setup_of(material(folder=encoder, tokens=9)), State(240.0), diverge)
+    result, after = try_body(setup_of(material(folder=encoder, size=9)), State(240.0), diverge)
     assert result == Skipped("the body diverged")
     assert after.budget < 240.0
 
@@ -190,7 +206,7 @@ def test_body_pool_is_taught_by_the_pool_on_the_encoders_of_body() -> None:
 
 def test_self_training_says_what_it_needs() -> None:
     without, given = material(), material(pool=10)
-    few = replace(given, shots=given.shots.at(np.arange(3)), labels=given.labels[:3])
+    few = replace(given, shots=given.shots.at(np.arange(3)), answers=given.answers.at(np.arange(3)))
     for rows, expected in (
         (without, "There are no unlabelled rows besides the samples."),
         (few, "There are fewer samples than the 4 groups that would be left out in turn."),
@@ -209,7 +225,7 @@ def test_the_prior_counts_for_self_training_where_the_pool_taught_the_incumbent(
 
 
 def test_self_training_takes_the_pool_rows_of_each_fold_with_the_teachers_labels(tmp_path: Path) -> None:
-    given, jobs = material(pool=10, tokens=3), list[CrossFitJob]()
+    given, jobs = material(pool=10, size=3), list[CrossFitJob]()
     setup = setup_of(given, settings=LadderSettings(seed=5, checkpoints=tmp_path, self_training_epochs=1))
     state = State(240.0, teacher=teacher(setup))
     try_self_training(setup, state, watched(given, jobs))
@@ -218,21 +234,26 @@ def test_self_training_takes_the_pool_rows_of_each_fold_with_the_teachers_labels
     assert setup.pool is not None and state.teacher is not None
     assert len(job.soft_rows) == FOLDS
     for rows, labels, soft in zip(setup.pool.folds, state.teacher.soft_labels, job.soft_rows, strict=True):
-        assert soft.tokens == setup.pool.rows.at(rows).tokens
+        assert soft.rows == setup.pool.rows.at(rows).prepared
         np.testing.assert_allclose(soft.soft_labels, labels, rtol=1e-6)
 
 
-def test_a_tight_budget_takes_pool_rows_from_self_training(encoder: Path) -> None:
-    given, jobs = material(pool=200, folder=encoder, tokens=TOKENS), list[CrossFitJob]()
+def test_a_tight_budget_takes_pool_rows_from_self_training(encoder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    given, jobs = material(pool=200, folder=encoder, size=SIZE), list[CrossFitJob]()
     setup = setup_of(given)
     full = State(1e9, teacher=teacher(setup))
     _, after = try_self_training(setup, full, watched(given, jobs))
     spent = full.budget - after.budget
     _, after = try_self_training(setup, replace(full, budget=0.8 * spent), watched(given, jobs))
     assert 0 <= after.budget < 0.01 * spent
-    all_rows, fewer = (len(job.soft_rows[0].tokens) for job in jobs)
+    all_rows, fewer = (len(job.soft_rows[0].rows) for job in jobs)
     assert all_rows == len(given.pool)
     assert 500 < fewer < all_rows
+    planned = 0.8 * spent - after.budget
+    said = f"self-training: 2 epochs of {fewer} unlabelled rows a fold, planned at {planned:.0f} of {0.8 * spent:.0f} s"
+    assert caplog.messages[-1] == said
+    assert all(job.pace is not None and 0 < job.pace.seconds < spent for job in jobs)
     result, _ = try_self_training(setup, replace(full, budget=0.2 * spent), watched(given, jobs))
     assert isinstance(result, Skipped)
 
@@ -241,7 +262,7 @@ def test_a_tight_budget_takes_pool_rows_from_self_training(encoder: Path) -> Non
 
 
 def test_a_budget_that_is_too_small_says_what_was_planned(encoder: Path) -> None:
-    fit = run_ladder(material(pool=2, folder=encoder, tokens=TOKENS), LadderSettings(budget_seconds=0.0))
+    fit = run_ladder(material(pool=2, folder=encoder, size=SIZE), LadderSettings(budget_seconds=0.0))
     reasons = {rung.name: rung.reason for rung in fit.trace}
     for name in ("body", "self-training"):
         assert re.fullmatch(r"It would take about \d+ s; 0 s of the budget are left \(tune.budget_seconds\)\.", reasons[name])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -12,13 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import log_softmax
 
-from fsat_tasks.encoders.graph import PooledEncoder
+from fsat_tasks.encoders.graph import TorchEncoder
+from fsat_tasks.encoders.prepare import Prepared
 from fsat_tasks.encoders.source import EncoderSource
+from fsat_tasks.encoders.text_preparer import prepare_ids
 from fsat_tasks.numerics.heads.pool_taught import FOLDS
 from fsat_tasks.numerics.types import Features, Labels
 from fsat_tasks.tuning.fine_tuning import (
-    TOKENS_PER_STEP,
+    STEP_SIZE,
     Weights,
+    _alike,
     _batches,
     _contrastive,
     average_weights,
@@ -28,7 +32,7 @@ from fsat_tasks.tuning.fine_tuning import (
     tuned_weights,
     weights_between,
 )
-from fsat_tasks.tuning.jobs import FineTuningSettings, TokenRows, TrainingRows
+from fsat_tasks.tuning.jobs import FineTuningSettings, TrainingRows
 from tuning.tiny_encoder import CLASSES, DIM, END, FAST, LABELS, LAYERS, SHOTS, START, class_means, one_hot, texts
 
 Method = Literal["full", "lora", "oft"]
@@ -46,10 +50,10 @@ def loss_of(features: Features, labels: Labels) -> float:
 def tune(
     source: EncoderSource,
     settings: FineTuningSettings = FAST,
-    rows: TokenRows = SHOTS,
+    rows: Sequence[Prepared] = SHOTS,
     targets: Features | None = None,
     seed: int = 0,
-) -> tuple[PooledEncoder, float]:
+) -> tuple[TorchEncoder, float]:
     encoder = load_torch_encoder(source, "cpu")
     vectors = class_means(encode_rows(encoder, SHOTS), LABELS)
     training = TrainingRows(rows, one_hot(LABELS) if targets is None else targets, vectors)
@@ -57,13 +61,13 @@ def tune(
 
 
 @pytest.fixture(scope="module", params=METHODS)
-def tuned(request: pytest.FixtureRequest, source: EncoderSource) -> tuple[Method, PooledEncoder, float]:
+def tuned(request: pytest.FixtureRequest, source: EncoderSource) -> tuple[Method, TorchEncoder, float]:
     method: Method = request.param
     return method, *tune(source, replace(FAST, method=method))
 
 
 def test_fine_tuning_lowers_the_loss_and_changes_the_features(
-    source: EncoderSource, tuned: tuple[Method, PooledEncoder, float]
+    source: EncoderSource, tuned: tuple[Method, TorchEncoder, float]
 ) -> None:
     _, encoder, _ = tuned
     before, after = encode_rows(load_torch_encoder(source, "cpu"), SHOTS), encode_rows(encoder, SHOTS)
@@ -73,7 +77,7 @@ def test_fine_tuning_lowers_the_loss_and_changes_the_features(
 
 
 def test_adapters_are_merged_and_the_weights_fit_a_fresh_encoder(
-    source: EncoderSource, tuned: tuple[Method, PooledEncoder, float]
+    source: EncoderSource, tuned: tuple[Method, TorchEncoder, float]
 ) -> None:
     _, encoder, _ = tuned
     assert not [module for module in encoder.modules() if type(module).__module__.startswith("peft")]
@@ -83,14 +87,14 @@ def test_adapters_are_merged_and_the_weights_fit_a_fresh_encoder(
     np.testing.assert_array_equal(encode_rows(again, SHOTS), encode_rows(encoder, SHOTS))
 
 
-def test_token_embeddings_never_change(source: EncoderSource, tuned: tuple[Method, PooledEncoder, float]) -> None:
+def test_token_embeddings_never_change(source: EncoderSource, tuned: tuple[Method, TorchEncoder, float]) -> None:
     _, encoder, _ = tuned
     before, after = (each.body.get_input_embeddings().weight for each in (load_torch_encoder(source, "cpu"), encoder))
     assert torch.equal(before, after)
     assert not [name for name in tuned_weights(encoder) if "word_embeddings" in name or "pooler" in name]
 
 
-def test_rotations_are_orthogonal(source: EncoderSource, tuned: tuple[Method, PooledEncoder, float]) -> None:
+def test_rotations_are_orthogonal(source: EncoderSource, tuned: tuple[Method, TorchEncoder, float]) -> None:
     method, encoder, error = tuned
     assert 0 < error < 1e-3 if method == "oft" else error == 0
     if method != "oft":
@@ -153,8 +157,22 @@ def test_contrastive_loss_is_equation_2_of_khosla(labels: list[int], seed: int) 
         if same:
             scores = log_softmax([float(unit[i] @ unit[j]) / 0.2 for j in others])
             losses.append(-np.mean([scores[others.index(j)] for j in same]))
-    found = float(_contrastive(unit, torch.tensor(labels), 0.2))
+    found = float(_contrastive(unit, _alike(torch.eye(4)[labels]), 0.2))
     assert found == pytest.approx(np.mean(losses) if losses else 0.0)
+
+
+@given(st.integers(1, 20), st.integers(2, 6), st.integers(0, 2**32 - 1))
+def test_rows_with_one_likeliest_label_are_alike_if_it_is_the_same(rows: int, classes: int, seed: int) -> None:
+    soft = torch.from_numpy(np.random.default_rng(seed).dirichlet(np.ones(classes), rows).astype(np.float32))
+    likeliest = soft.argmax(1)
+    same = likeliest[:, None] == likeliest[None, :]
+    assert torch.equal(_alike(soft), same)
+    assert torch.equal(_alike(torch.eye(classes)[likeliest]), same)
+
+
+def test_rows_with_several_labels_are_alike_if_they_share_any() -> None:
+    shares = torch.tensor([[0.5, 0.5, 0.0, 0.0], [0.0, 0.5, 0.5, 0.0], [0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
+    assert _alike(shares).int().tolist() == [[1, 1, 0, 0], [1, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 1]]
 
 
 @settings(max_examples=50)
@@ -164,19 +182,20 @@ def test_batches_hold_every_row_once_within_the_bounds(lengths: list[int], most_
     assert sorted(int(row) for batch in batches for row in batch) == list(range(len(lengths)))
     for batch in batches:
         padded = len(batch) * max(lengths[row] for row in batch)
-        assert len(batch) == 1 or (padded <= TOKENS_PER_STEP and len(batch) <= most_rows)
+        assert len(batch) == 1 or (padded <= STEP_SIZE and len(batch) <= most_rows)
 
 
 def test_rows_are_encoded_alike_in_any_order_and_padding(source: EncoderSource) -> None:
     encoder = load_torch_encoder(source, "cpu")
-    rows = [*SHOTS, [START, END], [START], [], list(range(1, 60)), SHOTS[0]]
+    rows = [*SHOTS, *map(prepare_ids, ([START, END], [START], [], range(1, 60))), SHOTS[0]]
     with torch.inference_mode():
         alone = [
-            encoder(torch.tensor([row or [0]]), torch.tensor([[1] * len(row) or [0]]))[0][0].numpy() for row in rows
+            encoder(torch.tensor([ids or [0]]), torch.tensor([[1] * len(ids) or [0]]))[0][0].numpy()
+            for ids in (row.arrays["input_ids"].tolist() for row in rows)
         ]  # (layers, dim)
     for tokens in (1024, 64, 1):
         order = np.random.default_rng(tokens).permutation(len(rows))
-        features = encode_rows(encoder, [rows[i] for i in order], tokens_per_batch=tokens)
+        features = encode_rows(encoder, [rows[i] for i in order], batch_size=tokens)
         assert features.shape == (len(rows), LAYERS, DIM)
         np.testing.assert_allclose(features, np.stack(alone)[order], atol=2e-5)
     assert encode_rows(encoder, []).shape == (0, LAYERS, DIM)

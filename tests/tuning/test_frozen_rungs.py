@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fsat_tasks.numerics.geometry.layers import mix_layers
+from fsat_tasks.numerics.heads.one_label import OneLabel
 from fsat_tasks.numerics.heads.pool_taught import FOLDS, hold_out, prepare
 from fsat_tasks.tuning.frozen_rungs import PROBE, PROBE_PRIOR, PROTOTYPES, try_pool, try_probe, try_prototypes
 from fsat_tasks.tuning.ladder import LADDER
@@ -54,7 +55,13 @@ def test_the_pool_judges_the_probe_again_by_its_own_folds() -> None:
     probe, _ = try_probe(setup, State(240.0))
     result, after = try_pool(setup, State(240.0, Incumbent(PROBE, probe.held_out, provisional=True)))
     assert setup.pool is not None
-    teaching = prepare(given.shots.features, given.labels, given.anchors.features, setup.pool.directions, setup.probe.chosen)
+    teaching = prepare(
+        given.shots.features,
+        OneLabel(given.labels, len(given.anchors)),
+        given.anchors.features,
+        setup.pool.directions,
+        setup.probe.chosen,
+    )
     evidence = hold_out(teaching)
     incumbent = tried(result).incumbent
     assert incumbent is not None
@@ -91,7 +98,7 @@ def test_a_head_that_the_pool_taught_keeps_the_evidence_of_its_folds() -> None:
     assert fit.kind is HeadKind.TAUGHT
     assert fit.held_out is tried(result).held_out
     assert len(fit.pool) == len(given.pool)
-    again = fit_head(fit.shots, given.labels, fit.anchors, fit.pool, fit.setting, fit.share)
+    again = fit_head(fit.shots, given.answers, fit.anchors, fit.pool, fit.setting, fit.share)
     rows = mix_layers(fit.shots, fit.layers)
     np.testing.assert_allclose(again.logits(rows), fit.head.logits(rows), atol=1e-6)
 

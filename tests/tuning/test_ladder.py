@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from fsat_tasks.errors import DataError
 from fsat_tasks.numerics.evidence.calibration import fit_temperature, log_loss
 from fsat_tasks.numerics.evidence.held_out import Comparison, HeldOut, Prior, compare
 from fsat_tasks.numerics.geometry.layers import mix_layers
-from fsat_tasks.numerics.heads.frozen import fit_frozen_head
+from fsat_tasks.numerics.heads.frozen import Candidate, fit_frozen_head
 from fsat_tasks.numerics.heads.probe import LinearHead
 from fsat_tasks.numerics.heads.prototypes import fit_prototypes
 from fsat_tasks.tuning.cross_fitting import probe_on_folds
@@ -156,10 +157,10 @@ def test_head_of_the_ladder_is_the_one_fitted_again_at_its_setting() -> None:
     given = material(4, 5, pool=20)
     for rungs in (("probe",), FROZEN_RUNGS):
         fit = run_ladder(given, LadderSettings(rungs=rungs), compare=always(True))
-        head = fit_head(fit.shots, given.labels, fit.anchors, fit.pool, fit.setting, fit.share)
+        head = fit_head(fit.shots, given.answers, fit.anchors, fit.pool, fit.setting, fit.share)
         rows = mix_layers(given.shots.features, fit.layers)
         # the probe of a setting comes calibrated
-        scale = 1.0 if len(fit.pool) else fit.setting.temperature
+        scale = 1.0 if len(fit.pool) else cast(Candidate, fit.setting).temperature
         np.testing.assert_allclose(scale * head.logits(rows), fit.head.logits(rows), atol=1e-6)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fsat_tasks.numerics.geometry.layers import mix_layers
+from fsat_tasks.numerics.heads.one_label import OneLabel
 from fsat_tasks.tuning.ladder import FROZEN_RUNGS, run_ladder
 from fsat_tasks.tuning.refit import refit_rung
 from fsat_tasks.tuning.state import LadderSettings
@@ -27,7 +28,7 @@ LABELS = material().labels
 @pytest.mark.parametrize("rungs", [(), ("probe",)])
 def test_the_same_samples_give_the_same_model(rungs: tuple[str, ...]) -> None:
     fit = fit_of(*rungs)
-    again = refit_rung(fit, fit.shots, LABELS, fit.anchors)
+    again = refit_rung(fit, fit.shots, OneLabel(LABELS, 5), fit.anchors)
     rows = mix_layers(fit.shots, fit.layers)
     np.testing.assert_allclose(again.head.logits(rows), fit.head.logits(rows), atol=0.02)
     assert again.held_out.log_loss == pytest.approx(fit.held_out.log_loss, abs=0.001)
@@ -49,7 +50,7 @@ def test_a_new_class_is_learnt_by_the_head_of_each_rung(rungs: tuple[str, ...], 
     features, labels = clusters(6, 4, 5, 1.0)
     new = features[labels == 5].astype(np.float32)
     anchors = np.concatenate([fit.anchors, clusters(6, 1, 99, 3.0)[0][5:].astype(np.float32)])
-    again = refit_rung(fit, np.concatenate([fit.shots, new]), np.concatenate([LABELS, np.full(4, 5)]), anchors)
+    again = refit_rung(fit, np.concatenate([fit.shots, new]), OneLabel(np.concatenate([LABELS, np.full(4, 5)]), 6), anchors)
     assert again.held_out.logits.shape == (24, 6)
     fresh, truth = clusters(6, 30, 6, 1.0)
     found = again.head.logits(mix_layers(fresh, again.layers)).argmax(axis=1)
@@ -61,7 +62,7 @@ def test_a_new_class_is_learnt_by_the_head_of_each_rung(rungs: tuple[str, ...], 
 def test_samples_that_taught_pool_or_encoder_keep_their_evidence(rungs: tuple[str, ...], pool: int) -> None:
     fit = fit_of(*rungs, pool=pool)
     more = np.concatenate([fit.shots, fit.shots[:2] + 0.1])
-    again = refit_rung(fit, more, np.concatenate([LABELS, LABELS[:2]]), fit.anchors)
+    again = refit_rung(fit, more, OneLabel(np.concatenate([LABELS, LABELS[:2]]), 5), fit.anchors)
     np.testing.assert_array_equal(again.held_out.logits[:20], fit.held_out.logits)
     assert again.held_out.temperature == fit.held_out.temperature
     assert again.weights is fit.weights
@@ -70,10 +71,13 @@ def test_samples_that_taught_pool_or_encoder_keep_their_evidence(rungs: tuple[st
 def test_a_pool_row_that_got_its_label_leaves_the_pool() -> None:
     fit = fit_of(*FROZEN_RUNGS, pool=10)
     labelled = fit.pool[[3, 8]]
-    again = refit_rung(fit, np.concatenate([fit.shots, labelled]), np.concatenate([LABELS, [0, 0]]), fit.anchors)
+    again = refit_rung(fit, np.concatenate([fit.shots, labelled]), OneLabel(np.concatenate([LABELS, [0, 0]]), 5), fit.anchors)
     np.testing.assert_array_equal(again.pool, np.delete(fit.pool, [3, 8], axis=0))
     alone = refit_rung(
-        replace(fit, pool=labelled), np.concatenate([fit.shots, labelled]), np.concatenate([LABELS, [0, 0]]), fit.anchors
+        replace(fit, pool=labelled),
+        np.concatenate([fit.shots, labelled]),
+        OneLabel(np.concatenate([LABELS, [0, 0]]), 5),
+        fit.anchors,
     )
     assert len(alone.pool) == 0
     assert alone.kind is HeadKind.TAUGHT

@@ -10,23 +10,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fsat_tasks.encoders.prepare import Prepared
 from fsat_tasks.encoders.source import EncoderSource
 from fsat_tasks.numerics.geometry.layers import mix_layers
 from fsat_tasks.numerics.geometry.pool_directions import PoolDirections
+from fsat_tasks.numerics.heads.one_label import OneLabel
 from fsat_tasks.numerics.heads.pool_taught import FOLDS
 from fsat_tasks.tuning.material import PLENTY, Material, Pool, Rows
 from fsat_tasks.tuning.task_pool import find_task_pool
 
-SOURCE = EncoderSource("none", Path("none"), "mean", True, 64)
+SOURCE = EncoderSource("none", Path("none"), {"normalize": True})
 
 
 def rows(count: int, seed: int, dim: int = 8) -> Rows:
-    return Rows(np.random.default_rng(seed).normal(size=(count, 2, dim)).astype(np.float32), [[]] * count)
+    return Rows(np.random.default_rng(seed).normal(size=(count, 2, dim)).astype(np.float32), [Prepared({}, 0)] * count)
 
 
 def task(pool: Pool, seed: int, dim: int = 8) -> Material:
     """Return the rows of a task with six samples and two classes."""
-    return Material(SOURCE, rows(6, seed, dim), np.arange(6) % 2, rows(2, seed + 1, dim), pool)
+    return Material(SOURCE, rows(6, seed, dim), OneLabel(np.arange(6) % 2, 2), rows(2, seed + 1, dim), pool)
 
 
 def directions(pool: Pool, task_seed: int, layers: int = 1, seed: int = 0, dim: int = 8) -> PoolDirections:

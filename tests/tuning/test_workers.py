@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from fsat_tasks.tuning.fine_tuning import Weights
 from fsat_tasks.tuning.jobs import FineTuningSettings, TrainingRows, TuningJob
 from fsat_tasks.tuning.workers import tune_encoders
 from tuning.tiny_encoder import CLASSES, DIM, FAST, LABELS, SHOTS, one_hot
+
+STEP = ContextVar("step", default="")
 
 
 @pytest.fixture
@@ -73,8 +76,15 @@ def test_a_run_that_was_killed_leaves_what_was_done_and_the_next_tunes_the_other
 
 def test_a_process_tunes_the_same_encoder_and_tells_how_far_it_is(jobs: list[TuningJob]) -> None:
     long, here = (replace(job, settings=replace(FAST, epochs=epochs)) for job, epochs in zip(jobs, (40, 1), strict=False))
-    done: list[int] = []
-    by_process = tune_encoders([long], None, done.append)
+    done, at_work = list[int](), set[str]()
+    STEP.set("tune")
+
+    def report(rows: int) -> None:
+        done.append(rows)
+        at_work.add(STEP.get())
+
+    by_process = tune_encoders([long], None, report)
+    assert at_work == {"tune"}, "log lines of the threads name the step of the caller"
     assert done == sorted(set(done))
     assert done[-1] == 40 * len(SHOTS)
     # one small job keeps all in this process

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
@@ -80,53 +81,49 @@ def balance_strength(logits: Array, labels: Labels, log_prior: Array) -> float:
     return float(minimize_scalar(loss, bounds=(0.0, 1.0), method="bounded").x)
 
 
-def reliability_bins(probabilities: Array, labels: Labels, bins: int = 15) -> list[dict[str, float]]:
+def reliability_bins(confidence: Array, right: NDArray[np.bool_], bins: int = 15) -> list[dict[str, float]]:
     """Return number of rows, mean confidence and accuracy of each bin. Empty bins are left out.
 
-    The confidence of a row is its top probability. All bins of the confidence have the same width.
+    All bins of the confidence have the same width.
 
     Args:
-        probabilities: (n, classes).
-        labels: (n,).
+        confidence: (n,), probability with which each answer is right, according to the model.
+        right: (n,), whether each answer is right.
     """
-    confidence = probabilities.max(axis=1)  # (n,)
-    correct = probabilities.argmax(axis=1) == labels
     at = np.minimum((confidence * bins).astype(np.int64), bins - 1)
     return [
         {
             "rows": int(inside.sum()),
             "confidence": float(confidence[inside].mean()),
-            "accuracy": float(correct[inside].mean()),
+            "accuracy": float(right[inside].mean()),
         }
         for inside in (at == b for b in range(bins))
         if inside.any()
     ]
 
 
-def expected_calibration_error(probabilities: Array, labels: Labels, bins: int = 15) -> float:
+def expected_calibration_error(confidence: Array, right: NDArray[np.bool_], bins: int = 15) -> float:
     """Mean absolute gap between confidence and accuracy over the bins, weighted by rows (Naeini et al. 2015).
 
     Args:
-        probabilities: (n, classes).
-        labels: (n,).
+        confidence, right: as for `reliability_bins`.
     """
     return sum(
-        entry["rows"] * abs(entry["confidence"] - entry["accuracy"]) for entry in reliability_bins(probabilities, labels, bins)
-    ) / len(labels)
+        entry["rows"] * abs(entry["confidence"] - entry["accuracy"]) for entry in reliability_bins(confidence, right, bins)
+    ) / len(right)
 
 
-def expected_calibration_error_by_chance(probabilities: Array, seed: int, bins: int = 15, draws: int = 200) -> float:
-    """Mean calibration error that a perfectly calibrated model with these probabilities would show on this number of rows.
+def expected_calibration_error_by_chance(confidence: Array, seed: int, bins: int = 15, draws: int = 200) -> float:
+    """Mean calibration error that a perfectly calibrated model with these confidences would show on this number of rows.
 
     In each draw, a row is right with exactly the probability that the model states ("consistency resampling",
     Bröcker and Smith 2007). With 40 rows the result is above 0.1. So a calibration error means nothing until
     this result is subtracted from it.
 
     Args:
-        probabilities: (n, classes).
+        confidence: (n,), probability with which each answer is right, according to the model.
         seed: seed of the draws.
     """
-    confidence = probabilities.max(axis=1)  # (n,)
     at = np.minimum((confidence * bins).astype(np.int64), bins - 1)
     right = np.random.default_rng(seed).random((draws, len(confidence))) < confidence  # (draws, n)
     inside = np.eye(bins)[at]  # (n, bins)

@@ -25,6 +25,8 @@ __all__ = [
     "conformal_threshold",
     "lac_scores",
     "prediction_sets",
+    "samples_needed",
+    "too_few_samples",
 ]
 
 Mask = NDArray[np.bool_]
@@ -51,6 +53,20 @@ def conformal_quantile(scores: Array, coverage: float) -> float:
     """
     rank = max(int(np.ceil((len(scores) + 1) * coverage - ROUNDING)), 1)
     return float(np.partition(scores, rank - 1)[rank - 1]) if rank <= len(scores) else float("inf")
+
+
+def samples_needed(coverage: float) -> float:
+    """Return the smallest number of scores with a finite conformal quantile; infinity for a coverage of 1."""
+    return max(float(np.ceil((coverage - ROUNDING) / (1.0 - coverage))), 1.0) if coverage < 1.0 else float("inf")
+
+
+def too_few_samples(coverage: float, samples: int) -> str | None:
+    """Say that sets or intervals of this coverage have no limit, because there are too few samples. None if there are enough."""
+    needed = samples_needed(coverage)
+    if samples >= needed:
+        return None
+    least = f"at least {needed:.0f}" if np.isfinite(needed) else "infinitely many"
+    return f"coverage {coverage:g} needs {least} samples, there are {samples}"
 
 
 def conformal_threshold(scores: Array, labels: Labels, coverage: float) -> float:

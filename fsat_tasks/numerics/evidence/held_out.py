@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,8 @@ class HeldOut:
     temperature: float
     losses: Array  # (n,) nats
     right: NDArray[np.bool_]  # (n,)
+    aim: str = "the right label"
+    """The right prediction for a row, in words."""
 
     @property
     def accuracy(self) -> float:
@@ -70,6 +72,8 @@ class Comparison:
     accuracy_error: float = 0.0
     """Standard error of the difference in accuracy."""
     prior: Prior | None = None
+    aim: str = "the right label"
+    """The right prediction for a row, in words."""
 
     @property
     def better(self) -> bool:
@@ -103,7 +107,7 @@ class Comparison:
         points = f"{100.0 * abs(self.accuracy):.1f} points"
         accuracy = f"{'rises' if self.accuracy > 0.0 else 'falls'} by {points}" if points != "0.0 points" else "stays the same"
         link = "but" if self.gain * self.accuracy < 0.0 else "and"
-        return f"{self._verdict()}: on left-out samples the right label gets {probability}, {link} accuracy {accuracy}."
+        return f"{self._verdict()}: on left-out samples {self.aim} gets {probability}, {link} accuracy {accuracy}."
 
     def _verdict(self) -> str:
         if self.better:
@@ -139,7 +143,8 @@ def compare(challenger: HeldOut, incumbent: HeldOut, prior: Prior | None = None)
     """Compare two models row by row on the same samples."""
     gains = incumbent.losses - challenger.losses  # (n,)
     rights = challenger.right.astype(np.float64) - incumbent.right  # (n,) in -1, 0, 1
-    return Comparison(float(gains.mean()), _standard_error(gains), float(rights.mean()), _standard_error(rights), prior)
+    errors = _standard_error(gains), _standard_error(rights)
+    return Comparison(float(gains.mean()), errors[0], float(rights.mean()), errors[1], prior, challenger.aim)
 
 
 def _standard_error(values: Array) -> float:
@@ -174,7 +179,7 @@ def best_of(tried: Sequence[HeldOut], fold: Labels) -> tuple[int, HeldOut]:
             chosen[fold == k] = losses[:, fold != k].mean(axis=1).argmin()
     at = np.arange(len(fold))
     logits, right = np.stack([one.logits for one in tried])[chosen, at], np.stack([one.right for one in tried])[chosen, at]
-    return best, HeldOut(logits, tried[best].temperature, losses[chosen, at], right)
+    return best, replace(tried[best], logits=logits, losses=losses[chosen, at], right=right)
 
 
 def row_losses(logits: Array, labels: Labels) -> Array:

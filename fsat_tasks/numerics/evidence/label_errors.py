@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["suspected_label_errors"]
+__all__ = ["Mistake", "suspected_label_errors", "suspected_mistakes"]
 
 
 def suspected_label_errors(
@@ -38,3 +40,36 @@ def suspected_label_errors(
     suspected = np.flatnonzero((likelier != labels) & (ratio >= odds))
     suspected = suspected[np.argsort(-ratio[suspected], kind="stable")]
     return suspected, likelier[suspected]
+
+
+class Mistake(NamedTuple):
+    """A label that a sample probably lacks, or that it probably should not have."""
+
+    row: int
+    column: int
+    lacks: bool
+    """True if the sample probably lacks the label."""
+    probability: float
+    """Probability of the mistake."""
+
+
+def suspected_mistakes(probabilities: NDArray[np.float64], matrix: NDArray[np.int64]) -> list[Mistake]:
+    """Find the labels that samples with several labels probably lack or wrongly have; see `suspected_label_errors`.
+
+    Each label is judged alone: it is there or not there.
+
+    Args:
+        probabilities: (n, classes), calibrated, from models that have not seen the sample.
+        matrix: (n, classes) of 0 and 1, the given labels.
+
+    Returns:
+        The mistakes, the most probable first.
+    """
+    found = []
+    for column in range(matrix.shape[1]):
+        there = probabilities[:, column]
+        either = np.stack([1.0 - there, there], axis=1)
+        rows, likelier = suspected_label_errors(either, matrix[:, column])
+        for row, lacks in zip(rows.tolist(), likelier.tolist(), strict=True):
+            found.append(Mistake(row, column, bool(lacks), float(either[row, lacks])))
+    return sorted(found, key=lambda mistake: -mistake.probability)

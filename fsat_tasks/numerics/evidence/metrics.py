@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fsat_tasks.numerics.types import Labels
+from fsat_tasks.numerics.types import Array, Labels
 
-__all__ = ["accuracy_interval", "confusion_matrix", "coverage_curve", "macro_f1", "recalls"]
+__all__ = ["accuracy_interval", "confusion_matrix", "coverage_curve", "log_losses", "macro_f1", "recalls"]
 
 RESAMPLES = 2000
 """Number of bootstrap samples."""
@@ -32,6 +32,16 @@ def macro_f1(confusion: NDArray[np.int64]) -> float:
     return float(np.mean(2.0 * confusion.diagonal()[there] / total[there]))
 
 
+def log_losses(chances: NDArray[np.floating]) -> Array:
+    """Return -log of the stated probability of what is true, in nats; finite even for a probability of 0.
+
+    Args:
+        chances: probabilities, of any shape.
+    """
+    losses: Array = -np.log(np.maximum(np.asarray(chances, np.float64), np.finfo(np.float64).tiny))
+    return losses
+
+
 def accuracy_interval(correct: NDArray[np.bool_], seed: int, level: float = 0.95) -> tuple[float, float]:
     """Return the percentile bootstrap interval of the accuracy.
 
@@ -49,17 +59,17 @@ def accuracy_interval(correct: NDArray[np.bool_], seed: int, level: float = 0.95
     return float(low), float(high)
 
 
-def coverage_curve(probabilities: NDArray[np.float64], labels: Labels, points: int = 50) -> list[dict[str, float]]:
+def coverage_curve(confidence: NDArray[np.float64], correct: NDArray[np.bool_], points: int = 50) -> list[dict[str, float]]:
     """Return the accuracy of the most confident rows at rising coverage (selective prediction).
 
     The coverage is the share of rows that are answered.
 
     Args:
-        probabilities: (n, classes).
-        labels: (n,).
+        confidence: (n,), how sure each answer is.
+        correct: (n,), whether each answer is right.
         points: maximum number of coverages, evenly spaced up to 1.
     """
-    order = np.argsort(-probabilities.max(axis=1), kind="stable")
-    right = np.cumsum((probabilities.argmax(axis=1) == labels)[order])
-    counts = np.unique(np.ceil(np.linspace(0, 1, points + 1)[1:] * len(labels)).astype(np.int64))
-    return [{"coverage": count / len(labels), "accuracy": float(right[count - 1] / count)} for count in counts.tolist()]
+    order = np.argsort(-confidence, kind="stable")
+    right = np.cumsum(correct[order])
+    counts = np.unique(np.ceil(np.linspace(0, 1, points + 1)[1:] * len(correct)).astype(np.int64))
+    return [{"coverage": count / len(correct), "accuracy": float(right[count - 1] / count)} for count in counts.tolist()]

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy.special import softmax
-
 from fsat_tasks.numerics.geometry.layers import mix_layers
+from fsat_tasks.numerics.heads.answers import Answers
+from fsat_tasks.numerics.heads.links import Link
 from fsat_tasks.numerics.heads.memory import Memory, TaughtHead
 from fsat_tasks.numerics.heads.probe import LinearHead
 from fsat_tasks.numerics.heads.scope import ScopeModel, coverage_threshold, fit_scope, scope_scores
-from fsat_tasks.numerics.types import Array, Features, Labels
+from fsat_tasks.numerics.types import Array, Features
 
 __all__ = ["CalibratedHead", "Samples", "fit_calibrated"]
 
 
 @dataclass(frozen=True)
 class CalibratedHead:
-    """Head whose probabilities are softmax(head.logits(rows) / temperature), and its scope model.
+    """Head that states link.outputs(head.logits(rows) / temperature), such as probabilities, and its scope model.
 
     Rows are the result of `mix_layers` for the encoder's features.
     """
@@ -31,6 +29,11 @@ class CalibratedHead:
     scope: ScopeModel
     scope_threshold: float
     """Minimum score of a row that counts as in scope; -inf if every row counts as in scope."""
+
+    @property
+    def link(self) -> Link:
+        """From calibrated logits to what the model states."""
+        return self.scope.link
 
     @property
     def linear(self) -> LinearHead:
@@ -46,18 +49,13 @@ class CalibratedHead:
         """Return logits, (n, classes), before the division by the temperature, for features (n, all layers, dim)."""
         return self.head.logits(mix_layers(features, self.layers))
 
-    def probabilities(self, features: Features) -> Array:
-        """Return probabilities, (n, classes), for features (n, all layers, dim)."""
-        probabilities: Array = softmax(self.logits(features) / self.temperature, axis=1)
-        return probabilities
+    def outputs(self, features: Features) -> Array:
+        """Return what the model states, such as probabilities (n, classes), for features (n, all layers, dim)."""
+        return self.link.outputs(self.logits(features) / self.temperature, self.temperature)
 
     def scope_scores(self, features: Features) -> Array:
         """Return scores, (n,), for features (n, all layers, dim). The higher a score, the more the row is in scope."""
         return scope_scores(self.scope, mix_layers(features, self.layers), self.logits(features))
-
-    def in_scope(self, features: Features) -> NDArray[np.bool_]:
-        """Return whether each row is in scope, (n,), for features (n, all layers, dim)."""
-        return self.scope_scores(features) >= self.scope_threshold
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ class Samples:
     """Labelled samples that the scope model is fitted on."""
 
     features: Features  # (n, all layers, dim), from the head's encoder
-    labels: Labels  # (n,)
+    answers: Answers
     anchors: Features  # (classes, all layers, dim), features of the class names
     held_out: Array  # (n, classes), logits from heads that have not seen the sample, not divided by the temperature
     unseen: Array | None = None
@@ -93,5 +91,5 @@ def fit_calibrated(
     """
     shots, anchors = mix_layers(samples.features, layers), mix_layers(samples.anchors, layers)
     far = None if outside is None else mix_layers(outside, layers)
-    scope = fit_scope(shots, samples.labels, anchors, temperature, samples.held_out, far, samples.unseen)
+    scope = fit_scope(shots, samples.answers, anchors, temperature, samples.held_out, far, samples.unseen)
     return CalibratedHead(head, layers, temperature, scope, coverage_threshold(scope.held_out, coverage))

@@ -15,12 +15,13 @@ from scipy import linalg
 from fsat_tasks.numerics.evidence.calibration import fit_temperature
 from fsat_tasks.numerics.evidence.held_out import row_losses
 from fsat_tasks.numerics.geometry.layers import mix_layers
+from fsat_tasks.numerics.heads.answers import Probe, Setting
 from fsat_tasks.numerics.heads.discriminant import fit_discriminant
 from fsat_tasks.numerics.heads.leave_one_out import approximate_loo_logits
 from fsat_tasks.numerics.heads.probe import LinearHead, fit_softmax
 from fsat_tasks.numerics.types import Array, Features, Labels
 
-__all__ = ["Candidate", "FrozenHead", "fit_frozen_head", "fit_setting", "refit_frozen_head"]
+__all__ = ["Candidate", "FrozenHead", "fit_frozen_head", "fit_setting", "principal_directions", "refit_frozen_head"]
 
 PRIORS = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Numbers of rows that a class name may count as (alpha)."""
@@ -46,11 +47,9 @@ FIT_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Candidate(Setting):
     """One setting of the head, and its leave-one-out evidence on the samples."""
 
-    layers: int
-    """Number of the encoder's last layers."""
     prior: float
     """Number of rows that a class name counts as in the probe."""
     ridge: float
@@ -68,14 +67,12 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class FrozenHead:
-    """The chosen head. Its logits are mix_layers(features, layers) @ weight.T + bias, not yet divided by the temperature."""
+class FrozenHead(Probe):
+    """The chosen head, which is not yet divided by the temperature."""
 
-    head: LinearHead
     chosen: Candidate
     trace: list[Candidate]
     """All settings that were tried, in order."""
-    held_out: Array  # (n, classes) leave-one-out logits at temperature 1
 
 
 def fit_frozen_head(features: Features, labels: Labels, names: Features) -> FrozenHead:
@@ -111,7 +108,7 @@ def fit_frozen_head(features: Features, labels: Labels, names: Features) -> Froz
         best = chosen.try_setting(kept.prior, kept.ridge, kept.share)
         trace.append(best.candidate)
     best = _improve(chosen, best, "share", SHARES, trace)
-    return FrozenHead(chosen.in_feature_space(best.head), best.candidate, trace, best.held_out)
+    return FrozenHead(chosen.in_feature_space(best.head), best.candidate, best.held_out, trace)
 
 
 def refit_frozen_head(features: Features, labels: Labels, names: Features, setting: Candidate) -> FrozenHead:
@@ -127,7 +124,7 @@ def refit_frozen_head(features: Features, labels: Labels, names: Features, setti
     """
     search = _search(features, labels, names, setting.layers)
     fit = search.try_setting(setting.prior, setting.ridge, setting.share)
-    return FrozenHead(search.in_feature_space(fit.head), fit.candidate, [fit.candidate], fit.held_out)
+    return FrozenHead(search.in_feature_space(fit.head), fit.candidate, fit.held_out, [fit.candidate])
 
 
 def fit_setting(rows: Array, labels: Labels, names: Array, setting: Candidate) -> LinearHead:
@@ -224,7 +221,7 @@ class _Search:
     def __init__(self, features: Array, labels: Labels, names: Array, layers: int) -> None:
         rows = np.vstack([features, names])  # (n + classes, dim)
         self.labels, self.layers = labels, layers
-        self.basis = _principal_directions(rows)  # (directions, dim)
+        self.basis = principal_directions(rows)  # (directions, dim)
         self.rows, self.names = np.split(rows @ self.basis.T, [len(labels)])
         self.targets = np.eye(len(names))[np.concatenate([labels, np.arange(len(names))])]
 
@@ -269,7 +266,7 @@ class _Search:
         return LinearHead(head.weight @ self.basis, head.bias)
 
 
-def _principal_directions(rows: Array) -> Array:
+def principal_directions(rows: Array) -> Array:
     """Return the strongest orthonormal directions of the rows, MAX_DIRECTIONS at most, (directions, dim)."""
     n, dim = rows.shape
     squares, vectors = linalg.eigh(rows @ rows.T if n < dim else rows.T @ rows)  # ascending

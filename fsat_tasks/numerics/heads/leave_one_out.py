@@ -9,7 +9,7 @@ from scipy.special import softmax
 from fsat_tasks.numerics.heads.probe import CORRECTED_ROWS, CURVED_ROWS, INTERCEPT_RIDGE, LinearHead
 from fsat_tasks.numerics.types import Array, Labels
 
-__all__ = ["approximate_loo_logits"]
+__all__ = ["approximate_loo_logits", "leverages"]
 
 
 def approximate_loo_logits(head: LinearHead, features: Array, labels: Labels, names: Array, prior: float, ridge: float) -> Array:
@@ -34,12 +34,12 @@ def approximate_loo_logits(head: LinearHead, features: Array, labels: Labels, na
     p = softmax(np.vstack([head.logits(features), head.logits(names)]), axis=1)  # (n + classes, classes)
     curvature = p * (1.0 - p)
     residual = p[:n] - np.eye(classes)[labels]
-    leverage = _leverages(rows, weights, curvature, share * ridge, np.abs(residual))  # (n, classes)
+    leverage = leverages(rows, weights, curvature, share * ridge, np.abs(residual))  # (n, classes)
     step: Array = share * leverage * residual / (1.0 - leverage * curvature[:n])
     return head.logits(features) + step
 
 
-def _leverages(rows: Array, weights: Array, curvature: Array, ridge: float, matter: Array) -> Array:
+def leverages(rows: Array, weights: Array, curvature: Array, ridge: float, matter: Array) -> Array:
     """Return the leverages of the first n rows for each class, (n, classes).
 
     The leverages of a class are the diagonal of

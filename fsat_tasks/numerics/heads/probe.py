@@ -16,11 +16,14 @@ from scipy import linalg
 
 from fsat_tasks.numerics.types import Array, Labels
 
-__all__ = ["LinearHead", "fit_probe", "fit_softmax"]
+__all__ = ["LinearHead", "Objective", "fit_probe", "fit_softmax", "minimise"]
 
 Floats = NDArray[np.float64] | NDArray[np.float32]
 Pair = tuple[Array, Array, float]
 """A step, the change of the gradient along it, and the inner product of both."""
+Objective = Callable[[Array, Floats, Floats, Floats, Array], tuple[float, Array, Floats]]
+"""Function of theta (classes, dim + 1), rows, targets, weights and penalty (dim + 1,). It returns the value, the gradient
+(classes, dim + 1), and the probabilities (n, classes)."""
 
 INTERCEPT_RIDGE = 1e-6
 """Tiny penalty of the intercept, which the ridge does not penalise. Without it the Hessian may not be invertible."""
@@ -112,6 +115,26 @@ def fit_softmax(
         The head. Its weights and biases sum to zero over the classes, so with two classes, one
         has the negative of the weights and bias of the other.
     """
+    return minimise(_objective, rows, targets, weights, ridge, start, tolerance, centred=True)
+
+
+def minimise(
+    objective: Objective,
+    rows: Array,
+    targets: Array,
+    weights: Array,
+    ridge: float,
+    start: LinearHead | None,
+    tolerance: float,
+    centred: bool = False,
+) -> LinearHead:
+    """Minimise an objective whose Hessian has the diagonal class blocks rows.T @ diag(weights * p * (1 - p)) @ rows + penalty.
+
+    Args:
+        objective: such as the softmax's cross-entropy or the binary log-loss of each class.
+        rows, targets, weights, ridge, start, tolerance: as for `fit_softmax`.
+        centred: True if the objective does not see the means over the classes, so that they are subtracted.
+    """
     total, classes = weights.sum(), targets.shape[1]
     if not total > 0:
         return LinearHead(np.zeros((classes, rows.shape[1])), np.zeros(classes))
@@ -122,14 +145,14 @@ def fit_softmax(
     theta = np.zeros((classes, turned.shape[1]))
     if start is not None:
         theta[:, :-1], theta[:, -1] = start.weight @ axes, start.bias + start.weight @ centre
-        theta -= theta.mean(axis=0)
+        theta -= theta.mean(axis=0) if centred else 0.0
     guess = None if start is not None else GUESSED_CONFIDENCE * targets + (1.0 - GUESSED_CONFIDENCE) / classes
     pairs: list[Pair] = []
     if tolerance < COARSE:
         singles = [array.astype(np.float32) for array in (turned, targets, weights)]
-        theta, guess = _descend(theta, singles[0], singles[1], singles[2], ridge, guess, pairs, COARSE), None
-    theta = _descend(theta, turned, targets, weights, ridge, guess, pairs, tolerance)
-    theta -= theta.mean(axis=0)
+        theta, guess = _descend(objective, theta, singles[0], singles[1], singles[2], ridge, guess, pairs, COARSE), None
+    theta = _descend(objective, theta, turned, targets, weights, ridge, guess, pairs, tolerance)
+    theta -= theta.mean(axis=0) if centred else 0.0
     weight = theta[:, :-1] @ axes.T
     return LinearHead(weight, theta[:, -1] - weight @ centre)
 
@@ -146,6 +169,7 @@ def _axes(rows: Array) -> Array:
 
 
 def _descend(
+    objective: Objective,
     theta: Array,
     rows: Floats,
     targets: Floats,
@@ -165,7 +189,7 @@ def _descend(
         tolerance: Newton decrement at which to stop.
     """
     penalty = np.append(np.full(rows.shape[1] - 1, ridge), 0.0)
-    value, gradient, p = _objective(theta, rows, targets, weights, penalty)
+    value, gradient, p = objective(theta, rows, targets, weights, penalty)
     refresh = FIRST_REFRESH
     inverse = _inverse_of_blocks(p if guess is None else guess, rows, weights, penalty)
     for iteration in range(MAX_ITERATIONS):
@@ -178,7 +202,7 @@ def _descend(
         length, reached = 1.0, False
         while not reached and length > SHORTEST_STEP:
             step = length * direction
-            new_value, new_gradient, p = _objective(theta + step, rows, targets, weights, penalty)
+            new_value, new_gradient, p = objective(theta + step, rows, targets, weights, penalty)
             reached = new_value <= value + 1e-4 * length * slope  # Armijo's rule
             if not reached:  # the next length is at the minimum of the parabola through both values and the slope
                 parabola = -0.5 * length * slope / (new_value - value - length * slope)
@@ -224,7 +248,7 @@ def _inverse_of_blocks(p: Floats, rows: Floats, weights: Floats, penalty: Array)
     """Return a function that multiplies (classes, dim + 1) by the approximate inverse of the Hessian's class blocks.
 
     The rows with the highest curvature for a class enter exactly (Woodbury). All the remaining rows enter with their
-    mean curvature. For this, only the squares of the columns are needed, because the columns are uncorrelated. `_leverages` in
+    mean curvature. For this, only the squares of the columns are needed, because the columns are uncorrelated. `leverages` in
     `leave_one_out` uses nearly the same approximation.
     """
     classes, columns = p.shape[1], rows.shape[1]

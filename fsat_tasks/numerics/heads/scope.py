@@ -27,12 +27,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import log_softmax
 from scipy.stats import rankdata
 
 from fsat_tasks.numerics.evidence.conformal import conformal_quantile
 from fsat_tasks.numerics.geometry.neighbours import unit_rows
-from fsat_tasks.numerics.types import Array, Labels
+from fsat_tasks.numerics.heads.answers import Answers
+from fsat_tasks.numerics.heads.links import Link
+from fsat_tasks.numerics.types import Array
 
 __all__ = [
     "ScopeModel",
@@ -69,11 +70,12 @@ class ScopeModel:
     centre: Array  # (views,), mean of each view over the samples
     weight: Array  # (views,), one over each view's standard deviation
     held_out: Array  # (shots,), leave-one-out scores
+    link: Link = Link.SOFTMAX
 
 
 def fit_scope(
     features: Array,
-    labels: Labels,
+    answers: Answers,
     names: Array,
     temperature: float,
     held_out: Array,
@@ -84,26 +86,26 @@ def fit_scope(
 
     Args:
         features: (n, dim), features of the samples as the head takes them, of unit length.
-        labels: (n,) in 0..classes-1. A class without rows is represented by its name.
-        names: (classes, dim), features of the class names, of unit length.
+        answers: answers of the samples. A class without rows is represented by its name.
+        names: (classes, dim), features of the class names, of unit length. A row of zeros stands for a class without a name.
         temperature: temperature of the head's logits, > 0.
         held_out: (n, classes), leave-one-out logits of the samples.
         outside: (m, dim), features of out-of-scope rows of unit length, if there are any.
         unseen: (k, 2), `unseen_views` of the first k samples, if the encoder was fine-tuned on them. A sample
             of the fine-tuning is nearer to the other samples than a new text is, even with leave-one-out.
     """
-    sums = names.copy()  # (classes, dim)
-    np.add.at(sums, labels, features)
-    bank = np.vstack([features, names])
+    sums, bank = _sums(features, answers, names), _bank(features, names)
     closest = _closest(bank)  # (bank, kept)
     nearest = min(NEAREST, len(bank) - 1)
     outside = np.empty((0, names.shape[1])) if outside is None else outside
 
     to_prototypes = features @ unit_rows(sums).T  # (n, classes)
-    to_prototypes[np.arange(len(labels)), labels] = np.sum(features * unit_rows(sums[labels] - features), axis=1)
-    relative = (cosines - _usual_without(cosines, closest) for cosines in _to_others(bank, len(labels)))
+    at, group = answers.members()
+    to_prototypes[at, group] = np.sum(features[at] * unit_rows(sums[group] - features[at]), axis=1)
+    relative = (cosines - _usual_without(cosines, closest) for cosines in _to_others(bank, len(features)))
     nearness = np.concatenate([np.empty(0), *(_top_mean(block, nearest) for block in relative)])
-    views = _views(held_out / temperature, to_prototypes, nearness, features @ outside.T)
+    certainty = answers.link.certainty(held_out / temperature)
+    views = _views(certainty, to_prototypes, nearness, features @ outside.T)
     if unseen is not None:
         views[: len(unseen), 1:3] = unseen
     centre, weight = _standardisation(views)
@@ -117,6 +119,7 @@ def fit_scope(
         centre=centre,
         weight=weight,
         held_out=(views - centre) @ weight,
+        link=answers.link,
     )
 
 
@@ -132,23 +135,22 @@ def scope_scores(model: ScopeModel, features: Array, logits: Array) -> Array:
     """
     blocks = (features[at : at + BLOCK] @ model.bank.T - model.usual for at in range(0, len(features), BLOCK))
     nearness = np.concatenate([np.empty(0), *(_top_mean(block, model.nearest) for block in blocks)])
-    views = _views(logits / model.temperature, features @ model.prototypes.T, nearness, features @ model.outside.T)
+    certainty = model.link.certainty(logits / model.temperature)
+    views = _views(certainty, features @ model.prototypes.T, nearness, features @ model.outside.T)
     scores: Array = (views - model.centre) @ model.weight
     return scores
 
 
-def unseen_views(features: Array, labels: Labels, names: Array, rows: Array) -> Array:
+def unseen_views(features: Array, answers: Answers, names: Array, rows: Array) -> Array:
     """Return two of the views, (m, 2), of rows that a fine-tuned encoder has not seen.
 
     They are the cosine to the nearest prototype and the nearness to the nearest samples.
 
     Args:
-        features, labels, names: samples and class names that the encoder was fine-tuned on, as for `fit_scope`.
+        features, answers, names: samples and class names that the encoder was fine-tuned on, as for `fit_scope`.
         rows: (m, dim), features of the unseen rows, of unit length.
     """
-    sums = names.copy()
-    np.add.at(sums, labels, features)
-    bank = np.vstack([features, names])
+    sums, bank = _sums(features, answers, names), _bank(features, names)
     usual = _closest(bank)[:, :SURROUNDINGS].mean(axis=1)
     nearness = _top_mean(rows @ bank.T - usual, min(NEAREST, len(bank) - 1))
     return np.column_stack([(rows @ unit_rows(sums).T).max(axis=1), nearness])
@@ -188,17 +190,29 @@ def area_under_roc(inside: Array, outside: Array) -> float:
     return float((ranks.sum() - len(inside) * (len(inside) + 1) / 2) / (len(inside) * len(outside)))
 
 
-def _views(logits: Array, to_prototypes: Array, nearness: Array, to_outside: Array) -> Array:
+def _sums(features: Array, answers: Answers, names: Array) -> Array:
+    """Return the class name, if there is one, plus the sum of the rows of each group, (groups, dim)."""
+    sums = np.zeros((answers.groups, features.shape[1]))
+    sums[: len(names)] = names
+    at, group = answers.members()
+    np.add.at(sums, group, features[at])
+    return sums
+
+
+def _bank(features: Array, names: Array) -> Array:
+    """Return the samples and the class names, (bank, dim), without the zeros that stand for a class without a name."""
+    return np.vstack([features, names[names.any(axis=1)]])
+
+
+def _views(certainty: Array, to_prototypes: Array, nearness: Array, to_outside: Array) -> Array:
     """Return the views of each row, (n, 3), or (n, 4) if there are out-of-scope rows.
 
     Args:
-        logits: (n, classes), divided by the temperature.
+        certainty: (n,), negative entropy of the answer in nats.
         to_prototypes: (n, classes), cosines to the prototypes.
         nearness: (n,), nearness to the nearest shots.
         to_outside: (n, rows), cosines to the out-of-scope rows.
     """
-    log_p = log_softmax(logits, axis=1)
-    certainty = np.sum(np.exp(log_p) * log_p, axis=1)  # negative entropy in nats
     views = [certainty, to_prototypes.max(axis=1), nearness]
     if to_outside.shape[1]:
         views.append(-to_outside.max(axis=1))

@@ -12,9 +12,8 @@ import numpy as np
 from scipy import sparse
 from scipy.special import log_softmax, softmax
 
-from fsat_tasks.numerics.evidence.held_out import stratified_folds
 from fsat_tasks.numerics.geometry.neighbours import largest
-from fsat_tasks.numerics.heads.frozen import Candidate, fit_setting
+from fsat_tasks.numerics.heads.answers import Answers, Setting
 from fsat_tasks.numerics.shift.label_shift import estimate_target_prior, shift_evidence, shift_strength, shots_prior
 from fsat_tasks.numerics.types import Array, Labels
 
@@ -127,7 +126,7 @@ def laplacian_shot(graph: sparse.csr_array, logits: Array, pull: float) -> Array
     return z
 
 
-def hidden_shot_logits(features: Array, shots: Array, labels: Labels, names: Array, setting: Candidate) -> tuple[Array, Labels]:
+def hidden_shot_logits(features: Array, shots: Array, answers: Answers, names: Array, setting: Setting) -> tuple[Array, Labels]:
     """Fit one head for each fold of the shots, without that fold, and return each head's logits for target rows and shots.
 
     Leave-one-out logits of the shots cannot be used here, because `adapt_to_target` moves a shot's prediction towards
@@ -137,17 +136,17 @@ def hidden_shot_logits(features: Array, shots: Array, labels: Labels, names: Arr
     Args:
         features: (n, dim), features of the target rows.
         shots: (m, dim), features of the shots.
-        labels: (m,).
+        answers: answers of the shots.
         names: (classes, dim), features of the class names.
-        setting: setting that `fit_frozen_head` chose.
+        setting: setting of the head.
 
     Returns:
         Calibrated logits of the target rows, then of the shots, (folds, n + m, classes); and the fold in which
         each shot was held out, (m,). Each class is spread over the folds.
     """
-    folds = stratified_folds(labels, FOLDS)
+    folds = answers.folds(FOLDS)
     rows = np.vstack([features, shots])
-    heads = (fit_setting(shots[folds != fold], labels[folds != fold], names, setting) for fold in range(FOLDS))
+    heads = (answers.at(folds != fold).fit(shots[folds != fold], names, setting) for fold in range(FOLDS))
     return np.stack([head.logits(rows) for head in heads]), folds
 
 

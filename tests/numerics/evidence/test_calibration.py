@@ -117,6 +117,11 @@ def test_temperature_is_positive_and_finite_and_keeps_the_labels(rows: int, clas
     assert ((logits / temperature).argmax(1) == logits.argmax(1)).all()
 
 
+def answers(probabilities: Array, labels: Labels) -> tuple[Array, NDArray[np.bool_]]:
+    """Return the confidence of the likeliest class of each row, and whether this class is right."""
+    return probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+
+
 def slow_ece(probabilities: Array, labels: Labels, bins: int) -> float:
     """Naeini et al. 2015, row by row; bins are closed below, the last on both sides."""
     inside: dict[int, list[tuple[float, bool]]] = {}
@@ -135,7 +140,7 @@ def slow_ece(probabilities: Array, labels: Labels, bins: int) -> float:
 def test_calibration_error_is_that_of_the_definition(rows: int, classes: int, seed: int, bins: int) -> None:
     logits, labels = draw(rows, classes, seed)
     probabilities = softmax(logits, axis=1)
-    error = expected_calibration_error(probabilities, labels, bins)
+    error = expected_calibration_error(*answers(probabilities, labels), bins)
     assert error == pytest.approx(slow_ece(probabilities, labels, bins), abs=1e-12)
     assert 0 <= error <= 1
 
@@ -146,26 +151,26 @@ def test_calibration_error_is_that_of_the_definition(rows: int, classes: int, se
 def test_calibration_error_of_equal_confidences_is_their_gap_to_the_accuracy(confidence: float, right: int, error: float) -> None:
     probabilities = np.tile([confidence, 1 - confidence], (10, 1))
     labels = np.array([0] * right + [1] * (10 - right))
-    assert expected_calibration_error(probabilities, labels) == pytest.approx(error)
+    assert expected_calibration_error(*answers(probabilities, labels)) == pytest.approx(error)
 
 
 def test_gaps_of_two_bins_do_not_cancel() -> None:
     probabilities = np.array([[0.95, 0.05], [0.55, 0.45]])
-    assert expected_calibration_error(probabilities, np.array([1, 0])) == pytest.approx((0.95 + 0.45) / 2)
-    assert expected_calibration_error(probabilities, np.array([1, 0]), bins=1) == pytest.approx(0.25)
+    assert expected_calibration_error(*answers(probabilities, np.array([1, 0]))) == pytest.approx((0.95 + 0.45) / 2)
+    assert expected_calibration_error(*answers(probabilities, np.array([1, 0])), bins=1) == pytest.approx(0.25)
 
 
 def test_calibrated_labels_have_a_small_error() -> None:
     rng = np.random.default_rng(1)
     probabilities = softmax(2.0 * rng.normal(size=(20_000, 3)), axis=1)
-    assert expected_calibration_error(probabilities, draw_labels(probabilities, rng)) < 0.02
+    assert expected_calibration_error(*answers(probabilities, draw_labels(probabilities, rng))) < 0.02
 
 
 @given(rows_counts, classes_counts, seeds, st.integers(1, 30))
 def test_bins_add_up_to_the_rows_and_the_accuracy(rows: int, classes: int, seed: int, bins: int) -> None:
     logits, labels = draw(rows, classes, seed)
     probabilities = softmax(logits, axis=1)
-    entries = reliability_bins(probabilities, labels, bins)
+    entries = reliability_bins(*answers(probabilities, labels), bins)
     assert sum(entry["rows"] for entry in entries) == rows
     right = sum(entry["rows"] * entry["accuracy"] for entry in entries)
     assert right == pytest.approx((probabilities.argmax(1) == labels).sum())
@@ -180,6 +185,6 @@ def test_bins_add_up_to_the_rows_and_the_accuracy(rows: int, classes: int, seed:
 def test_chance_is_what_calibrated_models_show_on_so_many_rows(rows: int) -> None:
     rng = np.random.default_rng(1)
     probabilities = softmax(2.0 * rng.normal(size=(rows, 4)), axis=1)
-    shown = [expected_calibration_error(probabilities, draw_labels(probabilities, rng)) for _ in range(300)]
-    chance = expected_calibration_error_by_chance(probabilities, seed=0)
+    shown = [expected_calibration_error(*answers(probabilities, draw_labels(probabilities, rng))) for _ in range(300)]
+    chance = expected_calibration_error_by_chance(probabilities.max(axis=1), seed=0)
     assert chance == pytest.approx(np.mean(shown), rel=0.1)

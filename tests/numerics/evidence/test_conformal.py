@@ -15,6 +15,8 @@ from fsat_tasks.numerics.evidence.conformal import (
     conformal_threshold,
     lac_scores,
     prediction_sets,
+    samples_needed,
+    too_few_samples,
 )
 
 Array = NDArray[np.float64]
@@ -55,6 +57,25 @@ def test_too_few_rows_for_the_coverage_give_every_class(rows: int, coverage: flo
     threshold = conformal_threshold(lac_scores(probabilities), labels, coverage)
     assert threshold == np.inf
     assert prediction_sets(lac_scores(draw(7, 5, 1)[0]), threshold).all()
+
+
+@given(st.floats(0.0, 0.995))
+def test_samples_needed_are_the_fewest_with_a_finite_quantile(coverage: float) -> None:
+    needed = int(samples_needed(coverage))
+    assume(abs((needed + 1) * coverage - needed) > 1e-8 and abs(needed * coverage - needed + 1) > 1e-8)
+    assert np.isfinite(conformal_quantile(np.zeros(needed), coverage))
+    assert not np.isfinite(conformal_quantile(np.zeros(needed - 1), coverage))
+
+
+@pytest.mark.parametrize(("coverage", "needed"), [(0.0, 1), (0.8, 4), (0.9, 9), (0.95, 19), (0.99, 99), (1.0, np.inf)])
+def test_samples_needed_are_not_changed_by_the_last_digit(coverage: float, needed: float) -> None:
+    assert samples_needed(coverage) == needed
+
+
+def test_too_few_samples_are_said_with_the_number_that_is_needed() -> None:
+    assert too_few_samples(0.95, 19) is None
+    assert too_few_samples(0.95, 10) == "coverage 0.95 needs at least 19 samples, there are 10"
+    assert too_few_samples(1, 1000) == "coverage 1 needs infinitely many samples, there are 1000"
 
 
 @pytest.mark.parametrize("coverage", [0.8, 0.95])

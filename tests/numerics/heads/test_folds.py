@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from fsat_tasks.numerics.evidence.held_out import stratified_folds
 from fsat_tasks.numerics.geometry.layers import mix_layers
-from fsat_tasks.numerics.heads import folds
 from fsat_tasks.numerics.heads.folds import FoldHead, FoldView, best_fold_head, depths, probe_folds, teach_folds
 from fsat_tasks.numerics.heads.frozen import Candidate, fit_setting
-from fsat_tasks.numerics.heads.pool_taught import FOLDS, SHARES
+from fsat_tasks.numerics.heads.one_label import OneLabel
+from fsat_tasks.numerics.heads.pool_taught import FOLDS
 
 LABELS = np.repeat(np.arange(3), 6)
 SETTING = Candidate(2, 1.0, 0.03, 0.2, 1.0, 1.0, 1.0, 0.0, 0.0, 0)
@@ -36,30 +36,30 @@ def logits_of(head: FoldHead) -> NDArray[np.float64]:
 
 
 def test_each_sample_is_answered_by_the_probe_of_its_fold() -> None:
-    found, fold = probe_folds(views(), LABELS, SETTING), stratified_folds(LABELS, FOLDS)
+    found, fold = probe_folds(views(), OneLabel(LABELS, 3), SETTING), stratified_folds(LABELS, FOLDS)
     for k, view in enumerate(views()):
         rows, names = mix_layers(view.shots, 2), mix_layers(view.names, 2)
         head = fit_setting(rows[fold != k], LABELS[fold != k], names, SETTING)
         np.testing.assert_allclose(logits_of(found)[fold == k], head.logits(rows[fold == k]))
 
 
-@pytest.mark.parametrize("share", range(len(SHARES)))
+@pytest.mark.parametrize("share", range(len(OneLabel.memory_shares)))
 def test_labels_of_a_fold_do_not_reach_its_own_answers(share: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The labels of fold 0 are changed: its evidence stays, and so do its teacher's soft labels."""
     fold = stratified_folds(LABELS, FOLDS)
     turned = np.where(fold == 0, (LABELS + 1) % 3, LABELS)
-    monkeypatch.setattr(folds, "stratified_folds", lambda *_: fold)
-    plain, other = (teach_folds(views(), labels, SETTING)[share] for labels in (LABELS, turned))
+    monkeypatch.setattr(OneLabel, "folds", lambda *_: fold)
+    plain, other = (teach_folds(views(), OneLabel(labels, 3), SETTING)[share] for labels in (LABELS, turned))
     np.testing.assert_allclose(logits_of(plain)[fold == 0], logits_of(other)[fold == 0], atol=1e-9)
     np.testing.assert_array_equal(plain.soft_labels[0], other.soft_labels[0])
     assert not np.allclose(logits_of(plain)[fold == 1], logits_of(other)[fold == 1])
-    probes = [logits_of(probe_folds(views(), labels, SETTING)) for labels in (LABELS, turned)]
+    probes = [logits_of(probe_folds(views(), OneLabel(labels, 3), SETTING)) for labels in (LABELS, turned)]
     np.testing.assert_allclose(probes[0][fold == 0], probes[1][fold == 0], atol=1e-9)
 
 
 def test_the_best_head_is_the_one_of_least_log_loss() -> None:
-    tried = teach_folds(views(), LABELS, SETTING)
-    best, head = best_fold_head(tried, LABELS)
+    tried = teach_folds(views(), OneLabel(LABELS, 3), SETTING)
+    best, head = best_fold_head(tried, OneLabel(LABELS, 3))
     assert tried[best].held_out.log_loss == min(one.held_out.log_loss for one in tried)
     assert (head.share, head.setting) == (tried[best].share, tried[best].setting)
 

@@ -14,8 +14,9 @@ from fsat_tasks.numerics.evidence.held_out import Comparison, compare, stratifie
 from fsat_tasks.numerics.geometry.layers import mix_layers
 from fsat_tasks.numerics.geometry.pool_directions import find_directions
 from fsat_tasks.numerics.heads import pool_taught as distil
-from fsat_tasks.numerics.heads.frozen import Candidate, fit_setting, refit_frozen_head
+from fsat_tasks.numerics.heads.frozen import Candidate, refit_frozen_head
 from fsat_tasks.numerics.heads.memory import TaughtHead
+from fsat_tasks.numerics.heads.one_label import OneLabel
 from fsat_tasks.numerics.heads.pool_taught import Heads, PoolEvidence, Teaching, draw_pool, fit_heads, hold_out, prepare
 from fsat_tasks.numerics.heads.probe import LinearHead
 
@@ -51,11 +52,11 @@ def teach(
     drawn = draw_pool(len(pool), seed, most)
     view = find_directions(pool[drawn], MIXED, np.concatenate([features, names]))
     fresh = view.fresh(features)
-    return prepare(features, labels, names, view.at(fresh), setting), drawn[fresh]
+    return prepare(features, OneLabel(labels, classes), names, view.at(fresh), setting), drawn[fresh]
 
 
 def fit(teaching: Teaching) -> Heads:
-    return fit_heads(teaching, np.ones(len(teaching.labels), bool))
+    return fit_heads(teaching, np.ones(len(teaching.answers), bool))
 
 
 def gain(evidence: PoolEvidence) -> Comparison:
@@ -69,7 +70,7 @@ def accuracy(head: LinearHead | TaughtHead, features: Array, labels: Labels) -> 
 def assert_sound(teaching: Teaching) -> tuple[Heads, PoolEvidence]:
     """Check that the heads and their evidence are finite, and have the documented shapes."""
     heads, evidence = fit(teaching), hold_out(teaching)
-    shape = len(teaching.labels), len(teaching.names)
+    shape = len(teaching.answers), len(teaching.names)
     for head in (heads.probe, heads.student):
         assert head.weight.shape == (shape[1], MIXED * DIM)
         assert np.isfinite(head.weight).all()
@@ -78,7 +79,7 @@ def assert_sound(teaching: Teaching) -> tuple[Heads, PoolEvidence]:
     assert soft.shape == (len(teaching.pool), shape[1])
     assert (soft >= 0).all()
     np.testing.assert_allclose(soft.sum(axis=1), 1.0)
-    assert evidence.share in distil.SHARES
+    assert evidence.share in OneLabel.memory_shares
     assert [labels.shape for labels in evidence.soft_labels] == [soft.shape] * distil.FOLDS
     for held_out in (evidence.probe, evidence.taught):
         assert held_out.logits.shape == shape
@@ -114,12 +115,12 @@ def test_probe_is_the_one_of_the_setting_in_the_space_of_the_features() -> None:
     teaching, _ = teach(features, labels, 4, pool)
     seen = np.arange(len(labels)) % 3 != 0
     rows, anchors = mix_layers(features, MIXED), mix_layers(names, MIXED)
-    expected = fit_setting(rows[seen], labels[seen], anchors, teaching.setting).logits(rows)
+    expected = OneLabel(labels[seen], 4).fit(rows[seen], anchors, teaching.setting).logits(rows)
     np.testing.assert_allclose(fit_heads(teaching, seen).probe.logits(rows), expected, atol=5e-3)
 
 
 def test_evidence_is_of_heads_fitted_without_the_fold(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distil, "SHARES", (0.5,))  # one candidate, so that none is chosen fold by fold
+    monkeypatch.setattr(OneLabel, "memory_shares", (0.5,))  # one candidate, so that none is chosen fold by fold
     features, labels = clusters(3, 5, 1, spread=1.2)
     teaching, _ = teach(features, labels, 3, clusters(3, 20, 2, spread=1.2)[0])
     evidence, fold = hold_out(teaching), stratified_folds(labels, distil.FOLDS)
@@ -136,7 +137,7 @@ def test_labels_of_hidden_shots_are_not_looked_at() -> None:
     features, labels = clusters(3, 4, 1)
     teaching, _ = teach(features, labels, 3, clusters(3, 20, 2)[0])
     seen = np.arange(len(labels)) % 4 != 0
-    other = replace(teaching, labels=np.where(seen, labels, (labels + 1) % 3))
+    other = replace(teaching, answers=OneLabel(np.where(seen, labels, (labels + 1) % 3), 3))
     one, two = fit_heads(teaching, seen), fit_heads(other, seen)
     for first, second in ((one.probe, two.probe), (one.student, two.student)):
         np.testing.assert_array_equal(first.weight, second.weight)

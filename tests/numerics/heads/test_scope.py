@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,15 +13,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from fsat_tasks.numerics.heads import scope
+from fsat_tasks.numerics.heads.one_label import OneLabel
 from fsat_tasks.numerics.heads.scope import (
     BLOCK,
     ScopeModel,
     area_under_roc,
     coverage_threshold,
     false_positive_rate,
-    fit_scope,
     scope_scores,
-    unseen_views,
 )
 
 Array = NDArray[np.float64]
@@ -33,6 +34,11 @@ classes_counts = st.integers(2, 6)
 shots_counts = st.integers(1, 8)
 seeds = st.integers(0, 2**32 - 1)
 few = settings(max_examples=30)
+
+
+def fit_scope(features: Array, labels: Labels, names: Array, *others: Any, **more: Any) -> ScopeModel:
+    """Fit the scope model of rows with one label each."""
+    return scope.fit_scope(features, OneLabel(labels, len(names)), names, *others, **more)
 
 
 def unit(rows: Array) -> Array:
@@ -281,7 +287,10 @@ def test_unseen_views_are_those_of_a_row_that_is_scored() -> None:
     model = fit(sample)
     to_prototypes = (rows @ model.prototypes.T).max(axis=1)
     nearness = np.sort(rows @ model.bank.T - model.usual, axis=1)[:, -model.nearest :].mean(axis=1)
-    np.testing.assert_allclose(unseen_views(*sample, rows), np.column_stack([to_prototypes, nearness]))
+    np.testing.assert_allclose(
+        scope.unseen_views(sample[0], OneLabel(sample[1], len(sample[2])), sample[2], rows),
+        np.column_stack([to_prototypes, nearness]),
+    )
 
 
 def test_unseen_views_take_the_place_of_those_of_the_first_samples() -> None:

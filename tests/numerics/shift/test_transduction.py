@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from fsat_tasks.numerics.geometry.neighbours import GROUP
 from fsat_tasks.numerics.heads.frozen import Candidate, fit_setting, refit_frozen_head
+from fsat_tasks.numerics.heads.one_label import OneLabel
 from fsat_tasks.numerics.shift import transduction
 from fsat_tasks.numerics.shift.transduction import (
     NEIGHBOURS,
@@ -123,7 +124,7 @@ def test_hidden_logits_are_those_of_refits_without_the_fold() -> None:
     features, _, shots, labels = draw(3, dim=20)
     names = unit(np.random.default_rng(4).normal(size=(4, 20)))
     setting = setting_of(shots, labels, names)
-    logits, folds = hidden_shot_logits(features, shots, labels, names, setting)
+    logits, folds = hidden_shot_logits(features, shots, OneLabel(labels, len(names)), names, setting)
     for fold in range(len(logits)):
         head = fit_setting(shots[folds != fold], labels[folds != fold], names, setting)
         assert logits[fold] == pytest.approx(head.logits(np.vstack([features, shots])))
@@ -138,7 +139,7 @@ def adapted(truth: Labels, labels: Labels, spread: float, seed: int, shown: Labe
     shown = labels if shown is None else shown
     setting = setting_of(shots, shown, names)
     logits = fit_setting(shots, shown, names, setting).logits(features)
-    hidden, folds = hidden_shot_logits(features, shots, shown, names, setting)
+    hidden, folds = hidden_shot_logits(features, shots, OneLabel(shown, len(names)), names, setting)
     return adapt_to_target(features, logits, shots, shown, hidden, folds), softmax(logits, axis=1)
 
 

@@ -1,0 +1,98 @@
+"""Parquet and Arrow files. Their values are checked as they are read, and only some rows are in memory at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fsat_tasks.data.formats.records import Record, require, with_columns
+from fsat_tasks.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["read_arrow", "read_parquet", "schema_of"]
+
+ROWS = 4096
+"""Number of rows of a Parquet file in memory at a time."""
+FILE_MAGIC = b"ARROW1"
+"""First bytes of Arrow's file format. Its stream format, which Hugging Face writes, has none."""
+
+
+def read_parquet(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, Record]]:
+    """Yield the number and the values of each row of a Parquet file."""
+    yield from _records(path, columns, "Parquet", _parquet_batches(path, columns))
+
+
+def read_arrow(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, Record]]:
+    """Yield the number and the values of each row of an Arrow file or stream."""
+    yield from _records(path, columns, "Arrow", _arrow_batches(path, columns))
+
+
+def schema_of(path: Path) -> pa.Schema:
+    """Return the schema of a Parquet file, or of an Arrow file or stream. Raises DataError if it cannot be read."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kind = "Parquet" if path.suffix.lower() == ".parquet" else "Arrow"
+    try:
+        if kind == "Parquet":
+            return pq.read_schema(path)
+        with pa.OSFile(str(path)) as file:
+            return _open_arrow(file).schema
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(str(path), kind, error) from None
+
+
+def _records(path: Path, columns: Sequence[str], kind: str, batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[int, Record]]:
+    import pyarrow as pa
+
+    line = 1
+    try:
+        for batch in batches:
+            batch.validate(full=True)  # reports bytes that are not UTF-8; reading alone reports nothing
+            for number, record in enumerate(batch.to_pylist(), start=line):
+                yield number, with_columns(record, columns, f"{path}, line {number}")
+            line += len(batch)
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(f"{path}, from line {line}" if line > 1 else str(path), kind, error) from None
+
+
+def _parquet_batches(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    import pyarrow.parquet as pq
+
+    file = pq.ParquetFile(path, buffer_size=1 << 20)  # without a buffer, a row group's column is read in one piece
+    names = file.schema_arrow.names
+    require(path, columns, names)
+    yield from file.iter_batches(ROWS, columns=_outer(columns, names))
+
+
+def _arrow_batches(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    import pyarrow as pa
+
+    with pa.OSFile(str(path)) as file:
+        opened = _open_arrow(file)
+        names = opened.schema.names
+        require(path, columns, names)
+        in_parts = isinstance(opened, pa.RecordBatchFileReader)
+        for batch in map(opened.get_batch, range(opened.num_record_batches)) if in_parts else opened:
+            batch.validate(full=True)
+            yield batch.select(_outer(columns, names) or names)
+
+
+def _open_arrow(file: pa.NativeFile) -> pa.RecordBatchStreamReader | pa.RecordBatchFileReader:
+    import pyarrow as pa
+
+    start = file.read(len(FILE_MAGIC))
+    file.seek(0)
+    return pa.ipc.open_file(file) if start == FILE_MAGIC else pa.ipc.open_stream(file)
+
+
+def _outer(columns: Sequence[str], names: Sequence[str]) -> list[str] | None:
+    """Return the columns of the file that these columns are in, or None for all."""
+    return list(dict.fromkeys(name if name in names else name.split(".")[0] for name in columns)) or None
+
+
+def _damaged(where: str, kind: str, error: Exception) -> DataError:
+    return DataError(where, f"a readable {kind} file", str(error).split("\n")[0], "It may be cut off or damaged.")
