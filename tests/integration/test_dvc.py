@@ -70,6 +70,7 @@ def test_an_experiment_is_recorded_though_its_model_is_held_and_leaves_the_champ
     assert 0 < float(few["accuracy"]) < 1
     assert (clone / ".fsat/registry/support-intents/history.jsonl").read_bytes() == history
     run(clone, "git", "checkout", "--quiet", ".")
+    run(clone, "dvc", "checkout", "--force")
 
 
 def test_a_stage_runs_again_if_a_version_was_raised_and_not_for_other_changes_of_code(clone: Path) -> None:
