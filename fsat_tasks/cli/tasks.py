@@ -32,6 +32,7 @@ def init(
         str | None, typer.Option(help="Character between labels, for several_labels. Default: |", show_default=False)
     ] = None,
     strip_html: Annotated[bool, typer.Option("--strip-html", help="Remove tags of HTML from the texts.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Make a task folder from samples in any of many formats."""
     from fsat_tasks.cli.new_task_tables import print_new_task
@@ -42,9 +43,13 @@ def init(
     given = {"samples": samples, "query": query, "unlabelled": unlabelled, "out_of_scope": out_of_scope}
     wishes = Wishes(tuple(text or ()), label, target, separator, strip_html)
     made = create_task(name, {key: path for key, path in given.items() if path is not None}, wishes, warn)
-    print_new_task(name, made)
+    if not as_json:
+        print_new_task(name, made)
     for finding in find_unread(load_task(name), {key: one.rows for key, one in made.taken.items()}):
         warn(f"{finding.file}: {finding.message}")
+    if as_json:
+        print_json(made.to_json())
+        return
     first = "Look at" if target == "number" else "Describe the classes in"
     typer.echo(f"{first} {shown_path(made.folder / 'task.yaml')}, then:")
     typer.echo(f"  fsat run {name}")

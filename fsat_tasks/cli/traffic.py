@@ -36,8 +36,9 @@ def predict(
     text: Annotated[str | None, typer.Argument(help="One text. Default: lines of standard input.", show_default=False)] = None,
     file: Annotated[Path | None, typer.Option(help="A table, or a file with a text in each line.", show_default=False)] = None,
     column: Annotated[str, typer.Option(help="Name of the text column in the file.")] = "text",
+    as_json: AsJson = False,
 ) -> None:
-    """Label texts with the task's champion. One JSON object a line."""
+    """Label texts with the task's champion. One JSON object a line; with --json, all in one object at the end."""
     from fsat_tasks.errors import InputError
     from fsat_tasks.traffic.predictions import predict as predict_texts
     from fsat_tasks.traffic.predictions import predict_file, predict_stream
@@ -55,6 +56,9 @@ def predict(
         answers = predict_texts(task, [text], store)
     else:
         answers = predict_stream(task, standard_input(), "standard input", store)
+    if as_json:
+        print_json({"task": task, "answers": list(answers)})
+        return
     try:
         for answer in answers:
             typer.echo(json.dumps(answer, ensure_ascii=False))
