@@ -10,7 +10,7 @@ from fsat_tasks.quality.gates import GateDecision
 from fsat_tasks.quality.wording import PERCENT, POINTS, interval, plural
 from fsat_tasks.tasks.spec import GateSpec
 
-__all__ = ["allowed_loss", "baseline_gate", "champion_gates", "rule_that_applies", "target_gate"]
+__all__ = ["allowed_loss", "baseline_gate", "champion_gates", "other_rules", "rule_that_applies", "target_gate"]
 
 
 def baseline_gate(metrics: Mapping[str, Any], bounds: GateSpec) -> GateDecision:
@@ -74,6 +74,15 @@ def rule_that_applies(champion: Mapping[str, Any], bounds: GateSpec) -> str:
     return bounds.replace_if if allowed[bounds.replace_if] else "better"
 
 
+def other_rules(champion: Mapping[str, Any], bounds: GateSpec) -> list[str]:
+    """Return the rules by which a challenger that the rule `better` holds would replace the champion."""
+    if rule_that_applies(champion, bounds) != "better" or champion["missing"] or champion["p"] <= bounds.significance:
+        return []
+    others = {"surer": "loss_p" in champion and _surer(champion, bounds.significance, "", "").promote}
+    others["no_worse"] = champion["new_samples"] and _no_worse(champion, bounds, "", "").promote
+    return [name for name, would in others.items() if would]
+
+
 def target_gate(old: str, new: str, champion: Mapping[str, Any]) -> GateDecision:
     """Hold the model back, because its answers are of another kind than the champion's.
 
@@ -101,16 +110,10 @@ def _better(champion: Mapping[str, Any], bounds: GateSpec, old: str, exchange: s
     else:
         chance = "beyond chance " if champion["gained"] > lost else ""
         enough = f"With {lost:,} lost, {fewest_gained(lost, significance):,} gained would be enough."
-        reason = f"Not better {chance}than {old}: {exchange}. {enough}{_other_rules(champion, bounds)}"
+        names = [f"gates.replace_if: {name}" for name in other_rules(champion, bounds)]
+        others = f" It would replace the champion with {' or '.join(names)} in task.yaml." if names else ""
+        reason = f"Not better {chance}than {old}: {exchange}. {enough}{others}"
     return GateDecision("champion", p <= significance, reason, p, significance, _test("better", p, significance, champion))
-
-
-def _other_rules(champion: Mapping[str, Any], bounds: GateSpec) -> str:
-    """Return a sentence that names the rules by which the challenger would replace the champion; empty if there is none."""
-    others = {"surer": "loss_p" in champion and _surer(champion, bounds.significance, "", "").promote}
-    others["no_worse"] = champion["new_samples"] and _no_worse(champion, bounds, "", "").promote
-    names = [f"gates.replace_if: {name}" for name, would in others.items() if would]
-    return f" It would replace the champion with {' or '.join(names)} in task.yaml." if names else ""
 
 
 def _surer(champion: Mapping[str, Any], significance: float, old: str, exchange: str) -> GateDecision:

@@ -86,7 +86,7 @@ def after_run(run: Decided, again: str = "") -> NextSteps:
         case Ending.unchanged:
             return NextSteps(f"This model is the champion already, version {run.version}.", _use(run.task))
         case Ending.held:
-            return _held(run)
+            return _held(run, again)
         case Ending.overruled:
             says = f"The model did not pass {_held_by(run)}, but a person made it the champion: version {run.version} stays."
             return NextSteps(says, (*_use(run.task)[:1], (f"fsat history {run.task}", "see who promoted it, and why")))
@@ -102,7 +102,8 @@ def after_run(run: Decided, again: str = "") -> NextSteps:
             return NextSteps(says, ((again, "publish the model"),))
         case Ending.would_hold:
             says = f"Dry run: the model did not pass {_held_by(run)}, and nothing was published."
-            return NextSteps(says, ((again, "enter the model in the history"),), rows_hint(run.decision, run.gates))
+            commands = (again, "enter the model in the history"), *_by_another_rule(again, run.decision, run.gates)
+            return NextSteps(says, commands, rows_hint(run.decision, run.gates))
 
 
 def before_record(
@@ -122,8 +123,10 @@ def before_record(
     if standing.is_champion:
         return NextSteps(says, _use(task)[:1])
     compare = (_diff(task, standing.champion, key),) if standing.champion else ()
-    last = (f"fsat history {task}", "see whether the model was promoted, and by whom") if promote else _promote(task, key)
-    return NextSteps(says, (*compare, last), "" if promote else rows_hint(decision, gates))
+    if promote:
+        return NextSteps(says, (*compare, (f"fsat history {task}", "see whether the model was promoted, and by whom")))
+    commands = (*compare, _promote(task, key), *_by_another_rule(f"fsat run {task}", decision, gates))
+    return NextSteps(says, commands, rows_hint(decision, gates))
 
 
 def after_move(task: str, before: int, after: int) -> NextSteps:
@@ -168,7 +171,8 @@ def rows_hint(decision: Mapping[str, Any], gates: Sequence[GateDecision]) -> str
         return f"{smallest} beyond chance. This one did not get more right than the champion, so more rows may not help."
     had = f"the champion has only {wrong} wrong" if wrong else "the champion has all of them right"
     more = f", at least {math.ceil(least * rows / wrong):,} of them" if wrong else ""
-    return f"{smallest} beyond chance, but {had}. So no model can replace it by itself: add {kind}s{more}, or promote by hand."
+    so = f"So no model can replace it by the rule `better`: add {kind}s{more}, or promote by hand."
+    return f"{smallest} beyond chance, but {had}. {so}"
 
 
 def _enough_rows(rows: int, gained: int, lost: int, significance: float, kind: str) -> str:
@@ -190,10 +194,20 @@ def _promoted(run: Decided) -> NextSteps:
     return NextSteps(says, (_diff(run.task, run.before, run.version), back))
 
 
-def _held(run: Decided) -> NextSteps:
+def _held(run: Decided, again: str) -> NextSteps:
     says = f"The model was held, because it did not pass {_held_by(run)}; {run.stays}."
     first = _diff(run.task, run.version, run.key) if run.version else _report(run.task)
-    return NextSteps(says, (first, _promote(run.task, run.key)), rows_hint(run.decision, run.gates))
+    commands = first, _promote(run.task, run.key), *_by_another_rule(again, run.decision, run.gates)
+    return NextSteps(says, commands, rows_hint(run.decision, run.gates))
+
+
+def _by_another_rule(again: str, decision: Mapping[str, Any], gates: Sequence[GateDecision]) -> tuple[tuple[str, str], ...]:
+    """Return the command that promotes the model after a change of task.yaml, if only the rule `better` holds it."""
+    rules = (decision["champion"] or {}).get("other_rules", [])
+    if not rules or [gate.gate for gate in gates if not gate.promote] != ["champion"]:
+        return ()
+    rule = " or ".join(f"gates: {{replace_if: {name}}}" for name in rules)
+    return ((again, f"let it replace the champion, after you set {rule} in task.yaml"),)
 
 
 def _kept(run: Decided) -> NextSteps:

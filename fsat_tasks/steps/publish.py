@@ -13,7 +13,7 @@ from fsat_tasks.models.served import ServedModel
 from fsat_tasks.models.variants import for_a_cpu
 from fsat_tasks.quality.gates import all_gates, decisions_from_json
 from fsat_tasks.quality.graph_gates import latency_gates
-from fsat_tasks.quality.opponent_gates import champion_gates, rule_that_applies, target_gate
+from fsat_tasks.quality.opponent_gates import champion_gates, other_rules, rule_that_applies, target_gate
 from fsat_tasks.registry.approval import record
 from fsat_tasks.registry.challenge import choose_opponent, compare_with_champion, former_target
 from fsat_tasks.registry.registry import Registry
@@ -93,7 +93,7 @@ def _write(run: Run, opponent: Mapping[str, Any] | None, folder: Path) -> dict[s
         gates.append(target_gate(former, run.target.name, opponent))
     if champion:
         gates += champion_gates(champion["challenger_accuracy"], champion, bounds)
-        champion = {**champion, "rule": rule_that_applies(champion, bounds)}
+        champion = {**champion, "rule": rule_that_applies(champion, bounds), "other_rules": other_rules(champion, bounds)}
     timings = _time_variants(run)
     timed = latency_gates(timings[run.exported.json("config.json")["served"]], bounds)
     decision = {

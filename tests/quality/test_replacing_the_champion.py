@@ -12,7 +12,7 @@ from scipy.stats import norm
 
 from fsat_tasks.numerics.evidence.paired import compare_paired, lower_loss_p, no_worse_p
 from fsat_tasks.quality.comparison import compare_losses
-from fsat_tasks.quality.opponent_gates import champion_gates
+from fsat_tasks.quality.opponent_gates import champion_gates, other_rules
 from fsat_tasks.tasks.spec import GateSpec
 
 CHAMPION: dict[str, Any] = {
@@ -45,6 +45,8 @@ def test_a_model_that_is_no_better_is_told_which_rule_would_take_it() -> None:
     assert reason.endswith(
         "It would replace the champion with gates.replace_if: surer or gates.replace_if: no_worse in task.yaml."
     )
+    assert other_rules(CHAMPION, GateSpec(margin=0.1)) == ["surer", "no_worse"]
+    assert other_rules(CHAMPION, GateSpec(replace_if="surer")) == [], "it passes"
     assert "It would" not in verdict({**CHAMPION, "loss_p": 0.2, "new_samples": False})[1]
 
 

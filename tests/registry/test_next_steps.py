@@ -105,6 +105,22 @@ def test_champion_with_too_few_wrong_rows_cannot_be_beaten_and_that_is_said() ->
     assert "the champion has all of them right" in perfect and "add query rows, or promote" in perfect
 
 
+def test_hint_speaks_of_the_rule_better_and_the_rules_that_would_pass_are_offered() -> None:
+    old = OLD | {"other_rules": ["no_worse"]}
+    held, dry = (
+        after_run(Decided("desk", ending, decision(champion=old), HELD, entry(1), 1))
+        for ending in (Ending.held, Ending.would_hold)
+    )
+    page = before_record("desk", decision(champion=old), HELD, Standing(None, 2, 1, False), approval=False)
+    for steps in (held, dry, page):
+        assert "So no model can replace it by the rule `better`: add query rows" in steps.hint
+        what = "let it replace the champion, after you set gates: {replace_if: no_worse} in task.yaml"
+        assert steps.commands[-1] == ("fsat run desk", what)
+    both = [*HELD, GateDecision("ece", False, "Off.", 0.2, 0.1)]
+    after = after_run(Decided("desk", Ending.held, decision(champion=old), both, entry(1), 1))
+    assert not any("replace_if" in purpose for _, purpose in after.commands), "another gate holds it too"
+
+
 def test_model_that_is_not_ahead_gets_no_promise_of_more_rows() -> None:
     assert "more rows may not help" in rows_hint(decision(champion=OLD | {"accuracy": 0.5}), HELD)
     assert "more rows may not help" in rows_hint(decision(champion=OLD, mae=0.5), HELD)
