@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -31,6 +32,9 @@ def print_diff(changes: Mapping[str, Any]) -> None:
     names = [f"{'v' if changes[side]['version'] else ''}{_name(changes[side])}" for side in ("before", "after")]
     terminal().print(_verdict(changes), markup=False, soft_wrap=False)
     terminal().print(f"data: {_say_data(changes['data'])}", markup=False, soft_wrap=False)
+    for key, values in changes["settings"].items():
+        setting = f"{key} {_setting(values['before'])} -> {_setting(values['after'])}"
+        terminal().print(f"settings: {setting}", markup=False, soft_wrap=False)
     _print_changed(changes["changed"], names)
     _print_data(changes["data"])
     _print_figures(changes["figures"], names)
@@ -136,6 +140,13 @@ def _count(found: Sequence[Any] | int) -> int:
 
 def _figure(value: Any, unit: Unit) -> str:
     return "-" if value is None else unit.show(value)
+
+
+def _setting(value: Any) -> str:
+    """Return a value as task.yaml has it, in one line."""
+    return (
+        f"{value:g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    )
 
 
 def _measured_on(evidence: str | None, rows: int | None) -> str:

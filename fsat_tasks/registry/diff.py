@@ -10,6 +10,7 @@ from fsat_tasks.data.pool import Pool
 from fsat_tasks.data.tables import Split, Tables
 from fsat_tasks.registry.history import Entry
 from fsat_tasks.registry.published import find_published
+from fsat_tasks.registry.settings import changed_settings
 from fsat_tasks.store import Artefact, Store
 from fsat_tasks.targets.registered import target_from_settings
 from fsat_tasks.targets.target import Rule, Target
@@ -33,6 +34,7 @@ def diff_models(store: Store, task: str, before: Entry, after: Entry) -> Json:
         - `targets`: names of both targets.
         - `compared`: number of rows that both models were judged on; 0 if their answers are of different kinds.
         - `changed`: those of the compared rows for which the two models give different answers.
+        - `settings`: key of task.yaml -> its values before and after, for the keys whose values differ.
         - `data`: split -> rows that were added, removed or relabelled. Rows of the unlabelled pool are only counted.
 
     Raises:
@@ -42,6 +44,7 @@ def diff_models(store: Store, task: str, before: Entry, after: Entry) -> Json:
     old_rows, new_rows = _judged_rows(old_data, old_result), _judged_rows(new_data, new_result)
     old_figures, new_figures = old_result.json("metrics.json"), new_result.json("metrics.json")
     opinion, targets = _opinion(store, task, before, after)
+    models = (find_published(store, task, entry["model"]) for entry in (before, after))
     both = [] if opinion is None else [row for row in new_rows if row in old_rows]
     return {
         "task": task,
@@ -57,6 +60,7 @@ def diff_models(store: Store, task: str, before: Entry, after: Entry) -> Json:
             for row in both
             if opinion is not None and not opinion.same(old_rows[row]["predicted"], new_rows[row]["predicted"])
         ],
+        "settings": changed_settings(store, *models),
         "data": {} if old_data.digest == new_data.digest else _data_changes(store, old_data, new_data),
     }
 

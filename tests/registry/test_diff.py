@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,9 @@ class Models:
         with (self.folder / f"{split}.csv").open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([("text", "label"), *rows])
 
-    def publish(self, answers: Answers, evidence: str = "query", promote: bool = True) -> Artefact:
+    def publish(
+        self, answers: Answers, evidence: str = "query", promote: bool = True, settings: Mapping[str, Any] | None = None
+    ) -> Artefact:
         """Publish a model with these answers and the lineage of a run. The real step checks the data as they are now."""
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -67,9 +70,10 @@ class Models:
         def decide(folder: Path) -> None:
             write_json(folder / "decision.json", {"promote": promote, "metrics": {"accuracy": right}})
 
+        tuned = self.store.build(Recipe("tune", 1, settings or {}, {}), lambda folder: write_json(folder / "head.json", {}))
         config = {"data": validated.digest, "answers": {text: list(answer) for text, answer in answers.items()}}
         evaluated = self.store.build(Recipe("evaluate", 1, config, {}, parents={"validate": validated}), evaluate)
-        parents = {"validate": validated, "evaluate": evaluated}
+        parents = {"validate": validated, "evaluate": evaluated, "tune": tuned}
         model = self.store.build(Recipe("export", 1, config, {}, parents=parents), lambda folder: write_model(folder, config))
         self.registry.record(model, self.store.build(Recipe("publish", 1, config, {}), decide), self.registry.version())
         return model
@@ -159,6 +163,26 @@ def test_rows_of_every_split_that_came_went_or_were_relabelled(models: Models) -
     assert found["data"]["unlabelled"] == {"came": 2, "went": 1}
     (changed,) = found["changed"]
     assert (changed["label_before"], changed["label"], changed["effect"]) == ("animal", "number", "relabelled")
+
+
+def test_settings_of_task_yaml_that_changed_are_said(models: Models, cli: Cli) -> None:
+    rows = [(f"{text} {number}", label) for number in range(3) for text, label in SAMPLES]
+    models.write("samples", rows)
+    models.publish(RIGHT, settings={"budget_seconds": 240.0, "shots": None, "seed": 0})
+    task_yaml = models.folder / "task.yaml"
+    written = json.loads(task_yaml.read_text("utf-8"))
+    task_yaml.write_text(json.dumps({**written, "validation": {"near_duplicate": 0.8}}), "utf-8")
+    models.publish(RIGHT, settings={"budget_seconds": 10.0, "shots": 3, "seed": 0, "limit_seconds": 60.0})
+    assert models.diff("1", "2")["settings"] == {
+        "shots": {"before": None, "after": 3},
+        "tune.budget_seconds": {"before": 240.0, "after": 10.0},
+        "tune.limit_seconds": {"before": None, "after": 60.0},
+        "validation.near_duplicate": {"before": 0.9, "after": 0.8},
+    }
+    said = cli("diff", models.task, "1", "2")[1].splitlines()
+    assert "settings: tune.budget_seconds 240 -> 10" in said
+    assert "settings: shots null -> 3" in said
+    assert models.diff("1", "1")["settings"] == {}
 
 
 def test_left_out_samples_are_compared_where_there_are_no_query_rows(models: Models) -> None:
