@@ -107,14 +107,15 @@ class Comparison:
         points = f"{100.0 * abs(self.accuracy):.1f} points"
         accuracy = f"{'rises' if self.accuracy > 0.0 else 'falls'} by {points}" if points != "0.0 points" else "stays the same"
         link = "but" if self.gain * self.accuracy < 0.0 else "and"
-        return f"{self._verdict()}: on left-out samples {self.aim} gets {probability}, {link} accuracy {accuracy}."
+        trusted = self.better and self.gain <= 0.0
+        doubt = " Chance may explain that, and such a rung usually gains on new rows." if trusted else ""
+        return f"{self._verdict()}: on left-out samples {self.aim} gets {probability}, {link} accuracy {accuracy}.{doubt}"
 
     def _verdict(self) -> str:
         if self.better:
             if self.prior is None:
                 return "Better by more than the margin of error"
-            usual = "because such a rung usually is, and these few samples do not refute it"
-            return "Probably better" if self.gain > 0.0 else f"Probably better, {usual}"
+            return "Probably better" if self.gain > 0.0 else "Taken on trust"
         if self.accuracy < (0.0 if self.prior is None else -ACCURACY_ERRORS * self.accuracy_error):
             return "Less accurate"
         return "No better" if self.expected <= 0.0 else "Not better by more than the margin of error"
