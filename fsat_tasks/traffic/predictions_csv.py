@@ -49,13 +49,20 @@ def write_predictions_csv(task: Task, file: Path, predictions: Path, path: Path)
             answer = next(answers, None)
             if answer is None or answer["line"] != line:
                 raise _changed(file)
-            own = {name: value for name, value in answer.items() if name not in OWN}
+            own = _own(answer)
             if heads is None:
                 heads = list(record)
                 table.writerow([*map(guard, heads), *(f"{MARK}{name}" if name in record else name for name in own)])
             table.writerow([_cell(value) for value in (*(record.get(name) for name in heads), *own.values())])
     if next(answers, None) is not None:
         raise _changed(file)
+
+
+def _own(answer: Record) -> dict[str, Any]:
+    """Return the columns of an answer. `label` has only what the model stands by, because people count it."""
+    own = {name: value for name, value in answer.items() if name not in OWN}
+    label, abstained = own.pop("label"), own["abstained"]
+    return {"label": None if abstained else label, "guess": label if abstained else None, **own}
 
 
 def csv_adder(task: Task, file: Path, result: Artefact) -> AddFiles:

@@ -16,7 +16,7 @@ from fsat_tasks.traffic.predictions_csv import PREDICTIONS_CSV, csv_adder, write
 from fsat_tasks.traffic.review import copy_result
 from label_files import read_rows, write_texts
 
-ANSWER = ["label", "probability", "margin", "in_scope", "abstained", "scope", "labels", "truncated"]
+ANSWER = ["label", "guess", "probability", "margin", "in_scope", "abstained", "scope", "labels", "truncated"]
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -34,7 +34,8 @@ def test_every_row_has_its_own_columns_and_its_answer(ending: str, task: Task, l
     assert list(found[0]) == [*(["id"] if ending == ".csv" else []), "text", *ANSWER]
     assert [row["text"] for row in found] == texts
     for row, expected in zip(found, read_rows(result), strict=True):
-        assert row["label"] == (expected["label"] or "")
+        given, other = ("guess", "label") if expected["abstained"] else ("label", "guess")
+        assert (row[given], row[other]) == (expected["label"] or "", "")
         assert row["labels"] == "|".join(expected["labels"] or [])
         assert row["abstained"] == json.dumps(expected["abstained"])
         assert expected["probability"] is None or float(row["probability"]) == pytest.approx(expected["probability"], abs=1e-5)
@@ -49,7 +50,7 @@ def test_column_of_the_same_name_stays_and_formulas_are_guarded(task: Task, labe
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     write_predictions_csv(task, file, labeller.label(file).path / PREDICTIONS, tmp_path / "p.csv")
     first, second = read(tmp_path / "p.csv")
-    assert list(first)[:7] == ["text", "label", "amount", "more", "tags", "predicted_label", "probability"]
+    assert list(first)[:7] == ["text", "label", "amount", "more", "tags", "predicted_label", "guess"]
     assert list(first.values())[:5] == ["'=1+1", "mine", "-5", '{"a": 1}', "x|y"]
     assert list(second.values())[:5] == ["two", "", "", "", ""]
 
