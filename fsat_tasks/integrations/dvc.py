@@ -44,11 +44,12 @@ def require_repository(data: Path) -> Path:
     """Return the result of `find_repository`. Raises SnapshotError if there is no repository or DVC is not installed."""
     root = find_repository(data)
     if root is None:
+        git = next((folder for folder in (data.resolve(), *data.resolve().parents) if (folder / ".git").exists()), None)
         raise SnapshotError(
             f"FSAT_DATA {data}",
             "a folder in a Git repository with DVC",
-            "one outside of such a repository",
-            "Make one of a folder above it: git init && dvc init.",
+            "one outside of such a repository" if git is None else f"one in the Git repository {git}, which has no DVC",
+            "Make one of a folder above it: git init && dvc init." if git is None else f"Add DVC to it: cd {git} && dvc init.",
         )
     if importlib.util.find_spec("dvc") is None:
         raise SnapshotError(f"repository {root}", "DVC in fsat's environment", "none", "Install it: pip install 'fsat[dvc]'.")
