@@ -41,6 +41,8 @@ more rows would hardly make the tests more sensitive."""
 
 UNLIKE = 10
 """Number of rows, least like the samples, that are shown if there is drift."""
+ALIKE = 0.8
+"""Similarity at which a row counts as a near duplicate of one that is shown, such as a template with another number in it."""
 
 Kind = Literal["unlabelled", "query", "samples"]
 
@@ -220,9 +222,22 @@ def _compare(reference: _Reference, window: Judged, head: ReferenceHead, signifi
 
 
 def _unlike(run: Run, inputs: list[Input], scope: Array) -> list[dict[str, Any]]:
-    """Return the rows that are least like the samples, with their scope scores, the lowest first. No row is there twice."""
-    lowest = sorted(dict(zip(inputs, scope.tolist(), strict=True)).items(), key=lambda row: row[1])[:UNLIKE]
-    return [{"text": run.task.modality.show(row), "scope": score} for row, score in lowest]
+    """Return the rows that are least like the samples, with their scope scores, the lowest first.
+
+    A row that is a near duplicate of one before it is left out, so that a person sees different rows.
+    """
+    modality = run.task.modality
+    found: list[dict[str, Any]] = []
+    marks: list[str] = []
+    for row, score in sorted(dict(zip(inputs, scope.tolist(), strict=True)).items(), key=lambda one: one[1]):
+        mark = modality.fingerprint(row)
+        if mark in marks or (marks and any(modality.similar([mark], marks, ALIKE))):
+            continue
+        found.append({"text": modality.show(row), "scope": score})
+        marks.append(mark)
+        if len(found) == UNLIKE:
+            break
+    return found
 
 
 def _differ(what: str, shift: Shift, drift: bool) -> str:
