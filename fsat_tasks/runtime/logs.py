@@ -55,6 +55,8 @@ def in_json() -> bool:
 def configure() -> bool:
     """Set up the command line's log on standard error: JSON lines from INFO on; or text from WARNING on, for long work from INFO.
 
+    A line of text has the time and the words, and no name of a module. Airflow's own log has these names.
+
     Returns:
         Whether the log is JSON lines.
 
@@ -70,7 +72,7 @@ def configure() -> bool:
     else:
         for name in LONG_WORK:
             logging.getLogger(name).setLevel(logging.INFO)
-        handler.setFormatter(_Text("%(levelname)s %(name)s: %(at)s%(message)s"))
+        handler.setFormatter(_Text("%(asctime)s %(grade)s%(at)s%(message)s", "%H:%M:%S"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     return json_lines
 
@@ -83,6 +85,7 @@ def hide_logins(text: str) -> str:
 def _add_fields(record: logging.LogRecord) -> bool:
     record.fields = fields = _FIELDS.get({})
     record.at = f"{' '.join(fields.values())}: " if fields else ""
+    record.grade = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
     return True
 
 
