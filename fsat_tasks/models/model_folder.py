@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from fsat_tasks.models.variants import FILES, FOR_A_GPU, MODEL, Decider, Judge, 
 from fsat_tasks.quality.graph_gates import parity_gates, size_gate
 from fsat_tasks.runtime.failures import NamedErrors
 from fsat_tasks.runtime.kept import Kept
+from fsat_tasks.runtime.progress import show_work
 from fsat_tasks.store import Artefact, Store
 from fsat_tasks.store.files import write_json
 from fsat_tasks.targets.target import Target
@@ -84,17 +85,21 @@ def write_model(model: TunedModel, comparison: Comparison, folder: Path, store: 
         The figures of parity.json; `served`, the file that is served; and `promote`, whether all gates promote.
     """
     bounds, settings = comparison.bounds, _settings(model)
-    _save(_joined(model.head, model.encoder, kept), settings, folder / MODEL)
-    copy_preparer(model.encoder, folder)
-    write_json(folder / "config.json", settings | {"served": MODEL})
-    answers = ServedModel(folder, kept=kept).run(comparison.inputs)
+    with show_work(f"export: {model.precision}"):
+        _save(_joined(model.head, model.encoder, kept), settings, folder / MODEL)
+        copy_preparer(model.encoder, folder)
+        write_json(folder / "config.json", settings | {"served": MODEL})
+        answers = ServedModel(folder, kept=kept).run(comparison.inputs)
     decider = Decider(model.target, model.head.rule, model.head.scope_threshold)
     parity = decider.parity(answers, comparison.reference)
     variants = [_reference_variant(model, folder, parity)]
     judge = Judge(folder, comparison.inputs, comparison.labels, answers, bounds, decider, kept)
-    for name, graph in _smaller(model, store, kept):
-        _save(graph, settings, folder / FILES[name])
-        variants.append(judge.judge(name))
+    for name, make in _smaller(model, store, kept):
+        with show_work(f"export: {name}"):
+            graph = make()
+            if graph is not None:
+                _save(graph, settings, folder / FILES[name])
+                variants.append(judge.judge(name))
     if comparison.beside_a_gpu:
         with NamedErrors(f"{len(comparison.inputs)} rows"):
             variants += [judge.judge(name, "cuda") for name in ("fp32", *FOR_A_GPU)]
@@ -142,13 +147,16 @@ def _reference_variant(model: TunedModel, folder: Path, parity: dict[str, Any]) 
     return {"name": model.precision, "device": "cpu", "file": MODEL, "bytes": size, **parity, **verdict}
 
 
-def _smaller(model: TunedModel, store: Store, kept: Kept) -> Iterator[tuple[str, onnx.ModelProto]]:
-    """Yield the smaller variants with their names, one in memory at a time. A model with an int8 encoder has none."""
+def _smaller(model: TunedModel, store: Store, kept: Kept) -> Iterator[tuple[str, Callable[[], onnx.ModelProto | None]]]:
+    """Yield name and maker of each smaller variant, one in memory at a time. A model with an int8 encoder has none."""
+
+    def int8() -> onnx.ModelProto | None:
+        encoder = _int8_encoder(model.encoder, store)
+        return encoder and _joined(model.head, encoder, kept)
+
     if model.precision == "fp32":
-        int8 = _int8_encoder(model.encoder, store)
-        if int8 is not None:
-            yield "int8", _joined(model.head, int8, kept)
-        yield "fp16", _joined(model.head, model.encoder, kept, half=True)
+        yield "int8", int8
+        yield "fp16", lambda: _joined(model.head, model.encoder, kept, half=True)
 
 
 def _int8_encoder(encoder: Artefact, store: Store) -> Artefact | None:

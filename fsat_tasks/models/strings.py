@@ -10,6 +10,7 @@ from fsat_tasks.errors import EncoderError, InputError
 from fsat_tasks.models.graph_facts import set_facts
 from fsat_tasks.models.served import ServedModel
 from fsat_tasks.runtime.numeric_class import CPU_CLASS
+from fsat_tasks.runtime.progress import show_work
 from fsat_tasks.store import Artefact, Recipe, Store, versions
 from fsat_tasks.store.files import write_json
 
@@ -94,11 +95,13 @@ def export_strings(task: str, store: Store, model: Artefact) -> Artefact:
         config = model.json("config.json")
         front = tokenizer_graph(model.path / "tokenizer.json")
         texts = [*HARD_TEXTS, *_own_texts(store, model)]
-        _same_tokens(front, model.path / "tokenizer.json", texts)
+        with show_work("compare token ids"):
+            _same_tokens(front, model.path / "tokenizer.json", texts)
         graph = join_tokenizer(front, onnx.load(model.path / config["served"]))
         set_facts(graph, config | {"task": task}, model=model.digest)
         onnx.save(graph, folder / MODEL)
-        parity = _same_answers(StringModel(folder / MODEL), model, sorted(texts[:ROWS], key=len))  # by length: less padding
+        with show_work("compare answers"):
+            parity = _same_answers(StringModel(folder / MODEL), model, sorted(texts[:ROWS], key=len))  # by length: less padding
         write_json(folder / "parity.json", parity | {"texts": len(texts), "served": config["served"]})
         return parity
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -31,10 +32,32 @@ QUICK = 0.5
 def show_work(label: str) -> Iterator[None]:
     """Context manager: on a terminal, a line with this label and the time so far moves while the block runs.
 
-    Only one line moves at a time. Work within this work adds its label to the line.
+    Only one line moves at a time. Work within this work adds its label to the line. Elsewhere, long work has one line of
+    the log, so that nobody takes a long silence for a standstill.
     """
-    with _line_with(_Part(label)):
+    with _line_with(_Part(label)) if _moves() else _said_if_long(label):
         yield
+
+
+_TIMER: ContextVar[threading.Timer | None] = ContextVar("fsat_timer", default=None)
+
+
+@contextlib.contextmanager
+def _said_if_long(label: str) -> Iterator[None]:
+    if not log.isEnabledFor(logging.INFO):
+        yield
+        return
+    said = threading.Timer(SECONDS_BETWEEN_LINES, copy_context().run, (log.info, "%s: at work", label))
+    said.daemon = True
+    if (outer := _TIMER.get()) is not None:  # the work within says what goes on
+        outer.cancel()
+    former = _TIMER.set(said)
+    said.start()
+    try:
+        yield
+    finally:
+        said.cancel()
+        _TIMER.reset(former)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from fsat_tasks.runtime import progress
@@ -32,3 +34,15 @@ def test_long_work_without_a_known_end_has_lines_too(caplog: pytest.LogCaptureFi
     with progress.show_progress("predict", None) as report:
         report(10)
     assert [message.split(",")[0] for message in caplog.messages] == ["predict: 10 rows"]
+
+
+def test_long_work_without_a_count_is_said_once_and_quick_work_is_not(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("INFO")
+    with progress.show_work("quick"):
+        pass
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.02)
+    with progress.show_work("desk"), progress.show_work("compare answers"):
+        time.sleep(0.3)
+    assert caplog.messages == ["compare answers: at work"]
