@@ -29,6 +29,7 @@ __all__ = [
     "print_ladder",
     "print_outcome",
     "print_outcomes",
+    "print_suspects",
     "terminal",
     "what_was_done",
     "with_detail",
@@ -89,12 +90,26 @@ def print_outcomes(outcomes: Sequence[Outcome]) -> None:
         terminal().print("To see what held them: fsat status", markup=False)
 
 
-def print_findings(findings: list[dict[str, Any]]) -> None:
-    """Print the data warnings on standard error."""
-    for finding in findings:
+def print_suspects(task: str, count: int) -> None:
+    """Print how many samples look mislabelled, and where they are listed; nothing if there are none."""
+    if count:
+        look = "sample looks" if count == 1 else "samples look"
+        terminal().print(f"{count:,} {look} mislabelled: fsat open {task}", markup=False)
+
+
+def print_findings(findings: list[dict[str, Any]], most: int | None = None, task: str = "") -> None:
+    """Print the data warnings on standard error.
+
+    Args:
+        most: maximum number of warnings to print; by default all.
+        task: task that has all of them, if there are more.
+    """
+    for finding in findings[:most]:
         lines = ", ".join(map(str, finding["lines"][:10])) + (" ..." if len(finding["lines"]) > 10 else "")
         where = f"{finding['file']}, {'lines' if len(finding['lines']) > 1 else 'line'} {lines}" if lines else finding["file"]
         say_error(f"warning: {where}: {finding['message']}")
+    if most is not None and len(findings) > most:
+        say_error(f"and {len(findings) - most} more: fsat validate {task}")
 
 
 def what_was_done(step: str, notes: Mapping[str, Any], verbose: bool = False) -> str:

@@ -23,7 +23,7 @@ from fsat_tasks.cli.common import (
 )
 from fsat_tasks.cli.json_output import print_json
 from fsat_tasks.cli.next_lines import command_again
-from fsat_tasks.cli.streams import say_error
+from fsat_tasks.cli.streams import say_error, to_width
 from fsat_tasks.runtime import logs
 from fsat_tasks.runtime.progress import show_work
 
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from fsat_tasks.tasks.task import Task
 
 verbs = typer.Typer()
+
+MOST_WARNINGS = 3
+"""Maximum number of data warnings at the end of a run. `fsat validate` prints all."""
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Decide, but do not change the champion.")]
 Approve = Annotated[bool, typer.Option("--approve", help="Approve the model, if task.yaml has approval: true.")]
@@ -178,20 +181,25 @@ def _print_json(verb: str, task: Task, artefacts: dict[str, Artefact], outcome: 
 
 
 def _print(verb: str, artefacts: dict[str, Artefact], outcome: Outcome | None, verbose: bool) -> None:
-    """Print the results of a run for a person. The data warnings and the ladder are printed only if this run made them.
+    """Print the results of a run for a person. The ladder is printed only if this run made it.
 
-    The verb of a step always prints the result of this step, even if an earlier run made the result.
+    The verb of a step always prints the result of this step, even if an earlier run made the result. A whole run has the first
+    data warnings and the number of suspected labels at its end, where people look; other verbs have the warnings that they found.
     """
     from fsat_tasks.cli.next_lines import print_next
-    from fsat_tasks.cli.run_tables import print_decision, print_findings, print_ladder
+    from fsat_tasks.cli.run_tables import print_decision, print_findings, print_ladder, print_suspects
     from fsat_tasks.registry.next_steps import after_run
 
-    if artefacts["validate"].built or verb == "validate":
-        print_findings(artefacts["validate"].json("findings.json"))
+    findings = artefacts["validate"].json("findings.json")
+    if verb != "run" and (artefacts["validate"].built or verb == "validate"):
+        print_findings(findings)
     if verb == "tune" or ("tune" in artefacts and artefacts["tune"].built):
         print_ladder(artefacts["tune"], verbose)
     if outcome is not None and outcome.decided is not None:
         print_decision(outcome.decided, artefacts, verbose)
+        if verb == "run":
+            print_findings(findings, MOST_WARNINGS, outcome.task)
+            print_suspects(outcome.task, artefacts["publish"].manifest["notes"].get("suspects", 0))
         print_next(after_run(outcome.decided, command_again()), outcome.decided.ending)
 
 
@@ -217,4 +225,4 @@ def _say_estimate(task: Task, last: str) -> None:
     from fsat_tasks.steps.estimate import estimate_seconds, say_estimate
 
     if seconds := estimate_seconds(task, last):
-        say_error(f"The steps from here on take {say_estimate(seconds)}.")
+        say_error(to_width(f"The steps from here on take {say_estimate(seconds)}."))

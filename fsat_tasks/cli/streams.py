@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO, TypeVar, cast
@@ -22,6 +24,7 @@ __all__ = [
     "say_error",
     "standard_input",
     "styled_output",
+    "to_width",
 ]
 
 T = TypeVar("T")
@@ -74,6 +77,11 @@ def say_error(message: str, colour: str | None = None) -> None:
         colour: colour of the line on a terminal.
     """
     typer.secho(printable(message), err=True, fg=colour if sys.stderr.isatty() else None)
+
+
+def to_width(message: str) -> str:
+    """Return a sentence without a command in it, wrapped at the terminal's width; as it is if nobody looks at a terminal."""
+    return textwrap.fill(message, shutil.get_terminal_size().columns) if sys.stderr.isatty() else message
 
 
 class _Output:

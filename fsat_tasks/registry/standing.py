@@ -29,7 +29,7 @@ class Standing:
         return self.own == self.champion
 
     def say(self, promote: bool, approval: bool) -> str:
-        """Say what becomes of the model. The page must not claim a promotion that has not happened yet.
+        """Say what becomes of the model. The page is true whenever it is read, so it claims no promotion.
 
         Args:
             promote: whether all gates promote the model.
@@ -42,9 +42,9 @@ class Standing:
             return f"{stays}."
         if self.own and self.chosen:
             return f"{stays}, because a person chose it, and this model was promoted before, as version {self.own}."
-        instead = f", in place of version {self.champion}," if self.champion else ""
-        when = "when a person approves it" if approval else "when this decision is recorded"
-        return f"It becomes version {self.own or self.following}{instead} {when}."
+        instead = f", in place of version {self.champion}" if self.champion else ""
+        condition = "If a person approves it" if approval else "If it is promoted"
+        return f"{condition}, it becomes version {self.own or self.following}{instead}."
 
 
 def find_standing(registry: Registry, digest: str) -> Standing:

@@ -58,6 +58,8 @@ class View:
     """Function that returns section -> content. The page has no other section that depends on the target."""
     coloured: bool
     """True if a row has one class, so that the feature map can have a colour for each class."""
+    suspects: Callable[[Sequence[dict[str, Any]], list[str], Target], dict[str, Any]] | None = None
+    """Function that finds the samples whose label is probably wrong, from the samples and the classes; None without classes."""
 
 
 def _one_label_figures(metrics: Mapping[str, Any]) -> list[Figure]:
@@ -126,7 +128,6 @@ def _between(low: float, high: float) -> str:
 
 def _one_label_sections(found: Answered) -> dict[str, Any]:
     return {
-        "suspects": label_errors(found.samples, found.rule.labels),
         "confusions": confusions(found.rows),
         **_sections_with_classes(found),
     }
@@ -140,7 +141,6 @@ def _several_labels_sections(found: Answered) -> dict[str, Any]:
         "rows": "probabilities",
     }
     return {
-        "suspects": several_label_errors(found.samples, found.rule.labels, found.target.parts),
         **sections,
         "confusions": label_mistakes(found.rows, found.target.parts),
         "calibration": {**sections["calibration"], **words},
@@ -149,7 +149,6 @@ def _several_labels_sections(found: Answered) -> dict[str, Any]:
 
 def _grade_sections(found: Answered) -> dict[str, Any]:
     return {
-        "suspects": label_errors(found.samples, found.rule.labels),
         "confusions": grade_confusions(found.rows, found.rule.labels),
         **_sections_with_classes(found),
     }
@@ -170,6 +169,14 @@ def _sections_with_classes(found: Answered) -> dict[str, Any]:
     }
 
 
+def _label_errors(samples: Sequence[dict[str, Any]], labels: list[str], _: Target) -> dict[str, Any]:
+    return label_errors(samples, labels)
+
+
+def _several_label_errors(samples: Sequence[dict[str, Any]], labels: list[str], target: Target) -> dict[str, Any]:
+    return several_label_errors(samples, labels, target.parts)
+
+
 def _number_sections(found: Answered) -> dict[str, Any]:
     return {
         "numbers": {**scatter_plot(found.rows, found.rule), "largest": largest_errors(found.rows)},
@@ -178,9 +185,9 @@ def _number_sections(found: Answered) -> dict[str, Any]:
 
 
 VIEWS = {
-    "one_label": View(_one_label_figures, _one_label_sections, coloured=True),
-    "several_labels": View(_several_labels_figures, _several_labels_sections, coloured=False),
-    "grade": View(_grade_figures, _grade_sections, coloured=True),
+    "one_label": View(_one_label_figures, _one_label_sections, True, _label_errors),
+    "several_labels": View(_several_labels_figures, _several_labels_sections, False, _several_label_errors),
+    "grade": View(_grade_figures, _grade_sections, True, _label_errors),
     "number": View(_number_figures, _number_sections, coloured=False),
 }
 """Name of the target -> how the page shows its answers."""

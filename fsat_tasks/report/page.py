@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -26,7 +26,7 @@ from fsat_tasks.report.suspects import suspects_link
 from fsat_tasks.report.tables import accuracies, findings, lineage, package_versions, sample_rows, variants
 from fsat_tasks.report.words import WORDS
 from fsat_tasks.runs.run import Run
-from fsat_tasks.templates import render, source
+from fsat_tasks.templates import render, source, unbroken
 
 __all__ = ["render_report"]
 
@@ -49,7 +49,7 @@ def render_report(run: Run, decision: Mapping[str, Any], written: datetime) -> s
     following = before_record(run.task.name, decision, gates, standing, run.task.spec.approval)
     style, script = source("report.css"), source("report.js")
     own = f"style-src '{_hash(style)}'; script-src '{_hash(script)}'"
-    return render(
+    page = render(
         "report.html.j2",
         task=run.task,
         decision=decision,
@@ -77,6 +77,7 @@ def render_report(run: Run, decision: Mapping[str, Any], written: datetime) -> s
         unseen="query rows, which the model has not seen" if metrics["evidence"] == "query" else "samples, each left out in turn",
         **sections,
     )
+    return unbroken(page)
 
 
 TITLES = {
@@ -135,11 +136,10 @@ def _sections(run: Run, decision: Mapping[str, Any]) -> dict[str, Any]:
         for row in pq.read_table(folder / "predictions.parquet").to_pylist()
     ]
     answered = Answered(rows, sample_rows(run), run.target, run.head.rule, metrics, folder)
-    answers = view.sections(answered)
-    if answers.get("suspects"):
-        answers["suspects"]["link"] = suspects_link(answers["suspects"], run.task)
+    suspects = _suspects(run, answered.samples)
     return {
-        **answers,
+        **view.sections(answered),
+        "suspects": suspects and suspects | {"link": suspects_link(suspects, run.task)},
         "gates": decision["gates"],
         "accuracy": accuracies(decision),
         "map": draw_map([*answered.samples, *(rows if split == "query" else [])], run, view.coloured),
@@ -151,6 +151,17 @@ def _sections(run: Run, decision: Mapping[str, Any]) -> dict[str, Any]:
         "slices": _slices(metrics),
         "use": call_snippet(run.exported.path, run.target.name) if run.task.spec.inputs == "text" else None,
     }
+
+
+def count_suspects(run: Run) -> int:
+    """Return the number of samples whose label is probably wrong; 0 if the answers are numbers."""
+    suspects = _suspects(run, sample_rows(run))
+    return int(suspects["count"]) if suspects else 0
+
+
+def _suspects(run: Run, samples: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    find = VIEWS[run.target.name].suspects
+    return find and find(samples, run.head.rule.labels, run.target)
 
 
 def _run(run: Run, written: datetime) -> dict[str, Any]:

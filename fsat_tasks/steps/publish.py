@@ -18,6 +18,7 @@ from fsat_tasks.registry.approval import record
 from fsat_tasks.registry.challenge import choose_opponent, compare_with_champion, former_target
 from fsat_tasks.registry.registry import Registry
 from fsat_tasks.runs.run import Run
+from fsat_tasks.runtime.progress import show_work
 from fsat_tasks.store import Artefact, Recipe, versions
 from fsat_tasks.store.files import write_json
 
@@ -83,7 +84,7 @@ def _parents(run: Run) -> dict[str, Artefact]:
 
 
 def _write(run: Run, opponent: Mapping[str, Any] | None, folder: Path) -> dict[str, Any]:
-    from fsat_tasks.report.page import render_report
+    from fsat_tasks.report.page import count_suspects, render_report
 
     bounds = run.task.spec.gates
     gates = decisions_from_json(run.evaluated.json("gates.json") + run.exported.json("gates.json"))
@@ -94,7 +95,8 @@ def _write(run: Run, opponent: Mapping[str, Any] | None, folder: Path) -> dict[s
     if champion:
         gates += champion_gates(champion["challenger_accuracy"], champion, bounds)
         champion = {**champion, "rule": rule_that_applies(champion, bounds), "other_rules": other_rules(champion, bounds)}
-    timings = _time_variants(run)
+    with show_work("publish: latency"):
+        timings = _time_variants(run)
     timed = latency_gates(timings[run.exported.json("config.json")["served"]], bounds)
     decision = {
         "promote": all(gate.promote for gate in [*gates, *timed]),
@@ -106,8 +108,9 @@ def _write(run: Run, opponent: Mapping[str, Any] | None, folder: Path) -> dict[s
     write_json(folder / "decision.json", decision)
     write_json(folder / "timings.json", {"graphs": timings, "gates": [gate.to_json() for gate in timed]})
     shown = {"gates": [gate.to_json() for gate in [*gates, *timed]], "champion": champion, "timings": timings}
-    (folder / "report.html").write_text(render_report(run, decision | shown, datetime.now(UTC)), "utf-8")
-    return {"promote": decision["promote"]}
+    with show_work("publish: report"):
+        (folder / "report.html").write_text(render_report(run, decision | shown, datetime.now(UTC)), "utf-8")
+    return {"promote": decision["promote"], "suspects": count_suspects(run)}
 
 
 def _time_variants(run: Run) -> dict[str, dict[str, float]]:

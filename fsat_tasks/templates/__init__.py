@@ -10,7 +10,12 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
-__all__ = ["render", "source"]
+__all__ = ["render", "source", "unbroken"]
+
+NOT_TEXT = re.compile(r"(<(style|script|pre|code|textarea)\b.*?</\2>|<[^>]*>)", re.DOTALL)
+NUMBER_AND_UNIT = re.compile(r"(?<=\d) (?=(?:%|s|ms|min|h|kB|MB|GB|points?)(?!\w))")
+NO_BREAK = "\u00a0"
+"""Space at which no line ends."""
 
 
 def render(name: str, **values: Any) -> str:
@@ -33,6 +38,15 @@ def _environment() -> Environment:
     environment.filters["size"] = lambda count: f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
     environment.filters["breaks"] = _breaks
     return environment
+
+
+def unbroken(page: str) -> str:
+    """Return a page of HTML in which no line ends between a number and its unit. Tags, code, style and script stay the same."""
+    done, texts = 0, []
+    for tag in NOT_TEXT.finditer(page):
+        texts += [NUMBER_AND_UNIT.sub(NO_BREAK, page[done : tag.start()]), tag[0]]
+        done = tag.end()
+    return "".join([*texts, NUMBER_AND_UNIT.sub(NO_BREAK, page[done:])])
 
 
 def _breaks(label: str) -> Markup:

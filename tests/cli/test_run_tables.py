@@ -11,7 +11,7 @@ import pytest
 from fsat_tasks.cli.diff_tables import print_diff
 from fsat_tasks.cli.drift_tables import print_drift
 from fsat_tasks.cli.registry_tables import print_history, print_status
-from fsat_tasks.cli.run_tables import print_decision, print_findings, print_ladder, what_was_done
+from fsat_tasks.cli.run_tables import print_decision, print_findings, print_ladder, print_suspects, what_was_done
 from fsat_tasks.quality.gates import GateDecision
 from fsat_tasks.registry.endings import Ending
 from fsat_tasks.registry.next_steps import Decided
@@ -133,7 +133,9 @@ def test_status_and_diff_show_the_figures_of_a_target(capsys: pytest.CaptureFixt
     assert "off by 0.650" in capsys.readouterr().out
     sides = {name: {"version": i, "model": {"key": str(i)}} for i, name in enumerate(("before", "after"), 1)}
     figures = {name: {"before": before[name], "after": after[name]} for name in ("accuracy", "mae")}
-    print_diff({**sides, "figures": figures, "changed": [], "targets": ["one_label"] * 2, "compared": 9, "data": {}})
+    print_diff(
+        {**sides, "figures": figures, "changed": [], "targets": ["one_label"] * 2, "compared": 9, "settings": {}, "data": {}}
+    )
     words = words_of(capsys.readouterr().out)
     assert "off by, on average 0.800 0.650 -0.150" in words and "30.0 % 40.0 % +10.0 points" in words
 
@@ -177,3 +179,19 @@ def test_notes_of_a_step_are_words(step: str, notes: dict[str, Any], words: str)
 
 def test_verbose_notes_are_all_of_them() -> None:
     assert what_was_done("tune", {"rung": "pool", "log_loss": 1.1644, "seconds": {}}, verbose=True) == "log_loss 1.16, rung pool"
+
+
+def test_end_of_a_run_has_three_warnings_and_the_number_of_suspects(capsys: pytest.CaptureFixture[str]) -> None:
+    findings = [{"file": "samples", "lines": [number], "message": "odd"} for number in range(2, 7)]
+    print_findings(findings, 3, "desk")
+    print_suspects("desk", 3)
+    print_suspects("desk", 1)
+    print_suspects("desk", 0)
+    out, err = capsys.readouterr()
+    assert err.splitlines() == [
+        *(f"warning: samples, line {number}: odd" for number in (2, 3, 4)),
+        "and 2 more: fsat validate desk",
+    ]
+    assert out.splitlines() == ["3 samples look mislabelled: fsat open desk", "1 sample looks mislabelled: fsat open desk"]
+    print_findings(findings[:3], 3, "desk")
+    assert "more" not in capsys.readouterr().err
