@@ -14,7 +14,7 @@ import typer
 
 from fsat_tasks.cli.common import AsJson, TaskName, Verbose, check_out, open_store
 from fsat_tasks.cli.json_output import print_json
-from fsat_tasks.cli.streams import drop_output, standard_input
+from fsat_tasks.cli.streams import drop_output, say_error, standard_input
 from fsat_tasks.runtime.progress import show_progress, show_work
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ def predict(
         raise InputError("text", "UTF-8", "bytes that are not")
     with show_work(f"open the champion of {task}"):
         answers = _answers(task, text, file, column)
+    if text is None and file is None and sys.stdin.isatty():
+        say_error("one text a line; Ctrl-D ends")
     if as_json:
         print_json({"task": task, "answers": list(answers)})
         return
@@ -81,6 +83,7 @@ def apply(
     as_json: AsJson = False,
 ) -> None:
     """Label files with the champion. Texts that it is unsure of are put aside for review."""
+    from fsat_tasks.cli.foreign_texts import texts_in, warn_of_foreign
     from fsat_tasks.data.formats.registry import describe
     from fsat_tasks.errors import InputError
     from fsat_tasks.registry.champion_files import champion_model
@@ -98,10 +101,11 @@ def apply(
     store = open_store()
     with show_work(f"open the champion of {task}"):
         labeller = Labeller(spec, store, champion_model(task, store))
-    done = []
+    done, labelled = [], []
     for path in paths:
         with show_work(f"apply {path.name}"):
             result = labeller.label(path)
+        labelled.append(result.path / PREDICTIONS)
         if out is not None:
             more = csv_adder(spec, path, result) if form is Format.csv else no_files
             copy_result(store, result, out / path.name, more)
@@ -115,6 +119,7 @@ def apply(
         print_json({"task": task, "files": done})
     else:
         _print_next(task, done, totals(done)["abstained_share"], out)
+    warn_of_foreign(texts_in(labelled), labeller.model)
 
 
 @verbs.command()
@@ -147,12 +152,29 @@ def watch(
         from fsat_tasks.cli.drift_tables import print_drift
 
         print_drift(drift, str(traffic), str(watched.path / "drift.json"), verbose)
+        if drift["drift"]:
+            _print_after_drift(task, str(traffic))
     if drift["drift"]:
         sys.exit(EXIT_DRIFT)
 
 
+def _print_after_drift(task: str, traffic: str) -> None:
+    """Print the commands that take the model to the new texts."""
+    from fsat_tasks.cli.next_lines import print_lines
+
+    review = str(Path("labelled") / Path(traffic).name / "review.csv")
+    commands = (
+        (shlex.join(["fsat", "apply", task, traffic, "--out", "labelled"]), "label them, and put doubtful ones aside"),
+        (shlex.join(["fsat", "add", task, review]), "once you have filled in its column `label`"),
+        (f"fsat run {task}", "tune with the new samples"),
+    )
+    print_lines("The texts are no longer those that the model was made for. Teach it some of them:", None, commands)
+
+
 def _answers(task: str, text: str | None, file: Path | None, column: str) -> Iterator[dict[str, Any]]:
     """Open the champion, and return its answers to a text, a file, or the lines of standard input."""
+    from fsat_tasks.cli.foreign_texts import watched
+    from fsat_tasks.registry.champion_files import champion_model
     from fsat_tasks.traffic.predictions import predict, predict_file, predict_stream
 
     store = open_store()
@@ -160,6 +182,7 @@ def _answers(task: str, text: str | None, file: Path | None, column: str) -> Ite
         return predict(task, [text], store)
     if file is not None:
         rows, answers = predict_file(task, file, column, store)
+        answers = watched(answers, champion_model(task, store))
         return answers if sys.stdout.isatty() else _counted(answers, f"predict {file.name}", rows)
     answers = predict_stream(task, standard_input(), "standard input", store)
     return answers if sys.stdout.isatty() or sys.stdin.isatty() else _counted(answers, "predict", None)
@@ -185,9 +208,12 @@ def _paths(task: Task, files: list[Path], out: Path | None) -> list[Path]:
 
 
 def _print(done: dict[str, Any], about: str) -> None:
+    from fsat_tasks.cli.run_tables import terminal
+
     names = ("rows", "answered", "out_of_scope", "unsure", "blank", *(["truncated"] if done["truncated"] else []))
     counts = ", ".join(f"{name.replace('_', ' ')} {done[name]:,}" for name in names)
-    typer.echo(f"{done['file']} ({about}): {'labelled' if done['built'] else 'was labelled before'}; {counts}")
+    made = "labelled" if done["built"] else "was labelled before"
+    terminal().print(f"{done['file']} ({about}): {made}; {counts}", markup=False, soft_wrap=False)
     typer.echo(f"  predictions  {done['predictions']}")
     typer.echo(f"  review       {done['review']}, {done['to_review']:,} texts")
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsat_tasks.data.readers import Rows
 from fsat_tasks.encoders.languages import locate_if_here, read_languages, unknown_share
 from fsat_tasks.inputs.languages import language_name
+from fsat_tasks.inputs.modality import Input, Modality
 from fsat_tasks.quality.wording import PERCENT, plural
 from fsat_tasks.tasks.task import Task
 
 if TYPE_CHECKING:
     from fsat_tasks.data.checks import Finding
 
-__all__ = ["find_unread", "languages_config"]
+__all__ = ["find_unread", "languages_config", "say_foreign"]
 
 MOST_FOREIGN = 0.1
 """Share of the texts in languages that the encoder does not read, above which there is a warning. Of short English texts, up to
@@ -55,16 +56,32 @@ def find_unread(task: Task, files: Mapping[str, Rows]) -> list[Finding]:
     return [finding for rows in judged for finding in _findings(task, folder, known, rows)]
 
 
+def say_foreign(encoder: str, modality: Modality, texts: Sequence[Input]) -> str:
+    """Say that many texts of the traffic are in languages that the encoder does not read, and what to do; nothing if few are.
+
+    Fewer than LEAST_FOREIGN texts whose language is clear cannot be judged.
+    """
+    folder, found = locate_if_here(encoder), modality.find_languages(texts)
+    foreign = None if folder is None or found.total() < LEAST_FOREIGN else _foreign(found, known := read_languages(folder))
+    if foreign is None:
+        return ""
+    return f"{foreign}; {encoder} reads {_names(known)}, so these answers are guesses (tune anew: {ADVICE})"
+
+
 def _findings(task: Task, folder: Path, known: list[str], rows: Rows) -> Iterator[Finding]:
     from fsat_tasks.data.checks import Finding
 
     texts = [row for row in rows.inputs if row is not None]
     if foreign := _foreign(task.modality.find_languages(texts), known):
-        reads = " and ".join(language_name(code) for code in known)
-        yield Finding("language", "warning", rows.file, f"{foreign}; {task.spec.encoder.name} reads {reads} ({ADVICE})")
+        reads = f"{task.spec.encoder.name} reads {_names(known)}"
+        yield Finding("language", "warning", rows.file, f"{foreign}; {reads} ({ADVICE})")
     elif (share := unknown_share(folder, texts[:LOOKED_AT])) > MOST_UNKNOWN:
         message = f"{PERCENT.show(share)} of the word pieces are unknown to {task.spec.encoder.name} ({ADVICE})"
         yield Finding("unknown_words", "warning", rows.file, message)
+
+
+def _names(known: list[str]) -> str:
+    return " and ".join(language_name(code) for code in known)
 
 
 def _foreign(found: Counter[str], known: list[str]) -> str | None:

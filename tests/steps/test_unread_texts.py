@@ -12,7 +12,8 @@ import pytest
 from fsat_tasks.data.readers import Rows
 from fsat_tasks.encoders.languages import read_languages, unknown_share
 from fsat_tasks.encoders.source import locate_encoder
-from fsat_tasks.steps.languages import find_unread
+from fsat_tasks.inputs.text import Texts
+from fsat_tasks.steps.languages import find_unread, say_foreign
 from fsat_tasks.steps.pipeline import run_steps
 from fsat_tasks.tasks.task import load_task
 
@@ -96,3 +97,13 @@ def test_encoding_that_was_guessed_is_a_warning(make_task: Callable[..., str], s
     findings = json.loads((run_steps(load_task(make_task(content)), "validate")["validate"].path / "findings.json").read_text())
     (found,) = [finding for finding in findings if finding["check"] == "encoding"]
     assert found["message"].startswith("read as Windows-1252, because it is no UTF-8")
+
+
+def test_foreign_traffic_is_said_once_there_is_enough_to_judge() -> None:
+    german = [text for text, _ in GERMAN]
+    said = say_foreign("all-MiniLM-L6-v2", Texts(), german)
+    assert re.match(r"of 4 texts whose language is clear, 4 \(100 %\) are in German; all-MiniLM-L6-v2 reads English", said)
+    assert "encoder.name in task.yaml" in said
+    assert say_foreign("all-MiniLM-L6-v2", Texts(), german[:2]) == "", "two texts are too few to judge"
+    assert say_foreign("all-MiniLM-L6-v2", Texts(), ["where is the card that I ordered from you last week"] * 20) == ""
+    assert say_foreign("not-on-this-machine", Texts(), german) == ""
