@@ -11,7 +11,7 @@ from typer.exceptions import TyperException
 
 from fsat_tasks import __version__
 from fsat_tasks.cli import airflow, doctor, housekeeping, places, registry, snapshots, steps, strings, tasks, traffic
-from fsat_tasks.cli.json_output import asks_for_json, print_json_error
+from fsat_tasks.cli.json_output import asks_for_json, print_json_error, verb_of
 from fsat_tasks.cli.plain_command import PlainCommand
 from fsat_tasks.cli.streams import drop_output, fill_closed_streams, guarded_output, require_output, say_error
 from fsat_tasks.errors import FsatError, OutputError, facts
@@ -33,7 +33,8 @@ app = typer.Typer(
 
 EXIT_STOPPED = 130
 """Exit code after Ctrl-C."""
-STOPPED = "stopped. The same command goes on from where it stopped."
+GOES_ON = ("run", "validate", "extract", "tune", "evaluate", "export", "publish", "apply", "watch", "snapshot", "checkout")
+"""Verbs that keep what they have finished, so that the same command goes on from there."""
 
 for room in (steps, tasks, traffic, registry, places, housekeeping, snapshots, strings, doctor):
     for verb in room.verbs.registered_commands:
@@ -73,7 +74,7 @@ def main() -> None:
             drop_output()
         _end(str(error), error.exit_code, json_lines)
     except KeyboardInterrupt:
-        _end(STOPPED, EXIT_STOPPED, json_lines)
+        _end(_stopped(), EXIT_STOPPED, json_lines)
 
 
 def _run() -> int | None:
@@ -88,13 +89,18 @@ def _run() -> int | None:
         cast(Any, error).show()  # with the usage line
         return error.exit_code
     except KeyboardInterrupt:
-        say({"kind": "Stopped", "message": STOPPED}, EXIT_STOPPED)
+        say({"kind": "Stopped", "message": _stopped()}, EXIT_STOPPED)
         raise
     except Exception as error:
         if not isinstance(error, OutputError):
             say(facts(error), getattr(error, "exit_code", 1))
         raise
     return code
+
+
+def _stopped() -> str:
+    """Say that Ctrl-C has stopped the verb, and that it goes on if it does."""
+    return "stopped. The same command goes on from where it stopped." if verb_of(sys.argv[1:]) in GOES_ON else "stopped."
 
 
 def _end(message: str, exit_code: int, json_lines: bool) -> NoReturn:

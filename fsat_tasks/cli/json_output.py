@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-__all__ = ["SCHEMA", "asks_for_json", "print_json", "print_json_error"]
+__all__ = ["SCHEMA", "asks_for_json", "print_json", "print_json_error", "verb_of"]
 
 SCHEMA = 1
 """Version of the object. It is raised if a key of the object, or of a verb's result, changes its meaning or goes."""
@@ -30,9 +30,13 @@ def asks_for_json(arguments: Sequence[str]) -> bool:
     return "--json" in _before_dashes(arguments)
 
 
+def verb_of(arguments: Sequence[str]) -> str | None:
+    """Return the verb of a command line, or None if it has none."""
+    return next((word for word in _before_dashes(arguments) if not word.startswith("-")), None)
+
+
 def _print(exit_code: int, result: Mapping[str, Any] | None, error: Mapping[str, Any] | None) -> None:
-    verb = next((word for word in _before_dashes(sys.argv[1:]) if not word.startswith("-")), None)
-    whole = {"schema": SCHEMA, "command": verb, "exit_code": exit_code, "result": result, "error": error}
+    whole = {"schema": SCHEMA, "command": verb_of(sys.argv[1:]), "exit_code": exit_code, "result": result, "error": error}
     typer.echo(json.dumps(whole, indent=2))
 
 

@@ -44,16 +44,21 @@ def test_mistake_in_fsat_is_an_error_with_its_type(
     assert failure(capsys.readouterr().out)["kind"] == "ZeroDivisionError"
 
 
-def test_stop_is_an_error_that_says_how_to_go_on(cli: Cli, monkeypatch: pytest.MonkeyPatch, data_root: Path) -> None:
+def test_stop_says_how_to_go_on_if_the_verb_does(cli: Cli, monkeypatch: pytest.MonkeyPatch, data_root: Path) -> None:
     from fsat_tasks.tasks import workspace
 
     def stop(_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(workspace.Workspace, "task_names", stop)
-    code, out, err = cli("status", "--json")
-    assert (code, failure(out)["kind"]) == (130, "Stopped")
-    assert err == "fsat: stopped. The same command goes on from where it stopped.\n"
+    monkeypatch.setattr(workspace.Workspace, "task_folder", stop)
+    for verb, says in (
+        (("status",), "stopped."),
+        (("run", "desk"), "stopped. The same command goes on from where it stopped."),
+    ):
+        code, out, err = cli(*verb, "--json")
+        assert (code, failure(out)["kind"], failure(out)["message"]) == (130, "Stopped", says)
+        assert err == f"fsat: {says}\n"
 
 
 def test_word_after_two_dashes_is_no_option(cli: Cli, data_root: Path, store_root: Path) -> None:

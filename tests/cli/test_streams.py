@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from demo_run import TASK
+from fsat_tasks.cli.streams import to_width
 
 FSAT = f"{sys.executable} -m fsat_tasks.cli"
 FULL = "fsat: standard output cannot be written: No space left on device. Something that was to be printed is lost.\n"
@@ -103,5 +104,13 @@ def test_ctrl_c_is_one_line_and_code_130(predicting: subprocess.Popen[bytes]) ->
     ask(predicting, "my card\n")
     predicting.send_signal(signal.SIGINT)
     assert predicting.stderr is not None
-    assert predicting.stderr.read() == b"fsat: stopped. The same command goes on from where it stopped.\n"
+    assert predicting.stderr.read() == b"fsat: stopped.\n", "predict keeps nothing"
     assert predicting.wait() == 130
+
+
+def test_long_sentence_is_wrapped_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    sentence = "The steps from here on take at most about 8 minutes on two idle cores with a small encoder."
+    assert to_width(sentence) == sentence
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert max(map(len, to_width(sentence).split("\n"))) <= 40
