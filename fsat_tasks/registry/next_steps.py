@@ -206,8 +206,7 @@ def _by_another_rule(again: str, decision: Mapping[str, Any], gates: Sequence[Ga
     rules = (decision["champion"] or {}).get("other_rules", [])
     if not rules or [gate.gate for gate in gates if not gate.promote] != ["champion"]:
         return ()
-    rule = " or ".join(f"gates: {{replace_if: {name}}}" for name in rules)
-    return ((again, f"let it replace the champion, after you set {rule} in task.yaml"),)
+    return ((again, f"once task.yaml has gates: {{replace_if: {rules[-1]}}}"),)
 
 
 def _kept(run: Decided) -> NextSteps:

@@ -15,6 +15,7 @@ from fsat_tasks.runs.run import Run
 from fsat_tasks.runtime.device import onnx_device, or_on_the_cpu
 from fsat_tasks.runtime.machine import Device
 from fsat_tasks.runtime.numeric_class import CPU_CLASS
+from fsat_tasks.runtime.progress import show_work
 from fsat_tasks.store import Artefact, Recipe, versions
 
 if TYPE_CHECKING:
@@ -71,7 +72,9 @@ def _write(run: Run, beside_a_gpu: bool, folder: Path) -> dict[str, Any]:
     spec = run.task.spec
     about = About(run.task.name, spec.description, spec.classes, spec.encoder.name)
     model = TunedModel(about, run.target, run.head, run.head_encoder, run.evaluated.json("metrics.json"))
-    return write_model(model, _comparison(run, model, beside_a_gpu), folder, run.store, run.kept)
+    with show_work("export: reference"):
+        comparison = _comparison(run, model, beside_a_gpu)
+    return write_model(model, comparison, folder, run.store, run.kept)
 
 
 def _comparison(run: Run, model: TunedModel, beside_a_gpu: bool) -> Comparison:

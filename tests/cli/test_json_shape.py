@@ -47,7 +47,7 @@ def test_mistake_in_fsat_is_an_error_with_its_type(
 def test_stop_says_how_to_go_on_if_the_verb_does(cli: Cli, monkeypatch: pytest.MonkeyPatch, data_root: Path) -> None:
     from fsat_tasks.tasks import workspace
 
-    def stop(_: object) -> None:
+    def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(workspace.Workspace, "task_names", stop)

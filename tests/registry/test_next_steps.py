@@ -114,8 +114,7 @@ def test_hint_speaks_of_the_rule_better_and_the_rules_that_would_pass_are_offere
     page = before_record("desk", decision(champion=old), HELD, Standing(None, 2, 1, False), approval=False)
     for steps in (held, dry, page):
         assert "So no model can replace it by the rule `better`: add query rows" in steps.hint
-        what = "let it replace the champion, after you set gates: {replace_if: no_worse} in task.yaml"
-        assert steps.commands[-1] == ("fsat run desk", what)
+        assert steps.commands[-1] == ("fsat run desk", "once task.yaml has gates: {replace_if: no_worse}")
     both = [*HELD, GateDecision("ece", False, "Off.", 0.2, 0.1)]
     after = after_run(Decided("desk", Ending.held, decision(champion=old), both, entry(1), 1))
     assert not any("replace_if" in purpose for _, purpose in after.commands), "another gate holds it too"
