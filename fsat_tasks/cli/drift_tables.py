@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
 
+from fsat_tasks.cli.next_lines import print_lines
 from fsat_tasks.cli.run_tables import terminal, with_detail
 from fsat_tasks.quality.wording import PERCENT
 from fsat_tasks.runtime.printable import printable
 
-__all__ = ["print_drift"]
+__all__ = ["print_after_drift", "print_drift"]
 
 CLASSES = 10
 """Maximum number of classes that are shown. The class whose share changed most comes first."""
@@ -60,3 +63,14 @@ def print_drift(drift: dict[str, Any], traffic: str, path: str, verbose: bool = 
     console.print(f"window:    {window:,} rows of {traffic}{few}", markup=False)
     console.print(f"reference: {reference['rows']:,} rows: {reference['says']}", markup=False)
     console.print(f"details:   {path}", markup=False)
+
+
+def print_after_drift(task: str, traffic: str) -> None:
+    """Print the commands that take the model to the new texts."""
+    review = str(Path("labelled") / Path(traffic).name / "review.csv")
+    commands = (
+        (shlex.join(["fsat", "apply", task, traffic, "--out", "labelled"]), "label them, and put doubtful ones aside"),
+        (shlex.join(["fsat", "add", task, review]), "once you have filled in its column `label`"),
+        (f"fsat run {task}", "tune with the new samples"),
+    )
+    print_lines("The texts are no longer those that the model was made for. Teach it some of them:", None, commands)

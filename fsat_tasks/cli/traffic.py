@@ -149,26 +149,13 @@ def watch(
         result = {**watched.reference(), "path": str(watched.path), "traffic": str(traffic), **drift}
         print_json(result, EXIT_DRIFT if drift["drift"] else 0)
     else:
-        from fsat_tasks.cli.drift_tables import print_drift
+        from fsat_tasks.cli.drift_tables import print_after_drift, print_drift
 
         print_drift(drift, str(traffic), str(watched.path / "drift.json"), verbose)
         if drift["drift"]:
-            _print_after_drift(task, str(traffic))
+            print_after_drift(task, str(traffic))
     if drift["drift"]:
         sys.exit(EXIT_DRIFT)
-
-
-def _print_after_drift(task: str, traffic: str) -> None:
-    """Print the commands that take the model to the new texts."""
-    from fsat_tasks.cli.next_lines import print_lines
-
-    review = str(Path("labelled") / Path(traffic).name / "review.csv")
-    commands = (
-        (shlex.join(["fsat", "apply", task, traffic, "--out", "labelled"]), "label them, and put doubtful ones aside"),
-        (shlex.join(["fsat", "add", task, review]), "once you have filled in its column `label`"),
-        (f"fsat run {task}", "tune with the new samples"),
-    )
-    print_lines("The texts are no longer those that the model was made for. Teach it some of them:", None, commands)
 
 
 def _answers(task: str, text: str | None, file: Path | None, column: str) -> Iterator[dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fsat_tasks.cli.diff_tables import print_diff
-from fsat_tasks.cli.drift_tables import print_drift
+from fsat_tasks.cli.drift_tables import print_after_drift, print_drift
 from fsat_tasks.cli.registry_tables import print_history, print_status
 from fsat_tasks.cli.run_tables import print_decision, print_findings, print_ladder, print_suspects, what_was_done
 from fsat_tasks.quality.gates import GateDecision
@@ -195,3 +195,13 @@ def test_end_of_a_run_has_three_warnings_and_the_number_of_suspects(capsys: pyte
     assert out.splitlines() == ["3 samples look mislabelled: fsat open desk", "1 sample looks mislabelled: fsat open desk"]
     print_findings(findings[:3], 3, "desk")
     assert "more" not in capsys.readouterr().err
+
+
+def test_drift_ends_with_commands_that_can_be_pasted(capsys: pytest.CaptureFixture[str]) -> None:
+    print_after_drift("desk", "in/new texts.csv")
+    commands = [line.split("  # ")[0].strip() for line in lines_of(capsys.readouterr().out) if "  # " in line]
+    assert commands == [
+        "fsat apply desk 'in/new texts.csv' --out labelled",
+        "fsat add desk 'labelled/new texts.csv/review.csv'",
+        "fsat run desk",
+    ]
