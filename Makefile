@@ -7,7 +7,7 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help install demo up test test-integration lint lock docs repro clean
+.PHONY: help install demo up test test-integration lint lock docs repro plots clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -57,6 +57,10 @@ docs: $(INSTALLED) ## the documentation as a site, at 127.0.0.1:8000, until Ctrl
 
 repro: $(INSTALLED) ## the same steps through DVC
 	dvc repro
+
+plots: $(INSTALLED) ## the plots of DVC, in a page that needs no internet
+	@python docs/offline_plots.py
+	dvc plots show
 
 clean: ## remove the environment, the store and Airflow's files
 	rm -rf $(VENV) .fsat .airflow outputs

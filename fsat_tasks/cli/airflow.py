@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import signal
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from fsat_tasks.cli.streams import say_error
+from fsat_tasks.runtime.progress import show_work
 
 verbs = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="A private Airflow on this machine, with a login.")
 
@@ -28,7 +29,9 @@ def init(
     """Make its database, the pools of the DAGs and a login, unless they are there already."""
     from fsat_tasks.integrations.airflow_server import prepare
 
-    say_error(f"Airflow in {home}: {'ready' if prepare(home.absolute(), gpus) else 'was ready'}")
+    with show_work("prepare Airflow"):
+        made = prepare(home.absolute(), gpus)
+    say_error(f"Airflow in {home}: {'ready' if made else 'was ready'}")
 
 
 @verbs.command(name="exec", context_settings={"ignore_unknown_options": True})
@@ -56,13 +59,14 @@ def up(
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
-    with suppress(KeyboardInterrupt):
+    with suppress(KeyboardInterrupt), ExitStack() as stack:
         say_error(f"Airflow starts (log: {home / 'up.log'})")
-        prepare(home.absolute())
-        with serve(home.absolute(), port) as running:
-            user, password = login(home.absolute()) or ("", "")
-            typer.echo(f"The UI:  http://127.0.0.1:{port}/dags/fsat_tune\nLog in:  {user}, password {password}\nCtrl-C stops it.")
-            wait_for_an_end(running)
-            say_error(f"Airflow has ended by itself. It says why in {home / 'up.log'}.")
-            raise typer.Exit(1)
+        with show_work("start Airflow"):
+            prepare(home.absolute())
+            running = stack.enter_context(serve(home.absolute(), port))
+        user, password = login(home.absolute()) or ("", "")
+        typer.echo(f"The UI:  http://127.0.0.1:{port}/dags/fsat_tune\nLog in:  {user}, password {password}\nCtrl-C stops it.")
+        wait_for_an_end(running)
+        say_error(f"Airflow has ended by itself. It says why in {home / 'up.log'}.")
+        raise typer.Exit(1)
     say_error("Airflow has stopped.")

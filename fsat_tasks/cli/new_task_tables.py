@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 
 from rich.table import Table
@@ -26,7 +25,7 @@ def print_new_task(name: str, made: NewTask) -> None:
     heads = ("file", "rows", "classes", "shots", "characters", "language", "left out")
     table = Table(*heads, title=title, title_justify="left")
     for key, taken in made.taken.items():
-        counts = Counter(part for label in taken.rows.labels if label for part in made.target.parts(label))
+        counts = taken.label_counts(made.target)
         table.add_row(
             key,
             f"{taken.count:,}",

@@ -25,6 +25,7 @@ from fsat_tasks.cli.json_output import print_json
 from fsat_tasks.cli.next_lines import command_again
 from fsat_tasks.cli.streams import say_error
 from fsat_tasks.runtime import logs
+from fsat_tasks.runtime.progress import show_work
 
 if TYPE_CHECKING:
     from fsat_tasks.steps.many_tasks import Outcome
@@ -123,8 +124,6 @@ def publish(
 
 
 def _run(verb: str, task: Task, out: Out, as_json: bool, verbose: bool, held_is_done: bool = False) -> None:
-    from fsat_tasks.runtime.progress import show_work
-
     started, last = time.perf_counter(), "publish" if verb == "run" else verb
     with show_work(task.name):
         from fsat_tasks.registry.registry import Registry
@@ -154,7 +153,8 @@ def _run_many(names: list[str], changed: bool, load: Callable[[str], Task], as_j
     from fsat_tasks.steps.many_tasks import run_many, worst_exit_code
 
     if changed:
-        names = changed_tasks(names, load)
+        with show_work("look for tasks that have changed"):
+            names = changed_tasks(names, load)
     report = (lambda _: None) if as_json else print_outcome
     outcomes = run_many(dict.fromkeys(names), load, report, open_store())
     exit_code = worst_exit_code(outcomes)

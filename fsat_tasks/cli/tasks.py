@@ -9,6 +9,7 @@ import typer
 
 from fsat_tasks.cli.common import AsJson, TaskName, shown_path, warn
 from fsat_tasks.cli.json_output import print_json
+from fsat_tasks.runtime.progress import show_work
 
 verbs = typer.Typer()
 
@@ -32,6 +33,7 @@ def init(
         str | None, typer.Option(help="Character between labels, for several_labels. Default: |", show_default=False)
     ] = None,
     strip_html: Annotated[bool, typer.Option("--strip-html", help="Remove tags of HTML from the texts.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Make a task folder from samples in any of many formats."""
     from fsat_tasks.cli.new_task_tables import print_new_task
@@ -41,10 +43,17 @@ def init(
 
     given = {"samples": samples, "query": query, "unlabelled": unlabelled, "out_of_scope": out_of_scope}
     wishes = Wishes(tuple(text or ()), label, target, separator, strip_html)
-    made = create_task(name, {key: path for key, path in given.items() if path is not None}, wishes, warn)
-    print_new_task(name, made)
-    for finding in find_unread(load_task(name), {key: one.rows for key, one in made.taken.items()}):
+    with show_work(f"make the task {name}"):
+        made = create_task(name, {key: path for key, path in given.items() if path is not None}, wishes, warn)
+    if not as_json:
+        print_new_task(name, made)
+    with show_work("look at the languages"):
+        unread = find_unread(load_task(name), {key: one.rows for key, one in made.taken.items()})
+    for finding in unread:
         warn(f"{finding.file}: {finding.message}")
+    if as_json:
+        print_json(made.to_json())
+        return
     first = "Look at" if target == "number" else "Describe the classes in"
     typer.echo(f"{first} {shown_path(made.folder / 'task.yaml')}, then:")
     typer.echo(f"  fsat run {name}")
@@ -71,7 +80,8 @@ def add(
     from fsat_tasks.tasks.task import load_task
 
     loaded = load_task(task)
-    counts = add_samples(loaded, file, text, label, new_label or (), warn)
+    with show_work(f"add {file.name}"):
+        counts = add_samples(loaded, file, text, label, new_label or (), warn)
     if as_json:
         print_json({"task": task, **counts})
         return

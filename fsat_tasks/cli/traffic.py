@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +15,7 @@ import typer
 from fsat_tasks.cli.common import AsJson, TaskName, Verbose, check_out, open_store
 from fsat_tasks.cli.json_output import print_json
 from fsat_tasks.cli.streams import drop_output, standard_input
+from fsat_tasks.runtime.progress import show_progress, show_work
 
 if TYPE_CHECKING:
     from fsat_tasks.tasks.task import Task
@@ -36,11 +38,10 @@ def predict(
     text: Annotated[str | None, typer.Argument(help="One text. Default: lines of standard input.", show_default=False)] = None,
     file: Annotated[Path | None, typer.Option(help="A table, or a file with a text in each line.", show_default=False)] = None,
     column: Annotated[str, typer.Option(help="Name of the text column in the file.")] = "text",
+    as_json: AsJson = False,
 ) -> None:
-    """Label texts with the task's champion. One JSON object a line."""
+    """Label texts with the task's champion. One JSON object a line; with --json, all in one object at the end."""
     from fsat_tasks.errors import InputError
-    from fsat_tasks.traffic.predictions import predict as predict_texts
-    from fsat_tasks.traffic.predictions import predict_file, predict_stream
 
     if text is not None and file is not None:
         raise InputError("fsat predict", "a text or --file", "both")
@@ -48,13 +49,11 @@ def predict(
         raise InputError("--file", "a file", f"{str(file)!r}, which is not there")
     if text is not None and any("\ud800" <= letter <= "\udfff" for letter in text):
         raise InputError("text", "UTF-8", "bytes that are not")
-    store = open_store()
-    if file is not None:
-        answers = predict_file(task, file, column, store)
-    elif text is not None:
-        answers = predict_texts(task, [text], store)
-    else:
-        answers = predict_stream(task, standard_input(), "standard input", store)
+    with show_work(f"open the champion of {task}"):
+        answers = _answers(task, text, file, column)
+    if as_json:
+        print_json({"task": task, "answers": list(answers)})
+        return
     try:
         for answer in answers:
             typer.echo(json.dumps(answer, ensure_ascii=False))
@@ -97,10 +96,12 @@ def apply(
     spec = load_task(task, {"text": column})
     paths = _paths(spec, files or [], out)
     store = open_store()
-    labeller = Labeller(spec, store, champion_model(task, store))
+    with show_work(f"open the champion of {task}"):
+        labeller = Labeller(spec, store, champion_model(task, store))
     done = []
     for path in paths:
-        result = labeller.label(path)
+        with show_work(f"apply {path.name}"):
+            result = labeller.label(path)
         if out is not None:
             more = csv_adder(spec, path, result) if form is Format.csv else no_files
             copy_result(store, result, out / path.name, more)
@@ -129,13 +130,15 @@ def watch(
     from fsat_tasks.errors import InputError
     from fsat_tasks.tasks.files import newest_file
     from fsat_tasks.tasks.task import load_task
-    from fsat_tasks.traffic.watch import watch_traffic
 
     if file is not None and not file.is_file():
         raise InputError("file", "a file", f"{str(file)!r}, which is not there")
     loaded = load_task(task)
     traffic = file or newest_file(loaded)
-    watched = watch_traffic(loaded, open_store(), traffic)
+    with show_work(f"watch {task}"):
+        from fsat_tasks.traffic.watch import watch_traffic
+
+        watched = watch_traffic(loaded, open_store(), traffic)
     drift = watched.json("drift.json")
     if as_json:
         result = {**watched.reference(), "path": str(watched.path), "traffic": str(traffic), **drift}
@@ -146,6 +149,28 @@ def watch(
         print_drift(drift, str(traffic), str(watched.path / "drift.json"), verbose)
     if drift["drift"]:
         sys.exit(EXIT_DRIFT)
+
+
+def _answers(task: str, text: str | None, file: Path | None, column: str) -> Iterator[dict[str, Any]]:
+    """Open the champion, and return its answers to a text, a file, or the lines of standard input."""
+    from fsat_tasks.traffic.predictions import predict, predict_file, predict_stream
+
+    store = open_store()
+    if text is not None:
+        return predict(task, [text], store)
+    if file is not None:
+        rows, answers = predict_file(task, file, column, store)
+        return answers if sys.stdout.isatty() else _counted(answers, f"predict {file.name}", rows)
+    answers = predict_stream(task, standard_input(), "standard input", store)
+    return answers if sys.stdout.isatty() or sys.stdin.isatty() else _counted(answers, "predict", None)
+
+
+def _counted(answers: Iterator[dict[str, Any]], label: str, rows: int | None) -> Iterator[dict[str, Any]]:
+    """Yield the answers while a moving line counts them. On a terminal that shows the answers or what is typed, none may move."""
+    with show_progress(label, rows) as report:
+        for done, answer in enumerate(answers, start=1):
+            report(done)
+            yield answer
 
 
 def _paths(task: Task, files: list[Path], out: Path | None) -> list[Path]:

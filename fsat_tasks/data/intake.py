@@ -19,6 +19,7 @@ from fsat_tasks.errors import DataError
 from fsat_tasks.inputs.cells import read_cell
 from fsat_tasks.inputs.formats import file_format
 from fsat_tasks.inputs.modality import Modality
+from fsat_tasks.targets.target import Target
 from fsat_tasks.tasks.spec import ValidationSpec
 
 __all__ = ["Columns", "Intake", "Taken", "find_columns", "take_rows"]
@@ -64,6 +65,10 @@ class Taken:
     """Reason -> number of rows that were left out."""
     unwrapped: bool = False
     """True if a label was a list of one, which the steps do not read."""
+
+    def label_counts(self, target: Target) -> Counter[str]:
+        """Return label -> number of rows that have it."""
+        return Counter(part for label in self.rows.labels if label for part in target.parts(label))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fsat_tasks.data.class_counts import ClassCounts
 from fsat_tasks.data.formats.sources import open_source
@@ -59,6 +60,23 @@ class NewTask:
     """Key of task.yaml, such as `samples` -> what came in from the file."""
     modality: Modality
     target: Target
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the task's name and folder, and what came in from each file."""
+        return {"task": self.folder.name, "folder": str(self.folder), "files": [self._file(key) for key in self.taken]}
+
+    def _file(self, key: str) -> dict[str, Any]:
+        taken = self.taken[key]
+        return {
+            "for": key,
+            "file": taken.file,
+            "format": taken.about,
+            "text": list(taken.columns.text),
+            "label": taken.columns.label,
+            "rows": taken.count,
+            "classes": dict(sorted(taken.label_counts(self.target).items())),
+            "left_out": dict(taken.dropped),
+        }
 
 
 def create_task(

@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 
     from fsat_tasks.data.checks import Finding
 
-__all__ = ["POOL", "POOL_FILE", "ROW_GROUP", "Pool", "build_pool", "pool_findings"]
+__all__ = ["POOL", "POOL_FILE", "ROW_GROUP", "Pool", "build_pool", "pool_findings", "sample_rows"]
 
 POOL, POOL_FILE = "unlabelled", "pool.parquet"
 CHECKED_ROWS = 10_000
 """Number of rows at the start of the file that are checked. Faults that occur throughout the file show in these rows."""
+SAMPLED = 500
+"""Number of rows from everywhere in the file whose language is looked at."""
 ROW_GROUP = 4096
 """Number of rows in memory at a time. It is limited because a pool may have any size."""
 
@@ -74,15 +76,8 @@ class Pool:
 
     def inputs(self, rows: NDArray[np.int64]) -> Iterator[Input]:
         """Yield the rows with these indices, which must ascend. Only one group of rows is in memory at a time."""
-        import numpy as np
-        import pyarrow.parquet as pq
-
-        if self.artefact is None:
-            return
-        file = pq.ParquetFile(self.artefact.path / POOL_FILE)
-        for group in np.unique(rows // ROW_GROUP).tolist():
-            here = rows[rows // ROW_GROUP == group] - group * ROW_GROUP
-            yield from file.read_row_group(group, columns=["text"])["text"].take(here).to_pylist()
+        if self.artefact is not None:
+            yield from _inputs_at(self.artefact, rows)
 
     def hashes(self) -> NDArray[np.uint64]:
         """Return a 64-bit hash of each row, (size,). A million rows take 8 MB."""
@@ -142,6 +137,31 @@ def pool_findings(task: Task, made: Artefact, traits: Counter[str]) -> list[Find
         form = task.row_format()
         return check_rows({POOL: _first_rows(path, form)}, form.modality, task.spec.validation, traits)
     return [Finding(**{**found, "file": str(path), "lines": tuple(found["lines"])}) for found in made.json("findings.json")]
+
+
+def sample_rows(task: Task, made: Artefact) -> Rows:
+    """Return SAMPLED rows from everywhere in the pool, or all if it has fewer.
+
+    Args:
+        task: task that uses the pool.
+        made: the pool, from `build_pool`.
+    """
+    import numpy as np
+
+    size = int(made.manifest["notes"]["rows"])
+    at = np.unique(np.linspace(0, size - 1, min(size, SAMPLED)).astype(np.int64))
+    return Rows(str(task.file(POOL)), at.tolist(), list(_inputs_at(made, at)))
+
+
+def _inputs_at(made: Artefact, rows: NDArray[np.int64]) -> Iterator[Input]:
+    """Yield the rows of a pool with these indices, which must ascend."""
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    file = pq.ParquetFile(made.path / POOL_FILE)
+    for group in np.unique(rows // ROW_GROUP).tolist():
+        here = rows[rows // ROW_GROUP == group] - group * ROW_GROUP
+        yield from file.read_row_group(group, columns=["text"])["text"].take(here).to_pylist()
 
 
 def _first_rows(path: Path, form: RowFormat) -> Rows:

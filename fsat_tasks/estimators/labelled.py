@@ -11,8 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fsat_tasks.errors import DataError
 from fsat_tasks.estimators.adaptation import Adaptation
-from fsat_tasks.estimators.arguments import read_count
-from fsat_tasks.estimators.explaining import Explanation, SimilarClass, SimilarSample, most_similar
+from fsat_tasks.estimators.explaining import Explanation, SimilarClass, SimilarSample, most_similar, read_question
 from fsat_tasks.estimators.keeping import KeptEstimator
 from fsat_tasks.estimators.label_values import is_plain
 from fsat_tasks.estimators.labels import Labelled, read_order
@@ -20,7 +19,6 @@ from fsat_tasks.estimators.learnt import LearntLabels, LearntNumbers, SavedAdapt
 from fsat_tasks.estimators.plots import plot_calibration, plot_confusion
 from fsat_tasks.estimators.suspects import Suspect, find_suspects
 from fsat_tasks.estimators.task_view import TaskView, view_labels
-from fsat_tasks.inputs.cells import read_texts
 from fsat_tasks.numerics.evidence.thresholds import fit_thresholds
 from fsat_tasks.numerics.geometry.layers import mix_layers
 from fsat_tasks.numerics.heads.answers import Answers
@@ -48,9 +46,7 @@ class LabelledEstimator(KeptEstimator):
             DataError: if the text or the number cannot be used.
         """
         check_is_fitted(self)
-        if not isinstance(text, str):
-            raise DataError("text", "one text", type(text).__name__)
-        rows, most, fit = read_texts([text], "text"), read_count(nearest, "nearest"), self._fit
+        (rows, most), fit = read_question(text, nearest), self._fit
         features = self._features(rows)
         probabilities, scope = self._probabilities(rows, features)[0], float(self._head.scope_scores(features)[0])
         row, shots, names = (mix_layers(part, fit.layers) for part in (features, fit.shots, fit.anchors))

@@ -1,15 +1,18 @@
-"""Plots of how a classifier does on samples that were left out, from the tables of the report's plots."""
+"""Plots of how an estimator does on left-out samples. Those of classifiers come from the tables of the report's plots."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from fsat_tasks.numerics.types import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["plot_calibration", "plot_confusion"]
+__all__ = ["plot_calibration", "plot_confusion", "plot_predictions"]
 
 INCHES, INCHES_A_CLASS, LARGEST = 3.0, 0.3, 20.0
 """Size of a plot of confusions: the least, for each class, and the largest."""
@@ -17,6 +20,7 @@ NUMBERS = 30
 """Maximum number of classes with a number in each cell."""
 DOT, LARGEST_DOT = 20.0, 300.0
 """Area of the smallest and of the largest dot, in square points."""
+TITLE = "Samples, each left out of the fit"
 
 
 def plot_confusion(pairs: Sequence[Mapping[str, str]], order: Sequence[str]) -> Figure:
@@ -41,7 +45,7 @@ def plot_confusion(pairs: Sequence[Mapping[str, str]], order: Sequence[str]) -> 
         include_values=len(order) <= NUMBERS,
         xticks_rotation="vertical",
     )
-    axes.set(xlabel="answer", ylabel="label", title="Samples, each left out of the fit")
+    axes.set(xlabel="answer", ylabel="label", title=TITLE)
     return figure
 
 
@@ -62,8 +66,26 @@ def plot_calibration(bins: Sequence[Mapping[str, Any]]) -> Figure:
         aspect="equal",
         xlabel="stated probability",
         ylabel="share of right answers",
-        title="Samples, each left out of the fit",
+        title=TITLE,
     )
+    axes.legend(loc="upper left")
+    return figure
+
+
+def plot_predictions(given: Array, predicted: Array, half: float) -> Figure:
+    """Plot the predicted number of each sample against its number.
+
+    Args:
+        given, predicted: (n,).
+        half: half the width of the interval around a predicted number; infinity if there are too few samples.
+    """
+    figure, axes = _axes(4.5)
+    ends = min(given.min(), predicted.min()), max(given.max(), predicted.max())
+    if math.isfinite(half):
+        axes.fill_between(ends, [end - half for end in ends], [end + half for end in ends], alpha=0.15, label="90 % interval")
+    axes.plot(ends, ends, color="grey", linewidth=1, linestyle="dashed", label="perfect")
+    axes.scatter(given, predicted, DOT, alpha=0.8)
+    axes.set(aspect="equal", xlabel="number", ylabel="predicted number", title=TITLE)
     axes.legend(loc="upper left")
     return figure
 

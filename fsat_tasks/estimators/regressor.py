@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,18 +12,28 @@ from sklearn.utils.validation import check_is_fitted
 
 from fsat_tasks.estimators.arguments import read_settings, read_share, warn_if_too_few
 from fsat_tasks.estimators.base import Lesson
+from fsat_tasks.estimators.explaining import NumberExplanation, SimilarSample, most_similar, read_question
 from fsat_tasks.estimators.keeping import KeptEstimator
 from fsat_tasks.estimators.learnt import LearntLabels, LearntNumbers
 from fsat_tasks.estimators.numbers import read_numbers, require_spread
+from fsat_tasks.estimators.plots import plot_predictions
+from fsat_tasks.estimators.suspects import SuspectNumber, find_suspect_numbers
 from fsat_tasks.estimators.task_view import TaskView, view_numbers
 from fsat_tasks.inputs.cells import read_texts
 from fsat_tasks.numerics.evidence.intervals import half_widths
+from fsat_tasks.numerics.geometry.layers import mix_layers
 from fsat_tasks.numerics.heads.numbers import Numbers, usual_tolerance
 from fsat_tasks.numerics.types import Array
 from fsat_tasks.targets.number import NumberTarget
 from fsat_tasks.tuning.state import LadderSettings
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 __all__ = ["FewShotRegressor"]
+
+EXPLAINED = 0.9
+"""Coverage of the interval of an explanation and of the plot."""
 
 
 class FewShotRegressor(RegressorMixin, KeptEstimator):  # type: ignore[misc]
@@ -106,8 +116,49 @@ class FewShotRegressor(RegressorMixin, KeptEstimator):  # type: ignore[misc]
         """
         numbers, coverage = self.predict(texts), read_share(coverage, "coverage")
         warn_if_too_few(coverage, len(self._texts), "every interval is infinite")
-        width = float(half_widths(self._held_out_outputs()[:, 0] - self._values(), [coverage])[0])
-        return np.column_stack([numbers - width, numbers + width])
+        half = self._half_width(coverage)
+        return np.column_stack([numbers - half, numbers + half])
+
+    def explain(self, text: str, nearest: int = 5) -> NumberExplanation:
+        """Return what is behind the number of a text: similar samples with their numbers, the interval and the scope score.
+
+        Args:
+            text: the text.
+            nearest: maximum number of samples that are listed.
+
+        Raises:
+            DataError: if the text or the number cannot be used.
+        """
+        check_is_fitted(self)
+        (rows, most), values = read_question(text, nearest), self._values()
+        features, half = self._features(rows), self._half_width(EXPLAINED)
+        number = float(self._head.outputs(features)[0, 0])
+        row, shots = (mix_layers(part, self._fit.layers) for part in (features, self._fit.shots))
+        return NumberExplanation(
+            text=text,
+            number=number,
+            interval=(number - half, number + half),
+            scope=float(self._head.scope_scores(features)[0]),
+            scope_threshold=self.scope_threshold_,
+            samples=[SimilarSample(cosine, self._texts[i], float(values[i])) for i, cosine in most_similar(row[0], shots, most)],
+        )
+
+    def suspects(self) -> list[SuspectNumber]:
+        """Return the samples whose number is probably wrong, the farthest from the predicted number first.
+
+        Each sample is predicted by a model that was fitted without it. `pandas.DataFrame(regressor.suspects())` makes a table.
+        """
+        check_is_fitted(self)
+        return find_suspect_numbers(self._texts, self._values(), self._held_out_outputs()[:, 0])
+
+    def plot_predictions(self) -> Figure:
+        """Return a plot of predicted numbers against the samples' numbers, for samples that were left out of the fit."""
+        check_is_fitted(self)
+        return plot_predictions(self._values(), self._held_out_outputs()[:, 0], self._half_width(EXPLAINED))
+
+    def _half_width(self, coverage: float) -> float:
+        """Return half the width of the interval around a number; infinity if there are too few samples."""
+        return float(half_widths(self._held_out_outputs()[:, 0] - self._values(), [coverage])[0])
 
     def _settings(self) -> LadderSettings:
         return read_settings(self.get_params(), NumberTarget.rungs)

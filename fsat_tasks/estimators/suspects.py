@@ -1,4 +1,4 @@
-"""Samples whose label is probably wrong, by the rule of the report."""
+"""Samples whose label is probably wrong, by the rule of the report, and samples whose number is."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from fsat_tasks.estimators.labels import Labelled
-from fsat_tasks.numerics.evidence.label_errors import suspected_label_errors, suspected_mistakes
+from fsat_tasks.numerics.evidence.label_errors import suspected_label_errors, suspected_mistakes, suspected_numbers
 from fsat_tasks.numerics.heads.several_labels import SeveralLabels
 from fsat_tasks.numerics.types import Array
 
-__all__ = ["Suspect", "find_suspects"]
+__all__ = ["Suspect", "SuspectNumber", "find_suspect_numbers", "find_suspects"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,21 @@ class Suspect:
     """Probability of what is likelier."""
     given_probability: float
     """Probability of what was given."""
+
+
+@dataclass(frozen=True)
+class SuspectNumber:
+    """A sample whose number is probably wrong."""
+
+    position: int
+    """Position among the samples, from 0."""
+    text: str
+    given: float
+    """The number that was given."""
+    likelier: float
+    """The number that a model predicts that has not seen the sample."""
+    score: float
+    """Size of their difference, in standard deviations of such differences."""
 
 
 def find_suspects(texts: Sequence[str], labelled: Labelled, probabilities: Array) -> list[Suspect]:
@@ -52,4 +67,19 @@ def find_suspects(texts: Sequence[str], labelled: Labelled, probabilities: Array
     return [
         Suspect(i, texts[i], classes[given], classes[j], float(probabilities[i, j]), float(probabilities[i, given]))
         for i, j, given in zip(rows.tolist(), likeliest.tolist(), answers.labels[rows].tolist(), strict=True)
+    ]
+
+
+def find_suspect_numbers(texts: Sequence[str], given: Array, predicted: Array) -> list[SuspectNumber]:
+    """Return the samples whose number is far from the predicted one, the farthest first.
+
+    Args:
+        texts: n samples.
+        given: (n,), their numbers.
+        predicted: (n,), from models that have not seen the sample.
+    """
+    rows, scores = suspected_numbers(predicted - given)
+    return [
+        SuspectNumber(i, texts[i], float(given[i]), float(predicted[i]), score)
+        for i, score in zip(rows.tolist(), scores.tolist(), strict=True)
     ]

@@ -19,6 +19,7 @@ from fsat_tasks.runtime.device import onnx_device, pick_device
 from fsat_tasks.runtime.kept import Kept
 from fsat_tasks.runtime.machine import Device
 from fsat_tasks.runtime.numeric_class import CUDA_CLASSES, NumericClass, encoding_class
+from fsat_tasks.runtime.progress import show_progress
 from fsat_tasks.store import Artefact, Store
 from fsat_tasks.targets.registered import find_target, target_from_settings
 from fsat_tasks.targets.target import Target
@@ -139,7 +140,8 @@ class Run:
             return self.features(inputs)
         if device not in self._tuned_encoders:
             self._tuned_encoders[device] = Encoder(self.tuned, onnx_device(device))
-        return self._tuned_encoders[device].encode(list(inputs), "all")
+        with show_progress("encode", len(inputs)) as report:
+            return self._tuned_encoders[device].encode(list(inputs), "all", report)
 
     def features(self, inputs: Sequence[Input], numeric_class: NumericClass | None = None) -> NDArray[np.float32]:
         """Return features by the pretrained encoder. Rows that the row cache lacks are encoded and cached.
@@ -150,7 +152,8 @@ class Run:
         Raises:
             DeviceError: if a row has to be encoded, but this machine cannot compute in that class.
         """
-        found: NDArray[np.float32] = self._cache(numeric_class).features(inputs).astype("float32")
+        with show_progress("encode", len(inputs)) as report:
+            found: NDArray[np.float32] = self._cache(numeric_class).features(inputs, report).astype("float32")
         return found
 
     def anchors(self, numeric_class: NumericClass | None = None) -> NDArray[np.float32]:

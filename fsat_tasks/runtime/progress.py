@@ -38,12 +38,12 @@ def show_work(label: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def show_progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
+def show_progress(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
     """Context manager that yields a function. The caller reports progress by calling it with the number of rows done so far.
 
     Args:
         label: name of the work.
-        total: number of rows in all.
+        total: number of rows in all; None if nobody knows.
     """
     if not _moves():
         yield _logger(label, total)
@@ -57,8 +57,8 @@ class _Part:
     """Part of the moving line: a work within the work before it."""
 
     label: str
-    total: int = 0
-    """Number of rows in all; 0 if there is no count."""
+    total: int | None = None
+    """Number of rows in all; None if nobody knows, or if rows are not counted."""
     done: int = 0
     started: float = field(default_factory=time.monotonic)
 
@@ -67,8 +67,8 @@ class _Part:
 
     def words(self, outer: str) -> str:
         """Return label, count and time left. A label that the outer work has too is left out."""
-        if not self.total:
-            return self.label
+        if self.total is None:
+            return f"{self.label}: {self.done:,} done" if self.done else self.label
         label = "" if outer.startswith(self.label) else f"{self.label}: "
         said = f"{label}{self.done:,} of {self.total:,}"
         spent = time.monotonic() - self.started
@@ -144,7 +144,7 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def _logger(label: str, total: int) -> Callable[[int], None]:
+def _logger(label: str, total: int | None) -> Callable[[int], None]:
     started = last = time.monotonic()
 
     def report(done: int) -> None:
@@ -153,6 +153,9 @@ def _logger(label: str, total: int) -> Callable[[int], None]:
         if now - last >= SECONDS_BETWEEN_LINES or (done == total and last > started):
             last = now
             rate = max(done, 1) / max(now - started, 1e-9)
-            log.info("%s: %s of %s rows, %.0f rows/s, %.0f s left", label, done, total, rate, (total - done) / rate)
+            if total is None:
+                log.info("%s: %s rows, %.0f rows/s", label, done, rate)
+            else:
+                log.info("%s: %s of %s rows, %.0f rows/s, %.0f s left", label, done, total, rate, (total - done) / rate)
 
     return report

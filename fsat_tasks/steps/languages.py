@@ -72,5 +72,9 @@ def _foreign(found: Counter[str], known: list[str]) -> str | None:
     foreign = Counter({code: count for code, count in found.items() if known and code not in known})
     if foreign.total() < MOST_FOREIGN * found.total() or foreign.total() < min(LEAST_FOREIGN, max(found.total(), 1)):
         return None
-    counts = ", ".join(f"{count:,} are in {language_name(code)}" for code, count in foreign.most_common(MOST_NAMED))
-    return f"of {plural(found.total(), 'text')} whose language is clear, {counts}"
+    total = found.total()
+    counts = ", ".join(
+        f"{count:,} ({PERCENT.show(count / total)}) are in {language_name(code)}"
+        for code, count in foreign.most_common(MOST_NAMED)
+    )
+    return f"of {plural(total, 'text')} whose language is clear, {counts}"

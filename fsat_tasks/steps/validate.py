@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from fsat_tasks.data.class_names import name_classes
 from fsat_tasks.data.formats.registry import find_guess
 from fsat_tasks.data.look_alikes import find_look_alikes
-from fsat_tasks.data.pool import POOL, build_pool, pool_findings
+from fsat_tasks.data.pool import POOL, build_pool, pool_findings, sample_rows
 from fsat_tasks.data.readers import Rows, read_rows
 from fsat_tasks.data.tables import LABELLED, SPLITS, write_rows, write_slices
 from fsat_tasks.errors import DataError, TaskError
@@ -96,7 +96,8 @@ def _check(task: Task, rows: dict[str, Rows], pool: Artefact | None) -> list[Fin
     findings = check_rows(rows, task.modality, task.spec.validation, traits_of_pool, find_target(task.spec))
     if pool:
         findings += pool_findings(task, pool, count_traits(rows.values(), task.modality))
-    findings += [*find_unread(task, rows), *_guesses(task)]
+    read = rows | ({POOL: sample_rows(task, pool)} if pool else {})
+    findings += [*find_unread(task, read), *_guesses(task)]
     critical = [finding for finding in findings if finding.severity == "critical"]
     if critical:
         first, *others = critical

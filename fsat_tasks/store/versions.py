@@ -5,7 +5,7 @@ the code makes a stage run again.
 """
 
 POOL = 2
-VALIDATE = 10
+VALIDATE = 11
 
 ENCODER = 4
 ENCODER_INT8 = 3

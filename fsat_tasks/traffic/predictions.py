@@ -42,7 +42,7 @@ def predict(task: str, texts: Iterable[str], store: Store | None = None) -> Iter
     """
     model = ServedModel(champion_model(task, store).path)
     read = model.modality.read_line
-    yield from _answers(model, _batches(read(text, f"row {number}") for number, text in enumerate(texts, start=1)))
+    return _answers(model, _batches(read(text, f"row {number}") for number, text in enumerate(texts, start=1)))
 
 
 def predict_stream(
@@ -59,19 +59,20 @@ def predict_stream(
     model = ServedModel(champion_model(task, store).path)
     read, number = model.modality.read_line, itertools.count(1)
     inputs = ((read(line, f"{name}, line {next(number)}") for line in lines) for lines in stream_lines(stream, name))
-    yield from _answers(model, itertools.chain.from_iterable(map(_batches, inputs)))
+    return _answers(model, itertools.chain.from_iterable(map(_batches, inputs)))
 
 
-def predict_file(task: str, file: Path, column: str = "text", store: Store | None = None) -> Iterator[dict[str, Any]]:
-    """Yield one answer for each row of a table, or for each line of any other file; see `predict`.
+def predict_file(task: str, file: Path, column: str = "text", store: Store | None = None) -> tuple[int, Iterator[dict[str, Any]]]:
+    """Return the number of rows of a table, or of lines of any other file, and one answer for each; see `predict`.
 
-    The file is never in memory as a whole.
+    The file is never in memory as a whole. It is read to its end first, so that a bad row is found before any row is answered.
 
     Args:
         column: name of the text column, if rows are texts.
     """
     model = ServedModel(champion_model(task, store).path)
-    yield from _answers(model, _batches(read_inputs(file, RowFormat(model.modality, column, LONGEST_LINE))))
+    form = RowFormat(model.modality, column, LONGEST_LINE)
+    return sum(1 for _ in read_inputs(file, form)), _answers(model, _batches(read_inputs(file, form)))
 
 
 def _batches(inputs: Iterator[Input]) -> Iterator[list[Input]]:

@@ -21,6 +21,7 @@ from fsat_tasks.runtime.device import or_on_the_cpu
 from fsat_tasks.runtime.logs import at_work
 from fsat_tasks.runtime.machine import Device
 from fsat_tasks.runtime.numeric_class import CPU_CLASS, CUDA_CLASSES, NumericClass
+from fsat_tasks.runtime.progress import show_work
 from fsat_tasks.store import Artefact, Recipe, Store, versions
 from fsat_tasks.store.files import canonical_json, write_json
 from fsat_tasks.tasks.task import Task
@@ -68,7 +69,8 @@ def watch_traffic(task: Task, store: Store, traffic: Path) -> Artefact:
         DeviceError: if the task asks for a device that this machine lacks.
     """
     with at_work(task.name, "watch"):
-        run, window = champion_run(task, store), read_window(task, traffic)
+        with show_work(f"read {traffic.name}"):
+            run, window = champion_run(task, store), read_window(task, traffic)
         return or_on_the_cpu(task.spec.device, lambda device: _watch(run, window, str(traffic), device))
 
 
@@ -91,13 +93,15 @@ def _watch(run: Run, inputs: list[Input], file: str, device: Device) -> Artefact
     )
 
     def write(folder: Path) -> dict[str, Any]:
-        head = fit_reference_head(run, numeric_class)
+        with show_work("fit the reference head"):
+            head = fit_reference_head(run, numeric_class)
         judge = _Judge(run, head, numeric_class)
         window = judge(inputs)
         if window is None:
             raise DataError(file, "two rows or more that are no samples of the task", "fewer")
         reference = _reference(run, judge)
-        found = _compare(reference, window, head, spec.watch.significance, spec.seed)
+        with show_work("compare"):
+            found = _compare(reference, window, head, spec.watch.significance, spec.seed)
         found["unlike"] = _unlike(run, judge.new(inputs), window.scope) if found["drift"] else []
         write_json(folder / "drift.json", {"task": run.task.name, "model": run.exported.reference(), **found})
         p_values = {f"p_{test['test']}": test["p_value"] for test in found["tests"]}

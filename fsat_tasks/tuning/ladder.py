@@ -20,6 +20,7 @@ from fsat_tasks.numerics.evidence.calibration import balance_strength
 from fsat_tasks.numerics.evidence.held_out import Comparison, HeldOut, Prior, compare, row_losses
 from fsat_tasks.numerics.shift.label_shift import shots_prior
 from fsat_tasks.numerics.types import Labels
+from fsat_tasks.runtime.progress import show_work
 from fsat_tasks.tuning.encoder_rungs import BODY, BODY_POOL, SELF_TRAINING
 from fsat_tasks.tuning.frozen_rungs import POOL, PROBE, PROTOTYPES
 from fsat_tasks.tuning.material import Material
@@ -63,7 +64,7 @@ def run_ladder(material: Material, settings: LadderSettings, ladder: Sequence[Ru
     trace: list[TraceEntry] = []
     for rung in asked:
         started = time.perf_counter()
-        with threadpool_limits(1 if rung.frozen else None):  # matrix products this small are slower on several threads
+        with show_work(f"rung {rung.name}"), threadpool_limits(1 if rung.frozen else None):  # several threads slow small products
             result, state = rung.attempt(setup, state)
         if isinstance(result, Skipped):
             trace.append(TraceEntry(rung.name, False, result.reason, None, None, time.perf_counter() - started))
@@ -71,7 +72,7 @@ def run_ladder(material: Material, settings: LadderSettings, ladder: Sequence[Ru
             continue
         taken, reason, detail = _decide(result, compare)
         if taken:
-            with threadpool_limits(1):
+            with show_work(f"rung {rung.name}"), threadpool_limits(1):
                 fit = result.fit()
             state = replace(state, incumbent=Incumbent(rung, result.held_out, result.provisional))
         held_out = result.held_out

@@ -70,3 +70,24 @@ def test_doctor_path_and_open_have_it(demo_store: Path, cli: Cli, monkeypatch: p
     assert {check["name"] for check in result(cli("doctor", "--json")[1])["checks"]} >= {"versions", "encoders", "store", "data"}
     assert Path(result(cli("path", "support-intents", "--json")[1])["path"], "config.json").is_file()
     assert result(cli("open", "support-intents", "--json")[1])["opened"] is False
+
+
+def test_init_says_what_came_in(cli: Cli, data_root: Path, store_root: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("body,queue\na cat,pets\na dog,pets\na plane,travel\n,travel\n")
+    code, out, _ = cli("init", "mine", "--samples", str(tmp_path / "mine.csv"), "--json")
+    made = result(out)
+    assert (code, made["task"], made["folder"]) == (0, "mine", str(data_root / "mine"))
+    samples = made["files"][0]
+    assert (samples["for"], samples["text"], samples["label"], samples["rows"]) == ("samples", ["body"], "queue", 3)
+    assert (samples["classes"], samples["left_out"]) == ({"pets": 2, "travel": 1}, {"no text": 1})
+
+
+def test_predict_has_all_answers_in_one_object(
+    demo_store: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, repository: Path
+) -> None:
+    monkeypatch.setenv("FSAT_STORE", str(demo_store))
+    monkeypatch.setenv("FSAT_DATA", str(repository / "data"))
+    lines = [json.loads(line) for line in cli("predict", "support-intents", "charged twice")[1].splitlines()]
+    answered = result(cli("predict", "support-intents", "charged twice", "--json")[1])
+    assert answered == {"task": "support-intents", "answers": lines}
+    assert failure(cli("predict", "support-intents", "--file", "none.csv", "--json")[1])["where"] == "--file"

@@ -49,9 +49,9 @@ def test_file_parses_and_its_form_is_documented(answer: dict[str, Any]) -> None:
     assert answer["pool"] == POOL
 
 
-def test_missing_pool_is_said_when_a_run_begins(answer: dict[str, Any]) -> None:
+def test_note_of_a_run_names_its_task_once_and_a_missing_pool(answer: dict[str, Any]) -> None:
     said = f"The pool '{POOL}' does not exist. Until it does, these tasks wait: watch. Make it: airflow pools set {POOL} 1 fsat"
-    assert answer["note"] == f"{said}\n\n{said}"
+    assert answer["note"] == f"Task {TASK}\n\n{said}\n\n{said}"
     assert f"fsat_watch, run {answer['runs'][0]['run_id']}: {said}" in answer["log"]
 
 

@@ -11,12 +11,13 @@ from airflow_process import DAGS, run
 
 
 def note(run_id: str, dag: Any) -> str:
-    """Return the note that dags/plugins/fsat_pools.py gives a run which begins."""
+    """Return the note that the plugins fsat_pools and fsat_notes give a run which begins."""
     from airflow.models.dagrun import DagRun
     from airflow.utils.session import create_session
     from sqlalchemy import select
 
     sys.path.insert(0, f"{DAGS}/plugins")
+    from fsat_notes import TaskNote
     from fsat_pools import PoolCheck
 
     with create_session() as session:
@@ -24,6 +25,7 @@ def note(run_id: str, dag: Any) -> str:
         begun.dag = dag
         for _ in range(2):
             PoolCheck().on_dag_run_running(begun, "started")
+            TaskNote().on_dag_run_running(begun, "started")
     with create_session() as session:
         return str(session.scalars(select(DagRun).where(DagRun.run_id == run_id)).one().note)
 

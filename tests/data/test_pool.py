@@ -91,8 +91,9 @@ def test_the_script_of_most_rows_of_all_files_is_the_common_one(make_task: MakeT
     """The pool's three rows have another script. Twelve samples outvote them, two do not."""
     many = make_task(toy_rows, unlabelled=CYRILLIC.encode())
     few = make_task([toy_rows[0], toy_rows[-1]], unlabelled=CYRILLIC.encode(), validation={"min_shots": 1})
-    assert warnings(check(many)) == {("unlabelled", "script"): [2, 3, 4]}
-    assert warnings(check(few)) == {("samples", "script"): [2, 3]}
+    language: dict[tuple[str, str], list[int]] = {("unlabelled", "language"): []}
+    assert warnings(check(many)) == {("unlabelled", "script"): [2, 3, 4], **language}
+    assert warnings(check(few)) == {("samples", "script"): [2, 3], **language}
 
 
 def test_a_task_without_a_pool_has_none(make_task: MakeTask, toy_rows: Rows) -> None:

@@ -95,6 +95,33 @@ def test_plots_are_drawn(frozen: Make, labels: Any, rows: int, tmp_path: Path) -
         figure.savefig(tmp_path / "plot.png")
 
 
-def test_a_regressor_has_none_of_it(regressor: MakeRegressor) -> None:
+def test_a_number_is_explained_by_the_numbers_of_similar_samples(regressor: MakeRegressor) -> None:
     fitted = regressor().fit(TEXTS, NUMBERS)
-    assert not any(hasattr(fitted, name) for name in ("explain", "suspects", "plot_confusion", "plot_calibration"))
+    found = fitted.explain(NEW[0], nearest=2)
+    assert found.number == pytest.approx(fitted.predict(NEW[:1])[0])
+    assert found.interval == pytest.approx(tuple(fitted.predict_interval(NEW[:1])[0]))
+    assert (found.scope, found.in_scope) == (fitted.score_samples(NEW[:1])[0], True)
+    assert [(one.text, one.label) for one in found.samples] == [(TEXTS[0], NUMBERS[0]), (TEXTS[1], NUMBERS[1])]
+    lines = repr(fitted.explain("a puppy \x1b[31m that chases\na cat " * 9)).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[1].startswith("  90 % interval ") and "similar samples" in lines
+    few = regressor().fit(TEXTS[::2], NUMBERS[::2])
+    assert "no 90 % interval: too few samples" in repr(few.explain(NEW[0]))
+    with pytest.raises(DataError, match="text: expected one text"):
+        fitted.explain(NEW)  # type: ignore[arg-type]
+
+
+def test_a_wrong_number_is_suspected_and_fits_into_a_table(regressor: MakeRegressor) -> None:
+    fitted = regressor().fit(TEXTS, [1000.0, *NUMBERS[1:]])
+    found = fitted.suspects()
+    assert (found[0].position, found[0].text, found[0].given) == (0, TEXTS[0], 1000.0)
+    assert found[0].likelier == pytest.approx(fitted._held_out_outputs()[0, 0])
+    assert list(pd.DataFrame(found)) == ["position", "text", "given", "likelier", "score"]
+    assert regressor().fit(TEXTS, NUMBERS).suspects() == []
+
+
+@pytest.mark.parametrize("count", [12, 6])
+def test_predicted_numbers_are_drawn(regressor: MakeRegressor, count: int, tmp_path: Path) -> None:
+    figure = regressor().fit(TEXTS[:: 12 // count], NUMBERS[:: 12 // count]).plot_predictions()
+    assert figure.axes[0].get_legend_handles_labels()[1] == ["90 % interval", "perfect"][12 // count - 1 :]
+    figure.savefig(tmp_path / "plot.png")

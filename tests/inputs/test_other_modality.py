@@ -121,7 +121,7 @@ def test_predict_reads_lines_and_files(run: Run, store: Store, tmp_path: Path) -
     lines = [" ".join(map(str, record.values())) for record, _ in rows]
     by_line = list(predict("points", lines, store))
     assert np.mean([answer["label"] == label for answer, (_, label) in zip(by_line, rows, strict=True)]) > 0.9
-    assert list(predict_file("points", write_csv(tmp_path / "new.csv", rows), store=store)) == by_line
+    assert list(predict_file("points", write_csv(tmp_path / "new.csv", rows), store=store)[1]) == by_line
     with pytest.raises(DataError, match=f"row 1: expected {NUMBERS} numbers, got 2"):
         list(predict("points", ["1 2"], store))
 

@@ -26,6 +26,9 @@ with progress.show_work("desk"), progress.show_work("tune, step 3 of 6"):
     with progress.show_progress("tune", 2000) as report:
         report(500)
         time.sleep(0.5)
+    with progress.show_progress("predict", None) as report:
+        report(1234)
+        time.sleep(0.5)
     with progress.show_work("x" * 200):
         time.sleep(0.5)
 print("done")
@@ -62,9 +65,13 @@ def test_line_says_step_count_and_time_left(screen: str) -> None:
     assert re.search(r"desk · tune, step 3 of 6 · 500 of 2,000, 0:0[0-9] left  0:0", screen)
 
 
+def test_line_counts_rows_of_which_nobody_knows_the_number(screen: str) -> None:
+    assert "tune, step 3 of 6 · predict: 1,234 done" in screen
+
+
 def test_line_fits_80_columns(screen: str) -> None:
     assert max(map(len, frames(screen))) <= 80
-    assert any(frame.endswith("0:01") and "xxx…" in frame for frame in frames(screen))
+    assert any(frame.endswith("0:02") and "xxx…" in frame for frame in frames(screen))
 
 
 def test_warnings_and_lines_stand_alone_above_it_and_the_line_goes(screen: str) -> None:

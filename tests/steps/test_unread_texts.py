@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,7 +51,26 @@ def test_texts_in_another_language_are_a_warning_of_validate(make_task: Callable
     findings = json.loads((run_steps(load_task(name), "validate")["validate"].path / "findings.json").read_text())
     (found,) = [finding for finding in findings if finding["check"] == "language"]
     assert (found["file"], found["severity"]) == ("samples", "warning")
-    assert found["message"].startswith("of 4 texts whose language is clear, 4 are in German; all-MiniLM-L6-v2 reads English")
+    assert found["message"].startswith(
+        "of 4 texts whose language is clear, 4 (100 %) are in German; all-MiniLM-L6-v2 reads English"
+    )
+
+
+def test_unlabelled_texts_in_another_language_are_a_warning_that_names_their_share(
+    make_task: Callable[..., str], store_root: Path, toy_rows: list[tuple[str, str]]
+) -> None:
+    english = [f"the {thing} that I ordered last week has not arrived yet" for thing in ("card", "book", "phone")]
+    rows = [
+        text for number in range(400) for text in (*(f"{one}, number {number}" for one in english), f"{GERMAN[0][0]} {number}")
+    ]
+    name = make_task(toy_rows, unlabelled=[(row, "") for row in rows])
+    findings = json.loads((run_steps(load_task(name), "validate")["validate"].path / "findings.json").read_text())
+    (found,) = [finding for finding in findings if finding["check"] == "language"]
+    assert found["file"] == "unlabelled"
+    said = re.fullmatch(r"of (\d+) texts whose language is clear, (\d+) \((.*) %\) are in German; .*", found["message"])
+    assert said is not None
+    assert 400 < int(said[1]) <= 500, "a sample of the 1,600 rows is looked at"
+    assert 20 < float(said[3]) < 30
 
 
 def test_english_texts_are_no_warning(make_task: Callable[..., str], store_root: Path, toy_rows: list[tuple[str, str]]) -> None:

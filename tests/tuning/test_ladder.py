@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import cast
 
@@ -18,6 +19,7 @@ from fsat_tasks.numerics.geometry.layers import mix_layers
 from fsat_tasks.numerics.heads.frozen import Candidate, fit_frozen_head
 from fsat_tasks.numerics.heads.probe import LinearHead
 from fsat_tasks.numerics.heads.prototypes import fit_prototypes
+from fsat_tasks.tuning import ladder
 from fsat_tasks.tuning.cross_fitting import probe_on_folds
 from fsat_tasks.tuning.frozen_rungs import NO_POOL, PROBE
 from fsat_tasks.tuning.ladder import FROZEN_RUNGS, RUNGS, run_ladder
@@ -70,6 +72,18 @@ def test_clusters_are_learnt_up_to_the_pool_and_each_rung_lowers_the_loss() -> N
         log_loss(calibrated(run_ladder(given, LadderSettings(rungs=FROZEN_RUNGS[:count])), fresh), truth) for count in (1, 2, 3)
     ]
     assert losses[0] > losses[1] > losses[2]
+
+
+def test_moving_line_names_each_rung_that_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+
+    def show_work(label: str) -> AbstractContextManager[None]:
+        said.append(label)
+        return nullcontext()
+
+    monkeypatch.setattr(ladder, "show_work", show_work)
+    run_ladder(material(8, 8), FROZEN)
+    assert list(dict.fromkeys(said)) == ["rung prototypes", "rung probe", "rung pool"]
 
 
 @pytest.mark.parametrize("seed", range(4))

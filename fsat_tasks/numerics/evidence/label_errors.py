@@ -1,4 +1,4 @@
-"""Detection of wrong labels by confident learning."""
+"""Detection of wrong labels by confident learning, and of wrong numbers by the size of their errors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Mistake", "suspected_label_errors", "suspected_mistakes"]
+__all__ = ["Mistake", "suspected_label_errors", "suspected_mistakes", "suspected_numbers"]
 
 
 def suspected_label_errors(
@@ -73,3 +73,26 @@ def suspected_mistakes(probabilities: NDArray[np.float64], matrix: NDArray[np.in
         for row, lacks in zip(rows.tolist(), likelier.tolist(), strict=True):
             found.append(Mistake(row, column, bool(lacks), float(either[row, lacks])))
     return sorted(found, key=lambda mistake: -mistake.probability)
+
+
+def suspected_numbers(errors: NDArray[np.float64], least: float = 3.5) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Find numbers that are probably wrong by their modified z-scores (Iglewicz and Hoaglin 1993).
+
+    The score is the size of the error in standard deviations. Wrong numbers would inflate the standard deviation of the errors,
+    so it is estimated from their median size, as for errors with a normal distribution.
+
+    Args:
+        errors: (n,), errors on numbers that the model has not seen, of any sign.
+        least: minimum score.
+
+    Returns:
+        Positions of the suspected numbers, (m,), the farthest first; and their scores, (m,).
+    """
+    sizes = np.abs(errors)
+    deviation = np.median(sizes) / 0.6745  # the median size of a standard normal error
+    if deviation == 0.0:
+        return np.empty(0, np.int64), np.empty(0)
+    scores = sizes / deviation
+    suspected = np.flatnonzero(scores >= least)
+    suspected = suspected[np.argsort(-scores[suspected], kind="stable")]
+    return suspected, scores[suspected]

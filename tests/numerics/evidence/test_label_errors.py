@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from fsat_tasks.numerics.evidence.label_errors import suspected_label_errors
+from fsat_tasks.numerics.evidence.label_errors import suspected_label_errors, suspected_numbers
 from fsat_tasks.numerics.geometry.neighbours import unit_rows
 from fsat_tasks.numerics.heads.prototypes import prototype_loo_logits
 
@@ -75,3 +75,16 @@ def test_leave_one_out_logits_of_prototypes_find_a_swapped_pair() -> None:
     logits = prototype_loo_logits(unit_rows(features), given, np.zeros((4, 16)), 0.0)
     rows, _ = suspected_label_errors(softmax(logits, axis=1), given)
     assert set(rows) == {0, 31}
+
+
+def test_numbers_with_errors_far_above_the_usual_are_suspected() -> None:
+    errors = np.random.default_rng(0).uniform(-2.0, 2.0, 400)  # of a median size of 1
+    errors[7], errors[30] = -30.0, 40.0
+    rows, scores = suspected_numbers(errors)
+    assert rows.tolist() == [30, 7]
+    np.testing.assert_allclose(scores, [40.0 * 0.6745, 30.0 * 0.6745], rtol=0.1)
+
+
+def test_numbers_that_are_all_predicted_exactly_are_not_suspected() -> None:
+    rows, scores = suspected_numbers(np.array([0.0, 0.0, 0.0, 1e-12]))
+    assert (rows.size, scores.size) == (0, 0)
