@@ -12,8 +12,8 @@ from fsat_tasks.tuning.ladder import FROZEN_RUNGS, RUNGS
 
 __all__ = ["figures"]
 
-POINT = 0.01
-"""Difference in accuracy that counts as help or harm."""
+POINT = 0.01 + 1e-9
+"""Difference in accuracy above which a rung helps or harms. Exactly one point does not count, whatever the rounding."""
 
 
 def figures(found: Sequence[Evidence]) -> dict[str, Any]:

@@ -45,8 +45,8 @@ FEWEST_SELF_TRAINING_ROWS = 500
 """Minimum number of pool rows on which a fold's encoder is fine-tuned. If the budget allows, all pool rows that were
 drawn for the fold are used."""
 BODY_PRIOR = Prior(0.01, 0.03)
-"""Expected gain of a fine-tuned encoder over the pretrained one. On 44 draws of benchmarks/ladder, the gain was 0.01 to 0.02 nats on
-intents, 0.05 on product names and 0.26 on question types."""
+"""Expected gain of a fine-tuned encoder over the pretrained one. On 44 draws of benchmarks/ladder, the gain was 0.01 to 0.02 nats
+on intents, 0.05 on product names and 0.26 on question types."""
 SELF_TRAINING_PRIOR = Prior(0.0, 0.04)
 """Expected gain of self-training over an encoder that was fine-tuned on the samples."""
 MAX_ORTHOGONALITY_ERROR = 1e-3
