@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 def check_out(out: Path | None) -> Path | None:
     """Return the folder of --out. Raises InputError if it is the root folder, which cannot be replaced."""
-    if out is not None and not out.resolve().name:
+    if out is not None and not out.is_symlink() and not out.resolve().name:
         from fsat_tasks.errors import InputError
 
         raise InputError("--out", "a folder", f"{str(out)!r}, the root of all folders", "Name a folder below it.")

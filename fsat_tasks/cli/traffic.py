@@ -89,12 +89,15 @@ def apply(
     from fsat_tasks.tasks.task import load_task
     from fsat_tasks.traffic.labelling import PREDICTIONS, Labeller, totals
     from fsat_tasks.traffic.predictions_csv import PREDICTIONS_CSV, csv_adder
-    from fsat_tasks.traffic.review import REVIEW, copy_result
+    from fsat_tasks.traffic.review import REVIEW, check_results, copy_result
 
     if form is Format.csv and out is None:
         raise InputError("--format csv", "--out FOLDER beside it", "none", "The store keeps predictions as Parquet alone.")
     spec = load_task(task, {"text": column})
     paths = _paths(spec, files or [], out)
+    if out is not None:
+        for path in paths:  # before the work
+            check_results(out / path.name)
     store = open_store()
     with show_work(f"open the champion of {task}"):
         labeller = Labeller(spec, store, champion_model(task, store))
@@ -104,7 +107,7 @@ def apply(
             result = labeller.label(path)
         if out is not None:
             more = csv_adder(spec, path, result) if form is Format.csv else no_files
-            copy_result(store, result, out / path.name, more)
+            copy_result(result, out / path.name, more)
         folder = result.path if out is None else out / path.name
         predictions = folder / (PREDICTIONS_CSV if form is Format.csv else PREDICTIONS)
         where = {"predictions": str(predictions), "review": str(folder / REVIEW)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from fsat_tasks.encoders.source import locate_encoder
 from fsat_tasks.encoders.text_preparer import load_tokenizer
 from fsat_tasks.errors import EncoderError
 from fsat_tasks.inputs.modality import Input
+from fsat_tasks.runtime.regular_file import open_regular
 
 __all__ = ["locate_if_here", "read_languages", "unknown_share"]
 
@@ -33,7 +35,7 @@ def locate_if_here(name: str) -> Path | None:
 def read_languages(folder: Path) -> list[str]:
     """Return the languages of the encoder in a folder, sorted; empty if its card names none, or says that it reads many."""
     try:
-        with (folder / CARD).open(encoding="utf-8", errors="replace") as file:
+        with io.TextIOWrapper(open_regular(folder / CARD), "utf-8", "replace") as file:
             card = file.read(LARGEST_CARD)
     except OSError:
         return []
@@ -51,8 +53,8 @@ def unknown_share(folder: Path, texts: Sequence[Input]) -> float:
     path = folder / "tokenizer.json"
     if not path.is_file():
         return 0.0
-    model = json.loads(path.read_text("utf-8"))["model"]
     tokenizer = load_tokenizer(path)
+    model = json.loads(path.read_text("utf-8"))["model"]
     number = model.get("unk_id") if "unk_id" in model else tokenizer.token_to_id(model.get("unk_token") or "")
     if number is None:
         return 0.0

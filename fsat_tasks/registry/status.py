@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fsat_tasks.errors import RegistryError, TaskError
+from fsat_tasks.models.settings import MODEL, read_settings
 from fsat_tasks.quality.gates import all_gates
 from fsat_tasks.registry.history import Entry, newest_run
 from fsat_tasks.registry.next_steps import after_history
@@ -61,6 +62,7 @@ def _paths(store: LookupStore, entry: Entry) -> dict[str, str]:
 def _served(store: LookupStore, entry: Entry) -> str:
     """Return the file name of the graph that is served; model.onnx if the model's files are no longer whole."""
     model = store.find_named(entry["model"])
-    files = model.manifest["files"] if model is not None else {}
-    served = model.json("config.json").get("served") if model is not None and "config.json" in files else None
-    return str(served) if served in files else "model.onnx"
+    try:
+        return MODEL if model is None else read_settings(model.path).served
+    except RegistryError:
+        return MODEL

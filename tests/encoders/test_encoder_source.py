@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -187,3 +188,22 @@ def test_list_of_modules_that_leads_out_of_the_encoders_folder_is_refused(path: 
     replace_json(model_folder / "modules.json", [{"type": "sentence_transformers.models.Pooling", "path": path}])
     with pytest.raises(EncoderError, match=r"modules\.json: expected folders below its own, got "):
         find_encoder("org/model")
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero")])
+@pytest.mark.parametrize(
+    "name", ["config.json", "tokenizer_config.json", "config_sentence_transformers.json", "tokenizer.json", "modules.json"]
+)
+def test_what_is_no_file_is_refused(name: str, make: Callable[[Path], object], model_folder: Path) -> None:
+    (model_folder / name).unlink(missing_ok=True)
+    make(model_folder / name)
+    with pytest.raises(EncoderError, match=r"expected .*, got .*(directory|a pipe or a device)"):
+        find_encoder(model_folder)
+
+
+@pytest.mark.parametrize("value", ["x", [1], {"a": 1}, "9" * 5000])
+def test_number_in_the_settings_that_is_none_is_named(value: object, model_folder: Path) -> None:
+    replace_json(model_folder / "config.json", {"max_position_embeddings": value})
+    with pytest.raises(EncoderError, match="expected a number under 'max_position_embeddings' in its settings"):
+        find_encoder(model_folder)

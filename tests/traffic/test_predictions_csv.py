@@ -73,8 +73,8 @@ def test_copy_has_the_csv_file_and_is_replaced_with_it(task: Task, labeller: Lab
     file, out = write_texts(tmp_path / "new.csv", ["one", "two"]), tmp_path / "out"
     result = labeller.label(file)
     for _ in range(2):
-        copy_result(labeller.store, result, out, csv_adder(task, file, result))
+        copy_result(result, out, csv_adder(task, file, result))
         assert len(read(out / PREDICTIONS_CSV)) == 2
         assert PREDICTIONS_CSV in json.loads((out / "artefact.json").read_text())["files"]
-    copy_result(labeller.store, result, out)
+    copy_result(result, out)
     assert not (out / PREDICTIONS_CSV).exists()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fsat_tasks.data.formats.records import Record, require, with_columns
 from fsat_tasks.errors import DataError
+from fsat_tasks.runtime.regular_file import check_regular
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,8 +39,8 @@ def schema_of(path: Path) -> pa.Schema:
     kind = "Parquet" if path.suffix.lower() == ".parquet" else "Arrow"
     try:
         if kind == "Parquet":
-            return pq.read_schema(path)
-        with pa.OSFile(str(path)) as file:
+            return pq.read_schema(check_regular(path))
+        with pa.OSFile(str(check_regular(path))) as file:
             return _open_arrow(file).schema
     except (pa.ArrowException, OSError) as error:
         raise _damaged(str(path), kind, error) from None
@@ -62,7 +63,7 @@ def _records(path: Path, columns: Sequence[str], kind: str, batches: Iterator[pa
 def _parquet_batches(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     import pyarrow.parquet as pq
 
-    file = pq.ParquetFile(path, buffer_size=1 << 20)  # without a buffer, a row group's column is read in one piece
+    file = pq.ParquetFile(check_regular(path), buffer_size=1 << 20)  # without a buffer, a row group's column is read in one piece
     names = file.schema_arrow.names
     require(path, columns, names)
     yield from file.iter_batches(ROWS, columns=_outer(columns, names))
@@ -71,7 +72,7 @@ def _parquet_batches(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBa
 def _arrow_batches(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     import pyarrow as pa
 
-    with pa.OSFile(str(path)) as file:
+    with pa.OSFile(str(check_regular(path))) as file:
         opened = _open_arrow(file)
         names = opened.schema.names
         require(path, columns, names)
