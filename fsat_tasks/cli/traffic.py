@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -14,6 +13,7 @@ import typer
 from fsat_tasks.cli.common import AsJson, TaskName, Verbose, check_out, open_store
 from fsat_tasks.cli.json_output import print_json
 from fsat_tasks.cli.streams import drop_output, standard_input
+from fsat_tasks.runtime.printable import shell_command, shown_name
 
 if TYPE_CHECKING:
     from fsat_tasks.tasks.task import Task
@@ -39,13 +39,14 @@ def predict(
 ) -> None:
     """Label texts with the task's champion. One JSON object a line."""
     from fsat_tasks.errors import InputError
+    from fsat_tasks.tasks.workspace import require_file
     from fsat_tasks.traffic.predictions import predict as predict_texts
     from fsat_tasks.traffic.predictions import predict_file, predict_stream
 
     if text is not None and file is not None:
         raise InputError("fsat predict", "a text or --file", "both")
-    if file is not None and not file.is_file():
-        raise InputError("--file", "a file", f"{str(file)!r}, which is not there")
+    if file is not None:
+        require_file(file, "--file")
     if text is not None and any("\ud800" <= letter <= "\udfff" for letter in text):
         raise InputError("text", "UTF-8", "bytes that are not")
     store = open_store()
@@ -126,13 +127,13 @@ def watch(
     verbose: Verbose = False,
 ) -> None:
     """Tell whether new texts have drifted. Exit code 4 if so."""
-    from fsat_tasks.errors import InputError
     from fsat_tasks.tasks.files import newest_file
     from fsat_tasks.tasks.task import load_task
+    from fsat_tasks.tasks.workspace import require_file
     from fsat_tasks.traffic.watch import watch_traffic
 
-    if file is not None and not file.is_file():
-        raise InputError("file", "a file", f"{str(file)!r}, which is not there")
+    if file is not None:
+        require_file(file, "FILE")
     loaded = load_task(task)
     traffic = file or newest_file(loaded)
     watched = watch_traffic(loaded, open_store(), traffic)
@@ -143,7 +144,7 @@ def watch(
     else:
         from fsat_tasks.cli.drift_tables import print_drift
 
-        print_drift(drift, str(traffic), str(watched.path / "drift.json"), verbose)
+        print_drift(drift, shown_name(str(traffic)), shown_name(str(watched.path / "drift.json")), verbose)
     if drift["drift"]:
         sys.exit(EXIT_DRIFT)
 
@@ -162,9 +163,9 @@ def _paths(task: Task, files: list[Path], out: Path | None) -> list[Path]:
 def _print(done: dict[str, Any], about: str) -> None:
     names = ("rows", "answered", "out_of_scope", "unsure", "blank", *(["truncated"] if done["truncated"] else []))
     counts = ", ".join(f"{name.replace('_', ' ')} {done[name]:,}" for name in names)
-    typer.echo(f"{done['file']} ({about}): {'labelled' if done['built'] else 'was labelled before'}; {counts}")
-    typer.echo(f"  predictions  {done['predictions']}")
-    typer.echo(f"  review       {done['review']}, {done['to_review']:,} texts")
+    typer.echo(f"{shown_name(done['file'])} ({about}): {'labelled' if done['built'] else 'was labelled before'}; {counts}")
+    typer.echo(f"  predictions  {shown_name(done['predictions'])}")
+    typer.echo(f"  review       {shown_name(done['review'])}, {done['to_review']:,} texts")
 
 
 def _print_next(task: str, done: list[dict[str, Any]], unanswered: float, out: Path | None) -> None:
@@ -175,8 +176,8 @@ def _print_next(task: str, done: list[dict[str, Any]], unanswered: float, out: P
     typer.echo(f"{100 * unanswered:.1f} % of the rows have no answer.")
     if out is None:
         typer.echo("To label them yourself, get copies that you can edit:")
-        typer.echo(f"  {shlex.join(['fsat', 'apply', task, *(one['file'] for one in reviewed), '--out', 'labelled'])}")
+        typer.echo(f"  {shell_command(['fsat', 'apply', task, *(one['file'] for one in reviewed), '--out', 'labelled'])}")
         return
     typer.echo("Fill in the column `label` of each review.csv, then:")
     for one in reviewed:
-        typer.echo(f"  {shlex.join(['fsat', 'add', task, one['review']])}")
+        typer.echo(f"  {shell_command(['fsat', 'add', task, one['review']])}")
