@@ -178,7 +178,7 @@ def _require_readable(content: str, path: Path, samples: Taken) -> None:
     if (size := len(content.encode())) > LARGEST_FILE:
         where, wanted = (
             f"{samples.rows.file}, column {samples.columns.label!r}",
-            f"labels for a task.yaml of {LARGEST_FILE:,} bytes",
+            f"labels for a task.yaml of at most {LARGEST_FILE:,} bytes",
         )
         raise DataError(where, wanted, f"labels that need {size:,}", "Shorten them, or use fewer classes.")
     parse_yaml(path, content)

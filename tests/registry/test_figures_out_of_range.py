@@ -35,7 +35,7 @@ def with_accuracy(entry: dict[str, Any], value: object) -> dict[str, Any]:
 
 
 def test_status_names_the_damaged_task_and_shows_the_others(healthy_and_damaged: tuple[str, str], cli: Cli) -> None:
-    healthy, damaged = healthy_and_damaged
+    _, damaged = healthy_and_damaged
     code, out, err = cli("status")
     assert code == 2
     assert [("v1" in line, "cannot be read" in line) for line in out.splitlines() if "task-" in line] == [
@@ -50,7 +50,7 @@ def test_status_names_the_damaged_task_and_shows_the_others(healthy_and_damaged:
 def test_status_shows_the_others_whatever_is_wrong_with_one(
     healthy_and_damaged: tuple[str, str], cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    healthy, damaged = healthy_and_damaged
+    _, damaged = healthy_and_damaged
     true = module.Registry
 
     def registry(store: Path, task: str) -> Registry:
