@@ -29,6 +29,7 @@ def test_samples_that_may_not_be_read_are_named(cli: Cli, make_task: MakeTask, d
         (path,) = (data_root / task).glob(f"{name}.*")
         forbid(path)
         assert said_once(cli("validate", task)) == f"fsat: {path}: expected a file that can be read, got Permission denied.\n"
+        path.chmod(0o644)
 
 
 def test_init_in_a_data_root_that_may_not_be_entered_is_refused(cli: Cli, data_root: Path, tmp_path: Path) -> None:

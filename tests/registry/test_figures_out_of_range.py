@@ -51,12 +51,11 @@ def test_status_shows_the_others_whatever_is_wrong_with_one(
     healthy_and_damaged: tuple[str, str], cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, damaged = healthy_and_damaged
-    true = module.Registry
 
     def registry(store: Path, task: str) -> Registry:
         if task == damaged:
             raise ZeroDivisionError("nonsense")
-        return true(store, task)
+        return Registry(store, task)
 
     monkeypatch.setattr(module, "Registry", registry)
     code, out, err = cli("status")
