@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from collections.abc import Iterator
 from enum import StrEnum
@@ -15,6 +14,7 @@ import typer
 from fsat_tasks.cli.common import AsJson, TaskName, Verbose, check_out, open_store
 from fsat_tasks.cli.json_output import print_json
 from fsat_tasks.cli.streams import drop_output, standard_input
+from fsat_tasks.runtime.printable import shell_command, shown_name
 from fsat_tasks.runtime.progress import show_progress, show_work
 
 if TYPE_CHECKING:
@@ -42,11 +42,12 @@ def predict(
 ) -> None:
     """Label texts with the task's champion. One JSON object a line; with --json, all in one object at the end."""
     from fsat_tasks.errors import InputError
+    from fsat_tasks.tasks.workspace import require_file
 
     if text is not None and file is not None:
         raise InputError("fsat predict", "a text or --file", "both")
-    if file is not None and not file.is_file():
-        raise InputError("--file", "a file", f"{str(file)!r}, which is not there")
+    if file is not None:
+        require_file(file, "--file")
     if text is not None and any("\ud800" <= letter <= "\udfff" for letter in text):
         raise InputError("text", "UTF-8", "bytes that are not")
     with show_work(f"open the champion of {task}"):
@@ -130,12 +131,12 @@ def watch(
     verbose: Verbose = False,
 ) -> None:
     """Tell whether new texts have drifted. Exit code 4 if so."""
-    from fsat_tasks.errors import InputError
     from fsat_tasks.tasks.files import newest_file
     from fsat_tasks.tasks.task import load_task
+    from fsat_tasks.tasks.workspace import require_file
 
-    if file is not None and not file.is_file():
-        raise InputError("file", "a file", f"{str(file)!r}, which is not there")
+    if file is not None:
+        require_file(file, "FILE")
     loaded = load_task(task)
     traffic = file or newest_file(loaded)
     with show_work(f"watch {task}"):
@@ -149,7 +150,7 @@ def watch(
     else:
         from fsat_tasks.cli.drift_tables import print_drift
 
-        print_drift(drift, str(traffic), str(watched.path / "drift.json"), verbose)
+        print_drift(drift, shown_name(str(traffic)), shown_name(str(watched.path / "drift.json")), verbose)
     if drift["drift"]:
         sys.exit(EXIT_DRIFT)
 
@@ -190,9 +191,9 @@ def _paths(task: Task, files: list[Path], out: Path | None) -> list[Path]:
 def _print(done: dict[str, Any], about: str) -> None:
     names = ("rows", "answered", "out_of_scope", "unsure", "blank", *(["truncated"] if done["truncated"] else []))
     counts = ", ".join(f"{name.replace('_', ' ')} {done[name]:,}" for name in names)
-    typer.echo(f"{done['file']} ({about}): {'labelled' if done['built'] else 'was labelled before'}; {counts}")
-    typer.echo(f"  predictions  {done['predictions']}")
-    typer.echo(f"  review       {done['review']}, {done['to_review']:,} texts")
+    typer.echo(f"{shown_name(done['file'])} ({about}): {'labelled' if done['built'] else 'was labelled before'}; {counts}")
+    typer.echo(f"  predictions  {shown_name(done['predictions'])}")
+    typer.echo(f"  review       {shown_name(done['review'])}, {done['to_review']:,} texts")
 
 
 def _print_next(task: str, done: list[dict[str, Any]], unanswered: float, out: Path | None) -> None:
@@ -203,8 +204,8 @@ def _print_next(task: str, done: list[dict[str, Any]], unanswered: float, out: P
     typer.echo(f"{100 * unanswered:.1f} % of the rows have no answer.")
     if out is None:
         typer.echo("To label them yourself, get copies that you can edit:")
-        typer.echo(f"  {shlex.join(['fsat', 'apply', task, *(one['file'] for one in reviewed), '--out', 'labelled'])}")
+        typer.echo(f"  {shell_command(['fsat', 'apply', task, *(one['file'] for one in reviewed), '--out', 'labelled'])}")
         return
     typer.echo("Fill in the column `label` of each review.csv, then:")
     for one in reviewed:
-        typer.echo(f"  {shlex.join(['fsat', 'add', task, one['review']])}")
+        typer.echo(f"  {shell_command(['fsat', 'add', task, one['review']])}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,6 +12,7 @@ from fsat_tasks.encoders.prepare import Preparer
 from fsat_tasks.encoders.source import EncoderSource, read_config, read_json
 from fsat_tasks.encoders.text_preparer import TextPreparer
 from fsat_tasks.errors import EncoderError
+from fsat_tasks.runtime.failures import say_type
 from fsat_tasks.runtime.kept import Kept
 from fsat_tasks.store.reference import is_file_name
 
@@ -70,21 +72,22 @@ class TextEncoders:
 def _own_max_tokens(folder: Path, config: dict[str, Any], name: str) -> int:
     """Return the encoder's maximum length. If the model's files name several, return the smallest."""
     # RoBERTa-like models number positions from the pad id plus one, so they have fewer positions than the config says
-    offset = _whole(config, "pad_token_id", name, 0) + 1 if "roberta" in str(config.get("model_type")) else 0
-    bounds = [_whole(config, "max_position_embeddings", name, 512) - offset]
+    offset = _count(config, "pad_token_id", name) + 1 if "roberta" in str(config.get("model_type")) else 0
+    bounds = [(_count(config, "max_position_embeddings", name) or 512) - offset]
     for file, key in (("sentence_bert_config.json", "max_seq_length"), ("tokenizer_config.json", "model_max_length")):
-        value = _whole(read_config(folder / file, name), key, name, 0) if _has(folder, file) else 0
+        value = _count(read_config(folder / file, name), key, name) if _has(folder, file) else 0
         bounds += [value] if value else []
+    if min(bounds) < 1:
+        raise EncoderError(f"encoder {name!r}", "an encoder that reads one token or more", f"a limit of {min(bounds)}")
     return min(bounds)
 
 
-def _whole(config: Mapping[str, Any], key: str, name: str, default: int) -> int:
-    """Return a whole number of an encoder's settings, or the default if there is none."""
-    value = config.get(key)
-    try:
-        return int(value or default)
-    except (ValueError, TypeError, OverflowError):
-        raise EncoderError(f"encoder {name!r}", f"a number under {key!r} in its settings", f"{value!r:.100}") from None
+def _count(config: Mapping[str, Any], key: str, name: str) -> int:
+    """Return a whole number of a config; 0 if there is none."""
+    value = config.get(key) or 0
+    if not isinstance(value, int | float) or not 0 <= value < math.inf:  # some configs have 1e30 for no limit
+        raise EncoderError(f"encoder {name!r}: {key}", "a number of 0 or more", f"{value!r:.80}")
+    return int(value)
 
 
 def _refuse_what_is_not_run(folder: Path, name: str) -> None:
@@ -106,7 +109,7 @@ def _prefix(folder: Path, name: str) -> str:
     if not default:
         return ""
     prompts = config.get("prompts")
-    if not isinstance(prompts, dict) or not isinstance(prompts.get(default), str):
+    if not isinstance(prompts, dict) or not isinstance(default, str) or not isinstance(prompts.get(default), str):
         raise EncoderError(f"encoder {name!r}", f"the prompt {default!r} among the prompts of {settings}", "none of that name")
     return str(prompts[default])
 
@@ -148,7 +151,11 @@ def _save_tokenizer(source: EncoderSource, path: Path) -> None:
     from tokenizers import normalizers
     from transformers import AutoTokenizer
 
-    wrapper = AutoTokenizer.from_pretrained(str(source.folder), trust_remote_code=False, local_files_only=True)
+    try:
+        wrapper = AutoTokenizer.from_pretrained(str(source.folder), trust_remote_code=False, local_files_only=True)
+    except Exception as error:  # transformers fails in many ways on a damaged file
+        got = f"{say_type(error):.200}"
+        raise EncoderError(f"encoder {source.name!r}", f"tokenizer files in {source.folder} that can be read", got) from error
     pad = wrapper.pad_token or wrapper.eos_token or wrapper.unk_token
     if pad is None:
         raise EncoderError(f"encoder {source.name!r}", "a tokenizer with a pad, end or unknown token", "none of them")

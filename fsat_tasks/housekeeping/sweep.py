@@ -68,9 +68,9 @@ def housekeep(
         StoreError: the store cannot be written, or its file system has no locks.
     """
     root, keep = store.root, Keep(keep_days, keep_versions)
-    if not root.is_dir():
-        return _Report(keep_days, keep_versions, dry_run).to_json()
     try:
+        if not root.is_dir():
+            return _Report(keep_days, keep_versions, dry_run).to_json()
         if dry_run:
             return _report(root, _look(root, keep, time.time()), dry_run=True).to_json()
         with _alone(root):

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from fsat_tasks.data.formats.records import Record, require, with_columns
+from fsat_tasks.data.formats.records import Record, distinct, require, with_columns
 from fsat_tasks.errors import DataError
 from fsat_tasks.runtime.regular_file import check_regular
 
@@ -32,6 +32,7 @@ def read_excel(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, Record
             while not header[-1]:
                 header.pop()
             require(path, columns, header)
+            header = distinct(header)
             continue
         more = [cell for cell in cells[len(header) :] if cell is not None]
         if more:
