@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from pathlib import Path
 from typing import Annotated, Any, NoReturn, cast
 
 import typer
@@ -14,7 +15,7 @@ from fsat_tasks.cli import airflow, doctor, housekeeping, places, registry, snap
 from fsat_tasks.cli.json_output import asks_for_json, print_json_error, verb_of
 from fsat_tasks.cli.plain_command import PlainCommand
 from fsat_tasks.cli.streams import drop_output, fill_closed_streams, guarded_output, require_output, say_error
-from fsat_tasks.errors import FsatError, OutputError, facts
+from fsat_tasks.errors import FsatError, InputError, OutputError, facts
 from fsat_tasks.runtime import logs
 
 log = logging.getLogger(__name__)
@@ -92,15 +93,27 @@ def _run() -> int | None:
         say({"kind": "Stopped", "message": _stopped()}, EXIT_STOPPED)
         raise
     except Exception as error:
-        if not isinstance(error, OutputError):
-            say(facts(error), getattr(error, "exit_code", 1))
-        raise
+        named = _named(error)
+        if not isinstance(named, OutputError):
+            say(facts(named), getattr(named, "exit_code", 1))
+        raise named from named.__cause__
     return code
 
 
 def _stopped() -> str:
     """Say that Ctrl-C has stopped the verb, and that it goes on if it does."""
     return "stopped. The same command goes on from where it stopped." if verb_of(sys.argv[1:]) in GOES_ON else "stopped."
+
+
+def _named(error: Exception) -> Exception:
+    """Return the error; if its cause is that the working folder was removed, return an error that says so."""
+    if isinstance(error, FileNotFoundError):
+        try:
+            Path.cwd()
+        except FileNotFoundError:
+            fix = "Go to a folder that exists, or give absolute paths."
+            return InputError("working folder", "a folder that exists", "one that was removed", fix)
+    return error
 
 
 def _end(message: str, exit_code: int, json_lines: bool) -> NoReturn:

@@ -12,6 +12,7 @@ import typer
 
 from fsat_tasks.cli.streams import say_error
 from fsat_tasks.runtime import logs
+from fsat_tasks.runtime.printable import shown_name
 
 if TYPE_CHECKING:
     from fsat_tasks.store import Store
@@ -39,7 +40,7 @@ log = logging.getLogger(__name__)
 
 def check_out(out: Path | None) -> Path | None:
     """Return the folder of --out. Raises InputError if it is the root folder, which cannot be replaced."""
-    if out is not None and not out.resolve().name:
+    if out is not None and not out.is_symlink() and not out.resolve().name:
         from fsat_tasks.errors import InputError
 
         raise InputError("--out", "a folder", f"{str(out)!r}, the root of all folders", "Name a folder below it.")
@@ -91,7 +92,7 @@ def overrides(shots: int | None, encoder: str | None, seed: int | None, device: 
 
 def shown_path(path: Path) -> str:
     """Return a path as a person types it: from the present folder, if it lies in it."""
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+    return shown_name(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
 
 
 def warn(message: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
@@ -13,7 +12,7 @@ from rich.table import Table
 from fsat_tasks.cli.next_lines import print_lines
 from fsat_tasks.cli.run_tables import terminal, with_detail
 from fsat_tasks.quality.wording import PERCENT
-from fsat_tasks.runtime.printable import printable
+from fsat_tasks.runtime.printable import printable, shell_command
 
 __all__ = ["print_after_drift", "print_drift"]
 
@@ -69,8 +68,8 @@ def print_after_drift(task: str, traffic: str) -> None:
     """Print the commands that take the model to the new texts."""
     review = str(Path("labelled") / Path(traffic).name / "review.csv")
     commands = (
-        (shlex.join(["fsat", "apply", task, traffic, "--out", "labelled"]), "label them, and put doubtful ones aside"),
-        (shlex.join(["fsat", "add", task, review]), "once you have filled in its column `label`"),
+        (shell_command(["fsat", "apply", task, traffic, "--out", "labelled"]), "label them, and put doubtful ones aside"),
+        (shell_command(["fsat", "add", task, review]), "once you have filled in its column `label`"),
         (f"fsat run {task}", "tune with the new samples"),
     )
     print_lines("The texts are no longer those that the model was made for. Teach it some of them:", None, commands)

@@ -43,8 +43,9 @@ def texts_in(predictions: Iterable[Path]) -> list[str]:
 def warn_of_foreign(texts: list[str], model: Artefact) -> None:
     """Warn if many of the texts are in languages that the encoder of a champion does not read."""
     from fsat_tasks.inputs.modalities import MODALITIES
+    from fsat_tasks.models.settings import read_settings
     from fsat_tasks.steps.languages import say_foreign
 
-    config = model.json("config.json")
-    if said := say_foreign(config["encoder"], MODALITIES[config.get("inputs", "text")], texts):
+    settings = read_settings(model.path)
+    if said := say_foreign(str(settings.values["encoder"]), MODALITIES[settings.inputs], texts):
         warn(said)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from fsat_tasks.runtime.printable import printable, shell_command
 
 if TYPE_CHECKING:
     from fsat_tasks.registry.next_steps import NextSteps
@@ -32,7 +33,6 @@ def print_lines(says: str, hint: str | None, commands: Sequence[tuple[str, str]]
     from rich.text import Text
 
     from fsat_tasks.cli.run_tables import terminal
-    from fsat_tasks.runtime.printable import printable
 
     terminal().print(Text(printable(says), colour), soft_wrap=False)
     if hint:
@@ -44,4 +44,4 @@ def print_lines(says: str, hint: str | None, commands: Sequence[tuple[str, str]]
 
 def command_again() -> str:
     """Return this process's command line as a person would type it again."""
-    return shlex.join(["fsat", *(word for word in sys.argv[1:] if word not in NOT_AGAIN)])
+    return shell_command(["fsat", *(word for word in sys.argv[1:] if word not in NOT_AGAIN)])

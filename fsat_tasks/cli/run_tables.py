@@ -41,6 +41,8 @@ LETTERS = 80
 
 def print_decision(decided: Decided, artefacts: Mapping[str, Artefact], verbose: bool = False) -> None:
     """Print the gates, and the paths of model, report and manifest. Gates that the model did not pass come first."""
+    from fsat_tasks.models.settings import find_graph, read_settings
+
     console = terminal()
     table = Table("gate", "decision", "reason", title=f"{decided.task}: gates", title_justify="left")
     for gate in sorted(decided.gates, key=lambda gate: gate.promote):
@@ -49,7 +51,7 @@ def print_decision(decided: Decided, artefacts: Mapping[str, Artefact], verbose:
     console.print(table)
     model = artefacts["export"]
     for name, path in (
-        ("model", model.path / model.json("config.json")["served"]),
+        ("model", find_graph(model.path, read_settings(model.path).served)),
         ("report", artefacts["publish"].path / "report.html"),
         ("manifest", model.path / "manifest.json"),
     ):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from fsat_tasks.cli.common import AsJson, TaskName, check_out
 from fsat_tasks.cli.json_output import print_json
+from fsat_tasks.runtime.printable import shell_command
 from fsat_tasks.runtime.progress import show_work
 
 verbs = typer.Typer()
@@ -28,8 +28,8 @@ def snapshot(task: TaskName, as_json: AsJson = False) -> None:
     where = "no default remote: only in DVC's cache here" if done["remote"] is None else f"pushed to remote {done['remote']}"
     typer.echo(f"version {done['version']} of {task}: {done['path']}{'' if done['built'] else ', unchanged'}; {where}")
     if done["commit"]:
-        files = shlex.join(done["commit"])
-        message = shlex.quote(f"{task}: version {done['version']}")
+        files = shell_command(done["commit"])
+        message = shell_command([f"{task}: version {done['version']}"])
         typer.echo(f"Commit it, in {done['repository']}: git add {files} && git commit -m {message}")
 
 

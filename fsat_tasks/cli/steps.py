@@ -135,11 +135,13 @@ def _run(verb: str, task: Task, out: Out, as_json: bool, verbose: bool, held_is_
 
         store = open_store()
         before = Registry(store.root, task.name).version() if last == "publish" else 0
+        if out is not None:
+            from fsat_tasks.store.copies import check_out_folder, copy_out
+
+            check_out_folder(out)  # before the work, and before a champion is moved
         with store.in_use():  # protects the artefacts from housekeeping until they are copied
             artefacts = run_steps(task, last, None if as_json or logs.in_json() else _reporter(verb, task, verbose), store)
             if out is not None:
-                from fsat_tasks.store.copies import copy_out
-
                 copy_out(artefacts["export" if verb == "run" else verb], out)
             outcome = outcome_of(task, artefacts, store, before, started) if last == "publish" else None
     if as_json:

@@ -28,12 +28,14 @@ def export_strings(
     from fsat_tasks.registry.champion_files import champion_model
     from fsat_tasks.steps.pipeline import summary
 
+    if out is not None:
+        from fsat_tasks.store.copies import check_out_folder, copy_out
+
+        check_out_folder(out)
     store = open_store()
     with show_work(f"write the champion of {task} as a graph that takes texts"):
         made = write(task, store, champion_model(task, store))
         if out is not None:
-            from fsat_tasks.store.copies import copy_out
-
             copy_out(made, out)
     if as_json:
         print_json({"task": task, **summary(made)})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from collections.abc import Iterator
 from enum import StrEnum
@@ -15,6 +14,7 @@ import typer
 from fsat_tasks.cli.common import AsJson, TaskName, Verbose, check_out, open_store
 from fsat_tasks.cli.json_output import print_json
 from fsat_tasks.cli.streams import drop_output, say_error, standard_input
+from fsat_tasks.runtime.printable import shell_command, shown_name
 from fsat_tasks.runtime.progress import show_progress, show_work
 
 if TYPE_CHECKING:
@@ -42,11 +42,12 @@ def predict(
 ) -> None:
     """Label texts with the task's champion. One JSON object a line; with --json, all in one object at the end."""
     from fsat_tasks.errors import InputError
+    from fsat_tasks.tasks.workspace import require_file
 
     if text is not None and file is not None:
         raise InputError("fsat predict", "a text or --file", "both")
-    if file is not None and not file.is_file():
-        raise InputError("--file", "a file", f"{str(file)!r}, which is not there")
+    if file is not None:
+        require_file(file, "--file")
     if text is not None and any("\ud800" <= letter <= "\udfff" for letter in text):
         raise InputError("text", "UTF-8", "bytes that are not")
     with show_work(f"open the champion of {task}"):
@@ -92,12 +93,15 @@ def apply(
     from fsat_tasks.tasks.task import load_task
     from fsat_tasks.traffic.labelling import PREDICTIONS, Labeller, totals
     from fsat_tasks.traffic.predictions_csv import PREDICTIONS_CSV, csv_adder
-    from fsat_tasks.traffic.review import REVIEW, copy_result
+    from fsat_tasks.traffic.review import REVIEW, check_results, copy_result
 
     if form is Format.csv and out is None:
         raise InputError("--format csv", "--out FOLDER beside it", "none", "The store keeps predictions as Parquet alone.")
     spec = load_task(task, {"text": column})
     paths = _paths(spec, files or [], out)
+    if out is not None:
+        for path in paths:  # before the work
+            check_results(out / path.name)
     store = open_store()
     with show_work(f"open the champion of {task}"):
         labeller = Labeller(spec, store, champion_model(task, store))
@@ -108,7 +112,7 @@ def apply(
         labelled.append(result.path / PREDICTIONS)
         if out is not None:
             more = csv_adder(spec, path, result) if form is Format.csv else no_files
-            copy_result(store, result, out / path.name, more)
+            copy_result(result, out / path.name, more)
         folder = result.path if out is None else out / path.name
         predictions = folder / (PREDICTIONS_CSV if form is Format.csv else PREDICTIONS)
         where = {"predictions": str(predictions), "review": str(folder / REVIEW)}
@@ -132,12 +136,12 @@ def watch(
     verbose: Verbose = False,
 ) -> None:
     """Tell whether new texts have drifted. Exit code 4 if so."""
-    from fsat_tasks.errors import InputError
     from fsat_tasks.tasks.files import newest_file
     from fsat_tasks.tasks.task import load_task
+    from fsat_tasks.tasks.workspace import require_file
 
-    if file is not None and not file.is_file():
-        raise InputError("file", "a file", f"{str(file)!r}, which is not there")
+    if file is not None:
+        require_file(file, "FILE")
     loaded = load_task(task)
     traffic = file or newest_file(loaded)
     with show_work(f"watch {task}"):
@@ -151,7 +155,7 @@ def watch(
     else:
         from fsat_tasks.cli.drift_tables import print_after_drift, print_drift
 
-        print_drift(drift, str(traffic), str(watched.path / "drift.json"), verbose)
+        print_drift(drift, shown_name(str(traffic)), shown_name(str(watched.path / "drift.json")), verbose)
         if drift["drift"]:
             print_after_drift(task, str(traffic))
     if drift["drift"]:
@@ -200,9 +204,9 @@ def _print(done: dict[str, Any], about: str) -> None:
     names = ("rows", "answered", "out_of_scope", "unsure", "blank", *(["truncated"] if done["truncated"] else []))
     counts = ", ".join(f"{name.replace('_', ' ')} {done[name]:,}" for name in names)
     made = "labelled" if done["built"] else "was labelled before"
-    terminal().print(f"{done['file']} ({about}): {made}; {counts}", markup=False, soft_wrap=False)
-    typer.echo(f"  predictions  {done['predictions']}")
-    typer.echo(f"  review       {done['review']}, {done['to_review']:,} texts")
+    terminal().print(f"{shown_name(done['file'])} ({about}): {made}; {counts}", markup=False, soft_wrap=False)
+    typer.echo(f"  predictions  {shown_name(done['predictions'])}")
+    typer.echo(f"  review       {shown_name(done['review'])}, {done['to_review']:,} texts")
 
 
 def _print_next(task: str, done: list[dict[str, Any]], unanswered: float, out: Path | None) -> None:
@@ -213,8 +217,8 @@ def _print_next(task: str, done: list[dict[str, Any]], unanswered: float, out: P
     typer.echo(f"{100 * unanswered:.1f} % of the rows have no answer.")
     if out is None:
         typer.echo("To label them yourself, get copies that you can edit:")
-        typer.echo(f"  {shlex.join(['fsat', 'apply', task, *(one['file'] for one in reviewed), '--out', 'labelled'])}")
+        typer.echo(f"  {shell_command(['fsat', 'apply', task, *(one['file'] for one in reviewed), '--out', 'labelled'])}")
         return
     typer.echo("Fill in the column `label` of each review.csv, then:")
     for one in reviewed:
-        typer.echo(f"  {shlex.join(['fsat', 'add', task, one['review']])}")
+        typer.echo(f"  {shell_command(['fsat', 'add', task, one['review']])}")

@@ -20,7 +20,6 @@ from fsat_tasks.data.look_alikes import find_look_alikes, has_control
 from fsat_tasks.data.readers import read_rows
 from fsat_tasks.data.review_cells import unguard_review
 from fsat_tasks.errors import DataError, StoreError, TaskError
-from fsat_tasks.inputs.formats import file_format
 from fsat_tasks.inputs.modality import Input
 from fsat_tasks.targets.registered import find_target
 from fsat_tasks.tasks.task import Task
@@ -130,10 +129,10 @@ def add_samples(
 
 
 def _labelled_records(file: Path, columns: Sequence[str]) -> Iterator[tuple[int, Found]]:
-    """Yield the records of a file or a folder that `fsat init` takes too. Those of a review.csv are as they were labelled."""
+    """Yield the records of a file or a folder that `fsat init` takes too. Those of a review file are as they were labelled."""
     source = open_source(file, "FILE", columns)
     for line, record in source.records(columns):
-        yield line, unguard_review(record) if file_format(file) == ".csv" else record
+        yield line, unguard_review(record)
 
 
 def _known(task: Task, samples: Path, outside: Path | None) -> tuple[dict[str, _Known], set[str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import shlex
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -16,9 +15,10 @@ from fsat_tasks.data.formats.records import Record, single
 from fsat_tasks.data.formats.sources import Source
 from fsat_tasks.data.readers import Rows
 from fsat_tasks.errors import DataError
-from fsat_tasks.inputs.cells import read_cell
+from fsat_tasks.inputs.cells import read_cell, require_whole
 from fsat_tasks.inputs.formats import file_format
 from fsat_tasks.inputs.modality import Modality
+from fsat_tasks.runtime.printable import shell_command
 from fsat_tasks.targets.target import Target
 from fsat_tasks.tasks.spec import ValidationSpec
 
@@ -124,7 +124,7 @@ def find_columns(source: Source, text: Sequence[str], label: str | None, labelle
         if command is not None:
             likely = likely_columns(columns)
             words = [word for name in texts or likely[:1] for word in ("--text", name)]
-            fix = f"Name the columns, such as: {command} {shlex.join([*words, '--label', chosen or likely[1]])}"
+            fix = f"Name the columns, such as: {command} {shell_command([*words, '--label', chosen or likely[1]])}"
         raise DataError(str(source.path), f"a column whose name says that it has {what}", found, fix)
     return Columns(texts or ("text",), chosen or ("label" if labelled else None))
 
@@ -177,7 +177,10 @@ def _rows(source: Source, columns: Columns, names: Columns, intake: Intake, take
             taken.rows.inputs.append(text)
             taken.rows.labels += [] if columns.label is None else [label]
         own = {names.text[0]: text} | ({} if names.label is None else {names.label: label})
-        yield own | {name: value for name, value in record.items() if _plain(name, value, columns, own)}
+        others = {name: value for name, value in record.items() if _plain(name, value, columns, own)}
+        for name, value in others.items():
+            require_whole(f"{name}{value}", f"{where}, column {name!r}")
+        yield own | others
 
 
 def _plain(name: str, value: Any, columns: Columns, own: Record) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shlex
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,14 +15,16 @@ from fsat_tasks.data.formats.sources import open_source
 from fsat_tasks.data.intake import Columns, Intake, Taken, find_columns, take_rows
 from fsat_tasks.data.readers import Rows
 from fsat_tasks.data.tables import LABELLED
-from fsat_tasks.data.task_template import fill_template
+from fsat_tasks.data.task_template import fill_template, quoted
 from fsat_tasks.errors import DataError, StoreError, TaskError
 from fsat_tasks.inputs.modalities import find_modality
 from fsat_tasks.inputs.modality import Modality
 from fsat_tasks.quality.wording import PERCENT
+from fsat_tasks.runtime.printable import shell_command
 from fsat_tasks.targets.registered import ONE_LABEL, TARGETS
 from fsat_tasks.targets.target import Target
 from fsat_tasks.tasks.workspace import TASK_FILE, Workspace, check_task_name
+from fsat_tasks.tasks.yaml_file import LARGEST_FILE, LONGEST_KEY, parse_yaml
 
 __all__ = ["NewTask", "Wishes", "create_task"]
 
@@ -98,7 +99,7 @@ def create_task(
     """
     wishes = wishes or Wishes()
     folder = Workspace.from_env().data / check_task_name(name)
-    if folder.exists():
+    if os.path.lexists(folder):
         raise TaskError(f"task {name!r}", "a new name", f"one that exists: {folder}", "Choose another, or edit that one.")
     if wishes.label in wishes.text:
         both = f"{wishes.label!r} for both"
@@ -113,9 +114,11 @@ def create_task(
         temporary.mkdir(parents=True)
         taken, names = _take(name, files, wishes, intake, temporary)
         classes = _classes(taken["samples"], kind)
+        _require_short(taken["samples"], classes, kind)
+        content = fill_template({key: one.file for key, one in taken.items()}, names, kind, classes)
+        _require_readable(content, folder / TASK_FILE, taken["samples"])
         for warning in _warnings(taken, classes, modality, kind, wishes):
             warn(f"{files['samples']}{warning}")
-        content = fill_template({key: one.file for key, one in taken.items()}, names, kind, classes)
         (temporary / TASK_FILE).write_text(content, "utf-8")
         temporary.rename(folder)
     except OSError as error:
@@ -140,7 +143,7 @@ def _target(wishes: Wishes) -> Target:
 
 def _take(name: str, files: Mapping[str, Path], wishes: Wishes, intake: Intake, folder: Path) -> tuple[dict[str, Taken], Columns]:
     """Take all files over. Returns what came in, and the columns of the new files."""
-    command = shlex.join(["fsat", "init", name, "--samples", str(files["samples"])])
+    command = shell_command(["fsat", "init", name, "--samples", str(files["samples"])])
     taken: dict[str, Taken] = {}
     own = names = Columns((), None)
     for key, path in files.items():
@@ -175,6 +178,28 @@ def _classes(taken: Taken, kind: Target) -> list[str]:
         fix = "Add samples of another class. Texts that belong to none go into the file that out_of_scope names."
         raise DataError(f"{taken.rows.file}, column {taken.columns.label!r}", "two classes or more", f"only {classes[0]!r}", fix)
     return classes
+
+
+def _require_short(samples: Taken, classes: list[str], kind: Target) -> None:
+    """Raise DataError if a class is too long for a key of task.yaml."""
+    for name in classes:
+        if (length := len(quoted(name))) > LONGEST_KEY:
+            found = (line for line, label in samples.rows.labelled() if name in kind.parts(label))
+            line = next(found, samples.rows.lines[0])
+            where = f"{samples.rows.file}, line {line}, column {samples.columns.label!r}"
+            wanted = f"a label that takes at most {LONGEST_KEY:,} characters in task.yaml"
+            raise DataError(where, wanted, f"{length:,}: {name[:40]!r}...", "Shorten it. Or is it the column of the texts?")
+
+
+def _require_readable(content: str, path: Path, samples: Taken) -> None:
+    """Raise an error if task.yaml could not be read again, so that no folder is made."""
+    if (size := len(content.encode())) > LARGEST_FILE:
+        where, wanted = (
+            f"{samples.rows.file}, column {samples.columns.label!r}",
+            f"labels for a task.yaml of at most {LARGEST_FILE:,} bytes",
+        )
+        raise DataError(where, wanted, f"labels that need {size:,}", "Shorten them, or use fewer classes.")
+    parse_yaml(path, content)
 
 
 def _warnings(

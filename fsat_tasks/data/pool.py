@@ -9,7 +9,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fsat_tasks.data.readers import Rows, iter_inputs
+from fsat_tasks.data.readers import Rows, file_digest, iter_inputs
 from fsat_tasks.inputs.formats import file_format
 from fsat_tasks.inputs.modalities import RowFormat
 from fsat_tasks.inputs.modality import Input
@@ -104,7 +104,7 @@ def build_pool(task: Task, store: Store) -> Artefact | None:
         return None
     form = task.row_format()
     config = {"text": form.text, "max_characters": form.longest, "format": file_format(path), **task.inputs_config()}
-    recipe = Recipe("pool", versions.POOL, config, {POOL: store.sha256(path)})
+    recipe = Recipe("pool", versions.POOL, config, {POOL: file_digest(path, store.sha256)})
 
     def write(folder: Path) -> dict[str, object]:
         from fsat_tasks.data.checks import check_rows

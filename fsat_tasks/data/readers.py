@@ -16,7 +16,7 @@ from fsat_tasks.inputs.modalities import RowFormat
 from fsat_tasks.inputs.modality import Input
 from fsat_tasks.targets.registered import ONE_LABEL
 
-__all__ = ["Rows", "iter_cells", "iter_inputs", "read_inputs", "read_rows"]
+__all__ = ["Rows", "file_digest", "iter_cells", "iter_inputs", "read_inputs", "read_rows"]
 
 Convert = Callable[[object, str], object]
 
@@ -32,6 +32,12 @@ class Rows:
     """Each row; None for a blank one."""
     labels: list[str | None] = field(default_factory=list)
     """Label of each row, or None if it is missing; empty if the file has no labels."""
+
+    def labelled(self) -> Iterator[tuple[int, str]]:
+        """Yield the number and the label of each row that has one."""
+        for line, label in zip(self.lines, self.labels, strict=True):
+            if label:
+                yield line, label
 
     def required(self) -> Rows:
         """Return these rows. Raises DataError if there are none."""
@@ -84,6 +90,18 @@ def iter_cells(path: Path, columns: list[str], longest: int) -> Iterator[tuple[i
     """Yield the line and the cells of each row, as text. A missing cell is None. Raises DataError as `iter_inputs` does."""
     for line, record in iter_records(path, columns):
         yield line, [read_cell(record.get(name), f"{path}, line {line}, column {name!r}", longest) for name in columns]
+
+
+def file_digest(path: Path, sha256: Callable[[Path], str]) -> str:
+    """Return the sha256 of a user's file. Raises DataError if the file cannot be read.
+
+    Args:
+        sha256: function that returns a file's sha256, such as `Store.sha256`.
+    """
+    try:
+        return sha256(path)
+    except OSError as error:
+        raise DataError(str(path), "a file that can be read", reason(error)) from None
 
 
 def read_inputs(path: Path, form: RowFormat) -> Iterator[Input]:

@@ -11,7 +11,7 @@ from fsat_tasks.data.intake import Columns
 from fsat_tasks.targets.target import Target
 from fsat_tasks.tasks.spec import GateSpec
 
-__all__ = ["fill_template"]
+__all__ = ["fill_template", "quoted"]
 
 TEMPLATE = """\
 # Every key is explained in docs/task.md.
@@ -51,16 +51,16 @@ def fill_template(files: Mapping[str, str], names: Columns, target: Target, labe
         names: columns of the files.
         labels: classes, in their order.
     """
-    lines = "\n".join(f"  {_quoted(label)}: {_quoted(name)}" for label, name in name_classes(labels, {}).items())
+    lines = "\n".join(f"  {quoted(label)}: {quoted(name)}" for label, name in name_classes(labels, {}).items())
     classes = CLASSES.format(classes=lines) if labels else ""
     if target.ordered and not target.order(labels):  # without an order by the user, validate refuses grades that are words
         classes = UNORDERED.format(classes="\n".join(f"# {line}" for line in lines.split("\n")))
-    separator = f"separator: {_quoted(target.settings()['separator'])} # between the labels of a row\n" if target.many else ""
+    separator = f"separator: {quoted(target.settings()['separator'])} # between the labels of a row\n" if target.many else ""
     gates = "\n".join(f"  {bound}: {GateSpec.model_fields[bound].default}" for bound in target.bounds)
     return TEMPLATE.format(
         files="".join(f"{key}: {file}\n" for key, file in files.items()),
-        text=_quoted(names.text[0]),
-        label=_quoted(names.label or ""),
+        text=quoted(names.text[0]),
+        label=quoted(names.label or ""),
         target=target.name,
         more="".join([separator, *(f"{words}\n" for key, words in ABSENT.items() if key not in files)]),
         classes=classes,
@@ -68,6 +68,6 @@ def fill_template(files: Mapping[str, str], names: Columns, target: Target, labe
     )
 
 
-def _quoted(value: str) -> str:
+def quoted(value: str) -> str:
     """Return a text as a YAML string, which is a JSON string but for some characters."""
     return UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(value, ensure_ascii=False))

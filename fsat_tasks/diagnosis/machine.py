@@ -11,7 +11,7 @@ from fsat_tasks import __version__
 from fsat_tasks.diagnosis.check import Check
 from fsat_tasks.encoders.source import BUNDLED, locate_encoder
 from fsat_tasks.runtime.device import tuning_device
-from fsat_tasks.runtime.environment import path_variable
+from fsat_tasks.runtime.environment import is_folder, path_variable
 from fsat_tasks.runtime.machine import available_cores, cuda_devices
 from fsat_tasks.runtime.session import onnxruntime_runs_on_cuda
 
@@ -64,7 +64,7 @@ def check_encoders() -> Check:
     for name in BUNDLED:
         locate_encoder(name)
     own = path_variable("FSAT_ENCODERS")
-    if own is not None and not own.is_dir():
+    if own is not None and not is_folder(own):
         return Check(
             "encoders", False, f"FSAT_ENCODERS names {own}, which is not there", "Make this folder, or unset FSAT_ENCODERS."
         )

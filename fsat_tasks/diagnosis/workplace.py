@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fsat_tasks.diagnosis.check import Check
 from fsat_tasks.diagnosis.machine import installed
-from fsat_tasks.errors import TaskError
+from fsat_tasks.errors import TaskError, reason
 from fsat_tasks.integrations.airflow_server import POOLS, airflow_command, environment
 from fsat_tasks.registry.signature import signing_key
 from fsat_tasks.tasks.task import load_task
@@ -44,7 +44,10 @@ def check_tasks() -> Check:
 def check_store() -> Check:
     """Return the store's folder, and the free space of its disk."""
     store = Workspace.from_env().store
-    there = next(folder for folder in (store, *store.parents) if folder.exists())
+    try:
+        there = next(folder for folder in (store, *store.parents) if folder.exists())
+    except OSError as error:
+        return Check("store", False, f"{store} cannot be reached: {reason(error)}", "Set FSAT_STORE to a folder of yours.")
     if not os.access(there, os.W_OK) or not there.is_dir():
         return Check("store", False, f"{store} cannot be written", "Set FSAT_STORE to a folder of yours.")
     free = shutil.disk_usage(there).free

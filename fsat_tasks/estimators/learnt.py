@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fsat_tasks.errors import DataError
 from fsat_tasks.estimators.adaptation import Adaptation
@@ -22,7 +21,7 @@ from fsat_tasks.numerics.heads.numbers import NumberSetting
 from fsat_tasks.numerics.heads.probe import LinearHead
 from fsat_tasks.numerics.heads.scope import ScopeModel
 from fsat_tasks.numerics.heads.several_labels import SeveralLabels, SigmoidSetting
-from fsat_tasks.numerics.types import Array, Features
+from fsat_tasks.numerics.types import Flags, LayerFeatures, Matrix, Vector
 from fsat_tasks.tuning.trial import Fit, HeadKind, TraceEntry
 
 if TYPE_CHECKING:
@@ -35,9 +34,9 @@ __all__ = ["Learnt", "LearntLabels", "LearntNumbers", "SavedAdaptation"]
 class SavedAdaptation:
     """An `Adaptation`, with the refined probabilities as one array."""
 
-    bias: Array  # (classes,)
+    bias: Vector  # (classes,)
     texts: list[str]
-    probabilities: Array  # (texts, classes)
+    probabilities: Matrix  # (texts, classes)
 
     @classmethod
     def of(cls, adaptation: Adaptation) -> SavedAdaptation:
@@ -85,7 +84,7 @@ class LearntLabels:
 class LearntNumbers:
     """Numbers of a regressor's samples."""
 
-    values: Array  # (n,)
+    values: Vector  # (n,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +98,7 @@ class Learnt:
     outside: list[str]
     """Texts that are out of scope."""
     answers: LearntLabels | LearntNumbers
-    truncated: NDArray[np.bool_]  # (n,)
+    truncated: Flags  # (n,)
     seconds: dict[str, float]
     scope: ScopeModel
     scope_threshold: float
@@ -111,10 +110,10 @@ class Learnt:
     setting: Candidate | SigmoidSetting | GradeSetting | NumberSetting
     share: float
     held_out: HeldOut
-    shots: Features  # (n, all layers, dim)
-    anchors: Features  # (classes, all layers, dim)
-    pool: Features  # (m, all layers, dim)
-    unseen: Array | None  # (n, 2)
+    shots: LayerFeatures  # (n, all layers, dim)
+    anchors: LayerFeatures  # (classes, all layers, dim)
+    pool: LayerFeatures  # (m, all layers, dim)
+    unseen: Matrix | None  # (n, 2)
     trace: list[TraceEntry]
 
     @classmethod

@@ -1,4 +1,7 @@
-"""Dataclasses as JSON values and arrays, and back. What is read is checked against the types of the dataclass's fields."""
+"""Dataclasses as JSON values and arrays, and back. What is read is checked against the types of the dataclass's fields.
+
+The type of an array is Annotated with its number of dimensions, such as `Matrix` of `numerics/types.py`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from types import NoneType, UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,12 +74,13 @@ def unpack(kind: Any, value: Any, arrays: Arrays, path: str = "state") -> Any:
     origin = get_origin(kind)
     if kind is Any:
         return value
-    if origin is UnionType:
+    if origin in (Union, UnionType):
         return unpack(_option(get_args(kind), value, path), value, arrays, path)
     if is_dataclass(kind):
         return _dataclass(kind, value, arrays, path)
-    if origin is np.ndarray:
-        return _array(kind, value, arrays, path)
+    if origin is Annotated:
+        array, dimensions = get_args(kind)
+        return _array(array, dimensions, value, arrays, path)
     if origin in (list, Sequence):
         one = get_args(kind)[0]
         return [unpack(one, row, arrays, f"{path}.{at}") for at, row in enumerate(_require(value, list, path))]
@@ -111,22 +115,27 @@ def _dataclass(kind: Any, value: Any, arrays: Arrays, path: str) -> Any:
     names = {field.name for field in fields(kind)}
     if set(_require(value, dict, path)) != {TYPE, *names} or value[TYPE] != kind.__name__:
         raise RecordError(f"{path} is no {kind.__name__}")
-    kinds = get_type_hints(kind)
+    kinds = get_type_hints(kind, include_extras=True)
     return kind(**{name: unpack(kinds[name], value[name], arrays, f"{path}.{name}") for name in sorted(names)})
 
 
-def _array(kind: Any, value: Any, arrays: Arrays, path: str) -> NDArray[Any]:
+def _array(kind: Any, dimensions: int, value: Any, arrays: Arrays, path: str) -> NDArray[Any]:
     (scalar,) = get_args(get_args(kind)[1])
     array = arrays.pop(path, None)
     if value not in (AS_IT_IS, TRANSPOSED) or array is None or not np.issubdtype(array.dtype, scalar):
         raise RecordError(f"{path} is no array of {scalar.__name__}")
+    if array.ndim != dimensions:
+        raise RecordError(f"{path} has {array.ndim} dimensions, not {dimensions}")
     return array.T if value == TRANSPOSED else array
 
 
 def _float(value: Any, path: str) -> float:
     if isinstance(value, bool) or not (isinstance(value, int | float) or value in ("inf", "-inf", "nan")):
         raise RecordError(f"{path} is no number")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:  # JSON has whole numbers of any size
+        raise RecordError(f"{path} is too large a number") from None
 
 
 def _require(value: Any, kind: type, path: str) -> Any:

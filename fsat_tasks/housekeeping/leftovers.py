@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from fsat_tasks.store.folders import list_folders, list_paths
 from fsat_tasks.store.unfinished import read_owner
 
 __all__ = ["find_leftovers", "newest", "remove_checkpoint", "tree_bytes"]
@@ -26,12 +27,12 @@ def find_leftovers(root: Path, now: float, run_cutoff: float, age_cutoff: float)
     elsewhere = min(run_cutoff, age_cutoff, now - DAY)
     unfinished = [
         path
-        for path in root.glob("*/??/.*/")
+        for path in list_folders(root, "*", "??", ".*")
         if (owner := read_owner(path)) and newest(path) < (run_cutoff if owner.is_dead else elsewhere)
     ]
     return {
         "unfinished": unfinished,
-        "corrupt": [path for path in root.glob("corrupt/*") if newest(path) <= age_cutoff],
+        "corrupt": [path for path in list_paths(root, "corrupt") if newest(path) <= age_cutoff],
         "checkpoints": [path for path in _checkpoints(root) if newest(path, path.with_suffix(".lock")) <= age_cutoff],
     }
 
@@ -75,4 +76,4 @@ def _tree(path: Path) -> Iterator[Path]:
 
 def _checkpoints(root: Path) -> list[Path]:
     """Return the folders of all checkpoints. A returned folder need not exist: its lock may be all that is left."""
-    return sorted({path.with_suffix("") for path in root.glob("checkpoints/*")})
+    return sorted({path.with_suffix("") for path in list_paths(root, "checkpoints")})

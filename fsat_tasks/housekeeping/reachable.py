@@ -17,6 +17,7 @@ from fsat_tasks.registry.history import Entry, moves
 from fsat_tasks.registry.registry import Registry
 from fsat_tasks.runtime.regular_file import NO_FILE
 from fsat_tasks.store import Store
+from fsat_tasks.store.folders import list_folders
 from fsat_tasks.store.lease import last_use
 from fsat_tasks.store.manifest import MANIFEST, parse_manifest
 from fsat_tasks.store.reference import Reference, is_key, is_step
@@ -57,11 +58,11 @@ class Links:
 
 def artefact_folders(root: Path) -> list[Path]:
     """Return the folders of all finished artefacts, intact or damaged."""
-    return sorted(
+    return [
         path
-        for path in root.glob("*/??/*/")
+        for path in list_folders(root, "*", "??", "*")
         if is_key(path.name) and path.parent.name == path.name[:2] and is_step(path.parent.parent.name)
-    )
+    ]
 
 
 def read_links(root: Path, folder: Path) -> Links:
@@ -119,7 +120,7 @@ def mark(root: Path, links: Mapping[Path, Links], run_cutoff: float, now: float,
 def registry_roots(root: Path, now: float, keep: Keep) -> Iterator[Path]:
     """Yield the models and decisions of all champions, and of the history entries that are kept."""
     held_since = datetime.fromtimestamp(now, UTC) - timedelta(days=max(HELD_DAYS, keep.days))
-    for folder in sorted((root / "registry").glob("*/")):
+    for folder in list_folders(root, "registry", "*"):
         registry = Registry(root, folder.name)
         champion = registry.champion()
         entries = _kept_entries(registry.history(), held_since, keep.versions)

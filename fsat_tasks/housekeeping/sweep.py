@@ -33,6 +33,7 @@ from fsat_tasks.housekeeping.reachable import (
     read_links,
 )
 from fsat_tasks.store import Store
+from fsat_tasks.store.folders import make_folder
 from fsat_tasks.store.lease import Lease, gate, last_use, living_runs, tick
 from fsat_tasks.store.unfinished import unfinished_path
 
@@ -67,9 +68,9 @@ def housekeep(
         StoreError: the store cannot be written, or its file system has no locks.
     """
     root, keep = store.root, Keep(keep_days, keep_versions)
-    if not root.is_dir():
-        return _Report(keep_days, keep_versions, dry_run).to_json()
     try:
+        if not root.is_dir():
+            return _Report(keep_days, keep_versions, dry_run).to_json()
         if dry_run:
             return _report(root, _look(root, keep, time.time()), dry_run=True).to_json()
         with _alone(root):
@@ -211,6 +212,5 @@ def _alone(root: Path) -> Iterator[None]:
     """Hold a lock, so that only one process at a time does housekeeping."""
     from filelock import FileLock
 
-    (root / "runs").mkdir(exist_ok=True)
-    with FileLock(root / "runs" / "housekeeping.lock"):
+    with FileLock(make_folder(root, "runs") / "housekeeping.lock"):
         yield

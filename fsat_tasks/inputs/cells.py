@@ -8,7 +8,7 @@ from typing import Any
 
 from fsat_tasks.errors import DataError
 
-__all__ = ["TYPE_NAMES", "read_cell", "read_texts"]
+__all__ = ["TYPE_NAMES", "read_cell", "read_texts", "require_whole"]
 
 TYPE_NAMES = {dict: "an object", list: "a list", float: "a number with a fraction", bool: "true or false"}
 """Names of types for error messages."""
@@ -34,11 +34,16 @@ def read_cell(value: object, where: str, max_characters: int) -> str | None:
         )
     if "\0" in value:
         raise DataError(where, "text", "a NUL character", "The file may be UTF-16 or binary; save it as UTF-8.")
+    return require_whole(value, where)
+
+
+def require_whole(text: str, where: str) -> str:
+    """Return a text. Raises DataError if it has half of a surrogate pair, which no file can have."""
     try:
-        value.encode()
+        text.encode()
     except UnicodeEncodeError:
         raise DataError(where, "text", "half of a surrogate pair", "Write the character itself, not \\u escapes.") from None
-    return value
+    return text
 
 
 def read_texts(texts: Any, where: str) -> list[str]:

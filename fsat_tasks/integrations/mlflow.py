@@ -10,6 +10,7 @@ import os
 import sys
 from contextlib import redirect_stdout
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from fsat_tasks.encoders.artefact import preparer_files
@@ -31,7 +32,7 @@ SERVING = ("config.json", "README.md")
 """Files of a model that are logged besides its graph and the files of its preparer."""
 
 
-def track(task: Task, published: Artefact, model: Artefact, outcome: str) -> None:
+def track(task: Task, published: Artefact, model: Artefact, graph: Path, outcome: str) -> None:
     """Log a decision to MLflow, with the parameters, the metrics, the report and the ONNX model. The gates become tags.
 
     A repeated call for the same decision adds no run.
@@ -48,13 +49,13 @@ def track(task: Task, published: Artefact, model: Artefact, outcome: str) -> Non
 
     try:
         with redirect_stdout(sys.stderr):  # MLflow prints links; standard output must stay valid JSON
-            _log_once(task, published, model, outcome)
+            _log_once(task, published, model, graph, outcome)
     except (MlflowException, OSError) as error:
         message = str(error).split("\n")[0]
         log.warning("MLflow at %s: the run is not logged: %s", hide_logins(uri), hide_logins(message))
 
 
-def _log_once(task: Task, published: Artefact, model: Artefact, outcome: str) -> None:
+def _log_once(task: Task, published: Artefact, model: Artefact, graph: Path, outcome: str) -> None:
     """Log the decision as a run of MLflow. If a killed process left this run unfinished, continue the run.
 
     If the run is finished, only its tag with the outcome is updated.
@@ -70,7 +71,7 @@ def _log_once(task: Task, published: Artefact, model: Artefact, outcome: str) ->
             client.set_tag(run_id, "fsat.outcome", outcome)
         return
     with mlflow.start_run(run_id, experiment_id=experiment, run_name=published.key[:12], tags=_tags(task, published, outcome)):
-        _log_files(task, published, model)
+        _log_files(task, published, model, graph)
 
 
 def _experiment(client: Any, name: str) -> str:
@@ -91,7 +92,7 @@ def _tags(task: Task, published: Artefact, outcome: str) -> dict[str, str]:
     }
 
 
-def _log_files(task: Task, published: Artefact, model: Artefact) -> None:
+def _log_files(task: Task, published: Artefact, model: Artefact, path: Path) -> None:
     import mlflow
     import mlflow.onnx
     import onnx
@@ -104,7 +105,7 @@ def _log_files(task: Task, published: Artefact, model: Artefact) -> None:
     mlflow.log_artifact(str(published.path / "report.html"))
     for name in (*preparer_files(model, "config.json"), *SERVING):
         mlflow.log_artifact(str(model.path / name), "serving")
-    graph = onnx.load(model.path / model.json("config.json")["served"])
+    graph = onnx.load(path)
     mlflow.onnx.log_model(
         graph,
         name="model",

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fsat_tasks.models.settings import altered
 from fsat_tasks.targets.registered import target_from_settings
 from fsat_tasks.targets.target import Rule
 
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["set_facts"]
+__all__ = ["load_graph", "set_facts"]
+
+
+def load_graph(path: Path) -> onnx.ModelProto:
+    """Read the graph of an exported model. Raises RegistryError if the file is none."""
+    import onnx
+
+    try:
+        return onnx.load(path)
+    except Exception as error:  # of protobuf or of ONNX's check of external files, which have no common class
+        raise altered(path, "an ONNX graph", str(error)) from error
 
 
 def set_facts(graph: onnx.ModelProto, config: Mapping[str, Any], **more: str) -> None:

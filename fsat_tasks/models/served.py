@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fsat_tasks.encoders.artefact import open_preparer
 from fsat_tasks.encoders.cuts import say_cut
 from fsat_tasks.encoders.kinds import encoder_kind
 from fsat_tasks.encoders.prepare import padded_batches
+from fsat_tasks.errors import FsatError
 from fsat_tasks.inputs.modalities import find_modality
 from fsat_tasks.inputs.modality import Input
+from fsat_tasks.models.settings import CONFIG, altered, find_graph, read_settings
+from fsat_tasks.runtime.failures import NamedErrors
 from fsat_tasks.runtime.kept import Kept
 from fsat_tasks.runtime.machine import Device
 from fsat_tasks.runtime.session import open_session
-from fsat_tasks.targets.registered import target_from_settings
-from fsat_tasks.targets.target import Rule
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Answered", "ServedModel"]
 
+SCOPE = "scope"
+"""Name of the output with the scope scores."""
 BATCH_SIZE = 1024
 """Maximum size of a batch, padding included. A larger batch would not stay in the processor's cache."""
 
@@ -48,23 +50,25 @@ class ServedModel:
         graph: file name of one of the folder's graphs; by default the one that config.json names as `served`.
         device: `cpu` or `cuda`.
         kept: cache. It keeps one preparer, and the last CPU session of each graph's file name.
+
+    Raises:
+        RegistryError: if the settings or the graph are none that `fsat export` wrote.
+        EncoderError: if the preparer's files cannot be read.
     """
 
     def __init__(self, folder: Path, graph: str | None = None, device: Device = "cpu", kept: Kept | None = None) -> None:
-        config = json.loads((folder / "config.json").read_text("utf-8"))
-        self.target = target_from_settings(config.get("target", {}))
-        self.rule = Rule.from_json(config)
-        self.scope_threshold = float(config["scope_threshold"])
-        """Minimum scope score of a row that counts as in scope."""
-        self.modality = find_modality(config.get("inputs", "text"))
+        settings = read_settings(folder)
+        self.target, self.rule, self.scope_threshold = settings.target, settings.rule, settings.scope_threshold
+        self.modality = find_modality(settings.inputs)
         """Kind of rows that the model reads."""
-        self._preparer = open_preparer(folder, kept, "config.json")
-        self._settings = config
-        path = folder / (graph or config["served"])
+        self._preparer = open_preparer(folder, kept, CONFIG)
+        self._settings = settings.values
+        path = find_graph(folder, graph or settings.served)
         if device == "cpu" and kept is not None:
-            self._session = kept.get(f"session {path.name}", _File.at(path), lambda: open_session(path, "cpu"))
+            self._session = kept.get(f"session {path.name}", _File.at(path), lambda: _open(path, "cpu"))
         else:
-            self._session = open_session(path, device)
+            self._session = _open(path, device)
+        _check_outputs(self._session, path, max(len(self.rule.labels), 1))
         self._output: str = self._session.get_outputs()[0].name
 
     def run(self, inputs: Sequence[Input]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -80,12 +84,36 @@ class ServedModel:
         outputs = np.empty((len(inputs), max(len(self.rule.labels), 1)), np.float32)
         scope = np.empty(len(inputs), np.float32)
         for rows, feed, _ in padded_batches(prepared, BATCH_SIZE):
-            outputs[rows], scope[rows] = self._session.run([self._output, "scope"], dict(feed))
+            outputs[rows], scope[rows] = self._session.run([self._output, SCOPE], dict(feed))
         return Answered(outputs, scope, np.array([bool(row.rest) for row in prepared], bool))
 
     def say_cut(self, cut: int, rows: int) -> str:
         """Say how many of the rows were longer than the encoder reads."""
         return say_cut(cut, rows, self.modality.noun, encoder_kind(self._settings).limit(self._settings))
+
+
+def _open(path: Path, device: Device) -> Any:
+    """Open a session of a graph. Raises RegistryError if it is none that ONNX Runtime can open."""
+    try:
+        with NamedErrors(f"the graph {path}"):
+            return open_session(path, device)
+    except FsatError:
+        raise
+    except Exception as error:  # ONNX Runtime's errors derive directly from it
+        if device != "cpu":
+            raise
+        raise altered(path, "a graph that ONNX Runtime opens", str(error)) from error
+
+
+def _check_outputs(session: Any, path: Path, count: int) -> None:
+    """Raise RegistryError unless a graph has `count` outputs for each row, and the row's scope score."""
+    outputs = session.get_outputs()
+    names = [output.name for output in outputs]
+    if len(names) < 2 or SCOPE not in names[1:]:
+        raise altered(path, f"a graph with two outputs, the second one {SCOPE!r}", ", ".join(names) or "none")
+    width = outputs[0].shape[-1] if outputs[0].shape else 0
+    if isinstance(width, int) and width != count:
+        raise altered(path, f"a graph with {count} numbers for each row, as {CONFIG} says", f"{width}")
 
 
 @dataclass(frozen=True)

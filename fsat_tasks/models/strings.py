@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsat_tasks.errors import EncoderError, InputError
-from fsat_tasks.models.graph_facts import set_facts
+from fsat_tasks.models.graph_facts import load_graph, set_facts
 from fsat_tasks.models.served import ServedModel
+from fsat_tasks.models.settings import find_graph, read_settings
 from fsat_tasks.runtime.numeric_class import CPU_CLASS
 from fsat_tasks.runtime.progress import show_work
 from fsat_tasks.store import Artefact, Recipe, Store, versions
@@ -72,11 +73,12 @@ def export_strings(task: str, store: Store, model: Artefact) -> Artefact:
 
     Raises:
         InputError: onnxruntime-extensions is not installed.
+        RegistryError: the model's settings or its graph were altered.
         EncoderError: the model's rows are no texts, the tokenizer is not supported, or the new graph's answers differ too
             much from the model's.
     """
-    version = _extensions_version()
-    if model.json("config.json").get("inputs", "text") != "text":
+    version, settings = _extensions_version(), read_settings(model.path)
+    if settings.inputs != "text":
         raise EncoderError(f"model of task {task!r}", "a model of texts", "one of other rows", "Its graph cannot take texts.")
     recipe = Recipe(
         "strings",
@@ -92,17 +94,16 @@ def export_strings(task: str, store: Store, model: Artefact) -> Artefact:
 
         from fsat_tasks.models.string_graph import join_tokenizer, tokenizer_graph
 
-        config = model.json("config.json")
         front = tokenizer_graph(model.path / "tokenizer.json")
         texts = [*HARD_TEXTS, *_own_texts(store, model)]
         with show_work("compare token ids"):
             _same_tokens(front, model.path / "tokenizer.json", texts)
-        graph = join_tokenizer(front, onnx.load(model.path / config["served"]))
-        set_facts(graph, config | {"task": task}, model=model.digest)
+        graph = join_tokenizer(front, load_graph(find_graph(model.path, settings.served)))
+        set_facts(graph, {**settings.values, "task": task}, model=model.digest)
         onnx.save(graph, folder / MODEL)
         with show_work("compare answers"):
             parity = _same_answers(StringModel(folder / MODEL), model, sorted(texts[:ROWS], key=len))  # by length: less padding
-        write_json(folder / "parity.json", parity | {"texts": len(texts), "served": config["served"]})
+        write_json(folder / "parity.json", parity | {"texts": len(texts), "served": settings.served})
         return parity
 
     return store.build(recipe, write)

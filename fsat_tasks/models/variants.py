@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from fsat_tasks.inputs.modality import Input
 from fsat_tasks.models.served import ServedModel
+from fsat_tasks.models.settings import FILES, MODEL
 from fsat_tasks.quality.graph_gates import variant_gates
 from fsat_tasks.runtime.kept import Kept
 from fsat_tasks.targets.target import Rule, Target
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FILES", "FOR_A_GPU", "MODEL", "Decider", "Judge", "for_a_cpu", "served_file"]
 
-MODEL = "model.onnx"
-FILES = {"fp32": MODEL, "fp16": "model-fp16.onnx", "int8": "model-int8.onnx"}
 FOR_A_GPU = ("fp16",)
 """Variants for a GPU. Their files are half as large as fp32. A CPU is slower with them, because it first converts the weights."""
 

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from fsat_tasks.integrations.mlflow import track
+from fsat_tasks.models.settings import find_graph, read_settings
 from fsat_tasks.quality.gates import TITLES, GateDecision, all_gates
 from fsat_tasks.quality.wording import FIGURES, Unit, minute, plural
 from fsat_tasks.registry.registry import Registry
@@ -93,7 +94,8 @@ def keep_until_answered(task: Task, store: Store, published: Artefact) -> None:
 def _enter(task: Task, store: Store, published: Artefact, replaces: int, hold: str) -> str:
     model = store.require(published.json("decision.json")["model"], "the model that was decided about")
     outcome = Registry(store.root, task.name).record(model, published, replaces, hold)
-    track(task, published, model, outcome)
+    graph = find_graph(model.path, read_settings(model.path).served)
+    track(task, published, model, graph, outcome)
     return outcome
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from fsat_tasks.data.tables import Tables
 from fsat_tasks.inputs.modality import Input
+from fsat_tasks.models.settings import read_settings
 from fsat_tasks.quality.comparison import compare_errors, compare_losses
 from fsat_tasks.runs.run import Run
 from fsat_tasks.store import Artefact, Store
-from fsat_tasks.targets.registered import target_from_settings
 
 __all__ = ["choose_opponent", "compare_with_champion", "former_target"]
 
@@ -38,7 +38,7 @@ def former_target(run: Run, opponent: Mapping[str, Any]) -> str | None:
     model = run.store.find_named(opponent["model"])
     if model is None:
         return None
-    name = target_from_settings(model.json("config.json").get("target", {})).name
+    name = read_settings(model.path).target.name
     return name if name != run.target.name else None
 
 
@@ -77,7 +77,7 @@ def compare_with_champion(run: Run, opponent: Mapping[str, Any]) -> dict[str, An
     labels = [truth[i] for i in shared]
     errors = target.errors(labels, [new[i] for i in shared], classes)
     before = target.errors(labels, [answers.given[rows[i]] for i in shared], classes)
-    known = set(model.json("config.json")["labels"])
+    known = set(read_settings(model.path).rule.labels)
     losses = [(table["loss"][i], answers.losses[rows[i], truth[i]]) for i in shared if (rows[i], truth[i]) in answers.losses]
     return {
         **opponent,
@@ -102,7 +102,7 @@ class _Answers:
 def _answers(run: Run, model: Artefact, evidence: str, rows: list[tuple[Input, str]]) -> _Answers:
     """Return the champion's answers to these rows with their labels, as far as there are any."""
     known = _answers_in_evaluation(run.store, model, evidence)
-    reads_them = model.json("config.json").get("inputs", "text") == run.task.spec.inputs
+    reads_them = read_settings(model.path).inputs == run.task.spec.inputs
     if evidence != "query" or not reads_them or not (new := [pair for pair in rows if pair not in known.losses]):
         return known
     fresh = _predict(run, model, new)

@@ -8,11 +8,11 @@ from typing import Any
 
 from fsat_tasks.data.pool import Pool
 from fsat_tasks.data.tables import Split, Tables
+from fsat_tasks.models.settings import read_settings
 from fsat_tasks.registry.history import Entry
 from fsat_tasks.registry.published import find_published
 from fsat_tasks.registry.settings import changed_settings
 from fsat_tasks.store import Artefact, Store
-from fsat_tasks.targets.registered import target_from_settings
 from fsat_tasks.targets.target import Rule, Target
 
 __all__ = ["diff_models"]
@@ -102,13 +102,13 @@ class _Opinion:
 
 def _opinion(store: Store, task: str, before: Entry, after: Entry) -> tuple[_Opinion | None, list[Target]]:
     """Return the opinion of the second model, or None if the two models have different targets; and both targets."""
-    old, new = (find_published(store, task, entry["model"]).json("config.json") for entry in (before, after))
-    targets = [target_from_settings(config.get("target", {})) for config in (old, new)]
+    old, new = (read_settings(find_published(store, task, entry["model"]).path) for entry in (before, after))
+    targets = [old.target, new.target]
     if targets[0].name != targets[1].name:
         return None, targets
     # a grade that only the old model knows has a place too
-    labels = targets[1].order({*old["labels"], *new["labels"]}) if new["labels"] else []
-    return _Opinion(targets[1], replace(Rule.from_json(new), labels=labels)), targets
+    labels = targets[1].order({*old.rule.labels, *new.rule.labels}) if new.rule.labels else []
+    return _Opinion(targets[1], replace(new.rule, labels=labels)), targets
 
 
 def _change(text: str, old: Json, new: Json, opinion: _Opinion) -> Json:

@@ -10,8 +10,7 @@ import json
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from types import NoneType
-from typing import Any
+from typing import Any, cast
 
 from fsat_tasks.errors import RegistryError
 from fsat_tasks.quality.wording import FIGURES
@@ -41,6 +40,8 @@ LATEST = "latest"
 """Name of the model of the newest run, whether it was promoted or held."""
 SHORTEST_KEY = 4
 """Minimum length of the beginning of a key that a user may give as a model's name."""
+LARGEST_FIGURE = 1e300
+"""Maximum size of a figure. A whole number of JSON may be larger than any float, and a percentage is 100 times its figure."""
 VERSION_DIGITS = 7
 """Maximum number of digits of a version. A name of so many digits is a version, also if a key begins with them."""
 
@@ -201,7 +202,13 @@ def _is_version(value: object) -> bool:
 
 
 def _is_figures(value: object) -> bool:
-    return isinstance(value, dict) and all(type(value.get(name)) in (int, float, NoneType) for name in FIGURES)
+    return isinstance(value, dict) and all(_is_figure(value.get(name)) for name in FIGURES)
+
+
+def _is_figure(value: object) -> bool:
+    if type(value) not in (int, float):
+        return value is None
+    return abs(cast(float, value)) <= LARGEST_FIGURE
 
 
 def _is_time(value: object) -> bool:

@@ -14,8 +14,8 @@ from pathlib import Path
 from fsat_tasks.errors import RegistryError, reason
 from fsat_tasks.registry.history import MOVES, Entry, champion_of, moves, parse_entry, same_move
 from fsat_tasks.registry.signature import signature_problem, signed
-from fsat_tasks.runtime.regular_file import read_regular
-from fsat_tasks.store.files import canonical_json, write_json
+from fsat_tasks.runtime.regular_file import append_regular, read_regular
+from fsat_tasks.store.files import canonical_json, json_text, replace_file
 
 __all__ = ["Journal"]
 
@@ -98,7 +98,7 @@ class Journal:
         content = _whole_lines(self.history)
         line = {**entry, "before": _sha256(content)}
         line = signed(line, self.task) if sign else line
-        with self.history.open("ab") as file:
+        with append_regular(self.history) as file:
             file.truncate(len(content))  # removes a line that a killed process left unfinished
             file.write(canonical_json(line).encode() + b"\n")
             file.flush()
@@ -107,11 +107,7 @@ class Journal:
 
     def point_to(self, entry: Entry) -> None:
         """Replace the pointer. It is on disk then."""
-        temporary = self.pointer.with_name(f".{self.pointer.name}")
-        write_json(temporary, entry)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(self.pointer)
+        replace_file(self.pointer, json_text(entry))
 
     def mend(self) -> None:
         """Add the pointer's line if it was lost, so that its version is not given again."""

@@ -22,10 +22,13 @@ from fsat_tasks.registry.published import find_published
 from fsat_tasks.registry.signature import check_signature, signature_problem, signed
 from fsat_tasks.runtime.machine import user_name
 from fsat_tasks.store import Artefact, Store
+from fsat_tasks.store.folders import make_folder
 from fsat_tasks.tasks.workspace import check_task_name
 
 __all__ = ["Registry"]
 
+REGISTRY = "registry"
+"""Name of the folder in the store."""
 Outcome = Literal["promoted", "unchanged", "held", "kept"]
 
 
@@ -35,7 +38,7 @@ class Registry:
     def __init__(self, store_root: Path, task: str) -> None:
         self.task = check_task_name(task)
         self.store = Store(store_root)
-        self.folder = store_root / "registry" / task
+        self.folder = store_root / REGISTRY / task
         self._journal = Journal(self.folder, task)
 
     def champion(self, damaged: bool = False) -> Entry | None:
@@ -159,8 +162,7 @@ class Registry:
         from filelock import FileLock
 
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.folder / ".lock"):
+            with FileLock(make_folder(self.store.root, REGISTRY, self.task) / ".lock"):
                 yield
         except OSError as error:
             raise StoreError(f"registry {self.folder}", "a folder that can be written", reason(error)) from error

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
-from fsat_tasks.errors import RegistryError, TaskError
+from fsat_tasks.errors import FsatError, RegistryError
+from fsat_tasks.models.settings import MODEL, read_settings
 from fsat_tasks.quality.gates import all_gates
 from fsat_tasks.registry.history import Entry, newest_run
 from fsat_tasks.registry.next_steps import after_history
 from fsat_tasks.registry.registry import Registry
+from fsat_tasks.runtime.failures import say_type
 from fsat_tasks.store.lookup import LookupStore
 from fsat_tasks.tasks.workspace import Workspace
 
 __all__ = ["task_status"]
+
+log = logging.getLogger(__name__)
 
 
 def task_status(workspace: Workspace, task: str) -> dict[str, Any]:
@@ -24,14 +29,23 @@ def task_status(workspace: Workspace, task: str) -> dict[str, Any]:
         - `last`: the last entry of the history, or None.
         - `last_run`: the last entry that a run has added, or None. `held_by` is added to it: gate -> reason.
         - `says`, `hint` and `next` of `NextSteps`.
-        - `problem`, only if the registry is damaged: the reason in words. The other values are then None or empty.
+        - `problem`, only if the registry or the champion's files are damaged: the reason in words. The
+          other values are then None or empty.
     """
     try:
-        registry = Registry(workspace.store, task)
-        champion, history = registry.champion(), registry.history()
-    except (RegistryError, TaskError) as error:
-        nothing: dict[str, Any] = dict.fromkeys(("champion", "last", "last_run", "says", "hint"))
-        return {"task": task, **nothing, "next": [], "problem": str(error)}
+        return _status(workspace, task)
+    except FsatError as error:
+        problem = str(error)
+    except Exception as error:  # one task whose files say nonsense must not hide the others
+        log.debug("status of %s", task, exc_info=True)
+        problem = f"task {task!r}: its state cannot be read: {say_type(error)}. Restore its files in the store from a backup."
+    nothing: dict[str, Any] = dict.fromkeys(("champion", "last", "last_run", "says", "hint"))
+    return {"task": task, **nothing, "next": [], "problem": problem}
+
+
+def _status(workspace: Workspace, task: str) -> dict[str, Any]:
+    registry = Registry(workspace.store, task)
+    champion, history = registry.champion(), registry.history()
     store, newest = LookupStore(workspace.store), newest_run(history)
     return {
         "task": task,
@@ -61,6 +75,7 @@ def _paths(store: LookupStore, entry: Entry) -> dict[str, str]:
 def _served(store: LookupStore, entry: Entry) -> str:
     """Return the file name of the graph that is served; model.onnx if the model's files are no longer whole."""
     model = store.find_named(entry["model"])
-    files = model.manifest["files"] if model is not None else {}
-    served = model.json("config.json").get("served") if model is not None and "config.json" in files else None
-    return str(served) if served in files else "model.onnx"
+    try:
+        return MODEL if model is None else read_settings(model.path).served
+    except RegistryError:
+        return MODEL

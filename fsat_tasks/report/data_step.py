@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from fsat_tasks.runtime.printable import shell_command
 from fsat_tasks.tasks.task import Task
 
 __all__ = ["data_steps"]
@@ -34,7 +34,7 @@ def data_steps(task: Task, sections: Mapping[str, Any], has_champion: bool) -> t
         return ((f"fsat run {task.name}", f"add samples ({says}) to {samples}, and run again"),)
     return (
         (
-            f"fsat apply {task.name} {shlex.quote(str(pool))} --out review",
+            shell_command(["fsat", "apply", task.name, str(pool), "--out", "review"]),
             f"pick unlabelled rows that are worth a label ({says})",
         ),
     )

@@ -15,13 +15,14 @@ from fsat_tasks.encoders.source import EncoderSource
 from fsat_tasks.errors import DeviceError
 from fsat_tasks.inputs.modality import Input
 from fsat_tasks.models.head import Head, load_head
+from fsat_tasks.models.settings import read_settings
 from fsat_tasks.runtime.device import onnx_device, pick_device
 from fsat_tasks.runtime.kept import Kept
 from fsat_tasks.runtime.machine import Device
 from fsat_tasks.runtime.numeric_class import CUDA_CLASSES, NumericClass, encoding_class
 from fsat_tasks.runtime.progress import show_progress
 from fsat_tasks.store import Artefact, Store
-from fsat_tasks.targets.registered import find_target, target_from_settings
+from fsat_tasks.targets.registered import find_target
 from fsat_tasks.targets.target import Target
 from fsat_tasks.tasks.task import Task
 
@@ -92,7 +93,7 @@ class Run:
     def target(self) -> Target:
         """Kind of answer. A model keeps the target that it was made with, even if task.yaml has changed since."""
         made = self.artefacts.get("export")
-        return find_target(self.task.spec) if made is None else target_from_settings(made.json("config.json").get("target", {}))
+        return find_target(self.task.spec) if made is None else read_settings(made.path).target
 
     def answers(self, labels: Sequence[str]) -> Answers:
         """Return labels in the form that heads learn from."""

@@ -12,8 +12,10 @@ from typing import Any
 from fsat_tasks.errors import DvcError, SnapshotError, StoreError, reason
 from fsat_tasks.integrations.dvc import default_remote, locked, require_repository, run_dvc
 from fsat_tasks.registry.registry import Registry
+from fsat_tasks.runtime.regular_file import read_regular
 from fsat_tasks.snapshots.version import MISSING, SNAPSHOT, Version, content, read_snapshot, wrong_files
 from fsat_tasks.store import Store
+from fsat_tasks.store.copies import check_place
 from fsat_tasks.store.files import sha256_file
 from fsat_tasks.tasks.workspace import Workspace
 
@@ -43,6 +45,8 @@ def restore_version(task: str, number: int, out: Path | None = None) -> dict[str
     """
     workspace = Workspace.from_env()
     version = Version(require_repository(workspace.data), task, number)
+    if out is not None:
+        check_place(out.absolute(), f"--out {out}")
     with locked(version.root):
         meta = version.meta()
         if meta is None:
@@ -128,24 +132,24 @@ def _cached(version: Version, md5: str, name: str) -> Path:
     """
     objects = Path(run_dvc(version.root, "cache", "dir").strip()) / "files" / "md5"
     listing = objects / md5[:2] / md5[2:]
-    files = {entry["relpath"]: entry["md5"] for entry in json.loads(listing.read_text("utf-8"))}
+    try:
+        files = {entry["relpath"]: entry["md5"] for entry in json.loads(read_regular(listing))}
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):  # the listing itself is damaged
+        return listing
     return objects / files[name][:2] / files[name][2:] if name in files else listing
 
 
 def _copy(folder: Path, out: Path) -> None:
     """Copy a version to `out`, which must be new, empty, or a copy of this version."""
-    if out.exists():
-        if not out.is_dir():
-            raise StoreError(f"--out {out}", "a folder", "a file")
-        if any(out.iterdir()):
-            if content(out) != content(folder):
-                raise StoreError(
-                    f"--out {out}",
-                    "a new or empty folder, or a copy of this version",
-                    "one with other files",
-                    "Move them, or name another folder.",
-                )
-            return
+    if out.exists() and any(out.iterdir()):
+        if content(out) != content(folder):
+            raise StoreError(
+                f"--out {out}",
+                "a new or empty folder, or a copy of this version",
+                "one with other files",
+                "Move them, or name another folder.",
+            )
+        return
     temporary = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}")
     try:
         shutil.copytree(folder, temporary, copy_function=shutil.copyfile)

@@ -14,16 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fsat_tasks.errors import RegistryError, SnapshotError
+from fsat_tasks.errors import RegistryError, SnapshotError, reason
 from fsat_tasks.registry.history import parse_entry
 from fsat_tasks.runtime.regular_file import NO_FILE, read_regular
-from fsat_tasks.store.files import sha256_file
+from fsat_tasks.store.files import replace_file, sha256_file
 from fsat_tasks.tasks.workspace import check_task_name
 
 __all__ = ["MISSING", "SNAPSHOT", "Version", "content", "read_snapshot", "wrong_files"]
 
 SNAPSHOT = "snapshot.json"
 MISSING = "no file"
+LARGEST_DVC_FILE = 1_000_000
+"""Maximum size of a .dvc file in bytes. fsat writes about 500."""
 
 
 @dataclass(frozen=True)
@@ -69,38 +71,44 @@ class Version:
         from ruamel.yaml.error import YAMLError
 
         try:
-            written = YAML(typ="safe", pure=True).load(self.dvc_file.read_text("utf-8"))
+            written = YAML(typ="safe", pure=True).load(read_regular(self.dvc_file, LARGEST_DVC_FILE).decode("utf-8"))
             ours = written.get("meta", {"fsat": None})["fsat"]
             if ours is None:
                 return None
             return {"md5": str(written["outs"][0]["md5"]), "model": str(ours["model"]), "snapshot": str(ours["snapshot"])}
         except FileNotFoundError:
             return None
-        except (YAMLError, UnicodeDecodeError, AttributeError, LookupError, TypeError, RecursionError) as error:
+        except (YAMLError, OSError, ValueError, AttributeError, LookupError, TypeError, RecursionError) as error:
             raise SnapshotError(
                 str(self.dvc_file),
                 "the file that `fsat snapshot` wrote",
-                str(error).split("\n")[0],
+                reason(error) if isinstance(error, OSError) else str(error).split("\n")[0],
                 "Take it from Git again: git checkout.",
             ) from None
 
     def write_meta(self, model: str) -> None:
         """Complete the .dvc file that `dvc add` wrote. Only fsat writes the part under `meta`. DVC keeps it as it is."""
         ours = {"task": self.task, "version": self.number, "model": model, "snapshot": sha256_file(self.folder / SNAPSHOT)}
-        written = self.dvc_file.read_text("utf-8").rstrip("\n").split("\n")
+        written = read_regular(self.dvc_file, LARGEST_DVC_FILE).decode("utf-8").rstrip("\n").split("\n")
         lines = [*written, "meta:", "  fsat:", *(f"    {name}: {json.dumps(value)}" for name, value in ours.items())]
-        temporary = self.dvc_file.with_name(f".{self.dvc_file.name}")
-        temporary.write_text("\n".join(lines) + "\n", "utf-8")
-        temporary.replace(self.dvc_file)
+        replace_file(self.dvc_file, "\n".join(lines) + "\n")
 
 
 def content(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return name -> sha256 and bytes, for every file in a snapshot's folder except snapshot.json."""
-    return {
-        path.relative_to(folder).as_posix(): {"sha256": sha256_file(path), "bytes": path.stat().st_size}
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path != folder / SNAPSHOT
-    }
+    """Return name -> sha256 and bytes, for everything in a snapshot's folder except folders and snapshot.json.
+
+    What is no file, such as a pipe or a link to a folder, has no sha256, so it is none of the files that were published. A link
+    to a file counts as this file, because DVC can be set up to put links to its cache there.
+    """
+    found = (path for path in sorted(folder.rglob("*")) if path.is_symlink() or not path.is_dir())
+    return {path.relative_to(folder).as_posix(): _facts(path) for path in found if path != folder / SNAPSHOT}
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    try:
+        return {"sha256": sha256_file(path), "bytes": path.stat().st_size}
+    except NO_FILE:
+        return {"sha256": None, "bytes": 0}
 
 
 def read_snapshot(folder: Path) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from fsat_tasks.models.latency import measure_latency
 from fsat_tasks.models.served import ServedModel
+from fsat_tasks.models.settings import read_settings
 from fsat_tasks.models.variants import for_a_cpu
 from fsat_tasks.quality.gates import all_gates, decisions_from_json
 from fsat_tasks.quality.graph_gates import latency_gates
@@ -97,7 +98,7 @@ def _write(run: Run, opponent: Mapping[str, Any] | None, folder: Path) -> dict[s
         champion = {**champion, "rule": rule_that_applies(champion, bounds), "other_rules": other_rules(champion, bounds)}
     with show_work("publish: latency"):
         timings = _time_variants(run)
-    timed = latency_gates(timings[run.exported.json("config.json")["served"]], bounds)
+    timed = latency_gates(timings[read_settings(run.exported.path).served], bounds)
     decision = {
         "promote": all(gate.promote for gate in [*gates, *timed]),
         "gates": [gate.to_json() for gate in gates],

@@ -11,7 +11,7 @@ from fsat_tasks.data.class_names import name_classes
 from fsat_tasks.data.formats.registry import find_guess
 from fsat_tasks.data.look_alikes import find_look_alikes
 from fsat_tasks.data.pool import POOL, build_pool, pool_findings, sample_rows
-from fsat_tasks.data.readers import Rows, read_rows
+from fsat_tasks.data.readers import Rows, file_digest, read_rows
 from fsat_tasks.data.tables import LABELLED, SPLITS, write_rows, write_slices
 from fsat_tasks.errors import DataError, TaskError
 from fsat_tasks.inputs.formats import file_format
@@ -60,7 +60,8 @@ def validate(run: Run) -> Artefact:
             **run.task.inputs_config(),
             **languages_config(run.task),
         },
-        inputs={split: store.sha256(path) for split, path in files.items()} | ({"pool": pool.digest} if pool else {}),
+        inputs={split: file_digest(path, store.sha256) for split, path in files.items()}
+        | ({"pool": pool.digest} if pool else {}),
         parents={"pool": pool} if pool else {},
     )
     return store.build(recipe, lambda folder: _write(run.task, files, pool, folder))

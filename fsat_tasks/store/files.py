@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fsat_tasks.runtime.regular_file import open_regular
 
-__all__ = ["Digests", "canonical_json", "sha256_file", "write_json"]
+__all__ = ["Digests", "canonical_json", "json_text", "replace_file", "sha256_file", "write_json"]
 
 REMEMBERED_BYTES = 1 << 16
 """Minimum size in bytes of a file whose checksum is remembered."""
@@ -28,9 +28,29 @@ def canonical_json(value: object) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
 
 
+def json_text(value: object) -> str:
+    """Return a value as indented JSON with sorted keys."""
+    return json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
+
+
 def write_json(path: Path, value: object) -> None:
     """Write a value as indented JSON with sorted keys."""
-    path.write_text(json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n", "utf-8")
+    path.write_text(json_text(value), "utf-8")
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Replace a file, whole or not at all. It is on disk then. The caller holds a lock, so that nobody else replaces it now.
+
+    The text is written to a file `.NAME` beside it. One that is there already is removed first and not written to, because it may
+    be a link to a file of somebody else.
+    """
+    temporary = path.with_name(f".{path.name}")
+    temporary.unlink(missing_ok=True)
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666), "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
 
 
 def sha256_file(path: Path) -> str:

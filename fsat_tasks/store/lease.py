@@ -25,11 +25,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from fsat_tasks.store.folders import find_link, list_paths, make_folder
+
 __all__ = ["Lease", "gate", "in_use", "last_use", "living_runs", "mark_used", "tick"]
 
 log = logging.getLogger(__name__)
 
-GATE = ".lock"
+RUNS, GATE = "runs", ".lock"
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 LEASE = re.compile(r"(?P<host>.+)\.(?P<pid>[0-9]{1,9})\.[0-9a-f]{8}")
 
@@ -50,8 +52,9 @@ def gate(root: Path, closed: bool = False) -> Iterator[None]:
 
     Raises:
         OSError: if the store cannot be written or locked.
+        StoreError: if the folder of the gate is a link.
     """
-    descriptor = os.open(_runs(root) / GATE, os.O_RDWR | os.O_CREAT, 0o666)
+    descriptor = os.open(make_folder(root, RUNS) / GATE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX if closed else fcntl.LOCK_SH)
         yield
@@ -62,7 +65,7 @@ def gate(root: Path, closed: bool = False) -> Iterator[None]:
 @contextmanager
 def in_use(root: Path) -> Iterator[None]:
     """Context manager. Inside it, housekeeping removes no artefact that this process reads or writes."""
-    path = _runs(root, make=False) / f"{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
+    path = root / RUNS / f"{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
     try:
         with gate(root):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
@@ -80,7 +83,12 @@ def in_use(root: Path) -> Iterator[None]:
 
 
 def mark_used(root: Path, folder: Path) -> None:
-    """Record that an artefact is used now. A read-only store records nothing, but nothing can be removed there."""
+    """Record that an artefact is used now. A read-only store records nothing, but nothing can be removed there.
+
+    The same holds for an artefact behind a link.
+    """
+    if find_link(root, folder) is not None:
+        return
     with suppress(OSError), gate(root):
         os.utime(folder)
 
@@ -105,7 +113,7 @@ def living_runs(root: Path, forget_dead: bool) -> list[Lease]:
             first made and then locked, and a lease that is not yet locked looks dead.
     """
     runs = []
-    for path in _runs(root, make=False).glob("*"):
+    for path in list_paths(root, RUNS):
         name = LEASE.fullmatch(path.name)
         if name is None:
             continue
@@ -124,13 +132,6 @@ def living_runs(root: Path, forget_dead: bool) -> list[Lease]:
 
 def tick(root: Path) -> float:
     """Return the time now by the clock of the store's file system. This clock may be another host's."""
-    path = _runs(root) / GATE
+    path = make_folder(root, RUNS) / GATE
     os.utime(path)
     return path.stat().st_mtime
-
-
-def _runs(root: Path, make: bool = True) -> Path:
-    folder = root / "runs"
-    if make:
-        folder.mkdir(parents=True, exist_ok=True)
-    return folder

@@ -148,7 +148,11 @@ def _valid(manifest: Mapping[str, Any]) -> dict[str, bool]:
 
 
 def _is_file(name: str, entry: object) -> bool:
-    return is_file_name(name) and isinstance(entry, dict) and is_key(entry.get("sha256")) and type(entry.get("bytes")) is int
+    return is_file_name(name) and isinstance(entry, dict) and is_key(entry.get("sha256")) and _is_size(entry.get("bytes"))
+
+
+def _is_size(value: object) -> bool:
+    return type(value) is int and 0 <= value < 2**63  # what an operating system can say
 
 
 def _digest(files: Mapping[str, Mapping[str, Any]]) -> str:

@@ -23,6 +23,7 @@ from fsat_tasks.errors import StoreError, reason
 from fsat_tasks.runtime.numeric_class import NumericClass
 from fsat_tasks.store.artefact import Artefact, Recipe
 from fsat_tasks.store.files import Digests, write_json
+from fsat_tasks.store.folders import make_folder, require_no_link
 from fsat_tasks.store.lease import in_use, mark_used
 from fsat_tasks.store.manifest import MANIFEST, make_manifest, read_manifest
 from fsat_tasks.store.reference import Reference, is_key, is_step
@@ -32,6 +33,7 @@ __all__ = ["Store"]
 
 log = logging.getLogger(__name__)
 
+CORRUPT, CHECKPOINTS = "corrupt", "checkpoints"
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
@@ -102,9 +104,10 @@ class Store:
             raise self._unwritable(error) from error
         if problem is None:
             return Artefact(folder, manifest)
-        aside = self.root / "corrupt" / f"{step}-{key}-{uuid.uuid4().hex[:8]}"
+        require_no_link(self.root, folder)
+        aside = self.root / CORRUPT / f"{step}-{key}-{uuid.uuid4().hex[:8]}"
         try:
-            aside.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.root, CORRUPT)
             folder.rename(aside)
         except FileNotFoundError:
             return self.find(step, key)  # another process was first
@@ -200,10 +203,10 @@ class Store:
         """
         from filelock import FileLock, Timeout
 
-        folder = self.root / "checkpoints" / recipe.key
+        folder = self.root / CHECKPOINTS / recipe.key
         lock = FileLock(folder.with_suffix(".lock"))
         try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.root, CHECKPOINTS)
             try:
                 lock.acquire(blocking=False)
             except Timeout:
@@ -238,6 +241,7 @@ class Store:
         return self.root / step / key[:2] / key
 
     def _unfinished(self, final: Path) -> Path:
+        require_no_link(self.root, final)
         try:
             return make_unfinished(final)
         except OSError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 from fsat_tasks.errors import TaskError
 from fsat_tasks.inputs.formats import FORMATS, TABLES, file_format, one_of
 from fsat_tasks.tasks.task import Task
-from fsat_tasks.tasks.workspace import TASK_FILE, confine, no_file
+from fsat_tasks.tasks.workspace import TASK_FILE, confine, require_file
 
 __all__ = ["check_file", "find_files", "newest_file"]
 
@@ -58,9 +58,7 @@ def newest_file(task: Task, pattern: str | None = None) -> Path:
 
 def check_file(path: Path, where: str, formats: Sequence[str] = FORMATS) -> Path:
     """Return the path. Raises TaskError, which names `where`, if there is no such file or if its format is not in `formats`."""
-    if (problem := no_file(path)) is not None:
-        raise TaskError(where, "a file", f"{str(path)!r}, which {problem}")
-    if file_format(path) not in formats:
+    if file_format(require_file(path, where)) not in formats:
         raise TaskError(where, one_of(formats), repr(str(path)))
     return path
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from fsat_tasks.errors import TaskError
 from fsat_tasks.runtime.environment import path_variable
 
-__all__ = ["TASK_FILE", "Workspace", "check_task_name", "confine", "no_file"]
+__all__ = ["TASK_FILE", "Workspace", "check_task_name", "confine", "no_file", "require_file"]
 
 TASK_FILE = "task.yaml"
 _TASK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -118,3 +118,10 @@ def no_file(path: Path) -> str | None:
     if stat.S_ISREG(mode):
         return None
     return "is a folder" if stat.S_ISDIR(mode) else "is a pipe, a socket or a device"
+
+
+def require_file(path: Path, where: str) -> Path:
+    """Return the path. Raises TaskError, which names `where`, if there is no file at it."""
+    if (problem := no_file(path)) is not None:
+        raise TaskError(where, "a file", f"{str(path)!r}, which {problem}")
+    return path

@@ -12,12 +12,14 @@ from fsat_tasks.errors import TaskError
 from fsat_tasks.runtime.regular_file import open_regular
 from fsat_tasks.tasks.yaml_faults import explain_fault
 
-__all__ = ["Key", "YamlFile", "parse_yaml", "read_small_file", "read_yaml", "shown"]
+__all__ = ["LARGEST_FILE", "LONGEST_KEY", "Key", "YamlFile", "parse_yaml", "read_small_file", "read_yaml", "shown"]
 
 LARGEST_FILE = 1_000_000
 """Maximum size of a file in bytes. A file of this size is read in about five seconds."""
 LARGEST_DEPTH = 20
 """Maximum depth of values inside values."""
+LONGEST_KEY = 1_024
+"""Maximum number of characters of a key, quotes and escapes included. YAML allows no longer ones in a line with their values."""
 LONGEST_SHOWN = 80
 """Maximum number of characters of a value in an error."""
 

@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fsat_tasks.data.readers import iter_inputs
+from fsat_tasks.data.readers import file_digest, iter_inputs
 from fsat_tasks.errors import DataError, reason
 from fsat_tasks.inputs.formats import file_format
 from fsat_tasks.inputs.modality import Input
@@ -129,10 +129,6 @@ class Labeller:
 
     def _recipe(self, file: Path) -> Recipe:
         spec = self.task.spec
-        try:
-            sha256 = self.store.sha256(file)
-        except OSError as error:
-            raise DataError(str(file), "a file that can be read", reason(error)) from None
         return Recipe(
             "apply",
             versions.APPLY,
@@ -143,7 +139,7 @@ class Labeller:
                 "min_probability": spec.apply.min_probability,
                 "shard": self._shard_rows,
             },
-            inputs={"file": sha256, "model": self.model.digest},
+            inputs={"file": file_digest(file, self.store.sha256), "model": self.model.digest},
             numeric_class=NumericClass("onnxruntime", "cpu"),
             parents={"model": self.model},
         )

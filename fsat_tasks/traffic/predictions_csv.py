@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from fsat_tasks.data.formats.records import Record
 from fsat_tasks.data.formats.registry import iter_records
 from fsat_tasks.data.review_cells import guard
 from fsat_tasks.errors import DataError
+from fsat_tasks.inputs.cells import require_whole
 from fsat_tasks.inputs.formats import file_format
 from fsat_tasks.store import Artefact
 from fsat_tasks.store.copies import AddFiles
@@ -51,9 +52,10 @@ def write_predictions_csv(task: Task, file: Path, predictions: Path, path: Path)
                 raise _changed(file)
             own = _own(answer)
             if heads is None:
-                heads = list(record)
-                table.writerow([*map(guard, heads), *(f"{MARK}{name}" if name in record else name for name in own)])
-            table.writerow([_cell(value) for value in (*(record.get(name) for name in heads), *own.values())])
+                heads = [require_whole(name, f"{file}, line {line}, column {name!r}") for name in record]
+                table.writerow([*map(guard, heads), *(_free(name, heads) for name in own)])
+            cells = (require_whole(_cell(record.get(name)), f"{file}, line {line}, column {name!r}") for name in heads)
+            table.writerow([*cells, *map(_cell, own.values())])
     if next(answers, None) is not None:
         raise _changed(file)
 
@@ -80,6 +82,13 @@ def _answers(predictions: Path) -> Iterator[Record]:
 
     for batch in pq.ParquetFile(predictions).iter_batches():
         yield from batch.to_pylist()
+
+
+def _free(name: str, heads: Sequence[str]) -> str:
+    """Return a name for a column of predictions that the file has no column of."""
+    while name in heads:
+        name = f"{MARK}{name}"
+    return name
 
 
 def _cell(value: Any) -> str:

@@ -6,7 +6,6 @@ Rows whose labels teach the model most come first. A person fills in the labels,
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,13 +14,11 @@ from typing import NamedTuple
 from fsat_tasks.data.review_cells import REVIEW_COLUMNS, guard
 from fsat_tasks.errors import StoreError
 from fsat_tasks.inputs.modality import Input, Modality
-from fsat_tasks.runtime.regular_file import read_regular
-from fsat_tasks.store import Artefact, Store
-from fsat_tasks.store.copies import AddFiles, copy_out, no_files
+from fsat_tasks.store import Artefact
+from fsat_tasks.store.copies import AddFiles, check_out_folder, copy_out, listed_files, no_files
 from fsat_tasks.store.files import sha256_file
-from fsat_tasks.store.reference import is_reference
 
-__all__ = ["REVIEW", "Doubt", "Review", "copy_result"]
+__all__ = ["REVIEW", "Doubt", "Review", "check_results", "copy_result"]
 
 REVIEW = "review.csv"
 MOST = 1000
@@ -104,31 +101,24 @@ class Review:
         return len(rows)
 
 
-def copy_result(store: Store, result: Artefact, folder: Path, more: AddFiles = no_files) -> None:
-    """Copy a result's files to a folder, and `more` files; see `copy_out`.
+def copy_result(result: Artefact, folder: Path, more: AddFiles = no_files) -> None:
+    """Copy a result's files to a folder, and `more` files; see `copy_out`. Raises StoreError as `check_results` does."""
+    check_results(folder)
+    copy_out(result, folder, more)
+
+
+def check_results(folder: Path) -> None:
+    """Check that a result can be copied to a folder.
 
     Raises:
-        StoreError: if the folder has a review file that a person has changed.
+        StoreError: if the folder has a review file that a person has changed; or as `check_folder`.
     """
-    review = folder / REVIEW
-    if review.is_file() and sha256_file(review) not in (result.sha256(REVIEW), _former_sha256(store, folder)):
+    review, listed = folder / REVIEW, listed_files(folder) or {}
+    if review.is_file() and REVIEW in listed and sha256_file(review) != listed[REVIEW]:
         raise StoreError(
             f"--out {folder}",
             f"a {REVIEW} as it was written",
             "one that was changed after it was copied",
             "Feed it back with fsat add and move it away, or name another folder.",
         )
-    copy_out(result, folder, more)
-
-
-def _former_sha256(store: Store, folder: Path) -> str | None:
-    """Return the sha256 that the folder's review file had when it was copied there.
-
-    Returns None if no artefact.json in the folder names the copied result, or if the store no longer has that result.
-    """
-    try:
-        former = json.loads(read_regular(folder / "artefact.json"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    found = store.find_named(former) if is_reference(former, "apply") else None
-    return found.sha256(REVIEW) if found is not None and REVIEW in found.manifest["files"] else None
+    check_out_folder(folder)

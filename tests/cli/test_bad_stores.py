@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable
@@ -93,3 +94,16 @@ def test_out_folder_that_is_a_file_or_has_other_files_is_left_as_it_is(cli: Cli,
         assert code == 2
         assert err.splitlines()[-1].startswith(f"fsat: --out {out}: expected ")
     assert (tmp_path / "file").read_text() == (tmp_path / "folder" / "file").read_text() == "mine"
+
+
+def test_out_is_checked_before_the_work(cli: Cli, demo_copy: Path, tmp_path: Path) -> None:
+    shutil.rmtree(demo_copy / "registry")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "full")
+    (tmp_path / "loop").symlink_to("loop")
+    for out in ("full", "link", "loop", "full/mine/below"):
+        code, _, err = cli("run", "support-intents", "--out", str(tmp_path / out))
+        assert (code, err.count("\n")) == (2, 1), err
+        assert err.startswith(f"fsat: --out {tmp_path / out}: expected ")
+        assert not (demo_copy / "registry").exists()

@@ -326,3 +326,24 @@ def test_any_texts_come_back_as_they_were(
     found = read_rows(samples, RowFormat(Texts(), "text", 100), "label").inputs[2:]
     assert len(found) == counts["added"]
     assert set(found) <= set(texts)
+
+
+@pytest.mark.parametrize("ending", [".csv", ".tsv", ".xlsx", ".jsonl"])
+def test_apostrophe_of_a_review_is_undone_in_any_format(ending: str, task: Task, tmp_path: Path) -> None:
+    rows = [("text", "label", "suggested", "probability", "reason"), ("'=1+1 lost card", "animal", "animal", "0.5", "unsure")]
+    path = tmp_path / f"review{ending}"
+    if ending == ".xlsx":
+        import openpyxl
+
+        book = openpyxl.Workbook()
+        for row in rows:
+            book.active.append(row)
+        book.save(path)
+    elif ending == ".jsonl":
+        path.write_text(json.dumps(dict(zip(*rows, strict=True))))
+    else:
+        with path.open("w", newline="") as file:
+            csv.writer(file, delimiter="\t" if ending == ".tsv" else ",").writerows(rows)
+    assert add_samples(task, path)["added"] == 1
+    read = read_rows(task.folder / "samples.csv", RowFormat(Texts(), "text", 1000), "label")
+    assert read.inputs[-1] == "=1+1 lost card"

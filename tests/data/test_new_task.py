@@ -170,3 +170,41 @@ def test_grades_that_are_words_wait_for_their_order(data_root: Path, tmp_path: P
     text = (create_task("mood", {"samples": file}, Wishes(target="grade")).folder / "task.yaml").read_text("utf-8")
     assert load_task("mood").spec.classes == {}
     assert "# classes: put the grades in order, the lowest first" in text
+
+
+@pytest.mark.parametrize(("label", "length"), [("x" * 1100, "1,102"), ("\x7f" * 300, "1,802")])
+@pytest.mark.parametrize("target", ["one_label", "several_labels", "grade"])
+def test_label_that_is_too_long_for_task_yaml_is_named_and_no_folder_is_made(
+    label: str, length: str, target: str, data_root: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "s.csv").write_text(f"text,label\na,b\nb,{label}\nc,b\n")
+    with pytest.raises(DataError, match=rf"s\.csv, line 3, column 'label': .* at most 1,024 characters .*, got {length}: "):
+        create_task("new", {"samples": tmp_path / "s.csv"}, Wishes(target=target))
+    assert list(data_root.iterdir()) == []
+
+
+def test_longest_label_can_be_read_again(data_root: Path, tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text(f"text,label\na,b\nb,{'x' * 1022}\nc,b\n")
+    create_task("new", {"samples": tmp_path / "s.csv"})
+    assert "x" * 1022 in load_task("new").spec.classes
+
+
+def test_labels_that_make_task_yaml_too_large_are_refused_and_no_folder_is_made(data_root: Path, tmp_path: Path) -> None:
+    rows = "".join(f"text {number},{number:04d}{'x' * 900}\n" for number in range(600))
+    (tmp_path / "s.csv").write_text(f"text,label\n{rows}")
+    with pytest.raises(DataError, match=r"expected labels for a task\.yaml of at most 1,000,000 bytes"):
+        create_task("new", {"samples": tmp_path / "s.csv"})
+    assert list(data_root.iterdir()) == []
+
+
+@pytest.mark.parametrize("other", [{"o": "\ud800"}, {"\udfff": 1}])
+@pytest.mark.parametrize("ending", [".json", ".jsonl"])
+def test_half_surrogate_in_another_column_is_named(
+    other: dict[str, object], ending: str, data_root: Path, tmp_path: Path
+) -> None:
+    rows = [{"text": "a", "label": "x", **other}, {"text": "b", "label": "y", **dict.fromkeys(other, "")}]
+    file = tmp_path / f"s{ending}"
+    file.write_text(json.dumps(rows) if ending == ".json" else "\n".join(map(json.dumps, rows)))
+    with pytest.raises(DataError, match=r"line 1, column '.*': expected text, got half of a surrogate pair"):
+        create_task("new", {"samples": file})
+    assert list(data_root.iterdir()) == []

@@ -19,7 +19,30 @@ from fsat_tasks.inputs.modalities import RowFormat
 from fsat_tasks.inputs.text import Texts
 from fsat_tasks.traffic.review import Doubt, Review
 
-STARTS = ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "'", "''", "'=", "''=", "' =", " =", "\u3000=", "a", ""]
+STARTS = [
+    "=",
+    "+",
+    "-",
+    "@",
+    "\t",
+    "\r",
+    "\n",
+    "＝",
+    "＋",
+    "－",
+    "＠",
+    "'",
+    "''",
+    "'=",
+    "''=",
+    "' =",
+    " =",
+    "\u3000=",
+    "\u200b=",
+    "\ufeff-",
+    "a",
+    "",
+]
 texts = st.builds(
     str.__add__, st.sampled_from(STARTS), st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 )
@@ -36,6 +59,9 @@ texts = st.builds(
         "\r=1",
         "＝1+1",
         " =1",
+        "\u200b=1+1",
+        "\ufeff=1+1",
+        " \u2060\u00ad@SUM(1)",
     ],
 )
 def test_formula_gets_an_apostrophe(formula: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -81,15 +83,24 @@ def model_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     source = find_encoder(NAME).folder
     for path in source.rglob("*"):
         if path.is_file() and path.relative_to(source).parts[0] != "1_Pooling":
-            (folder / path.relative_to(source)).symlink_to(path)
+            place = folder / path.relative_to(source)
+            if path.suffix in (".json", ".txt", ".md"):
+                shutil.copyfile(path, place)  # no link: a test that writes to it must not change the installed package
+            else:
+                place.symlink_to(path)
     (folder / "1_Pooling" / "config.json").write_bytes((source / "1_Pooling" / "config.json").read_bytes())
     monkeypatch.setenv("FSAT_ENCODERS", str(tmp_path / "encoders"))
     return folder
 
 
-def replace_json(path: Path, value: object) -> None:
+def replace(path: Path, content: str) -> None:
+    """Write a file anew, because the one that is there may be a link to that of the installed package."""
     path.unlink(missing_ok=True)
-    path.write_text(json.dumps(value))
+    path.write_text(content)
+
+
+def replace_json(path: Path, value: object) -> None:
+    replace(path, json.dumps(value))
 
 
 def test_folder_below_fsat_encoders_is_found_and_has_the_revision_of_its_contents(model_folder: Path) -> None:
@@ -187,3 +198,48 @@ def test_list_of_modules_that_leads_out_of_the_encoders_folder_is_refused(path: 
     replace_json(model_folder / "modules.json", [{"type": "sentence_transformers.models.Pooling", "path": path}])
     with pytest.raises(EncoderError, match=r"modules\.json: expected folders below its own, got "):
         find_encoder("org/model")
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero")])
+@pytest.mark.parametrize(
+    "name", ["config.json", "tokenizer_config.json", "config_sentence_transformers.json", "tokenizer.json", "modules.json"]
+)
+def test_what_is_no_file_is_refused(name: str, make: Callable[[Path], object], model_folder: Path) -> None:
+    (model_folder / name).unlink(missing_ok=True)
+    make(model_folder / name)
+    with pytest.raises(EncoderError, match=r"expected .*, got .*(directory|a pipe or a device)"):
+        find_encoder(model_folder)
+
+
+@pytest.mark.parametrize("content", ["5", "null", "[" * 100_000, '[["a", 1]]', '"text"', ""])
+@pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json", "config_sentence_transformers.json", "modules.json"])
+def test_settings_that_are_no_object_are_refused(file: str, content: str, model_folder: Path) -> None:
+    replace(model_folder / file, content)
+    with pytest.raises(EncoderError, match=file):
+        find_encoder("org/model")
+
+
+@pytest.mark.parametrize("value", ["x", [1], {}, {"a": 1}, -1, 1e999, "1"])
+@pytest.mark.parametrize("key", ["max_position_embeddings", "pad_token_id"])
+def test_count_that_is_no_number_is_refused(key: str, value: object, model_folder: Path) -> None:
+    replace_json(model_folder / "config.json", {"model_type": "roberta", key: value})
+    if value:
+        with pytest.raises(EncoderError, match=f"{key}: expected a number of 0 or more"):
+            find_encoder("org/model")
+
+
+@pytest.mark.parametrize("content", ["5", "null", "[" * 100_000, "{}", '{"model": 5}', '{"model": {}}'])
+def test_tokenizer_that_is_none_is_refused(content: str, model_folder: Path) -> None:
+    from fsat_tasks.encoders.languages import unknown_share
+
+    replace(model_folder / "tokenizer.json", content)
+    with pytest.raises(EncoderError, match=r"tokenizer\.json"):
+        unknown_share(model_folder, ["a text"])
+
+
+@pytest.mark.parametrize("name", ["a" * 5000, "ü" * 120, f"org/{'a' * 300}"])
+def test_name_that_is_too_long_is_refused(name: str, model_folder: Path) -> None:
+    with pytest.raises(EncoderError, match=r"expected a name such as org/model, got [0-9,]+ bytes") as caught:
+        find_encoder(name)
+    assert len(str(caught.value)) < 500

@@ -7,7 +7,7 @@ import enum
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +183,47 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "integers for weights": ("no array of float64", lambda folder: arrays(folder, **{"state.head.bias": np.zeros(3, np.int64)})),
     "an array too many": ("without a place: more", lambda folder: arrays(folder, more=np.zeros(1))),
 }
+
+
+def float_places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the place of each number with a fraction in a JSON value."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, one in inner:
+        yield from float_places(one, (*place, name))
+    if isinstance(value, float):
+        yield place
+
+
+def put(values: Any, place: tuple[Any, ...], value: object) -> None:
+    for name in place[:-1]:
+        values = values[name]
+    values[place[-1]] = value
+
+
+def load_again(estimator: Any, folder: Path) -> None:
+    (FewShotRegressor if isinstance(estimator, FewShotRegressor) else FewShotClassifier).load(folder)
+
+
+def test_a_number_that_no_float_can_hold_is_one_clear_error(estimator: Any, tmp_path: Path) -> None:
+    estimator.save(tmp_path / "saved")
+    listing = (tmp_path / "saved" / "estimator.json").read_bytes()
+    places = list(float_places(json.loads(listing)["state"]))
+    assert len(places) > 10
+    for place in places:
+        (tmp_path / "saved" / "estimator.json").write_bytes(listing)
+        sealed(tmp_path / "saved", lambda values, place=place: put(values["state"], place, 10**400))  # type: ignore[misc]
+        with pytest.raises(DataError, match="is too large a number"):
+            load_again(estimator, tmp_path / "saved")
+
+
+def test_an_array_of_more_or_fewer_dimensions_is_one_clear_error(estimator: Any, tmp_path: Path) -> None:
+    estimator.save(tmp_path / "saved")
+    whole = load_file(tmp_path / "saved" / "arrays.safetensors")
+    for name, array in whole.items():
+        for other in (array[None], array[..., None], array.reshape(-1) if array.ndim > 1 else array.reshape(1, 1, -1)):
+            arrays(tmp_path / "saved", **{**whole, name: np.ascontiguousarray(other)})
+            with pytest.raises(DataError, match=rf"{name} has \d dimensions, not {array.ndim}"):
+                load_again(estimator, tmp_path / "saved")
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

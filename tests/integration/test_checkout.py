@@ -108,7 +108,50 @@ def test_file_that_was_altered_by_hand_is_kept_and_named(there: Path) -> None:
     assert samples.read_bytes() == (DATA / TASK / "samples.csv").read_bytes()
 
 
-@pytest.mark.parametrize("content", ["", "[]", "outs: []\nmeta: {fsat: {}}", "meta: 1", "outs: ["])
+@pytest.mark.parametrize("to", ["folder", "itself"])
+def test_link_to_a_folder_is_not_followed(to: str, there: Path, tmp_path: Path) -> None:
+    restore_version(TASK, 1)
+    shutil.rmtree(tmp_path / "store")
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "id_rsa").write_text("secret")
+    link = there / FOLDER / "export" / "sub"
+    link.symlink_to(tmp_path / "secret" if to == "folder" else link.parent)
+    with pytest.raises(SnapshotError, match=r"v1/export/sub: expected the file that was published, got one that is not listed"):
+        restore_version(TASK, 1, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "store").exists()
+
+
+def test_pipe_among_the_published_files_is_refused_and_not_read(there: Path) -> None:
+    restore_version(TASK, 1)
+    (there / FOLDER / "export" / "model.onnx").unlink()
+    os.mkfifo(there / FOLDER / "export" / "model.onnx")
+    with pytest.raises(SnapshotError, match=r"export/model\.onnx: expected the file that was published, got another one"):
+        restore_version(TASK, 1)
+
+
+def test_out_that_is_a_link_is_refused(there: Path, tmp_path: Path) -> None:
+    (tmp_path / "target").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "target")
+    with pytest.raises(StoreError, match="got a link"):
+        restore_version(TASK, 1, tmp_path / "out")
+    assert list((tmp_path / "target").iterdir()) == []
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), Path.mkdir])
+@pytest.mark.parametrize("use", [lambda: restore_version(TASK, 1), lambda: take_snapshot(TASK)])
+def test_dvc_file_that_is_no_file_is_refused(use: Any, make: Any, there: Path, published: Published, tmp_path: Path) -> None:
+    shutil.copytree(published.store / "registry", tmp_path / "store" / "registry")
+    (there / DVC_FILE).unlink()
+    make(there / DVC_FILE)
+    with pytest.raises(SnapshotError, match=r"v1\.dvc: expected the file that `fsat snapshot` wrote"):
+        use()
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "outs: []\nmeta: {fsat: {}}", "meta: 1", "outs: [", "x: 2001-99-99", "x: !!int foo"]
+)
 def test_dvc_file_that_is_damaged_is_named(content: str, there: Path) -> None:
     (there / DVC_FILE).write_text(content)
     with pytest.raises(SnapshotError, match=r"v1\.dvc: expected the file that `fsat snapshot` wrote"):

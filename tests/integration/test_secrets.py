@@ -55,7 +55,7 @@ def test_login_in_an_address_is_not_in_what_mlflow_and_dvc_complain_of(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     for name in tracking.DEFAULTS:
         monkeypatch.setenv(name, "1")
-    tracking.track(Mock(), Mock(), Mock(), "promoted")
+    tracking.track(Mock(), Mock(), Mock(), Mock(), "promoted")
     assert caplog.messages == [
         "MLflow at https://***@server.example.org/x: the run is not logged: no answer from https://***@server.example.org/x"
     ]

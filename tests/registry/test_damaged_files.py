@@ -46,7 +46,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         model = make(root, "export", number, evaluate=make(root, "evaluate", number))
         Registry(root, TASK).record(model, make(root, "publish", number), Registry(root, TASK).version())
     Registry(root, TASK).rollback(expected=2)
-    copy_result(Store(root), make(root, "apply", 1), place / "out")
+    copy_result(make(root, "apply", 1), place / "out")
     (place / "victim").mkdir()
     (place / "victim" / "text").write_text("mine")
     return place
@@ -71,7 +71,7 @@ READS: list[Use] = [
     evaluated,
     lambda root: Registry(root, TASK).history(damaged=True),
     lambda root: housekeep(Store(root), dry_run=True),
-    lambda root: copy_result(Store(root), make(root, "apply", 1), root.parent / "out"),
+    lambda root: copy_result(make(root, "apply", 1), root.parent / "out"),
 ]
 MOVES: list[Use] = [
     lambda root: Registry(root, TASK).rollback(expected=1),

@@ -31,7 +31,10 @@ RIGHT = {text: (label, 0.9) for text, label in QUERY}
 
 def write_model(folder: Path, config: dict[str, Any]) -> None:
     write_json(folder / "model.json", config)
-    write_json(folder / "config.json", {"labels": ["animal", "number"], "set_thresholds": {}})
+    write_json(
+        folder / "config.json",
+        {"labels": ["animal", "number"], "set_thresholds": {}, "scope_threshold": 0.0, "served": "model.onnx"},
+    )
 
 
 class Models:

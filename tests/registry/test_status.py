@@ -21,7 +21,9 @@ Cli = Callable[..., tuple[int, str, str]]
 def publish(root: Path, promote: bool, accuracy: float) -> tuple[Artefact, Artefact]:
     def write_model(folder: Path) -> None:
         (folder / "model-fp16.onnx").write_text(str(accuracy))
-        write_json(folder / "config.json", {"served": "model-fp16.onnx"})
+        write_json(
+            folder / "config.json", {"labels": ["a"], "set_thresholds": {}, "scope_threshold": 0.0, "served": "model-fp16.onnx"}
+        )
 
     def write_decision(folder: Path) -> None:
         gate = GateDecision("accuracy", promote, "So it is.", accuracy, 0.5).to_json()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import signal
@@ -26,6 +27,10 @@ def make(root: Path, files: Mapping[str, str], version: int = 1) -> Artefact:
     return Store(root).build(Recipe("step", version, {}, {}), write)
 
 
+def sha256(content: str) -> str:
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
 def tree(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -34,7 +39,7 @@ def test_copy_has_the_files_and_a_reference_that_lists_them(tmp_path: Path) -> N
     artefact, out = make(tmp_path / "store", {"b": "2", "sub/a": "1"}), tmp_path / "new" / "out"
     copy_out(artefact, out)
     copied = tree(out)
-    assert json.loads(copied.pop("artefact.json")) == {**artefact.reference(), "files": ["b", "sub/a"]}
+    assert json.loads(copied.pop("artefact.json")) == {**artefact.reference(), "files": {"b": sha256("2"), "sub/a": sha256("1")}}
     assert copied == {"b": b"2", "sub/a": b"1"}
     elsewhere = make(tmp_path / "other", {"b": "2", "sub/a": "1"})  # another time, another folder: the same copy
     copy_out(elsewhere, tmp_path / "out")
@@ -44,7 +49,6 @@ def test_copy_has_the_files_and_a_reference_that_lists_them(tmp_path: Path) -> N
 def test_former_copy_is_replaced_whole(tmp_path: Path) -> None:
     out = tmp_path / "out"
     copy_out(make(tmp_path / "store", {"old": "1", "same": "1"}), out)
-    (out / "old").write_text("edited")
     copy_out(make(tmp_path / "store", {"same": "2"}, version=2), out)
     assert sorted(tree(out)) == ["artefact.json", "same"]
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
@@ -144,3 +148,49 @@ def test_empty_folder_is_taken_and_a_file_is_not(tmp_path: Path) -> None:
         with pytest.raises(StoreError, match="expected a folder"):
             copy_out(artefact, out)
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_folder_whose_listing_is_not_of_its_files_is_kept(tmp_path: Path) -> None:
+    artefact, out = make(tmp_path / "store", {"a": "1"}), tmp_path / "out"
+    out.mkdir()
+    (out / "thesis.txt").write_text("work")
+    for files, expected in (
+        (["thesis.txt"], r"an older version of fsat wrote, .*\. Name another folder, or remove this one\."),
+        ({"thesis.txt": sha256("other")}, r"files were changed: thesis\.txt\. Move them"),
+        ({"thesis.txt": None}, r"other files: artefact\.json, thesis\.txt"),
+    ):
+        (out / "artefact.json").write_text(json.dumps({"files": files}))
+        with pytest.raises(StoreError, match=expected):
+            copy_out(artefact, out)
+        assert (out / "thesis.txt").read_text() == "work"
+
+
+def test_copy_that_a_person_has_changed_is_kept_and_named(tmp_path: Path) -> None:
+    artefact, out = make(tmp_path / "store", {"a": "1", "sub/b": "1"}), tmp_path / "out"
+    copy_out(artefact, out)
+    (out / "sub" / "b").write_text("mine")
+    with pytest.raises(StoreError, match=r"files were changed: sub/b\. Move them"):
+        copy_out(artefact, out)
+    (out / "sub" / "b").unlink()
+    os.mkfifo(out / "sub" / "b")
+    with pytest.raises(StoreError, match=r"files were changed: sub/b\. Move them"):
+        copy_out(artefact, out)
+
+
+@pytest.mark.parametrize("to", ["target", "nowhere", "out"])
+def test_link_is_refused_and_nothing_is_left_beside_it(to: str, tmp_path: Path) -> None:
+    artefact, out = make(tmp_path / "store", {"a": "1"}), tmp_path / "out"
+    (tmp_path / "target").mkdir()
+    out.symlink_to(tmp_path / to)
+    with pytest.raises(StoreError, match="expected a new folder or one that fsat wrote, got a link"):
+        copy_out(artefact, out)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "store", "target"]
+    assert out.is_symlink()
+    assert list((tmp_path / "target").iterdir()) == []
+
+
+def test_mount_point_is_refused(small_disk: Path, tmp_path: Path) -> None:
+    artefact = make(tmp_path / "store", {"a": "1"})
+    with pytest.raises(StoreError, match=r"got a mount point, which cannot be replaced\. Name a folder inside of it"):
+        copy_out(artefact, small_disk)
+    copy_out(artefact, small_disk / "out")

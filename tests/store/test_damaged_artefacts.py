@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Callable
@@ -11,11 +12,21 @@ from typing import Any
 import pytest
 
 from fsat_tasks.store import Store
+from fsat_tasks.store.files import canonical_json
 from small_artefacts import RECIPE, flip, refuse, write_two
 
 
 def edit(path: Path, **fields: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+
+def resize(path: Path, size: int) -> None:
+    """Write another size of each file, with a new seal, as somebody would who knows the format."""
+    manifest = json.loads(path.read_text())
+    manifest.pop("seal")
+    manifest["files"] = {name: {**entry, "bytes": size} for name, entry in manifest["files"].items()}
+    seal = hashlib.sha256(canonical_json(manifest).encode()).hexdigest()
+    path.write_text(json.dumps({**manifest, "seal": seal}))
 
 
 def cut(path: Path) -> None:
@@ -38,6 +49,8 @@ def cut(path: Path) -> None:
         ("manifest.json", lambda path: edit(path, key="0" * 64), "manifest.json: key is not"),
         ("manifest.json", lambda path: edit(path, step="other"), "manifest.json: step is not"),
         ("manifest.json", lambda path: edit(path, files={}), "manifest.json: digest is not"),
+        ("manifest.json", lambda path: resize(path, 10**400), "manifest.json: files is not valid"),
+        ("manifest.json", lambda path: resize(path, -1), "manifest.json: files is not valid"),
         ("a.txt", lambda path: (path.unlink(), path.mkdir()), "a.txt: not there"),
     ],
 )

@@ -74,8 +74,27 @@ def test_copy_has_the_csv_file_and_is_replaced_with_it(task: Task, labeller: Lab
     file, out = write_texts(tmp_path / "new.csv", ["one", "two"]), tmp_path / "out"
     result = labeller.label(file)
     for _ in range(2):
-        copy_result(labeller.store, result, out, csv_adder(task, file, result))
+        copy_result(result, out, csv_adder(task, file, result))
         assert len(read(out / PREDICTIONS_CSV)) == 2
         assert PREDICTIONS_CSV in json.loads((out / "artefact.json").read_text())["files"]
-    copy_result(labeller.store, result, out)
+    copy_result(result, out)
     assert not (out / PREDICTIONS_CSV).exists()
+
+
+def test_columns_of_one_name_are_all_there_under_names_of_their_own(task: Task, labeller: Labeller, tmp_path: Path) -> None:
+    file = tmp_path / "new.csv"
+    file.write_text("text,a,a,label,predicted_label\none,1,2,3,4\n")
+    write_predictions_csv(task, file, labeller.label(file).path / PREDICTIONS, tmp_path / "p.csv")
+    (row,) = read(tmp_path / "p.csv")
+    own = {"text": "one", "a": "1", "a (2)": "2", "label": "3", "predicted_label": "4"}
+    assert dict(list(row.items())[:5]) == own
+    assert list(row)[5:7] == ["predicted_predicted_label", "probability"]
+
+
+@pytest.mark.parametrize("own", [{"o": "\ud800"}, {"o": {"inner": "\ud800"}}, {"\ud800": 1}])
+def test_half_surrogate_in_an_own_column_is_named(own: dict[str, Any], task: Task, labeller: Labeller, tmp_path: Path) -> None:
+    file = tmp_path / "new.jsonl"
+    file.write_text(json.dumps({"text": "hi", **own}))
+    result = labeller.label(file)
+    with pytest.raises(DataError, match=r"new\.jsonl, line 1, column '.*': expected text, got half of a surrogate pair"):
+        write_predictions_csv(task, file, result.path / PREDICTIONS, tmp_path / "p.csv")

@@ -16,8 +16,16 @@ from fsat_tasks.errors import DivergedError
 from fsat_tasks.numerics.evidence.held_out import HeldOut, judge
 from fsat_tasks.numerics.heads.pool_taught import FOLDS
 from fsat_tasks.tuning.cross_fitting import CrossFit, CrossFitJob, probe_on_folds
-from fsat_tasks.tuning.encoder_rungs import BODY, BODY_POOL, BODY_PRIOR, try_body, try_body_pool, try_self_training
-from fsat_tasks.tuning.frozen_rungs import POOL, PROBE, PROTOTYPES
+from fsat_tasks.tuning.encoder_rungs import (
+    BODY,
+    BODY_POOL,
+    BODY_PRIOR,
+    SELF_TRAINING_PRIOR,
+    try_body,
+    try_body_pool,
+    try_self_training,
+)
+from fsat_tasks.tuning.frozen_rungs import POOL, PROBE, PROTOTYPES, TAUGHT_PRIOR
 from fsat_tasks.tuning.ladder import LADDER, RUNGS, run_ladder
 from fsat_tasks.tuning.material import Material
 from fsat_tasks.tuning.pace import Pace
@@ -195,10 +203,18 @@ def test_body_pool_is_taught_by_the_pool_on_the_encoders_of_body() -> None:
     result, _ = try_body_pool(setup_of(given), State(240.0, Incumbent(BODY, held_out), body=tuned))
     trial = tried(result)
     assert tuned.taught is not None
-    assert (trial.held_out, trial.incumbent, trial.prior) == (tuned.taught.held_out, held_out, None)
+    assert (trial.held_out, trial.incumbent, trial.prior) == (tuned.taught.held_out, held_out, TAUGHT_PRIOR)
     fit = trial.fit()
     assert fit.kind is HeadKind.TAUGHT
     assert len(fit.pool) == len(given.pool)
+
+
+def test_body_pool_is_given_no_credit_where_left_out_samples_are_not_told_apart() -> None:
+    given = material(pool=10)
+    tuned = cross_fitted(given)
+    blind = replace(tuned, probe=replace(tuned.probe, fold_head=replace(tuned.probe.fold_head, held_out=evidence(given))))
+    result, _ = try_body_pool(setup_of(given), State(240.0, Incumbent(BODY, evidence(given)), body=blind))
+    assert tried(result).prior is None
 
 
 # ---- self-training
@@ -215,7 +231,7 @@ def test_self_training_says_what_it_needs() -> None:
         assert try_self_training(setup_of(rows), State(240.0))[0] == Skipped(expected)
 
 
-@pytest.mark.parametrize(("rung", "prior"), [(PROBE, None), (POOL, BODY_PRIOR), (BODY, None), (BODY_POOL, BODY_PRIOR)])
+@pytest.mark.parametrize(("rung", "prior"), [(PROBE, None), (POOL, BODY_PRIOR), (BODY, None), (BODY_POOL, SELF_TRAINING_PRIOR)])
 def test_the_prior_counts_for_self_training_where_the_pool_taught_the_incumbent(rung: Rung, prior: object) -> None:
     given = material(pool=10)
     setup = setup_of(given)

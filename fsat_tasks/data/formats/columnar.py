@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fsat_tasks.data.formats.records import Record, require, with_columns
+from fsat_tasks.data.formats.records import Record, distinct, require, with_columns
 from fsat_tasks.errors import DataError
+from fsat_tasks.runtime.regular_file import check_regular
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,10 +39,10 @@ def schema_of(path: Path) -> pa.Schema:
     kind = "Parquet" if path.suffix.lower() == ".parquet" else "Arrow"
     try:
         if kind == "Parquet":
-            return pq.read_schema(path)
-        with pa.OSFile(str(path)) as file:
+            return pq.read_schema(check_regular(path))
+        with pa.OSFile(str(check_regular(path))) as file:
             return _open_arrow(file).schema
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise _damaged(str(path), kind, error) from None
 
 
@@ -52,17 +53,32 @@ def _records(path: Path, columns: Sequence[str], kind: str, batches: Iterator[pa
     try:
         for batch in batches:
             batch.validate(full=True)  # reports bytes that are not UTF-8; reading alone reports nothing
-            for number, record in enumerate(batch.to_pylist(), start=line):
+            for number, record in enumerate(_rows(batch, f"{path}, from line {line}"), start=line):
                 yield number, with_columns(record, columns, f"{path}, line {number}")
             line += len(batch)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:  # a damaged header may have names that are not UTF-8
         raise _damaged(f"{path}, from line {line}" if line > 1 else str(path), kind, error) from None
+
+
+def _rows(batch: pa.RecordBatch, where: str) -> Iterator[Record]:
+    """Yield the rows of a batch. Raises DataError if a column has values that Python does not have, such as the year 10,000."""
+    names = distinct(batch.schema.names)
+    columns = []
+    for name, column in zip(names, batch.columns, strict=True):
+        try:
+            columns.append(column.to_pylist())
+        except (ArithmeticError, LookupError, ValueError) as error:  # a time zone that nobody knows is a LookupError
+            got = f"{column.type}: {error.args[0] if error.args else type(error).__name__}"
+            fix = "Leave the column out, or store it as text."
+            raise DataError(f"{where}, column {name!r}", "values that can be read", got, fix) from None
+    for values in zip(*columns, strict=True):
+        yield dict(zip(names, values, strict=True))
 
 
 def _parquet_batches(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     import pyarrow.parquet as pq
 
-    file = pq.ParquetFile(path, buffer_size=1 << 20)  # without a buffer, a row group's column is read in one piece
+    file = pq.ParquetFile(check_regular(path), buffer_size=1 << 20)  # without a buffer, a row group's column is read in one piece
     names = file.schema_arrow.names
     require(path, columns, names)
     yield from file.iter_batches(ROWS, columns=_outer(columns, names))
@@ -71,14 +87,15 @@ def _parquet_batches(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBa
 def _arrow_batches(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     import pyarrow as pa
 
-    with pa.OSFile(str(path)) as file:
+    with pa.OSFile(str(check_regular(path))) as file:
         opened = _open_arrow(file)
         names = opened.schema.names
         require(path, columns, names)
         in_parts = isinstance(opened, pa.RecordBatchFileReader)
         for batch in map(opened.get_batch, range(opened.num_record_batches)) if in_parts else opened:
             batch.validate(full=True)
-            yield batch.select(_outer(columns, names) or names)
+            wanted = _outer(columns, names) or names
+            yield batch.select([at for at, name in enumerate(names) if name in wanted])
 
 
 def _open_arrow(file: pa.NativeFile) -> pa.RecordBatchStreamReader | pa.RecordBatchFileReader:

@@ -10,7 +10,7 @@ from pathlib import Path
 from fsat_tasks.data.formats.csv_layout import SEPARATOR_NAMES, find_layout
 from fsat_tasks.data.formats.encodings import encoding_name, find_encoding
 from fsat_tasks.data.formats.lines import LONGEST_LINE, file_lines, no_end
-from fsat_tasks.data.formats.records import Record, require
+from fsat_tasks.data.formats.records import Record, distinct, require
 from fsat_tasks.errors import DataError
 
 __all__ = ["describe_csv", "read_csv"]
@@ -38,8 +38,8 @@ def read_csv(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, Record]]
             if not cells:
                 continue  # a blank line
             if not header:
-                header = cells
-                require(path, columns, header)
+                require(path, columns, cells)
+                header = distinct(cells)
                 continue
             if len(cells) > len(header):
                 fix = f"Quote texts that contain {layout.separator!r}."

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from fsat_tasks.errors import DataError
+from fsat_tasks.runtime.regular_file import open_regular
 
 __all__ = ["MARKS", "SAVE", "UTF8", "bad_byte", "encoding_name", "find_encoding"]
 
@@ -40,7 +41,7 @@ def find_encoding(path: Path) -> str:
         DataError: if the file is UTF-8 with a damaged place. Another encoding would make nonsense of the rest.
         OSError: if the file cannot be read.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         start = file.read(SAMPLE)
         for mark, encoding in MARKS.items():
             if start.startswith(mark):
@@ -103,7 +104,7 @@ def bad_byte(where: str, byte: int) -> DataError:
 def _damaged(path: Path) -> DataError:
     """Return an error that names the first line of a file that is not UTF-8."""
     decoder, number = codecs.getincrementaldecoder("utf-8")(), 1
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while piece := file.readline(SAMPLE):
             try:
                 decoder.decode(piece)

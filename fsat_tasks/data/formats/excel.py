@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from fsat_tasks.data.formats.records import Record, require, with_columns
+from fsat_tasks.data.formats.records import Record, distinct, require, with_columns
 from fsat_tasks.errors import DataError
+from fsat_tasks.runtime.regular_file import check_regular
 
 __all__ = ["read_excel"]
 
@@ -31,6 +32,7 @@ def read_excel(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, Record
             while not header[-1]:
                 header.pop()
             require(path, columns, header)
+            header = distinct(header)
             continue
         more = [cell for cell in cells[len(header) :] if cell is not None]
         if more:
@@ -45,7 +47,7 @@ def read_excel(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, Record
 def _refuse_bombs(path: Path) -> None:
     """Raise DataError if a workbook is no zip file, or takes too much memory. zipfile unpacks no more than it has stated."""
     try:
-        with zipfile.ZipFile(path) as parts:
+        with zipfile.ZipFile(check_regular(path)) as parts:
             size = sum(part.file_size for part in parts.infolist())
     except zipfile.BadZipFile as error:
         raise _damaged(path, error) from None

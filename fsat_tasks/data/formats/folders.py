@@ -8,7 +8,7 @@ from pathlib import Path
 from fsat_tasks.data.formats.encodings import find_encoding
 from fsat_tasks.data.formats.records import Record
 from fsat_tasks.errors import DataError
-from fsat_tasks.runtime.regular_file import read_regular
+from fsat_tasks.runtime.regular_file import TooLargeError, read_regular
 
 __all__ = ["has_texts", "read_folders"]
 
@@ -29,9 +29,10 @@ def read_folders(folder: Path) -> Iterator[Record]:
 
 
 def _read(path: Path) -> str:
-    content = read_regular(path)
-    if len(content) > LARGEST_TEXT:
-        raise DataError(str(path), f"a text of at most {LARGEST_TEXT:,} bytes", f"{len(content):,}", "Is it one text?")
+    try:
+        content = read_regular(path, LARGEST_TEXT)
+    except TooLargeError:
+        raise DataError(str(path), f"a text of at most {LARGEST_TEXT:,} bytes", "more", "Is it one text?") from None
     encoding = find_encoding(path)
     try:
         return content.decode(encoding).strip()

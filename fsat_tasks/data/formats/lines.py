@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fsat_tasks.data.formats.encodings import MARKS, SAVE, bad_byte, encoding_name, find_encoding
 from fsat_tasks.errors import DataError
+from fsat_tasks.runtime.regular_file import open_regular
 
 __all__ = ["LONGEST_LINE", "file_lines", "no_end", "stream_lines"]
 
@@ -30,7 +31,7 @@ def file_lines(path: Path, newline: str) -> Iterator[str]:
             file ends with `newline`.
     """
     encoding = find_encoding(path)
-    with path.open(encoding=encoding, newline=newline) as file:
+    with io.TextIOWrapper(open_regular(path), encoding, newline=newline) as file:
         for number in itertools.count(1):
             try:
                 line = file.readline(LONGEST_LINE + 1)

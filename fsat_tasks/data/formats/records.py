@@ -10,13 +10,13 @@ from typing import Any
 
 from fsat_tasks.errors import DataError
 
-__all__ = ["Reader", "Record", "parse_json", "require", "single", "with_columns"]
+__all__ = ["Reader", "Record", "distinct", "parse_json", "require", "single", "with_columns"]
 
 RIGHT_COLUMN = "Name the right column: `text` and `label` in task.yaml, or the option."
 _MISSING = object()
 
 Record = dict[str, Any]
-"""Record of a file: column -> value. A record of a table has all columns of the file."""
+"""Record of a file: column -> value. A record of a table has all columns of the file; see `distinct`."""
 Reader = Callable[[Path, Sequence[str]], Iterator[tuple[int, Record]]]
 """Function that takes a file and the columns that it must have, and yields the line and the record of each row."""
 
@@ -65,6 +65,22 @@ def require(path: Path, columns: Sequence[str], found: Sequence[str]) -> None:
         if own not in found:
             names = ", ".join(map(repr, found)) or "none"
             raise DataError(str(path), f"a column {column!r}", f"the columns {names}", RIGHT_COLUMN)
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """Return the names of a table's columns, so that no column hides another: a name that comes again gets a number, `a (2)`.
+
+    Columns without a name stay without one.
+    """
+    given, found, seen = set(names), dict[str, None](), Counter[str]()
+    for name in filter(None, names):
+        own = name
+        while own in found or (own != name and own in given):
+            seen[name] += 1
+            own = f"{name} ({seen[name] + 1})"
+        found[own] = None
+    others = iter(found)
+    return [name and next(others) for name in names]
 
 
 def parse_json(content: str) -> Any:

@@ -52,8 +52,8 @@ class Source:
         try:
             for line, record in self._read(columns):
                 yield line, with_columns(record, columns, f"{self.path}, line {line}")
-        except OSError as error:
-            raise DataError(str(self.path), "a file that can be read", reason(error)) from None
+        except OSError as error:  # of a folder, it names the file
+            raise DataError(str(error.filename or self.path), "a file that can be read", reason(error)) from None
 
     def columns(self) -> dict[str, list[Any]]:
         """Return the columns, and their values in the first rows. The columns inside of `a` are `a.b` and so on."""

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from fsat_tasks.numerics.evidence.calibration import fit_temperature
-from fsat_tasks.numerics.types import Array, Labels
+from fsat_tasks.numerics.types import Array, Flags, Labels, Matrix, Vector
 
 __all__ = ["Comparison", "HeldOut", "Prior", "best_of", "compare", "judge", "row_losses", "stratified_folds"]
 
@@ -28,10 +27,10 @@ eight rows that agree by chance would give a standard error near zero."""
 class HeldOut:
     """A model's predictions for samples that it has not seen, at the temperature that fits these samples best."""
 
-    logits: Array  # (n, classes), calibrated: divided by the temperature
+    logits: Matrix  # (n, classes), calibrated: divided by the temperature
     temperature: float
-    losses: Array  # (n,) nats
-    right: NDArray[np.bool_]  # (n,)
+    losses: Vector  # (n,) nats
+    right: Flags  # (n,)
     aim: str = "the right label"
     """The right prediction for a row, in words."""
 

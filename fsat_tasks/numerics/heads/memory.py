@@ -9,13 +9,14 @@ static graph.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fsat_tasks.numerics.geometry.neighbours import nearest, unit_rows
 from fsat_tasks.numerics.heads.probe import LinearHead
-from fsat_tasks.numerics.types import Array
+from fsat_tasks.numerics.types import Array, Matrix
 
 __all__ = ["DOUBT", "LEAST_WEIGHT", "NEAREST", "SHARPNESS", "Memory", "TaughtHead"]
 
@@ -34,9 +35,9 @@ DOUBT = 1e-3
 class Memory:
     """Keys and soft labels of m pool rows."""
 
-    basis: Array  # (dim, directions), projects rows into the space of the keys
-    keys: NDArray[np.floating]  # (m, directions), of unit length, m > 0
-    labels: Array  # (m, classes), rows sum to 1
+    basis: Matrix  # (dim, directions), projects rows into the space of the keys
+    keys: Annotated[NDArray[np.floating], 2]  # (m, directions), of unit length, m > 0
+    labels: Matrix  # (m, classes), rows sum to 1
     share: float
     """Weight of the memory's log-probabilities relative to the linear head's logits."""
 

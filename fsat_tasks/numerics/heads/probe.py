@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from fsat_tasks.numerics.types import Array, Labels
+from fsat_tasks.numerics.types import Array, Labels, Matrix, Vector
 
 __all__ = ["LinearHead", "Objective", "fit_probe", "fit_softmax", "minimise"]
 
@@ -60,8 +60,8 @@ SOLVER_CURVED_SIZE = 4_000_000
 class LinearHead:
     """Linear head: its logits are features @ weight.T + bias."""
 
-    weight: Array  # (classes, dim)
-    bias: Array  # (classes,)
+    weight: Matrix  # (classes, dim)
+    bias: Vector  # (classes,)
 
     def logits(self, features: Array) -> Array:
         """Return logits, (n, classes), for features (n, dim)."""

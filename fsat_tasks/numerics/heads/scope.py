@@ -33,7 +33,7 @@ from fsat_tasks.numerics.evidence.conformal import conformal_quantile
 from fsat_tasks.numerics.geometry.neighbours import unit_rows
 from fsat_tasks.numerics.heads.answers import Answers
 from fsat_tasks.numerics.heads.links import Link
-from fsat_tasks.numerics.types import Array
+from fsat_tasks.numerics.types import Array, Matrix, Vector
 
 __all__ = [
     "ScopeModel",
@@ -61,15 +61,15 @@ ROUNDING = 1e-9
 class ScopeModel:
     """Parameters of `scope_scores`. Higher scores are more in scope."""
 
-    prototypes: Array  # (classes, dim), mean directions of the classes, of unit length
-    bank: Array  # (shots + classes, dim), the shots and then the class names
-    usual: Array  # (shots + classes,), mean cosine of a bank row to the bank rows that are nearest to it
+    prototypes: Matrix  # (classes, dim), mean directions of the classes, of unit length
+    bank: Matrix  # (shots + classes, dim), the shots and then the class names
+    usual: Vector  # (shots + classes,), mean cosine of a bank row to the bank rows that are nearest to it
     nearest: int  # number of bank rows that a text is compared with
-    outside: Array  # (rows, dim), out-of-scope rows, maybe none
+    outside: Matrix  # (rows, dim), out-of-scope rows, maybe none
     temperature: float
-    centre: Array  # (views,), mean of each view over the samples
-    weight: Array  # (views,), one over each view's standard deviation
-    held_out: Array  # (shots,), leave-one-out scores
+    centre: Vector  # (views,), mean of each view over the samples
+    weight: Vector  # (views,), one over each view's standard deviation
+    held_out: Vector  # (shots,), leave-one-out scores
     link: Link = Link.SOFTMAX
 
 
