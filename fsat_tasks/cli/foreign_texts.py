@@ -47,5 +47,5 @@ def warn_of_foreign(texts: list[str], model: Artefact) -> None:
     from fsat_tasks.steps.languages import say_foreign
 
     settings = read_settings(model.path)
-    if said := say_foreign(str(settings.values["encoder"]), MODALITIES[settings.inputs], texts):
+    if said := say_foreign(str(settings.values.get("encoder")), MODALITIES[settings.inputs], texts):
         warn(said)

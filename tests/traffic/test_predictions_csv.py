@@ -88,7 +88,7 @@ def test_columns_of_one_name_are_all_there_under_names_of_their_own(task: Task, 
     (row,) = read(tmp_path / "p.csv")
     own = {"text": "one", "a": "1", "a (2)": "2", "label": "3", "predicted_label": "4"}
     assert dict(list(row.items())[:5]) == own
-    assert list(row)[5:7] == ["predicted_predicted_label", "probability"]
+    assert list(row)[5:7] == ["predicted_predicted_label", "guess"]
 
 
 @pytest.mark.parametrize("own", [{"o": "\ud800"}, {"o": {"inner": "\ud800"}}, {"\ud800": 1}])
