@@ -9,9 +9,19 @@ from typing import Any
 
 __all__ = ["guess_label", "guess_text", "likely_columns"]
 
-TEXTS = ("text", "texts", "body", "message", "description", "utterance", "content", "sentence", "question", "comment", "review")
+TEXTS = (
+    *("text", "texts", "body", "message", "description", "utterance", "content", "sentence", "question", "comment", "review"),
+    *("nachricht", "anliegen", "beschreibung"),  # German
+    *("texte", "mensaje", "descripción", "messaggio", "bericht"),  # French, Spanish, Italian, Dutch
+)
 """Words in the names of columns with texts, the surest first."""
-LABELS = ("label", "labels", "class", "category", "intent", "queue", "topic", "tag", "tags")
+LABELS = (
+    *("label", "labels", "class", "category", "intent", "queue", "topic", "tag", "tags"),
+    *("kategorie", "klasse", "etikett", "thema"),  # German
+    *("catégorie", "étiquette", "classe"),  # French
+    *("categoría", "etiqueta", "clase"),  # Spanish
+    *("categoria", "etichetta", "categorie"),  # Italian and Portuguese, Italian, Dutch
+)
 """Words in the names of columns with labels, the surest first."""
 MOST_LABELS = 0.5
 """Maximum number of different labels, as a share of the rows."""

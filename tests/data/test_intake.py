@@ -83,6 +83,12 @@ def test_other_file_whose_columns_cannot_be_guessed_is_named(data_root: Path, tm
         (["Message Body", "Support Queue"], "Message Body", "Support Queue"),
         (["user.text", "labels.id", "labels.name"], "user.text", "labels.name"),
         (["description", "body", "category_id", "category"], "body", "category"),
+        (["Text", "Kategorie"], "Text", "Kategorie"),
+        (["Nr", "Beschreibung", "Klasse"], "Beschreibung", "Klasse"),
+        (["texte", "catégorie"], "texte", "catégorie"),
+        (["Mensaje", "Categoría"], "Mensaje", "Categoría"),
+        (["messaggio", "etichetta"], "messaggio", "etichetta"),
+        (["bericht", "categorie"], "bericht", "categorie"),
         (["a", "b"], None, None),
     ],
 )
