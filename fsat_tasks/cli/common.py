@@ -27,6 +27,8 @@ __all__ = [
     "TaskName",
     "Verbose",
     "check_out",
+    "model_names",
+    "model_versions",
     "open_store",
     "overrides",
     "shown_path",
@@ -63,6 +65,27 @@ def task_names(incomplete: str) -> list[str]:
         return [name for name in Workspace.from_env().task_names() if name.startswith(incomplete)]
     except FsatError:
         return []
+
+
+def model_versions(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return the versions of the task on the command line, the newest first, for the completion of a shell."""
+    from fsat_tasks.errors import FsatError
+    from fsat_tasks.registry.history import moves
+    from fsat_tasks.registry.registry import Registry
+    from fsat_tasks.tasks.workspace import Workspace
+
+    task = ctx.params.get("task") or next(iter(ctx.args), "")  # an option without its value leaves the words as they are
+    try:
+        entries = Registry(Workspace.from_env().store, task).history(damaged=True)
+    except FsatError:
+        return []
+    versions = sorted({entry["version"] for entry in moves(entries)}, reverse=True)
+    return [version for version in map(str, versions) if version.startswith(incomplete)]
+
+
+def model_names(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return `latest` and the versions of the task on the command line, for the completion of a shell."""
+    return [*(["latest"] if "latest".startswith(incomplete) else []), *model_versions(ctx, incomplete)]
 
 
 TaskName = Annotated[str, typer.Argument(help="Name of a task folder.", show_default=False, autocompletion=task_names)]

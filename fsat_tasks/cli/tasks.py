@@ -13,6 +13,13 @@ from fsat_tasks.cli.json_output import print_json
 verbs = typer.Typer()
 
 
+def _targets(incomplete: str) -> list[str]:
+    """Return the targets that begin with some letters, for the completion of a shell."""
+    from fsat_tasks.targets.registered import TARGETS
+
+    return [name for name in TARGETS if name.startswith(incomplete)]
+
+
 @verbs.command()
 def init(
     name: Annotated[str, typer.Argument(help="Name of the new task.", show_default=False)],
@@ -27,7 +34,9 @@ def init(
     out_of_scope: Annotated[
         Path | None, typer.Option(help="Texts that belong to none of the classes.", show_default=False)
     ] = None,
-    target: Annotated[str, typer.Option(help="What a label is: one_label, several_labels, grade or number.")] = "one_label",
+    target: Annotated[
+        str, typer.Option(help="What a label is: one_label, several_labels, grade or number.", autocompletion=_targets)
+    ] = "one_label",
     separator: Annotated[
         str | None, typer.Option(help="Character between labels, for several_labels. Default: |", show_default=False)
     ] = None,
