@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fsat_tasks.store import Store
 
 __all__ = [
+    "AnyTaskName",
     "AsJson",
     "Device",
     "DeviceName",
@@ -88,7 +89,27 @@ def model_names(ctx: typer.Context, incomplete: str) -> list[str]:
     return [*(["latest"] if "latest".startswith(incomplete) else []), *model_versions(ctx, incomplete)]
 
 
-TaskName = Annotated[str, typer.Argument(help="Name of a task folder.", show_default=False, autocompletion=task_names)]
+def check_task(name: str) -> str:
+    """Return the name of a task. Raises TaskError if it has neither a folder nor a registry that is left of it."""
+    from fsat_tasks.errors import TaskError
+    from fsat_tasks.registry.registry import Registry
+    from fsat_tasks.tasks.workspace import Workspace
+
+    workspace = Workspace.from_env()
+    try:
+        workspace.task_folder(name)
+    except TaskError:
+        if not Registry(workspace.store, name).history(damaged=True):
+            raise
+    return name
+
+
+AnyTaskName = Annotated[str, typer.Argument(help="Name of a task folder.", show_default=False, autocompletion=task_names)]
+"""Name of a task that may have neither a folder nor a registry here."""
+TaskName = Annotated[
+    str,
+    typer.Argument(help="Name of a task folder.", show_default=False, autocompletion=task_names, callback=check_task),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Shots = Annotated[int | None, typer.Option(min=1, help="Samples of each class to use. Default: all.", show_default=False)]
 EncoderName = Annotated[

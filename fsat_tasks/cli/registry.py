@@ -102,12 +102,9 @@ def rollback(
 def history(task: TaskName, as_json: AsJson = False) -> None:
     """Show all decisions and moves of the champion, newest last."""
     from fsat_tasks.registry.next_steps import after_history
-    from fsat_tasks.tasks.workspace import Workspace
 
     registry = _registry(task)
     entries = registry.history(damaged=not as_json)
-    if not entries:  # fail if the task does not exist, for example because the name is mistyped
-        Workspace.from_env().task_folder(task)
     champion = registry.champion(damaged=True)
     next_steps = after_history(task, entries, champion)
     if as_json:
