@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from fsat_tasks.cli.column_help import column_options
 from fsat_tasks.cli.common import AsJson, TaskName, shown_path, warn
 from fsat_tasks.cli.json_output import print_json
 
@@ -80,7 +81,8 @@ def add(
     from fsat_tasks.tasks.task import load_task
 
     loaded = load_task(task)
-    counts = add_samples(loaded, file, text, label, new_label or (), warn)
+    with column_options(file, {"--text": text, "--label": label}):
+        counts = add_samples(loaded, file, text, label, new_label or (), warn)
     if as_json:
         print_json({"task": task, **counts})
         return

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fsat_tasks.cli.column_help import column_options
 from fsat_tasks.cli.common import AsJson, TaskName, Verbose, check_out, open_store
 from fsat_tasks.cli.json_output import print_json
 from fsat_tasks.cli.streams import drop_output, standard_input
@@ -49,6 +51,7 @@ def predict(
     if text is not None and any("\ud800" <= letter <= "\udfff" for letter in text):
         raise InputError("text", "UTF-8", "bytes that are not")
     store = open_store()
+    asked = nullcontext() if file is None else column_options(file, {"--column": column})
     if file is not None:
         answers = predict_file(task, file, column, store)
     elif text is not None:
@@ -56,8 +59,9 @@ def predict(
     else:
         answers = predict_stream(task, standard_input(), "standard input", store)
     try:
-        for answer in answers:
-            typer.echo(json.dumps(answer, ensure_ascii=False))
+        with asked:
+            for answer in answers:
+                typer.echo(json.dumps(answer, ensure_ascii=False))
     except BrokenPipeError:  # the program that read the output, such as `head`, has ended; this is no error
         drop_output()
 
@@ -100,7 +104,8 @@ def apply(
     labeller = Labeller(spec, store, champion_model(task, store))
     done = []
     for path in paths:
-        result = labeller.label(path)
+        with column_options(path, {"--column": spec.spec.text}):
+            result = labeller.label(path)
         if out is not None:
             more = csv_adder(spec, path, result) if form is Format.csv else no_files
             copy_result(store, result, out / path.name, more)
@@ -122,6 +127,7 @@ def watch(
     file: Annotated[
         Path | None, typer.Argument(help="File of new texts. Default: the newest of watch.traffic.", show_default=False)
     ] = None,
+    column: Annotated[str | None, typer.Option(help="Name of the text column. Default: the task's.", show_default=False)] = None,
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
@@ -133,9 +139,10 @@ def watch(
 
     if file is not None and not file.is_file():
         raise InputError("file", "a file", f"{str(file)!r}, which is not there")
-    loaded = load_task(task)
+    loaded = load_task(task, {"text": column})
     traffic = file or newest_file(loaded)
-    watched = watch_traffic(loaded, open_store(), traffic)
+    with column_options(traffic, {"--column": loaded.spec.text}):
+        watched = watch_traffic(loaded, open_store(), traffic)
     drift = watched.json("drift.json")
     if as_json:
         result = {**watched.reference(), "path": str(watched.path), "traffic": str(traffic), **drift}
