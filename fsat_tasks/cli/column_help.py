@@ -31,10 +31,8 @@ def column_options(file: Path, options: Mapping[str, str]) -> Iterator[None]:
         words = sys.argv[1:]
         for option, column in missing.items():
             words = _with_option(words, option, _likely(file, option, column))
-        names = " and ".join(missing)
-        raise error.with_fix(
-            f"{names} name{'' if len(missing) > 1 else 's'} it, such as: {shlex.join(['fsat', *words])}"
-        ) from None
+        names = f"{' and '.join(missing)} name{'' if len(missing) > 1 else 's'} it"
+        raise error.with_fix(f"{names}, such as: {shlex.join(['fsat', *words])}") from None
 
 
 def _likely(file: Path, option: str, column: str) -> str:

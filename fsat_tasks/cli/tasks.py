@@ -31,6 +31,13 @@ def init(
     ] = None,
     label: Annotated[str | None, typer.Option(help="Its label column. Default: guessed.", show_default=False)] = None,
     query: Annotated[Path | None, typer.Option(help="Held-out labelled rows, for the figures.", show_default=False)] = None,
+    query_text: Annotated[
+        list[str] | None,
+        typer.Option(help="Text column of the query file; may be repeated. Default: as in the samples.", show_default=False),
+    ] = None,
+    query_label: Annotated[
+        str | None, typer.Option(help="Label column of the query file. Default: as in the samples.", show_default=False)
+    ] = None,
     unlabelled: Annotated[Path | None, typer.Option(help="Texts without labels, as they come in.", show_default=False)] = None,
     out_of_scope: Annotated[
         Path | None, typer.Option(help="Texts that belong to none of the classes.", show_default=False)
@@ -45,12 +52,13 @@ def init(
 ) -> None:
     """Make a task folder from samples in any of many formats."""
     from fsat_tasks.cli.new_task_tables import print_new_task
-    from fsat_tasks.data.new_task import Wishes, create_task
+    from fsat_tasks.data.new_task import create_task
+    from fsat_tasks.data.wishes import Wishes
     from fsat_tasks.steps.languages import find_unread
     from fsat_tasks.tasks.task import load_task
 
     given = {"samples": samples, "query": query, "unlabelled": unlabelled, "out_of_scope": out_of_scope}
-    wishes = Wishes(tuple(text or ()), label, target, separator, strip_html)
+    wishes = Wishes(tuple(text or ()), label, tuple(query_text or ()), query_label, target, separator, strip_html)
     made = create_task(name, {key: path for key, path in given.items() if path is not None}, wishes, warn)
     print_new_task(name, made)
     for finding in find_unread(load_task(name), {key: one.rows for key, one in made.taken.items()}):

@@ -124,11 +124,11 @@ def test_missing_file_is_called_missing(
 
 def test_warnings_of_init_and_add_are_on_standard_error(cli: Cli, data_root: Path, store_root: Path, tmp_path: Path) -> None:
     samples = tmp_path / "mine.csv"
-    samples.write_text("text,label\na cat,pets\na dog,Pets\na plane,travel\n")
+    samples.write_text("text,label\na cat,pets\na goat,pets\na dog,Pets\na cow,Pets\na plane,travel\na train,travel\n")
     code, out, err = cli("init", "mine", "--samples", str(samples))
     assert (code, out.startswith("mine: what came in")) == (0, True)
-    assert err == f"warning: {samples}: labels 'Pets' (line 3) and 'pets' differ by case alone (write them the same)\n"
-    (tmp_path / "more.csv").write_text("text,label\na train,Travel\n")
+    assert err == f"warning: {samples}: labels 'Pets' (lines 4, 5) and 'pets' differ by case alone (write them the same)\n"
+    (tmp_path / "more.csv").write_text("text,label\na bus,Travel\n")
     code, _, err = cli("add", "mine", str(tmp_path / "more.csv"), "--new-label", "Travel")
     assert code == 0
     assert err.endswith(": labels 'Travel' and 'travel' differ by case alone (write them the same)\n")

@@ -33,7 +33,7 @@ def test_other_verbs_name_their_option(tmp_path: Path, monkeypatch: pytest.Monke
     file.write_text(TRAFFIC)
     monkeypatch.setattr("sys.argv", ["fsat", "apply", "desk", "traffic.csv", "--column", "text"])
     with pytest.raises(ColumnError) as caught, column_options(file, {"--column": "text"}):
-        raise ColumnError("traffic.csv", "text", ["id", "Nachricht", "Kanal"])
+        raise ColumnError(str(file), "text", ["id", "Nachricht", "Kanal"])
     assert caught.value.fix == "--column names it, such as: fsat apply desk traffic.csv --column Nachricht"
 
 

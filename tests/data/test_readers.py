@@ -149,8 +149,8 @@ GOOD = b"text,label\na,x\n"
         (
             ".csv",
             b"text#label\na, b#c\n",
-            ": expected the columns 'text', 'label', got the single column 'text#label'. If '#' is between its columns, write a line "
-            "sep=# before it, or save the file with another separator. Known are commas, semicolons, tabs, bars",
+            ": expected the columns 'text', 'label', got the single column 'text#label'. If '#' is between its columns, write a "
+            "line sep=# before it, or save the file with another separator. Known are commas, semicolons, tabs, bars",
         ),
         (".csv", b"text;label\na;b;c\n", ", line 2: expected 2 cells, got 3. Quote texts that contain ';'."),
         (".csv", GOOD + b"a\0b,x\n", ", line 3, column 'text': expected text, got a NUL character."),
