@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
 from typing import Any
 
 __all__ = [
     "AirflowError",
     "ChampionChangedError",
+    "ColumnError",
     "DataError",
     "DeviceError",
     "DivergedError",
@@ -49,7 +52,7 @@ class InputError(FsatError):
         # names and values of strangers stay in one line, and move no terminal's cursor
         super().__init__("".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in message))
 
-    def __reduce__(self) -> tuple[type, tuple[str, str, str, str]]:
+    def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
         return type(self), (self.where, self.expected, self.got, self.fix)
 
 
@@ -59,6 +62,30 @@ class TaskError(InputError):
 
 class DataError(InputError):
     """A data file, or a row in it, is not valid."""
+
+
+class ColumnError(DataError):
+    """A data file has no column of the name that was given.
+
+    Args:
+        column: the name.
+        there: names of the columns that the file has.
+    """
+
+    def __init__(self, where: str, column: str, there: Sequence[str], fix: str = "", noun: str = "column") -> None:
+        self.column, self.there, self.noun, self._more = column, tuple(there), noun, fix
+        close = difflib.get_close_matches(column, there, n=1)
+        hint = f"Did you mean {close[0]!r}? " if close else ""
+        names = ", ".join(map(repr, there)) or "none"
+        more = fix or "Name the right column in task.yaml: `text`, `label` or `slices`."
+        super().__init__(where, f"a {noun} {column!r}", f"the {noun}s {names}", f"{hint}{more}")
+
+    def with_fix(self, fix: str) -> ColumnError:
+        """Return the same error with another sentence that says what to do."""
+        return ColumnError(self.where, self.column, self.there, fix, self.noun)
+
+    def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
+        return type(self), (self.where, self.column, self.there, self._more, self.noun)
 
 
 class EncoderError(InputError):

@@ -15,12 +15,14 @@ from fsat_tasks.cli import airflow, doctor, housekeeping, places, registry, snap
 from fsat_tasks.cli.json_output import asks_for_json, print_json_error, verb_of
 from fsat_tasks.cli.plain_command import PlainCommand
 from fsat_tasks.cli.streams import drop_output, fill_closed_streams, guarded_output, require_output, say_error
+from fsat_tasks.cli.verb_group import VerbGroup
 from fsat_tasks.errors import FsatError, InputError, OutputError, facts
 from fsat_tasks.runtime import logs
 
 log = logging.getLogger(__name__)
 
 app = typer.Typer(
+    cls=VerbGroup,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fsat_tasks.store import Store
 
 __all__ = [
+    "AnyTaskName",
     "AsJson",
     "Device",
     "DeviceName",
@@ -28,6 +29,8 @@ __all__ = [
     "TaskName",
     "Verbose",
     "check_out",
+    "model_names",
+    "model_versions",
     "open_store",
     "overrides",
     "shown_path",
@@ -66,7 +69,48 @@ def task_names(incomplete: str) -> list[str]:
         return []
 
 
-TaskName = Annotated[str, typer.Argument(help="Name of a task folder.", show_default=False, autocompletion=task_names)]
+def model_versions(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return the versions of the task on the command line, the newest first, for the completion of a shell."""
+    from fsat_tasks.errors import FsatError
+    from fsat_tasks.registry.history import moves
+    from fsat_tasks.registry.registry import Registry
+    from fsat_tasks.tasks.workspace import Workspace
+
+    task = ctx.params.get("task") or next(iter(ctx.args), "")  # an option without its value leaves the words as they are
+    try:
+        entries = Registry(Workspace.from_env().store, task).history(damaged=True)
+    except FsatError:
+        return []
+    versions = sorted({entry["version"] for entry in moves(entries)}, reverse=True)
+    return [version for version in map(str, versions) if version.startswith(incomplete)]
+
+
+def model_names(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return `latest` and the versions of the task on the command line, for the completion of a shell."""
+    return [*(["latest"] if "latest".startswith(incomplete) else []), *model_versions(ctx, incomplete)]
+
+
+def check_task(name: str) -> str:
+    """Return the name of a task. Raises TaskError if it has neither a folder nor a registry that is left of it."""
+    from fsat_tasks.errors import TaskError
+    from fsat_tasks.registry.registry import Registry
+    from fsat_tasks.tasks.workspace import Workspace
+
+    workspace = Workspace.from_env()
+    try:
+        workspace.task_folder(name)
+    except TaskError:
+        if not Registry(workspace.store, name).history(damaged=True):
+            raise
+    return name
+
+
+AnyTaskName = Annotated[str, typer.Argument(help="Name of a task folder.", show_default=False, autocompletion=task_names)]
+"""Name of a task that may have neither a folder nor a registry here."""
+TaskName = Annotated[
+    str,
+    typer.Argument(help="Name of a task folder.", show_default=False, autocompletion=task_names, callback=check_task),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Shots = Annotated[int | None, typer.Option(min=1, help="Samples of each class to use. Default: all.", show_default=False)]
 EncoderName = Annotated[

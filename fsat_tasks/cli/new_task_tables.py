@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from rich.table import Table
 
 from fsat_tasks.cli.run_tables import terminal
 from fsat_tasks.data.intake import Taken
 from fsat_tasks.data.new_task import NewTask
+from fsat_tasks.inputs.formats import file_format
 from fsat_tasks.inputs.languages import language_name
 from fsat_tasks.inputs.modality import Modality
 
@@ -37,9 +39,15 @@ def print_new_task(name: str, made: NewTask) -> None:
         )
     console.print(table)
     for key, taken in made.taken.items():
-        columns = " and ".join(map(repr, taken.columns.text))
-        label = "" if taken.columns.label is None else f", label from {taken.columns.label!r}"
-        console.print(f"{key}: {taken.about}; text from {columns}{label}", markup=False)
+        console.print(f"{key}: {taken.about}{_columns(taken)}", markup=False)
+
+
+def _columns(taken: Taken) -> str:
+    """Say which columns of a file were read; nothing for a file of lines, which has none."""
+    if file_format(Path(taken.rows.file)) == ".txt":
+        return ""
+    label = "" if taken.columns.label is None else f", label from {taken.columns.label!r}"
+    return f"; text from {' and '.join(map(repr, taken.columns.text))}{label}"
 
 
 def _span(numbers: Iterable[int]) -> str:

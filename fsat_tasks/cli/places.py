@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fsat_tasks.cli.common import AsJson, TaskName
+from fsat_tasks.cli.common import AsJson, TaskName, model_names
 from fsat_tasks.cli.json_output import print_json
 
 if TYPE_CHECKING:
@@ -22,7 +22,9 @@ REPORT = "report.html"
 @verbs.command()
 def path(
     task: TaskName,
-    model: Annotated[str | None, typer.Argument(help=f"{MODEL} Default: the champion.", show_default=False)] = None,
+    model: Annotated[
+        str | None, typer.Argument(help=f"{MODEL} Default: the champion.", show_default=False, autocompletion=model_names)
+    ] = None,
     report: Annotated[bool, typer.Option("--report", help="Print the path of its report instead.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -43,7 +45,7 @@ def path(
 @verbs.command("open")
 def open_report(
     task: TaskName,
-    model: Annotated[str, typer.Argument(help=MODEL)] = "latest",
+    model: Annotated[str, typer.Argument(help=MODEL, autocompletion=model_names)] = "latest",
     as_json: AsJson = False,
 ) -> None:
     """Open the report of a model in the browser, and print its path."""

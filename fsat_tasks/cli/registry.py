@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fsat_tasks.cli.common import AsJson, TaskName, task_names
+from fsat_tasks.cli.common import AsJson, TaskName, model_names, model_versions, task_names
 from fsat_tasks.cli.json_output import print_json
 from fsat_tasks.cli.next_lines import print_next
 from fsat_tasks.cli.streams import say_error
@@ -20,7 +20,11 @@ verbs = typer.Typer()
 
 Model = Annotated[
     str,
-    typer.Argument(help="A version, 4 or more letters of a model's key, or latest, the newest model.", show_default=False),
+    typer.Argument(
+        help="A version, 4 or more letters of a model's key, or latest, the newest model.",
+        show_default=False,
+        autocompletion=model_names,
+    ),
 ]
 Reason = Annotated[str, typer.Option(help="Reason, for the history.", show_default=False)]
 Expected = Annotated[int | None, typer.Option(min=0, help="Move only if this is the champion's version now.", show_default=False)]
@@ -78,7 +82,10 @@ def promote(
 def rollback(
     task: TaskName,
     to: Annotated[
-        int | None, typer.Option(min=1, help="Version. Default: the one before the champion.", show_default=False)
+        int | None,
+        typer.Option(
+            min=1, help="Version. Default: the one before the champion.", show_default=False, autocompletion=model_versions
+        ),
     ] = None,
     reason: Reason = "",
     expected: Expected = None,
@@ -95,12 +102,9 @@ def rollback(
 def history(task: TaskName, as_json: AsJson = False) -> None:
     """Show all decisions and moves of the champion, newest last."""
     from fsat_tasks.registry.next_steps import after_history
-    from fsat_tasks.tasks.workspace import Workspace
 
     registry = _registry(task)
     entries = registry.history(damaged=not as_json)
-    if not entries:  # fail if the task does not exist, for example because the name is mistyped
-        Workspace.from_env().task_folder(task)
     champion = registry.champion(damaged=True)
     next_steps = after_history(task, entries, champion)
     if as_json:
@@ -117,7 +121,7 @@ def history(task: TaskName, as_json: AsJson = False) -> None:
 def diff(
     task: TaskName,
     before: Model,
-    after: Annotated[str, typer.Argument(help="A second model, named in the same way.")] = "latest",
+    after: Annotated[str, typer.Argument(help="A second model, named in the same way.", autocompletion=model_names)] = "latest",
     as_json: AsJson = False,
 ) -> None:
     """Show how two models differ: answers, data, figures."""

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fsat_tasks.cli.common import AsJson, TaskName, check_out
+from fsat_tasks.cli.common import AnyTaskName, AsJson, TaskName, check_out
 from fsat_tasks.cli.json_output import print_json
 from fsat_tasks.runtime.printable import shell_command
 from fsat_tasks.runtime.progress import show_work
@@ -35,7 +35,7 @@ def snapshot(task: TaskName, as_json: AsJson = False) -> None:
 
 @verbs.command()
 def checkout(
-    task: TaskName,
+    task: AnyTaskName,
     version: Annotated[
         int | None, typer.Argument(help="Number of a published version. fsat history lists them.", min=1, show_default=False)
     ] = None,

@@ -7,11 +7,19 @@ from typing import Annotated
 
 import typer
 
+from fsat_tasks.cli.column_help import column_options
 from fsat_tasks.cli.common import AsJson, TaskName, shown_path, warn
 from fsat_tasks.cli.json_output import print_json
 from fsat_tasks.runtime.progress import show_work
 
 verbs = typer.Typer()
+
+
+def _targets(incomplete: str) -> list[str]:
+    """Return the targets that begin with some letters, for the completion of a shell."""
+    from fsat_tasks.targets.registered import TARGETS
+
+    return [name for name in TARGETS if name.startswith(incomplete)]
 
 
 @verbs.command()
@@ -24,11 +32,20 @@ def init(
     ] = None,
     label: Annotated[str | None, typer.Option(help="Its label column. Default: guessed.", show_default=False)] = None,
     query: Annotated[Path | None, typer.Option(help="Held-out labelled rows, for the figures.", show_default=False)] = None,
+    query_text: Annotated[
+        list[str] | None,
+        typer.Option(help="Text column of the query file; may be repeated. Default: as in the samples.", show_default=False),
+    ] = None,
+    query_label: Annotated[
+        str | None, typer.Option(help="Label column of the query file. Default: as in the samples.", show_default=False)
+    ] = None,
     unlabelled: Annotated[Path | None, typer.Option(help="Texts without labels, as they come in.", show_default=False)] = None,
     out_of_scope: Annotated[
         Path | None, typer.Option(help="Texts that belong to none of the classes.", show_default=False)
     ] = None,
-    target: Annotated[str, typer.Option(help="What a label is: one_label, several_labels, grade or number.")] = "one_label",
+    target: Annotated[
+        str, typer.Option(help="What a label is: one_label, several_labels, grade or number.", autocompletion=_targets)
+    ] = "one_label",
     separator: Annotated[
         str | None, typer.Option(help="Character between labels, for several_labels. Default: |", show_default=False)
     ] = None,
@@ -37,12 +54,13 @@ def init(
 ) -> None:
     """Make a task folder from samples in any of many formats."""
     from fsat_tasks.cli.new_task_tables import print_new_task
-    from fsat_tasks.data.new_task import Wishes, create_task
+    from fsat_tasks.data.new_task import create_task
+    from fsat_tasks.data.wishes import Wishes
     from fsat_tasks.steps.languages import find_unread
     from fsat_tasks.tasks.task import load_task
 
     given = {"samples": samples, "query": query, "unlabelled": unlabelled, "out_of_scope": out_of_scope}
-    wishes = Wishes(tuple(text or ()), label, target, separator, strip_html)
+    wishes = Wishes(tuple(text or ()), label, tuple(query_text or ()), query_label, target, separator, strip_html)
     with show_work(f"make the task {name}"):
         made = create_task(name, {key: path for key, path in given.items() if path is not None}, wishes, warn)
     if not as_json:
@@ -80,7 +98,7 @@ def add(
     from fsat_tasks.tasks.task import load_task
 
     loaded = load_task(task)
-    with show_work(f"add {file.name}"):
+    with show_work(f"add {file.name}"), column_options(file, {"--text": text, "--label": label}):
         counts = add_samples(loaded, file, text, label, new_label or (), warn)
     if as_json:
         print_json({"task": task, **counts})

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fsat_tasks.cli.column_help import column_options
 from fsat_tasks.cli.common import AsJson, TaskName, Verbose, check_out, open_store
 from fsat_tasks.cli.json_output import print_json
 from fsat_tasks.cli.streams import drop_output, say_error, standard_input
@@ -50,7 +52,8 @@ def predict(
         require_file(file, "--file")
     if text is not None and any("\ud800" <= letter <= "\udfff" for letter in text):
         raise InputError("text", "UTF-8", "bytes that are not")
-    with show_work(f"open the champion of {task}"):
+    asked = nullcontext() if file is None else column_options(file, {"--column": column})
+    with show_work(f"open the champion of {task}"), asked:
         answers = _answers(task, text, file, column)
     if text is None and file is None and sys.stdin.isatty():
         say_error("one text a line; Ctrl-D ends")
@@ -107,7 +110,7 @@ def apply(
         labeller = Labeller(spec, store, champion_model(task, store))
     done, labelled = [], []
     for path in paths:
-        with show_work(f"apply {path.name}"):
+        with show_work(f"apply {path.name}"), column_options(path, {"--column": spec.spec.text}):
             result = labeller.label(path)
         labelled.append(result.path / PREDICTIONS)
         if out is not None:
@@ -132,6 +135,7 @@ def watch(
     file: Annotated[
         Path | None, typer.Argument(help="File of new texts. Default: the newest of watch.traffic.", show_default=False)
     ] = None,
+    column: Annotated[str | None, typer.Option(help="Name of the text column. Default: the task's.", show_default=False)] = None,
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
@@ -142,9 +146,9 @@ def watch(
 
     if file is not None:
         require_file(file, "FILE")
-    loaded = load_task(task)
+    loaded = load_task(task, {"text": column})
     traffic = file or newest_file(loaded)
-    with show_work(f"watch {task}"):
+    with show_work(f"watch {task}"), column_options(traffic, {"--column": loaded.spec.text}):
         from fsat_tasks.traffic.watch import watch_traffic
 
         watched = watch_traffic(loaded, open_store(), traffic)

@@ -41,6 +41,11 @@ class ClassCounts:
         alike = self.alike(small)
         return _counted(small) + (f"; {alike}" if alike else "")
 
+    def say_few(self, least: int) -> str:
+        """Say how many classes have fewer samples than `least`; empty if none has."""
+        few = sum(count < least for count in self.counts.values())
+        return f"classes with fewer than {least} samples: {few:,} of {len(self.counts):,}" if few else ""
+
     def uneven(self) -> str:
         """Name the largest and the smallest class."""
         (large, most), (small, least) = (self._ranked()[at] for at in (0, -1))

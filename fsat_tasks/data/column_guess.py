@@ -7,12 +7,24 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["guess_label", "guess_text", "likely_columns"]
+__all__ = ["guess_label", "guess_text", "likely_columns", "only_text"]
 
-TEXTS = ("text", "texts", "body", "message", "description", "utterance", "content", "sentence", "question", "comment", "review")
+TEXTS = (
+    *("text", "texts", "body", "message", "description", "utterance", "content", "sentence", "question", "comment", "review"),
+    *("nachricht", "anliegen", "beschreibung"),  # German
+    *("texte", "mensaje", "descripción", "messaggio", "bericht"),  # French, Spanish, Italian, Dutch
+)
 """Words in the names of columns with texts, the surest first."""
-LABELS = ("label", "labels", "class", "category", "intent", "queue", "topic", "tag", "tags")
+LABELS = (
+    *("label", "labels", "class", "category", "intent", "queue", "topic", "tag", "tags"),
+    *("kategorie", "klasse", "etikett", "thema"),  # German
+    *("catégorie", "étiquette", "classe"),  # French
+    *("categoría", "etiqueta", "clase"),  # Spanish
+    *("categoria", "etichetta", "categorie"),  # Italian and Portuguese, Italian, Dutch
+)
 """Words in the names of columns with labels, the surest first."""
+LEAST_WORDS = 3
+"""Minimum number of words in a cell of texts, on average."""
 MOST_LABELS = 0.5
 """Maximum number of different labels, as a share of the rows."""
 
@@ -36,6 +48,14 @@ def _guess(columns: Sequence[str], words: Sequence[str]) -> str | None:
             if found := next((column for column, own in split.items() if fits(own, word)), None):
                 return found
     return None
+
+
+def only_text(columns: Mapping[str, Sequence[Any]]) -> str | None:
+    """Return the only column, or the only one whose cells have several words; None if there are more or none."""
+    words = {name: [len(str(value).split()) for value in own if value is not None] for name, own in columns.items()}
+    texts = [name for name, own in words.items() if own and statistics.fmean(own) >= LEAST_WORDS]
+    found = texts if len(columns) > 1 else list(columns)
+    return found[0] if len(found) == 1 else None
 
 
 def likely_columns(columns: Mapping[str, Sequence[Any]]) -> tuple[str, str]:

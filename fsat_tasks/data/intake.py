@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fsat_tasks.data.column_guess import guess_label, guess_text, likely_columns
+from fsat_tasks.data.column_guess import guess_label, guess_text, likely_columns, only_text
+from fsat_tasks.data.formats.csv_layout import one_column as separator_fix
 from fsat_tasks.data.formats.records import Record, single
 from fsat_tasks.data.formats.sources import Source
 from fsat_tasks.data.readers import Rows
-from fsat_tasks.errors import DataError
+from fsat_tasks.errors import ColumnError, DataError
 from fsat_tasks.inputs.cells import read_cell, require_whole
 from fsat_tasks.inputs.formats import file_format
 from fsat_tasks.inputs.modality import Modality
-from fsat_tasks.runtime.printable import shell_command
 from fsat_tasks.targets.target import Target
 from fsat_tasks.tasks.spec import ValidationSpec
 
-__all__ = ["Columns", "Intake", "Taken", "find_columns", "take_rows"]
+__all__ = ["Columns", "Intake", "Taken", "find_columns", "find_text", "take_rows"]
 
 Convert = Callable[[object, str], object]
 
@@ -103,30 +104,61 @@ class Intake:
         return found if found and found.strip() else None
 
 
-def find_columns(source: Source, text: Sequence[str], label: str | None, labelled: bool, command: str | None) -> Columns:
+def find_columns(source: Source, named: Columns, suggest: Callable[[Columns], str]) -> Columns:
     """Return the columns that the user has named, or else those whose names say what they have.
 
     Args:
-        text, label: columns that the user has named, if any.
-        labelled: whether the file must have labels.
-        command: beginning of the command to type, for the error; None if the user can name no columns of this file.
+        named: columns that the user has named, if any.
+        suggest: returns the command to type for some columns, for the error.
 
     Raises:
-        DataError: if a column cannot be guessed. It has the columns and what to do.
+        DataError: if there is no such column, or if a column cannot be guessed. It has the columns and what to do.
     """
     columns = source.columns()
-    texts = tuple(text) or tuple(filter(None, [guess_text(name for name in columns if name != label)]))
-    chosen = None if not labelled else label or guess_label(name for name in columns if name not in texts)
-    if columns and (not texts or (labelled and chosen is None)):
-        what = "the labels" if texts else "the texts"
-        found = f"the columns {', '.join(map(repr, columns))}"
-        fix = "Give its columns the names that those of the samples have."
-        if command is not None:
-            likely = likely_columns(columns)
-            words = [word for name in texts or likely[:1] for word in ("--text", name)]
-            fix = f"Name the columns, such as: {command} {shell_command([*words, '--label', chosen or likely[1]])}"
-        raise DataError(str(source.path), f"a column whose name says that it has {what}", found, fix)
-    return Columns(texts or ("text",), chosen or ("label" if labelled else None))
+    texts = named.text or tuple(filter(None, [guess_text(name for name in columns if name != named.label)]))
+    label = named.label or guess_label(name for name in columns if name not in texts)
+    if not columns:
+        return Columns(texts or ("text",), label or "label")
+    likely = likely_columns(columns)
+    wrong = [name for name in (*texts, *([label] if label else [])) if not _is_there(name, columns)]
+    meant = Columns(
+        tuple(_meant(name, columns) or likely[0] for name in texts or likely[:1]),
+        (_meant(label, columns) if label else None) or likely[1],
+    )
+    if texts and label and not wrong:
+        return Columns(texts, label)
+    fix = separator_fix(list(columns)) or f"Name the columns, such as: {suggest(meant)}"
+    if wrong:
+        raise ColumnError(str(source.path), wrong[0], list(columns), fix)
+    what = "the labels" if texts else "the texts"
+    found = f"the columns {', '.join(map(repr, columns))}"
+    raise DataError(str(source.path), f"a column whose name says that it has {what}", found, fix)
+
+
+def find_text(source: Source, named: Sequence[str], own: Sequence[str]) -> Columns:
+    """Return the text columns of a file without labels.
+
+    Args:
+        named: columns that it shares with the samples, if any.
+        own: text columns of the samples, for the error.
+    """
+    columns = source.columns()
+    found = tuple(named) or tuple(filter(None, [guess_text(columns) or only_text(columns)]))
+    if columns and not found:
+        there = f"the columns {', '.join(map(repr, columns))}"
+        fix = f"Call its text column {own[0]!r}, as in the samples, or remove its other columns of texts."
+        raise DataError(str(source.path), "a column whose name says that it has the texts, or a single one of texts", there, fix)
+    return Columns(found or ("text",), None)
+
+
+def _is_there(name: str, columns: Collection[str]) -> bool:
+    """Return whether a file has a column, or one that it is inside of."""
+    return name in columns or name.split(".")[0] in {column.split(".")[0] for column in columns}
+
+
+def _meant(name: str, columns: Collection[str]) -> str | None:
+    """Return a column of the file by its name, or by nearly its name."""
+    return name if _is_there(name, columns) else next(iter(difflib.get_close_matches(name, columns, n=1)), None)
 
 
 def take_rows(source: Source, columns: Columns, names: Columns, intake: Intake, folder: Path, stem: str) -> Taken:

@@ -6,23 +6,25 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from fsat_tasks.data.class_counts import ClassCounts
-from fsat_tasks.data.formats.sources import open_source
-from fsat_tasks.data.intake import Columns, Intake, Taken, find_columns, take_rows
+from fsat_tasks.data.formats.sources import Source, open_source
+from fsat_tasks.data.intake import Columns, Intake, Taken, find_columns, find_text, take_rows
+from fsat_tasks.data.leaks import find_leaks, say_leaks, say_lines
 from fsat_tasks.data.readers import Rows
 from fsat_tasks.data.tables import LABELLED
 from fsat_tasks.data.task_template import fill_template, quoted
+from fsat_tasks.data.wishes import Wishes, init_command
 from fsat_tasks.errors import DataError, StoreError, TaskError
 from fsat_tasks.inputs.modalities import find_modality
 from fsat_tasks.inputs.modality import Modality
 from fsat_tasks.quality.wording import PERCENT
-from fsat_tasks.runtime.printable import shell_command
 from fsat_tasks.targets.registered import ONE_LABEL, TARGETS
 from fsat_tasks.targets.target import Target
+from fsat_tasks.tasks.spec import ValidationSpec
 from fsat_tasks.tasks.workspace import TASK_FILE, Workspace, check_task_name
 from fsat_tasks.tasks.yaml_file import LARGEST_FILE, LONGEST_KEY, parse_yaml
 
@@ -32,24 +34,6 @@ log = logging.getLogger(__name__)
 
 MARKED_UP = 0.1
 """Share of texts with tags of HTML above which there is a warning."""
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """Options of a new task.
-
-    Args:
-        text, label: names of the columns; by default those whose names say what they have.
-        target: what a label is.
-        separator: character between the labels of a cell, if a row has several.
-        strip_html: whether to remove tags of HTML from the texts.
-    """
-
-    text: tuple[str, ...] = ()
-    label: str | None = None
-    target: str = "one_label"
-    separator: str | None = None
-    strip_html: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,6 +88,10 @@ def create_task(
     if wishes.label in wishes.text:
         both = f"{wishes.label!r} for both"
         raise TaskError("--text and --label", "two columns", both, "One has the texts, the other the labels.")
+    if "query" not in files and (wishes.query_text or wishes.query_label):
+        raise TaskError(
+            "--query-text and --query-label", "--query FILE beside them", "none", "They name the columns of that file."
+        )
     kind = _target(wishes)
     modality = find_modality("text")
     # grades that are words have no order yet: the user gives them one in task.yaml
@@ -119,6 +107,8 @@ def create_task(
         _require_readable(content, folder / TASK_FILE, taken["samples"])
         for warning in _warnings(taken, classes, modality, kind, wishes):
             warn(f"{files['samples']}{warning}")
+        if "query" in taken and (leaks := find_leaks(taken["query"].rows, taken["samples"].rows, modality)):
+            warn(f"{files['query']}, {say_lines(leaks)}: {say_leaks(leaks.values(), modality, str(files['samples']))}")
         (temporary / TASK_FILE).write_text(content, "utf-8")
         temporary.rename(folder)
     except OSError as error:
@@ -143,23 +133,44 @@ def _target(wishes: Wishes) -> Target:
 
 def _take(name: str, files: Mapping[str, Path], wishes: Wishes, intake: Intake, folder: Path) -> tuple[dict[str, Taken], Columns]:
     """Take all files over. Returns what came in, and the columns of the new files."""
-    command = shell_command(["fsat", "init", name, "--samples", str(files["samples"])])
     taken: dict[str, Taken] = {}
     own = names = Columns((), None)
     for key, path in files.items():
-        option = f"--{key.replace('_', '-')}"
-        source = open_source(path, option, wishes.text if key == "samples" else ())
-        labelled = key in LABELLED
+        source = open_source(path, f"--{key.replace('_', '-')}", _named(key, wishes))
         if key == "samples":
-            columns = own = find_columns(source, wishes.text, wishes.label, labelled, command)
+            columns = own = find_columns(source, Columns(wishes.text, wishes.label), _suggest(key, name, files, wishes))
             names = _names(own)
+        elif key == "query":
+            shared = _shared(source, own, names)
+            named = Columns(wishes.query_text or shared.text, wishes.query_label or shared.label)
+            columns = find_columns(source, named, _suggest(key, name, files, wishes))
         else:
-            there = source.columns()
-            text = next((some for some in (own.text, names.text) if set(some) <= set(there)), ())
-            label = next((some for some in (own.label, names.label) if some in there), None)
-            columns = find_columns(source, text, label, labelled, None)
-        taken[key] = take_rows(source, columns, names if labelled else Columns(names.text, None), intake, folder, key)
+            columns = find_text(source, _shared(source, own, names).text, own.text)
+        taken[key] = take_rows(source, columns, names if key in LABELLED else Columns(names.text, None), intake, folder, key)
     return taken, names
+
+
+def _named(key: str, wishes: Wishes) -> tuple[str, ...]:
+    """Return the text columns that the user has named for one of the files."""
+    return {"samples": wishes.text, "query": wishes.query_text}.get(key, ())
+
+
+def _suggest(key: str, name: str, files: Mapping[str, Path], wishes: Wishes) -> Callable[[Columns], str]:
+    """Return a function from other columns of the samples or the query file to the command that names them."""
+
+    def suggest(found: Columns) -> str:
+        if key == "samples":
+            return init_command(name, files, replace(wishes, text=found.text, label=found.label))
+        return init_command(name, files, replace(wishes, query_text=found.text, query_label=found.label))
+
+    return suggest
+
+
+def _shared(source: Source, own: Columns, names: Columns) -> Columns:
+    """Return the columns of the samples, or of the new files, as far as another file has them."""
+    there = source.columns()
+    text = next((some for some in (own.text, names.text) if set(some) <= set(there)), ())
+    return Columns(text, next((some for some in (own.label, names.label) if some in there), None))
 
 
 def _names(columns: Columns) -> Columns:
@@ -205,9 +216,10 @@ def _require_readable(content: str, path: Path, samples: Taken) -> None:
 def _warnings(
     taken: Mapping[str, Taken], classes: list[str], modality: Modality, target: Target, wishes: Wishes
 ) -> Iterator[str]:
-    """Yield what is odd: labels that look alike, texts under two labels, which `validate` refuses, and texts with HTML."""
+    """Yield what is odd: labels that look alike, small classes, texts under two labels, and texts with HTML."""
     rows = taken["samples"].rows
-    if alike := ClassCounts(rows.labels, rows.lines, target).alike():
+    counts = ClassCounts(rows.labels, rows.lines, target)
+    if alike := counts.alike():
         yield f": {alike} (write them the same)"
     if twice := _under_two_labels(rows, modality):
         yield twice
@@ -216,6 +228,8 @@ def _warnings(
         yield f": {PERCENT.show(marked)} of the texts have HTML, which the model learns too (to remove it: --strip-html)"
     if classes and not target.ordered and all(label.isdigit() for label in classes):
         yield ": the classes are numbers, which tell the model nothing (say under `classes` in task.yaml what they mean)"
+    if few := counts.say_few(ValidationSpec().min_shots):
+        yield f": {few}, which validate refuses (label more, name another --label, or lower validation.min_shots in task.yaml)"
 
 
 def _under_two_labels(rows: Rows, modality: Modality) -> str | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from fsat_tasks.data.class_counts import ClassCounts
+from fsat_tasks.data.leaks import find_leaks
 from fsat_tasks.data.look_alikes import has_control
 from fsat_tasks.data.readers import Rows
 from fsat_tasks.data.tables import LABELLED
@@ -79,8 +80,8 @@ def find_oddities(
         query["unknown_label"] = _column(
             _first(lambda part: part not in classes.counts, _parts(label, target)) for label in query["label"]
         )
-        line_of = dict(zip(samples["print"], samples["line"], strict=True))
-        query["leaked_from"] = _column(line_of.get(mark) if mark else None for mark in query["print"])
+        leaks = find_leaks(files["query"], files["samples"], modality)
+        query["leaked_from"] = _column(map(leaks.get, query["line"]))
         near = _near_lines(query, samples, modality, bounds.near_duplicate)
         pairs = zip(query["leaked_from"], near, strict=True)
         query["nearly_leaked_from"] = _column(None if exact else line for exact, line in pairs)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from fsat_tasks.data.class_counts import CROWD, ClassCounts, names
+from fsat_tasks.data.leaks import say_leaks
 from fsat_tasks.data.tables import LABELLED
 from fsat_tasks.inputs.modality import Modality
 from fsat_tasks.targets.registered import ONE_LABEL
@@ -198,7 +199,7 @@ def _checks_of_query(frame: pd.DataFrame, modality: Modality, classes: ClassCoun
             "leaked_from",
             "leakage",
             "critical",
-            f"a {noun} that is also among the samples, which makes the figures too good (remove it from one file)",
+            lambda _: say_leaks(frame["leaked_from"].dropna(), modality),
         ),
         _no(
             "nearly_leaked_from",

@@ -6,6 +6,7 @@ This module imports little, because DAG files import it while Airflow parses the
 from __future__ import annotations
 
 import contextlib
+import difflib
 import re
 import stat
 from dataclasses import dataclass
@@ -41,13 +42,11 @@ class Workspace:
         """Return the folder of an existing task. Raises TaskError if there is none with this name."""
         folder = self.data / check_task_name(name)
         if not _has_task_file(folder):
-            known = ", ".join(self.task_names()) or "none"
-            raise TaskError(
-                f"task {name!r}",
-                f"a folder with a {TASK_FILE} under {self.data}",
-                "none of that name",
-                f"Tasks there: {known}. Make one with: fsat init {name} --samples FILE.",
-            )
+            names = self.task_names()
+            known = f"Tasks there: {', '.join(names) or 'none'}."
+            close = difflib.get_close_matches(name, names, n=1)
+            fix = f"Did you mean {close[0]!r}? {known}" if close else f"{known} Make one with: fsat init {name} --samples FILE."
+            raise TaskError(f"task {name!r}", f"a folder with a {TASK_FILE} under {self.data}", "none of that name", fix)
         return folder
 
     def task_names(self) -> list[str]:

@@ -16,6 +16,7 @@ from demo_run import TASK
 from fsat_tasks import __version__
 from fsat_tasks.cli.app import app
 from json_result import result
+from promoted_models import registry_of
 
 Cli = Callable[..., tuple[int, str, str]]
 
@@ -47,16 +48,34 @@ def test_usage_shows_what_may_be_left_out_and_repeated(cli: Cli) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("words", "offered"), [("fsat stat", "status"), ("fsat status sup", TASK), ("fsat run --app", "--approve")]
-)
-def test_shell_completes_verbs_tasks_and_options(words: str, offered: str, repository: Path, tmp_path: Path) -> None:
-    shell = {"_FSAT_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
-    places = {"FSAT_DATA": str(repository / "data"), "FSAT_STORE": str(tmp_path)}
+def completed(words: str, data: Path, store: Path) -> list[str]:
+    """Return what bash offers for the last word."""
+    shell = {"_FSAT_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split(" ")) - 1)}
+    places = {"FSAT_DATA": str(data), "FSAT_STORE": str(store)}
     done = subprocess.run(
         [sys.executable, "-m", "fsat_tasks.cli"], env=os.environ | shell | places, capture_output=True, text=True
     )
-    assert done.stdout.split() == [offered]
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("fsat stat", "status"),
+        ("fsat status sup", TASK),
+        ("fsat run --app", "--approve"),
+        ("fsat init x --target se", "several_labels"),
+    ],
+)
+def test_shell_completes_verbs_tasks_and_options(words: str, offered: str, repository: Path, tmp_path: Path) -> None:
+    assert completed(words, repository / "data", tmp_path) == [offered]
+
+
+@pytest.mark.parametrize("words", ["promote task", "diff task", "diff task 1", "path task", "open task", "rollback task --to"])
+def test_shell_completes_versions(words: str, tmp_path: Path) -> None:
+    registry_of(tmp_path / "store", 1, 2)
+    offered = completed(f"fsat {words} ", tmp_path, tmp_path / "store")
+    assert offered == (["2", "1"] if "--to" in words else ["latest", "2", "1"])
 
 
 @pytest.mark.parametrize(
@@ -67,6 +86,12 @@ def test_wrong_usage_ends_with_code_2(arguments: tuple[str, ...], cli: Cli) -> N
     code, _, err = cli(*arguments)
     assert code == 2
     assert "Usage: fsat" in err
+
+
+@pytest.mark.parametrize(("word", "verb"), [("compare", "diff"), ("undo", "rollback"), ("statsu", "status")])
+def test_word_near_to_a_verb_is_answered_with_the_verb(word: str, verb: str, cli: Cli) -> None:
+    code, _, err = cli(word, TASK)
+    assert (code, f"No such command '{word}'. Did you mean '{verb}'?" in err) == (2, True)
 
 
 def test_version_is_shown(cli: Cli) -> None:
@@ -99,11 +124,11 @@ def test_missing_file_is_called_missing(
 
 def test_warnings_of_init_and_add_are_on_standard_error(cli: Cli, data_root: Path, store_root: Path, tmp_path: Path) -> None:
     samples = tmp_path / "mine.csv"
-    samples.write_text("text,label\na cat,pets\na dog,Pets\na plane,travel\n")
+    samples.write_text("text,label\na cat,pets\na goat,pets\na dog,Pets\na cow,Pets\na plane,travel\na train,travel\n")
     code, out, err = cli("init", "mine", "--samples", str(samples))
     assert (code, out.startswith("mine: what came in")) == (0, True)
-    assert err == f"warning: {samples}: labels 'Pets' (line 3) and 'pets' differ by case alone (write them the same)\n"
-    (tmp_path / "more.csv").write_text("text,label\na train,Travel\n")
+    assert err == f"warning: {samples}: labels 'Pets' (lines 4, 5) and 'pets' differ by case alone (write them the same)\n"
+    (tmp_path / "more.csv").write_text("text,label\na bus,Travel\n")
     code, _, err = cli("add", "mine", str(tmp_path / "more.csv"), "--new-label", "Travel")
     assert code == 0
     assert err.endswith(": labels 'Travel' and 'travel' differ by case alone (write them the same)\n")
@@ -138,6 +163,14 @@ def test_init_makes_a_task_that_validates(cli: Cli, data_root: Path, store_root:
     assert "fsat run mine" in out
     assert cli("validate", "mine")[0] == 0
     assert cli("init", "mine", "--samples", str(tmp_path / "mine.csv"))[0] == 2
+
+
+def test_init_names_no_columns_of_a_file_without_any(cli: Cli, data_root: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("body,queue\na cat,pets\na dog,pets\na plane,travel\na train,travel\n")
+    (tmp_path / "inbox.txt").write_text("a bus\na goat\n")
+    code, out, _ = cli("init", "mine", "--samples", str(tmp_path / "mine.csv"), "--unlabelled", str(tmp_path / "inbox.txt"))
+    assert code == 0
+    assert "samples: CSV; text from 'body', label from 'queue'\nunlabelled: a text a line\n" in out
 
 
 def test_status_shows_every_task_and_the_champions_files(

@@ -76,7 +76,10 @@ def test_bad_samples_file_is_one_line_and_nothing_is_written(case: str, cli: Cli
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        (b"text,label\na goat,animal\nThe dog barks!,animal\n", ", line 3: expected .*'leakage'.* also among the samples"),
+        (
+            b"text,label\na goat,animal\nThe dog barks!,animal\n",
+            ", line 3: expected .*'leakage'.* the samples .line 3.,",
+        ),
         (b"text,label\na goat,animal\nseven,number\n", ", line 3: expected .*'unknown_label'.* a label that no sample has"),
         (b"text\na goat\n", ": expected a column 'label'"),
         (b"", ": expected a first line with the columns 'text', 'label', got an empty file"),

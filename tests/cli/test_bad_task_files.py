@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from bad_input import GOOD, assert_nothing_written, said_once
+from promoted_models import registry_of
 
 Cli = Callable[..., tuple[int, str, str]]
 MakeTask = Callable[..., str]
@@ -89,3 +90,26 @@ def test_encoder_that_is_not_on_this_machine_is_named_and_nothing_is_fetched(
     assert f"encoder {name!r}: expected " in line
     assert message in line
     assert_nothing_written(store_root)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("run", "validate", "status", "history", "rollback", "path", "open", "snapshot", "export-strings", "apply", "watch"),
+        *("predict burgr text", "promote burgr 1", "diff burgr 1", "add burgr more.csv"),
+    ],
+)
+def test_every_verb_says_that_there_is_no_such_task_and_which_is_meant(
+    words: str, cli: Cli, make_task: MakeTask, data_root: Path, store_root: Path
+) -> None:
+    (data_root / make_task(GOOD)).rename(data_root / "burger")
+    err = said_once(cli(*words.split(), *([] if " " in words else ["burgr"])))
+    assert err.startswith("fsat: task 'burgr': expected a folder with a task.yaml under ")
+    assert err.endswith(", got none of that name. Did you mean 'burger'? Tasks there: burger.\n")
+    assert_nothing_written(store_root)
+
+
+def test_registry_whose_task_folder_is_gone_is_still_shown(cli: Cli, data_root: Path, store_root: Path) -> None:
+    registry_of(store_root, 1)
+    code, out, _ = cli("history", "task")
+    assert (code, "promote" in out) == (0, True)

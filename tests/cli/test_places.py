@@ -10,6 +10,7 @@ import pytest
 
 from fsat_tasks.registry.registry import Registry
 from promoted_models import TASK, record, registry_of
+from task_folder import write_task
 
 Cli = Callable[..., tuple[int, str, str]]
 
@@ -63,6 +64,7 @@ def test_altered_model_has_no_path(models: Registry, cli: Cli) -> None:
 
 
 def test_task_without_a_champion_has_no_path(store_root: Path, data_root: Path, cli: Cli) -> None:
+    write_task(data_root / "new", [("a", "x"), ("b", "y")])
     for arguments in (["path", "new"], ["path", "new", "--report"], ["open", "new"]):
         code, out, err = cli(*arguments)
         assert (code, out, "fsat run new" in err) == (2, "", True)

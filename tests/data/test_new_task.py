@@ -133,12 +133,13 @@ def test_same_column_for_text_and_label_is_refused(data_root: Path, samples: Pat
 
 def test_what_is_odd_about_the_labels_is_a_warning(data_root: Path, samples: Path) -> None:
     said: list[str] = []
+    samples.write_text("body,queue\nhello,lost\nhi,refund\nhey,lost\nwhat now,refund\n")
     create_task("tickets", {"samples": samples}, TICKETS, said.append)
     assert said == []
-    samples.write_text("body,queue\nhello,lost\nhi,refund\nHello!,refund\nhey,Lost\nhi,lost\nHI,lost\n")
+    samples.write_text("body,queue\nhello,lost\nhi,refund\nHello!,refund\nhey,Lost\nhi,lost\nHI,lost\nwhat,Lost\n")
     create_task("others", {"samples": samples}, TICKETS, said.append)
     assert said == [
-        f"{samples}: labels 'Lost' (line 5) and 'lost' differ by case alone (write them the same)",
+        f"{samples}: labels 'Lost' (lines 5, 8) and 'lost' differ by case alone (write them the same)",
         f"{samples}, lines 2, 4: the same text under the labels 'lost' and 'refund' (keep one; there are 2 more such rows)",
     ]
 

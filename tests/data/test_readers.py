@@ -133,9 +133,9 @@ GOOD = b"text,label\na,x\n"
         (
             ".csv",
             b"text,class\na,b\n",
-            ": expected a column 'label', got the columns 'text', 'class'. Name the right column: `text` and ",
+            ": expected a column 'label', got the columns 'text', 'class'. Name the right column in task.yaml: `text`",
         ),
-        (".jsonl", b'{"text": "a", "label": "b"}\n{"text": "a"}\n', ", line 2: expected the key 'label', got the keys 'text'"),
+        (".jsonl", b'{"text": "a", "label": "b"}\n{"text": "a"}\n', ", line 2: expected a key 'label', got the keys 'text'"),
         (".parquet", parquet(body=["a"]), ": expected a column 'text', got the columns 'body'"),
         (
             ".csv",
@@ -145,6 +145,13 @@ GOOD = b"text,label\na,x\n"
         (".csv", GOOD.decode().encode("utf-16")[:-1], ", line 2 or after: expected UTF-16, got the byte 0x0a. Save it as UTF-8"),
         (".jsonl", b'{"text": "a", "label": "b"}\r{"text": "a", "label": "b"}\r', ": expected lines that end with a line feed"),
         (".csv", b"body;queue\na;b\n", ": expected a column 'text', got the columns 'body', 'queue'."),
+        (".csv", b"texts,labels\na,b\n", ": expected a column 'text', got the columns 'texts', 'labels'. Did you mean 'texts'?"),
+        (
+            ".csv",
+            b"text#label\na, b#c\n",
+            ": expected the columns 'text', 'label', got the single column 'text#label'. If '#' is between its columns, write a "
+            "line sep=# before it, or save the file with another separator. Known are commas, semicolons, tabs, bars",
+        ),
         (".csv", b"text;label\na;b;c\n", ", line 2: expected 2 cells, got 3. Quote texts that contain ';'."),
         (".csv", GOOD + b"a\0b,x\n", ", line 3, column 'text': expected text, got a NUL character."),
         (".jsonl", b'{"text": "a", "label": "b\\u0000"}', ", line 1, column 'label': expected text, got a NUL character."),

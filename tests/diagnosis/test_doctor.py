@@ -26,7 +26,7 @@ def test_all_is_well_in_a_new_folder_with_a_task(make_task: Callable[..., str], 
     assert out.splitlines()[-1] == "fsat finds all that it needs."
 
 
-def test_warnings_say_what_to_do_and_give_exit_code_1(
+def test_warnings_say_what_to_do_and_alone_are_no_fault(
     make_task: Callable[..., str], cli: Cli, data_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = make_task([("a", "x"), ("b", "y")])
@@ -34,7 +34,7 @@ def test_warnings_say_what_to_do_and_give_exit_code_1(
     monkeypatch.setenv("FSAT_ENCODERS", str(data_root / "gone"))
     monkeypatch.setenv("FSAT_SIGNING_KEY", str(data_root / "gone.key"))
     code, out, _ = cli("doctor")
-    assert code == 1
+    assert code == 0
     warned = [line.split()[1] for line in out.splitlines() if line.startswith("warn")]
     assert warned == ["encoders", "data", "signing"]
     assert f"To see why: fsat validate {name}" in out

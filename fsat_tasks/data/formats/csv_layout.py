@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-__all__ = ["SEPARATOR_NAMES", "Layout", "find_layout"]
+__all__ = ["SEPARATOR_NAMES", "Layout", "find_layout", "one_column"]
 
 SEPARATOR_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", "^": "carets", "~": "tildes"}
 """Character that may be between cells -> its name. Excel writes the second one where the comma is the decimal point."""
@@ -39,6 +39,17 @@ def find_layout(lines: Iterable[str], columns: Sequence[str]) -> Layout:
         if line.strip("\r\n"):
             return Layout(_separator(line, columns), 0)
     return Layout(",", 0)
+
+
+def one_column(header: Sequence[str]) -> str:
+    """Say what to do if a header was read as one column and may be several; empty if it has no sign that may separate them."""
+    if len(header) != 1 or not (signs := re.findall(r"[^\w\s.()-]", header[0])):
+        return ""
+    known = ", ".join(SEPARATOR_NAMES.values())
+    return (
+        f"If {signs[0]!r} is between its columns, write a line sep={signs[0]} before it, or save the file with another "
+        f"separator. Known are {known}."
+    )
 
 
 def _separator(header: str, columns: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from fsat_tasks.data.formats.csv_layout import SEPARATOR_NAMES, find_layout
+from fsat_tasks.data.formats.csv_layout import SEPARATOR_NAMES, find_layout, one_column
 from fsat_tasks.data.formats.encodings import encoding_name, find_encoding
 from fsat_tasks.data.formats.lines import LONGEST_LINE, file_lines, no_end
 from fsat_tasks.data.formats.records import Record, distinct, require
@@ -38,18 +38,32 @@ def read_csv(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, Record]]
             if not cells:
                 continue  # a blank line
             if not header:
+                if not set(columns) <= set(cells) and (fix := one_column(cells)):
+                    wanted = f"the column{'s' if len(columns) > 1 else ''} {', '.join(map(repr, columns))}"
+                    raise DataError(str(path), wanted, f"the single column {cells[0]!r}", fix)
                 require(path, columns, cells)
                 header = distinct(cells)
                 continue
             if len(cells) > len(header):
-                fix = f"Quote texts that contain {layout.separator!r}."
-                raise DataError(f"{path}, line {line}", f"{len(header)} cells", f"{len(cells)}", fix)
+                raise DataError(f"{path}, line {line}", *_too_many(cells, header, layout.separator))
             yield line, dict(itertools.zip_longest(header, (cell or None for cell in cells)))
     except csv.Error as error:
         raise DataError(f"{path}, line {start}", "a CSV record", str(error)) from None
     if not header:
         wanted = f" with the columns {', '.join(map(repr, columns))}" if columns else ""
         raise DataError(str(path), f"a first line{wanted or ' with the names of the columns'}", "an empty file")
+
+
+def _too_many(cells: Sequence[str], header: Sequence[str], separator: str) -> tuple[str, str, str]:
+    """Return what was expected of a line with more cells than the header, what was found, and what to do."""
+    fix = f"Quote texts that contain {separator!r}."
+    if len(header) > 1:
+        return f"{len(header)} cells", f"{len(cells)}", fix
+    return (
+        f"1 cell, as in the first line, which was read as the single column {header[0]!r}",
+        f"{len(cells)}",
+        (one_column(header) or fix),
+    )
 
 
 def describe_csv(path: Path, columns: Sequence[str]) -> str:

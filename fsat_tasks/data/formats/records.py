@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from fsat_tasks.errors import DataError
+from fsat_tasks.errors import ColumnError, DataError
 
 __all__ = ["Reader", "Record", "distinct", "parse_json", "require", "single", "with_columns"]
 
-RIGHT_COLUMN = "Name the right column: `text` and `label` in task.yaml, or the option."
 _MISSING = object()
 
 Record = dict[str, Any]
@@ -32,8 +31,7 @@ def with_columns(record: Record, columns: Sequence[str], where: str) -> Record:
         if column not in record:
             inner[column] = _look_up(record, column.split("."))
             if inner[column] is _MISSING:
-                names = ", ".join(map(repr, record)) or "none"
-                raise DataError(where, f"the key {column!r}", f"the keys {names}", RIGHT_COLUMN)
+                raise ColumnError(where, column, list(record), noun="key")
     return {**record, **inner} if inner else record
 
 
@@ -63,8 +61,7 @@ def require(path: Path, columns: Sequence[str], found: Sequence[str]) -> None:
         if found.count(own) > 1:
             raise DataError(str(path), f"one column {own!r}", f"{found.count(own)} of that name")
         if own not in found:
-            names = ", ".join(map(repr, found)) or "none"
-            raise DataError(str(path), f"a column {column!r}", f"the columns {names}", RIGHT_COLUMN)
+            raise ColumnError(str(path), column, found)
 
 
 def distinct(names: Sequence[str]) -> list[str]:
