@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from fsat_tasks.runtime.printable import shell_command
+
 __all__ = ["Wishes", "init_command"]
 
 
