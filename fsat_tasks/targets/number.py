@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from fsat_tasks.errors import DataError
-from fsat_tasks.numerics.heads.number_spread import spread_problem
 from fsat_tasks.quality.gates import GateDecision
 from fsat_tasks.quality.model_gates import error_ratio_gate, intervals_gate
 from fsat_tasks.targets.reading import read_number, write_number
@@ -65,6 +64,8 @@ class NumberTarget(Target):
         return write_number(number)
 
     def find_problem(self, labels: Sequence[str]) -> tuple[str, str, str] | None:
+        from fsat_tasks.numerics.heads.number_spread import spread_problem
+
         return spread_problem(_values(labels))
 
     def parts(self, label: str) -> tuple[str, ...]:
