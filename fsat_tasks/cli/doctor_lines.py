@@ -19,7 +19,7 @@ def print_checks(checks: Sequence[Check]) -> None:
     lines = Table.grid(padding=(0, 2))
     for check in checks:
         said = escape(check.says) + (f"\n[bold]{escape(check.fix)}[/]" if check.fix else "")
-        lines.add_row("[green]ok[/]" if check.ok else "[yellow]warn[/]", check.name, said)
+        lines.add_row("[green]ok[/]" if check.ok else "[red]fault[/]" if check.fault else "[yellow]warn[/]", check.name, said)
     lines.columns[2].overflow = "fold"
     terminal().print(lines)
     warnings = sum(not check.ok for check in checks)

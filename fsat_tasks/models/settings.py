@@ -24,7 +24,7 @@ FILES = {"fp32": MODEL, "fp16": "model-fp16.onnx", "int8": "model-int8.onnx"}
 """Variant of a model -> the file name of its graph."""
 LARGEST = 1 << 24
 """Maximum size of config.json in bytes. 10,000 labels take less than one million."""
-MOST_TOKENS = 1 << 24
+LARGEST_LIMIT = 1 << 24
 
 Check = Callable[[Any], bool]
 
@@ -127,7 +127,7 @@ CHECKS: dict[str, tuple[str, Check]] = {
         "a kind of rows",
         lambda value: value is None or (isinstance(value, str) and value in MODALITIES and value in KINDS),
     ),
-    "max_tokens": ("a number of tokens", lambda value: value is None or (type(value) is int and 0 < value <= MOST_TOKENS)),
+    "max_tokens": ("a number of tokens", lambda value: value is None or (type(value) is int and 0 < value <= LARGEST_LIMIT)),
     "target": ("a target with its options", lambda value: value is None or (isinstance(value, dict) and _is_target(value))),
     "labels": ("a list of different labels", _is_label_list),
     "thresholds": (

@@ -54,7 +54,9 @@ def artefact(folder: Path, notes: dict[str, Any], **files: Any) -> Artefact:
 
 @pytest.mark.parametrize("verbose", [False, True])
 def test_decision_says_first_what_held_the_model(verbose: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    artefacts = {"publish": artefact(tmp_path / "p", {}), "export": artefact(tmp_path / "m", {}, config={"served": "m.onnx"})}
+    config = {"served": "model.onnx", "labels": ["a", "b"], "set_thresholds": {}, "scope_threshold": 0.0}
+    artefacts = {"publish": artefact(tmp_path / "p", {}), "export": artefact(tmp_path / "m", {}, config=config)}
+    (tmp_path / "m" / "model.onnx").touch()
     print_decision(Decided("task", Ending.held, {}, GATES, None), artefacts, verbose)
     out = capsys.readouterr().out
     table = [line for line in lines_of(out) if line.startswith(("┏", "│", "└"))]

@@ -105,7 +105,7 @@ def test_file_that_cannot_be_read_fails_the_run_and_takes_no_other_with_it(answe
     assert (run["tasks"]["summary"], run["tasks"]["all_labelled"]) == ("success", "upstream_failed")
     (event,) = run["events"]
     assert (event["extra"]["files"], event["extra"]["rows"]) == (1, 1)
-    assert re.search(r"DataError: \S*bad\.csv: expected a column 'text', got the columns 'body'", answer["log"])
+    assert re.search(r"ColumnError: \S*bad\.csv: expected a column 'text', got the columns 'body'", answer["log"])
 
 
 def test_file_without_rows_is_no_failure(answer: dict[str, Any]) -> None:

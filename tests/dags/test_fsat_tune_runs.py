@@ -193,7 +193,7 @@ def test_bad_input_ends_the_run_without_a_retry_and_says_what_to_do(runs: Runs) 
     assert runs.broken["tasks"] == dict.fromkeys(TASKS, "upstream_failed") | {"choose": "success", "validate": "failed"}
     assert runs.broken["tries"]["validate"] == 1
     assert re.search(
-        r"DataError: \S*samples\.csv: expected a column 'label', got .*\nIn the step validate of the task broken\.", runs.log
+        r"ColumnError: \S*samples\.csv: expected a column 'label', got .*\nIn the step validate of the task broken\.", runs.log
     )
     assert re.search(
         r"error +\] validate of broken failed: \S*samples\.csv: expected a column 'label', got .* clear the task\.", runs.log

@@ -15,6 +15,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
 from fsat_tasks.estimators.records import RecordError, pack, unpack
+from fsat_tasks.numerics.types import Flags, Matrix
 
 
 class Colour(Enum):
@@ -24,8 +25,8 @@ class Colour(Enum):
 
 @dataclass(frozen=True)
 class Inner:
-    matrix: NDArray[np.float64]
-    mask: NDArray[np.bool_]
+    matrix: Matrix
+    mask: Flags
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Outer:
 floats = st.floats(allow_nan=False)
 inner = st.builds(
     Inner,
-    arrays(np.float64, array_shapes(max_dims=3, max_side=3, min_side=0), elements=floats),
+    arrays(np.float64, array_shapes(min_dims=2, max_dims=2, max_side=3, min_side=0), elements=floats),
     arrays(np.bool_, array_shapes(max_dims=1, max_side=5)),
 )
 outer = st.builds(

@@ -93,7 +93,8 @@ def test_class_anchors_are_zeros(run: Run) -> None:
 
 def test_encoder_was_fine_tuned_on_folds_and_with_the_pool(run: Run) -> None:
     tried = {rung["name"]: rung for rung in run.tuned.json("ladder.json")}
-    assert all(tried[name]["log_loss"] is not None for name in ("prototypes", "probe", "pool", "body"))
+    assert all(tried[name]["log_loss"] is not None for name in ("prototypes", "probe", "pool"))
+    assert any(tried[name]["log_loss"] is not None for name in ("body", "self-training"))
 
 
 def test_second_run_makes_nothing(run: Run, store: Store) -> None:
