@@ -45,7 +45,7 @@ PROBE_PRIOR = Prior(0.1, 0.1)
 a standard deviation of 0.1. No development split had rows of a test set."""
 TAUGHT_PRIOR = Prior(0.01, 0.03)
 """Expected gain of a head that is taught by the pool over the probe on the same encoder, if the classes lie apart. It was learnt
-on 54 draws of benchmarks/ladder, and holds on 50 others."""
+on draws of benchmarks/ladder."""
 LEAST_EXPLAINED = 0.5
 """Share of the uncertainty about the labels that the probe must explain on left-out samples, so that the classes lie apart. Below
 it, neighbours in the pool often have different labels, and the pool teaches as much that is wrong as that is right."""
