@@ -19,7 +19,8 @@ def _head(results: dict[str, Any]) -> list[str]:
         "# The ladder on many small tasks\n",
         f"{len(draws)} small tasks drawn from `train.jsonl`: {sets}.",
         "Each has 2 to 20 classes, 3 to 10 shots a class, 100 to 2,000 unlabelled rows, and a budget of",
-        f"{results['budget_seconds']:.0f} planned seconds. No row of a test set takes part. Made by `python -m benchmarks.ladder`.\n",
+        f"{results['budget_seconds']:.0f} planned seconds. No row of a test set takes part.\n",
+        "Made by `python -m benchmarks.ladder`.\n",
         "A rung is compared with the best of the rungs before it, in hindsight: it helps or harms if its accuracy on unseen rows",
         "differs by more than one point.\n",
     ]
