@@ -167,14 +167,23 @@ def test_task_without_a_champion_has_nothing_to_keep(here: Path, tmp_path: Path,
         take_snapshot(TASK)
 
 
-@pytest.mark.parametrize("folders", [[], [".git"], [".dvc"]])
+@pytest.mark.parametrize(
+    ("folders", "what"),
+    [
+        ([], "one outside of such a repository. Make one of a folder above it: git init && dvc init."),
+        ([".git"], "which has no DVC. Add DVC to it: cd "),
+        ([".dvc"], "one outside of such a repository. Make one of a folder above it: git init && dvc init."),
+    ],
+)
 @pytest.mark.parametrize("verb", [("snapshot", TASK), ("checkout", TASK, "1")])
 def test_outside_of_git_and_dvc_both_verbs_say_what_to_do(
-    verb: tuple[str, ...], folders: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Any
+    verb: tuple[str, ...], folders: list[str], what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Any
 ) -> None:
-    for name in folders:
-        (tmp_path / name).mkdir()
+    for name in (*folders, f"data/{TASK}"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "data" / TASK / "task.yaml").touch()
     enter(tmp_path, tmp_path / "store", monkeypatch)
     code, _, said = cli(*verb)
     assert code == 2
-    assert "expected a folder in a Git repository with DVC, got one outside of such a repository. Make one" in said
+    assert "expected a folder in a Git repository with DVC, got " in said
+    assert what in said
