@@ -68,7 +68,7 @@ def test_page_begins_with_the_comparison_and_has_one_line_for_the_gates_that_pas
 ) -> None:
     task, published = asked
     compared, report, figures, passed, silence = approval_page(task, Store(store_root), published).split("\n\n")
-    assert re.fullmatch(r".* the frozen baseline: .* against .* It becomes version 1 when a person approves it\.", compared)
+    assert re.fullmatch(r".* the frozen baseline: .* against .* If a person approves it, it becomes version 1\.", compared)
     assert re.fullmatch(rf"\[Report\]\(fsat/reports/{published.key}\) of \d+ \w+ \d+, \d\d:\d\d UTC: `.*/report.html`", report)
     assert figures.splitlines()[0] == "| figure | this model | no champion yet |"
     assert passed.startswith(f"{len(all_gates(published))} gates passed: data checks, accuracy, ")

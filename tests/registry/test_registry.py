@@ -151,9 +151,10 @@ for number in range(first, first + count):
 
 
 def start(root: Path, first: int, count: int = 1, do: str = "record") -> subprocess.Popen[bytes]:
-    (root / "decisions").mkdir(exist_ok=True)
-    (root / "decisions" / "decision.json").write_text('{"promote": true, "metrics": {}}')
-    arguments = [str(root), str(root / "decisions"), str(first), str(count), do]
+    own = root / f"decisions-{first}"
+    own.mkdir(exist_ok=True)
+    (own / "decision.json").write_text('{"promote": true, "metrics": {}}')
+    arguments = [str(root), str(own), str(first), str(count), do]
     return subprocess.Popen([sys.executable, "-c", RECORD, *arguments], cwd=TESTS)
 
 

@@ -98,7 +98,7 @@ def test_every_target_has_its_view_and_its_words() -> None:
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_page_has_the_sections_and_figures_of_its_target(target: str, made: dict[str, dict[str, Artefact]]) -> None:
-    page = report(made[target]).read_text("utf-8")
+    page = report(made[target]).read_text("utf-8").replace("\xa0", " ")
     assert re.findall(r'<section id="(\w+)"', page) == [*SECTIONS[target], *OTHERS]
     assert re.findall(r'<li><a href="#(\w+)"', page) == [*SECTIONS[target], *OTHERS]
     titles = re.findall("<dt>(.*?)</dt>", page.split("</header>")[0])

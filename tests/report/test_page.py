@@ -70,7 +70,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory, demo_store: Path) -> dict[
 
 
 def test_report_shows_what_is_hostile_and_runs_and_fetches_nothing(hostile: dict[str, Artefact]) -> None:
-    page = Page((hostile["publish"].path / "report.html").read_text("utf-8"))
+    page = Page((hostile["publish"].path / "report.html").read_text("utf-8").replace("\xa0", " "))
     assert MARKUP in page.text
     assert page.text.count(SCRIPT) >= 4  # description, class, and the confused texts
     assert f"a cat asleep on a sofa {SCRIPT}" in page.text  # an example of what was confused
@@ -84,7 +84,7 @@ def test_report_shows_what_is_hostile_and_runs_and_fetches_nothing(hostile: dict
 
 
 def test_report_has_its_own_script_and_style_alone_and_its_policy_names_them(hostile: dict[str, Artefact]) -> None:
-    page = Page((hostile["publish"].path / "report.html").read_text("utf-8"))
+    page = Page((hostile["publish"].path / "report.html").read_text("utf-8").replace("\xa0", " "))
     assert [tag for tag, _ in page.tags].count("script") == [tag for tag, _ in page.tags].count("style") == 1
     (policy,) = (attributes["content"] or "" for tag, attributes in page.tags if "http-equiv" in attributes)
     assert policy.startswith("default-src 'none'; ")
@@ -95,7 +95,7 @@ def test_report_has_its_own_script_and_style_alone_and_its_policy_names_them(hos
 
 
 def test_report_has_the_decision_and_every_gate(hostile: dict[str, Artefact]) -> None:
-    page = Page((hostile["publish"].path / "report.html").read_text("utf-8"))
+    page = Page((hostile["publish"].path / "report.html").read_text("utf-8").replace("\xa0", " "))
     gates = all_gates(hostile["publish"])
     held = [gate for gate in gates if not gate.promote]
     assert held
@@ -110,7 +110,7 @@ def test_report_has_the_decision_and_every_gate(hostile: dict[str, Artefact]) ->
 
 
 def test_report_says_that_sets_are_full_because_samples_are_few(hostile: dict[str, Artefact]) -> None:
-    page = Page((hostile["publish"].path / "report.html").read_text("utf-8"))
+    page = Page((hostile["publish"].path / "report.html").read_text("utf-8").replace("\xa0", " "))
     assert "Every set of labels is full, because a coverage of 0.9 needs at least 9 samples." in page.text
 
 
