@@ -69,7 +69,11 @@ def test_each_later_step_refuses_a_full_store(
     """The step's own folder is on the full disk. Links lead to the artefacts that it needs, on a disk with room."""
     steps = list(STEPS)
     for made in demo_copy.iterdir():
-        if made.name not in ("registry", "runs", *steps[steps.index(step) :]):
+        if made.name.startswith("rows-"):  # a folder that is written to is no link
+            (small_disk / made.name).mkdir()
+            for part in made.iterdir():
+                (small_disk / made.name / part.name).symlink_to(part)
+        elif made.name not in ("checkpoints", "registry", "runs", *steps[steps.index(step) :]):
             (small_disk / made.name).symlink_to(made)
     (small_disk / "filler").write_bytes(b"x" * ALL_BUT_8_KIB)
     monkeypatch.setenv("FSAT_STORE", str(small_disk))

@@ -26,7 +26,16 @@ def test_all_is_well_in_a_new_folder_with_a_task(make_task: Callable[..., str], 
     assert out.splitlines()[-1] == "fsat finds all that it needs."
 
 
-def test_warnings_say_what_to_do_and_alone_are_no_fault(
+def test_warnings_say_what_to_do_and_alone_end_well(make_task: Callable[..., str], cli: Cli, data_root: Path) -> None:
+    name = make_task([("a", "x"), ("b", "y")])
+    (data_root / name / "task.yaml").write_text("nonsense: 1\n")
+    code, out, _ = cli("doctor")
+    assert code == 0
+    assert f"To see why: fsat validate {name}" in out
+    assert out.splitlines()[-1] == "1 warning."
+
+
+def test_variables_that_no_verb_can_use_are_faults(
     make_task: Callable[..., str], cli: Cli, data_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = make_task([("a", "x"), ("b", "y")])
@@ -34,11 +43,10 @@ def test_warnings_say_what_to_do_and_alone_are_no_fault(
     monkeypatch.setenv("FSAT_ENCODERS", str(data_root / "gone"))
     monkeypatch.setenv("FSAT_SIGNING_KEY", str(data_root / "gone.key"))
     code, out, _ = cli("doctor")
-    assert code == 0
-    warned = [line.split()[1] for line in out.splitlines() if line.startswith("warn")]
-    assert warned == ["encoders", "data", "signing"]
-    assert f"To see why: fsat validate {name}" in out
-    assert out.splitlines()[-1] == "3 warnings."
+    assert code == 1
+    said = [tuple(line.split()[:2]) for line in out.splitlines() if line.startswith(("warn", "fault"))]
+    assert said == [("warn", "encoders"), ("warn", "data"), ("fault", "signing")]
+    assert out.splitlines()[-1] == "1 fault and 2 warnings."
 
 
 def test_disk_that_is_almost_full_is_a_warning(monkeypatch: pytest.MonkeyPatch, store_root: Path) -> None:
@@ -99,7 +107,7 @@ def test_pools_of_airflow_are_listed_and_missing_ones_named(
     assert (found.ok, said in found.says) == (ok, True), found
 
 
-def test_check_that_fails_is_a_warning_with_the_error() -> None:
+def test_check_that_fails_has_the_error_and_bad_input_is_a_fault() -> None:
     def bad() -> Check:
         raise DataError("here", "this", "that", "Mend it.")
 
@@ -107,6 +115,6 @@ def test_check_that_fails_is_a_warning_with_the_error() -> None:
         raise DvcError("no remote")
 
     assert list(look_at([("one", bad), ("two", broken)])) == [
-        Check("one", False, "here: expected this, got that", "Mend it."),
+        Check("one", False, "here: expected this, got that", "Mend it.", fault=True),
         Check("two", False, "no remote"),
     ]
