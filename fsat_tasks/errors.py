@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "SnapshotError",
     "StoreError",
     "TaskError",
+    "did_you_mean",
     "facts",
     "reason",
 ]
@@ -64,6 +65,12 @@ class DataError(InputError):
     """A data file, or a row in it, is not valid."""
 
 
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return a question that names the known word that is probably meant, and a blank; empty if none is near."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"Did you mean {close[0]!r}? " if close else ""
+
+
 class ColumnError(DataError):
     """A data file has no column of the name that was given.
 
@@ -74,11 +81,9 @@ class ColumnError(DataError):
 
     def __init__(self, where: str, column: str, there: Sequence[str], fix: str = "", noun: str = "column") -> None:
         self.column, self.there, self.noun, self._more = column, tuple(there), noun, fix
-        close = difflib.get_close_matches(column, there, n=1)
-        hint = f"Did you mean {close[0]!r}? " if close else ""
         names = ", ".join(map(repr, there)) or "none"
         more = fix or "Name the right column in task.yaml: `text`, `label` or `slices`."
-        super().__init__(where, f"a {noun} {column!r}", f"the {noun}s {names}", f"{hint}{more}")
+        super().__init__(where, f"a {noun} {column!r}", f"the {noun}s {names}", f"{did_you_mean(column, there)}{more}")
 
     def with_fix(self, fix: str) -> ColumnError:
         """Return the same error with another sentence that says what to do."""

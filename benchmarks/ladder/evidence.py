@@ -1,4 +1,4 @@
-"""What is kept of a draw: each rung's evidence on the shots, and its answers to the query. Rules can be compared on it."""
+"""Evidence of a draw: each rung's predictions for the shots and for the query, kept in a file on which rules can be compared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a verb says if a file lacks a column: the option that names it, and the command to type."""
+"""Help if a file lacks a column: the option of the verb that names it, and the command to type."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
 import shutil
@@ -19,7 +18,7 @@ from fsat_tasks.data.formats.sources import open_source
 from fsat_tasks.data.look_alikes import find_look_alikes, has_control
 from fsat_tasks.data.readers import read_rows
 from fsat_tasks.data.review_cells import unguard_review
-from fsat_tasks.errors import DataError, StoreError, TaskError
+from fsat_tasks.errors import DataError, StoreError, TaskError, did_you_mean
 from fsat_tasks.inputs.modality import Input
 from fsat_tasks.targets.registered import find_target
 from fsat_tasks.tasks.task import Task
@@ -156,8 +155,7 @@ def _check_label(given: str, labels: Collection[str], new_labels: Collection[str
     if has_control(given.strip()):
         raise DataError(where, "a label without line breaks and other control characters", repr(given))
     alike = [one.other for one in find_look_alikes([given.strip()], sorted(labels))]
-    close = alike or difflib.get_close_matches(given.strip(), labels, n=1)
-    hint = f"Did you mean {close[0]!r}? " if close else ""
+    hint = f"Did you mean {alike[0]!r}? " if alike else did_you_mean(given.strip(), labels)
     raise DataError(
         where,
         f"one of the labels {', '.join(sorted(labels))}, or {OUT_OF_SCOPE}",

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from fsat_tasks.errors import TaskError
+from fsat_tasks.errors import TaskError, did_you_mean
 from fsat_tasks.tasks.spec import TaskSpec
 from fsat_tasks.tasks.yaml_file import Key, YamlFile, shown
 
@@ -51,8 +50,7 @@ def explain_spec(file: YamlFile, replaced: Collection[Key], error: ValidationErr
     more = f"{len(others)} more problem(s) in this file." if others else ""
     if first["type"] == "extra_forbidden":
         known = _known_keys(key[:-1])
-        close = difflib.get_close_matches(str(key[-1]), known, n=1)
-        hint = f"Did you mean {close[0]!r}? {more}" if close else more
+        hint = f"{did_you_mean(str(key[-1]), known)}{more}"
         return TaskError(where, f"one of the keys {', '.join(known)}", "an unknown key", hint.strip())
     bounds = {name: int(v) if isinstance(v, float) and v.is_integer() else v for name, v in first.get("ctx", {}).items()}
     expected = EXPECTED.get(first["type"], first["msg"]).format(**bounds)

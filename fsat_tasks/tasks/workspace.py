@@ -6,13 +6,12 @@ This module imports little, because DAG files import it while Airflow parses the
 from __future__ import annotations
 
 import contextlib
-import difflib
 import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from fsat_tasks.errors import TaskError
+from fsat_tasks.errors import TaskError, did_you_mean
 from fsat_tasks.runtime.environment import path_variable
 
 __all__ = ["TASK_FILE", "Workspace", "check_task_name", "confine", "no_file", "require_file"]
@@ -44,8 +43,8 @@ class Workspace:
         if not _has_task_file(folder):
             names = self.task_names()
             known = f"Tasks there: {', '.join(names) or 'none'}."
-            close = difflib.get_close_matches(name, names, n=1)
-            fix = f"Did you mean {close[0]!r}? {known}" if close else f"{known} Make one with: fsat init {name} --samples FILE."
+            hint = did_you_mean(name, names)
+            fix = f"{hint}{known}" if hint else f"{known} Make one with: fsat init {name} --samples FILE."
             raise TaskError(f"task {name!r}", f"a folder with a {TASK_FILE} under {self.data}", "none of that name", fix)
         return folder
 
